@@ -1,0 +1,166 @@
+"""Midpoint-radius enclosures of real arrays: float64 arithmetic whose rounding errors are accounted for.
+
+An `Enclosure` stands for every real array within `rad` of `mid`, entry by entry. Each operation
+returns an enclosure of all the results that its operands' members can have. The error bounds are
+the standard ones (N. J. Higham, *Accuracy and Stability of Numerical Algorithms*, ch. 2-3): an
+operation's result is within U |result| of exact (plus underflow), a sum or dot product of n terms
+within gamma_n = n U / (1 - n U) of the sum of magnitudes, in any order, with or without FMA, on any
+number of threads. Plain NumPy float64 only: none of this holds inside JAX (XLA may flush subnormals,
+and its matrix products may use TF32 or float32).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+Array = np.ndarray
+
+U = 2.0**-53  # unit roundoff of float64, round to nearest
+# Far above every error that underflow (gradual or flushed) can cause in one operation or in a sum of
+# 2^50 of them, far below anything that matters, and a normal number, so that it costs no speed.
+TINY = 2.0**-960
+
+
+class UnsoundArithmeticError(RuntimeError):
+    """This process's floating point is not IEEE round-to-nearest, so nothing can be proved in it."""
+
+
+def check_arithmetic() -> None:
+    """Raise UnsoundArithmeticError unless float64 rounds to nearest and underflows gradually here and in BLAS."""
+    one, half_ulp = np.full(64, 1.0), np.full(64, U)
+    up = one + half_ulp * 1.5
+    rounds = bool(
+        (one + half_ulp == 1.0).all() and (up > 1.0).all() and (one - half_ulp * 0.5 == 1.0).all()
+        and (-up == -one - half_ulp * 1.5).all()
+    )
+    small = np.full((64, 64), 2.0**-1022)
+    gradual = bool((small * 0.5 > 0.0).all() and ((small * 0.5) @ np.eye(64) > 0.0).all())
+    if not (rounds and gradual):
+        raise UnsoundArithmeticError(
+            "this process's float64 arithmetic does not round to nearest with gradual underflow "
+            "(a library may have set flush-to-zero or another rounding mode); verify in a fresh process"
+        )
+
+
+def gamma(n: int) -> float:
+    """An upper bound of n U / (1 - n U)."""
+    return n * U * (1.0 + 2.0**-20) if n < 2**30 else math.inf
+
+
+def _up(radius: Array, operations: int) -> Array:
+    """`radius`, computed by at most `operations` roundings from nonnegative numbers, made an upper bound."""
+    return radius * (1.0 + (operations + 2) * 2.0 * U)
+
+
+class Enclosure:
+    """An array of reals, each known to within a radius: |exact - mid| <= rad, entry by entry.
+
+    Attributes:
+        mid: float64 array.
+        rad: float64 array of the same shape, >= 0 (infinite or NaN after an overflow: see `is_finite`).
+    """
+
+    __array_ufunc__ = None  # let NumPy arrays defer to our reflected operators
+    __slots__ = ("mid", "rad")
+
+    def __init__(self, mid: ArrayLike, rad: ArrayLike | None = None):
+        self.mid = np.asarray(mid, dtype=np.float64)
+        self.rad = np.zeros(self.mid.shape) if rad is None else np.asarray(rad, dtype=np.float64)
+        assert self.rad.shape == self.mid.shape
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the array."""
+        return self.mid.shape
+
+    @property
+    def T(self) -> Enclosure:
+        """The transpose."""
+        return Enclosure(self.mid.T, self.rad.T)
+
+    def is_finite(self) -> bool:
+        """Whether nothing overflowed; an enclosure that is not finite encloses nothing."""
+        return bool(np.isfinite(self.mid).all() and np.isfinite(self.rad).all())
+
+    def __getitem__(self, index: Any) -> Enclosure:
+        return Enclosure(self.mid[index], self.rad[index])
+
+    def reshape(self, *shape: int) -> Enclosure:
+        """The same entries in another shape."""
+        return Enclosure(self.mid.reshape(*shape), self.rad.reshape(*shape))
+
+    def __neg__(self) -> Enclosure:
+        return Enclosure(-self.mid, self.rad)
+
+    def __add__(self, other: Any) -> Enclosure:
+        b = enclose(other)
+        mid = self.mid + b.mid
+        rad = _up((self.rad + b.rad) + U * np.abs(mid), 4)
+        return Enclosure(mid, np.where((mid != 0) | (rad != 0), rad + TINY, 0.0))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Enclosure:
+        return self + (-enclose(other))
+
+    def __rsub__(self, other: Any) -> Enclosure:
+        return (-self) + other
+
+    def __mul__(self, other: Any) -> Enclosure:
+        b = enclose(other)
+        mid = self.mid * b.mid
+        rad = np.abs(self.mid) * b.rad + self.rad * (np.abs(b.mid) + b.rad)
+        rad = _up(rad + U * np.abs(mid), 8)
+        zero = ((self.mid == 0) & (self.rad == 0)) | ((b.mid == 0) & (b.rad == 0))
+        return Enclosure(np.where(zero, 0.0, mid), np.where(zero, 0.0, rad + TINY))
+
+    __rmul__ = __mul__
+
+    def __matmul__(self, other: Any) -> Enclosure:
+        b = enclose(other)
+        n = self.mid.shape[-1]
+        size_a, size_b = np.abs(self.mid), np.abs(b.mid)
+        rad = gamma(n) * (size_a @ size_b)
+        if b.rad.any():
+            rad = rad + size_a @ b.rad
+        if self.rad.any():
+            rad = rad + self.rad @ (size_b + b.rad)
+        return Enclosure(self.mid @ b.mid, _up(rad, n + 8) + TINY)
+
+    def __rmatmul__(self, other: Any) -> Enclosure:
+        return enclose(other) @ self
+
+    def sum(self, axis: int | None = None) -> Enclosure:
+        """The sum over an axis, or of all entries."""
+        n = self.mid.size if axis is None else self.mid.shape[axis]
+        rad = np.sum(self.rad, axis=axis) + gamma(n) * np.sum(np.abs(self.mid), axis=axis)
+        return Enclosure(np.sum(self.mid, axis=axis), _up(rad, n + 4) + TINY)
+
+    def scaled(self, exponent: ArrayLike) -> Enclosure:
+        """The product with 2**exponent (integers, broadcast): exact but for underflow, which the radius absorbs."""
+        power = np.asarray(exponent, dtype=np.int64)
+        mid, rad = np.ldexp(self.mid, power), np.ldexp(self.rad, power)
+        lost = (np.ldexp(mid, -power) != self.mid) | (np.ldexp(rad, -power) != self.rad)
+        return Enclosure(mid, np.where(lost, rad + TINY, rad))
+
+    def upper(self) -> Array:
+        """Float64 upper bounds of the entries."""
+        return np.where(self.rad == 0, self.mid, np.nextafter(self.mid + self.rad, np.inf))
+
+    def lower(self) -> Array:
+        """Float64 lower bounds of the entries."""
+        return -(-self).upper()
+
+    def magnitude(self) -> Array:
+        """Float64 upper bounds of the entries' absolute values."""
+        size = np.abs(self.mid)
+        return np.where(self.rad == 0, size, np.nextafter(size + self.rad, np.inf))
+
+
+def enclose(value: Any) -> Enclosure:
+    """`value` itself if it is an enclosure, else the float64 array as an exact one."""
+    return value if isinstance(value, Enclosure) else Enclosure(value)

@@ -1,0 +1,151 @@
+"""The network whose Lipschitz constant is bounded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+Array = np.ndarray
+
+
+def exact_float64(value: ArrayLike, what: str, ndim: int) -> Array:
+    """`value` as a finite float64 array of `ndim` dimensions with exactly the same real values.
+
+    A certificate speaks of the exact reals that were given, so a conversion that rounds is refused
+    (large int64, longdouble), and so is everything that is not a real number.
+
+    Raises:
+        ValueError: naming `what`, if the rank is wrong, an entry is not a finite real number, or its
+            float64 value would differ.
+    """
+    try:
+        given = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{what} must be an array of real numbers; it could not be read as one ({error})") from None
+    if given.dtype == bool or given.dtype.kind not in "iuf":
+        raise ValueError(f"{what} must hold real numbers (integers or floats), but its dtype is {given.dtype}")
+    if given.ndim != ndim:
+        raise ValueError(f"{what} must have {ndim} dimension(s), but its shape is {given.shape}")
+    with np.errstate(over="ignore"):
+        converted = np.array(given, dtype=np.float64, order="C")
+    if given.dtype.kind == "f":
+        if not np.isfinite(given).all():
+            raise ValueError(f"{what} must be finite, but it contains NaN or infinity")
+        same = np.array_equal(converted.astype(given.dtype), given) and bool(np.isfinite(converted).all())
+    else:  # Python compares int with float exactly; NumPy's int64 == float64 comparison rounds
+        same = given.dtype.itemsize <= 4 or all(
+            int(a) == int(b) for a, b in zip(converted.ravel().tolist(), given.ravel().tolist(), strict=True)
+        )
+    if not same:
+        raise ValueError(f"{what} has dtype {given.dtype} and a value that float64 cannot hold exactly")
+    return converted + 0.0  # -0.0 becomes 0.0: one real number, one hash
+
+
+class Network:
+    """A fully connected ReLU network  x_i = ReLU(A_i x_{i-1} + b_i),  F(x_0) = C x_L + d.
+
+    Args:
+        weights: [A_1, ..., A_L, C]; A_i of shape (p_i, p_{i-1}), C of shape (K, p_L). Any real dtype
+            whose values float64 holds exactly.
+        biases: [b_1, ..., b_L, d]; b_i of shape (p_i,), d of shape (K,).
+
+    Raises:
+        ValueError: wrong ranks, widths that do not chain, NaN or infinity, a dtype that would be
+            rounded; the message names the layer.
+    """
+
+    def __init__(self, weights: Sequence[ArrayLike], biases: Sequence[ArrayLike]):
+        weights, biases = _as_list(weights, "weights"), _as_list(biases, "biases")
+        if len(weights) < 2:
+            raise ValueError(
+                f"weights must be [A_1, ..., A_L, C] with at least one hidden layer, but {len(weights)} was given"
+            )
+        if len(biases) != len(weights):
+            raise ValueError(f"{len(weights)} weights were given, so {len(weights)} biases are expected, not {len(biases)}")
+        depth = len(weights) - 1
+        self.weights: list[Array] = []
+        self.biases: list[Array] = []
+        for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+            layer = f"A_{i + 1}" if i < depth else "C"
+            shift = f"b_{i + 1}" if i < depth else "d"
+            A, b = exact_float64(weight, layer, 2), exact_float64(bias, shift, 1)
+            if 0 in A.shape:
+                raise ValueError(f"{layer} has shape {A.shape}; every width must be at least 1")
+            if b.shape[0] != A.shape[0]:
+                raise ValueError(f"{shift} has shape {b.shape}, but {layer} has {A.shape[0]} rows")
+            if i and A.shape[1] != self.weights[-1].shape[0]:
+                raise ValueError(
+                    f"{layer} has shape {A.shape}, but the layer before it has {self.weights[-1].shape[0]} outputs"
+                )
+            A.setflags(write=False)
+            b.setflags(write=False)
+            self.weights.append(A)
+            self.biases.append(b)
+
+    @property
+    def depth(self) -> int:
+        """L, the number of hidden layers."""
+        return len(self.weights) - 1
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """(p_0, ..., p_L, K)."""
+        return (self.weights[0].shape[1], *(A.shape[0] for A in self.weights))
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """F(x) in float64; x of shape (p_0,) or (n, p_0), result (K,) or (n, K)."""
+        value = self._points(x)
+        for A, b in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            value = np.maximum(value @ A.T + b, 0.0)
+        return value @ self.weights[-1].T + self.biases[-1]
+
+    def gradient(self, x: ArrayLike, output: int = 0) -> Array:
+        """The formal gradient of F_output at x (dReLU(0) = 0), float64; x (p_0,) or (n, p_0), result alike."""
+        if isinstance(output, bool) or not isinstance(output, int | np.integer) or not 0 <= output < self.widths[-1]:
+            raise ValueError(f"output must be an integer in 0..{self.widths[-1] - 1}, but {output!r} was given")
+        value = self._points(x)
+        masks = []
+        for A, b in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            z = value @ A.T + b
+            masks.append(z > 0.0)
+            value = np.maximum(z, 0.0)
+        g = np.broadcast_to(self.weights[-1][output], masks[-1].shape)
+        for A, mask in zip(self.weights[-2::-1], masks[::-1], strict=True):
+            g = (g * mask) @ A
+        return g
+
+    def _points(self, x: ArrayLike) -> Array:
+        points = np.asarray(x, dtype=np.float64)
+        if points.ndim not in (1, 2) or points.shape[-1] != self.widths[0]:
+            raise ValueError(f"x must have shape ({self.widths[0]},) or (n, {self.widths[0]}), not {points.shape}")
+        return points
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to `path` (.npz), keys A_1, b_1, ..., C, d."""
+        from .io import save
+
+        save(self, path)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the widths and of every weight and bias as little-endian float64: what a certificate is for."""
+        digest = hashlib.sha256(repr(self.widths).encode())
+        for array in (*self.weights, *self.biases):
+            digest.update(array.astype("<f8").tobytes())
+        return digest.hexdigest()
+
+    def __repr__(self) -> str:
+        return f"Network({'-'.join(map(str, self.widths))})"
+
+
+def _as_list(value: Sequence[ArrayLike], what: str) -> list[ArrayLike]:
+    if isinstance(value, str | bytes | dict):
+        raise ValueError(f"{what} must be a list of arrays, but {type(value).__name__} was given")
+    try:
+        return list(value)
+    except TypeError:
+        raise ValueError(f"{what} must be a list of arrays, but {type(value).__name__} was given") from None
