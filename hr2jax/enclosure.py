@@ -89,6 +89,10 @@ class Enclosure:
     def __getitem__(self, index: Any) -> Enclosure:
         return Enclosure(self.mid[index], self.rad[index])
 
+    def __setitem__(self, index: Any, value: Enclosure) -> None:
+        self.mid[index] = value.mid
+        self.rad[index] = value.rad
+
     def reshape(self, *shape: int) -> Enclosure:
         """The same entries in another shape."""
         return Enclosure(self.mid.reshape(*shape), self.rad.reshape(*shape))

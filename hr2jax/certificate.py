@@ -1,0 +1,290 @@
+"""The certificate: a claim, and the multipliers that prove it. Imports no engine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .enclosure import Array, Enclosure, check_arithmetic
+from .network import Network
+from .presolve import Presolve, presolve
+from .problem import LipschitzProblem, Output, lipschitz_problem, output_coefficients, parse_norm, parse_radius
+from .proof import dual_bound, lagrangian_matrix
+from .relaxation.lifting import Lifting, lift
+
+FORMAT = "hr2jax certificate 1"
+
+
+class CertificateError(ValueError):
+    """The certificate is not whole, belongs to another network, or claims something else."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A claim and its multipliers.
+
+    Attributes:
+        bound: the proved upper bound, in the units of f per unit of the input norm.
+        lipschitz_problem: what is bounded.
+        relaxation: the relaxation that the multipliers came from (descriptive: every family is valid).
+        network_hash: `Network.hash` of the network it is about.
+        unstable: (n,) int64, the neurons that have a variable.
+        exponent: (n,) int64, scales of their pre-activations (empty globally).
+        multipliers: family name -> float64 array >= 0 (negative entries count as 0).
+        diagonal: (N,) float64, d.
+    """
+
+    bound: float
+    lipschitz_problem: LipschitzProblem
+    relaxation: str
+    network_hash: str
+    unstable: Array
+    exponent: Array
+    multipliers: Mapping[str, Array]
+    diagonal: Array
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        """The claim in full: output, norm, center, radius, relaxation, weights hash."""
+        claim = self.lipschitz_problem
+        return {
+            "output": claim.coefficients.tolist(),
+            "norm": claim.norm,
+            "center": None if claim.center is None else claim.center.tolist(),
+            "radius": None if claim.radius is None else claim.radius.tolist(),
+            "relaxation": self.relaxation,
+            "network_hash": self.network_hash,
+        }
+
+    def verify(
+        self,
+        net: Network,
+        *,
+        output: Output = None,
+        norm: Any = None,
+        center: ArrayLike | None = None,
+        radius: Any = None,
+        arithmetic: str = "float",
+    ) -> float:
+        """Prove the bound again from the network's weights and the multipliers alone.
+
+        Args:
+            net: the network the certificate is about.
+            output, norm, center, radius: if given, must equal the claim's.
+            arithmetic: "float" (float64 with enclosures) or "ball" (arbitrary precision, python-flint; slow).
+
+        Returns:
+            The upper bound proved here, rounded up; it need not equal `bound` to the last bit.
+
+        Raises:
+            CertificateError: another network, another claim, or multipliers that are not finite or do not
+                fit the problem.
+            ImportError: arithmetic="ball" without python-flint.
+        """
+        numbers = _arithmetic(arithmetic)
+        check_arithmetic()
+        if not isinstance(net, Network):
+            raise CertificateError(f"a certificate is verified against a Network, not {type(net).__name__}")
+        if net.hash != self.network_hash:
+            raise CertificateError("the certificate belongs to another network: the hash of the weights differs")
+        self._check_claim(net, output, norm, center, radius)
+        try:
+            bound = prove(
+                net, self.lipschitz_problem, self.unstable, self.exponent, self.multipliers, self.diagonal, numbers
+            )
+        except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
+            raise CertificateError(f"the certificate's multipliers do not fit its problem: {error}") from error
+        if not np.isfinite(bound):
+            raise CertificateError("the certificate's multipliers overflow or are not finite, so they prove nothing")
+        return bound
+
+    def _check_claim(self, net: Network, output: Output, norm: Any, center: Any, radius: Any) -> None:
+        claim = self.lipschitz_problem
+        if norm is not None and parse_norm(norm) != claim.norm:
+            raise CertificateError(f"the certificate is for norm {claim.norm}, not {norm!r}")
+        if output is not None and not np.array_equal(output_coefficients(output, net.widths[-1]), claim.coefficients):
+            raise CertificateError(f"the certificate is for another output than {output!r}")
+        for name, given, claimed in (("center", center, claim.center), ("radius", radius, claim.radius)):
+            if given is None:
+                continue
+            if claimed is None:
+                raise CertificateError(f"a {name} was given, but the certificate is for the global constant")
+            width = net.widths[0]
+            value = parse_radius(given, width, claim.norm) if name == "radius" else np.asarray(given, dtype=np.float64)
+            if value.shape != claimed.shape or not np.array_equal(value, claimed):
+                raise CertificateError(f"the certificate is for another {name} than the one given")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the certificate to `path` (a NumPy .npz archive, docs/certificate.md), all or nothing."""
+        path = Path(path)
+        arrays = self._arrays()
+        arrays["digest"] = np.array(_digest(arrays))
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    def _arrays(self) -> dict[str, Array]:
+        claim = self.lipschitz_problem
+        head = {
+            "format": FORMAT,
+            "bound": float(self.bound).hex(),
+            "norm": claim.norm,
+            "relaxation": self.relaxation,
+            "network_hash": self.network_hash,
+            "versions": dict(self.versions),
+        }
+        arrays = {
+            "claim": np.array(json.dumps(head, sort_keys=True)),
+            "coefficients": claim.coefficients,
+            "unstable": self.unstable,
+            "exponent": self.exponent,
+            "diagonal": self.diagonal,
+        }
+        if claim.center is not None and claim.radius is not None:
+            arrays |= {"center": claim.center, "radius": claim.radius}
+        return arrays | {f"multipliers/{name}": values for name, values in self.multipliers.items()}
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Certificate:
+        """Read a certificate; it is data only, and what it claims is proved by `verify` alone.
+
+        Raises:
+            CertificateError: the file is not a whole, unaltered certificate.
+            FileNotFoundError: there is no such file.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            return _from_arrays(arrays)
+        except FileNotFoundError:
+            raise
+        except CertificateError:
+            raise
+        except (Exception, zipfile.BadZipFile) as error:  # whatever a damaged archive makes a reader raise
+            raise CertificateError(f"{os.fspath(path)} is not a whole certificate: {error}") from error
+
+
+def _from_arrays(arrays: dict[str, Array]) -> Certificate:
+    if str(arrays.pop("digest")) != _digest(arrays):
+        raise CertificateError("the certificate was altered or damaged: its digest does not match its content")
+    head = json.loads(str(arrays.pop("claim")))
+    if head["format"] != FORMAT:
+        raise CertificateError(f"the certificate's format is {head['format']!r}; {FORMAT!r} is expected")
+    take = {name: arrays.pop(name) for name in ("coefficients", "unstable", "exponent", "diagonal")}
+    center, radius = arrays.pop("center", None), arrays.pop("radius", None)
+    if (center is None) != (radius is None):
+        raise CertificateError("the certificate has a center or a radius without the other")
+    multipliers = {}
+    for name, values in arrays.items():
+        kind, _, family = name.partition("/")
+        if kind != "multipliers":
+            raise CertificateError(f"the certificate has an unknown entry {name!r}")
+        multipliers[family] = _floats(values, name)
+    for name in ("unstable", "exponent"):
+        if take[name].dtype != np.int64 or take[name].ndim != 1:
+            raise CertificateError(f"{name} must be a vector of int64")
+    problem = LipschitzProblem(
+        _floats(take["coefficients"], "coefficients"),
+        parse_norm(head["norm"]),
+        None if center is None else _floats(center, "center"),
+        None if radius is None else _floats(radius, "radius"),
+    )
+    bound = float.fromhex(head["bound"])
+    if not (np.isfinite(bound) and bound >= 0):
+        raise CertificateError("the certificate's bound is not a nonnegative number")
+    return Certificate(
+        bound, problem, str(head["relaxation"]), str(head["network_hash"]), take["unstable"], take["exponent"],
+        multipliers, _floats(take["diagonal"], "diagonal"), dict(head["versions"]),
+    )  # fmt: skip
+
+
+def _floats(values: Array, name: str) -> Array:
+    if values.dtype != np.float64 or not np.isfinite(values).all():
+        raise CertificateError(f"{name} must hold finite float64 numbers")
+    return values
+
+
+def _digest(arrays: Mapping[str, Array]) -> str:
+    """SHA-256 over every entry's name, type, shape and bytes: tells damage, not who made the file."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        values = np.asarray(arrays[name])
+        digest.update(f"{name}|{values.dtype.str}|{values.shape}|".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def prove(
+    net: Network,
+    problem: LipschitzProblem,
+    unstable: Array,
+    exponent: Array,
+    multipliers: Mapping[str, Array],
+    diagonal: Array | None,
+    arithmetic: type[Enclosure] = Enclosure,
+) -> float:
+    """The upper bound that the multipliers prove for this network and problem, or infinity.
+
+    Raises:
+        ValueError: the problem is not one for this network, a neuron outside `unstable` can switch, or
+            the multipliers do not fit.
+    """
+    if net.depth != 1 or problem.norm != "inf":
+        raise ValueError("certificates are for one hidden layer and the inf norm")
+    problem = lipschitz_problem(net, problem.coefficients, problem.norm, problem.center, problem.radius)
+    if len(np.unique(unstable)) != len(unstable) or not ((unstable >= 0) & (unstable < net.widths[1])).all():
+        raise ValueError("the unstable neurons must be distinct indices of the hidden layer")
+    with np.errstate(all="ignore"):
+        fixed = presolve(net, problem, arithmetic, unstable, exponent if problem.is_local else None)
+        lifting = lift(net, problem, fixed, arithmetic)
+        if diagonal is not None and np.shape(diagonal) != (lifting.size,):
+            raise ValueError(f"the diagonal has shape {np.shape(diagonal)}, not ({lifting.size},)")
+        if not all(np.isfinite(values).all() for values in multipliers.values()):
+            return float("inf")
+        M = lagrangian_matrix(lifting, multipliers, arithmetic)
+        return dual_bound(lifting, M, diagonal, arithmetic)
+
+
+def certify_multipliers(
+    net: Network,
+    problem: LipschitzProblem,
+    relaxation: str,
+    fixed: Presolve,
+    multipliers: Mapping[str, Array],
+    diagonal: Array | None,
+    versions: Mapping[str, str],
+    lifting: Lifting | None = None,
+) -> Certificate:
+    """A certificate of whatever bound the multipliers prove (any multipliers prove one)."""
+    bound = prove(net, problem, fixed.unstable, fixed.exponent, multipliers, diagonal)
+    size = len(diagonal) if diagonal is not None else 0
+    return Certificate(
+        bound, problem, relaxation, net.hash, fixed.unstable, fixed.exponent, dict(multipliers),
+        np.zeros(size) if diagonal is None else np.asarray(diagonal), versions,
+    )  # fmt: skip
+
+
+def _arithmetic(name: str) -> type[Enclosure]:
+    if name == "float":
+        return Enclosure
+    if name == "ball":
+        from .ball import Ball
+
+        return Ball
+    raise ValueError(f'arithmetic must be "float" or "ball", but {name!r} was given')

@@ -1,0 +1,1 @@
+"""Solvers. What they return steers; only the certificate proves."""

@@ -1,0 +1,110 @@
+"""The lifted basis y = (1, v, t, xi) and the objective as a quadratic form of it (DESIGN section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..enclosure import Array, Enclosure
+from ..network import Network
+from ..presolve import Presolve
+from ..problem import LipschitzProblem
+
+
+@dataclass(frozen=True)
+class Lifting:
+    """One hidden layer, inf norm: the maximum of  t^T A^T D(u) c  as a quadratic form.
+
+    Basis groups, in order, every entry at most 1 in magnitude at every feasible point:
+      one  the constant 1
+      v    (n,) signs of the unstable neurons, v = 2u - 1 in {-1, 1}
+      t    (q,) the direction, in {-1, 1} (a linear function of t is largest at a vertex)
+      xi   (q,) the input, x = center + radius xi; local problems with unstable neurons only
+    and one derived group, linear in the basis:
+      z    (n,) scaled pre-activations  z_i / 2**exponent_i = z_one_i + sum_j z_xi_ij xi_j
+
+    Attributes:
+        sizes: group name -> number of entries, in basis order.
+        z_one, z_xi: (n, 1) and (n, q) enclosures of z's coefficients; None without xi.
+        objective_v: (n, q) enclosure; the objective is sum_ij objective_v_ij v_i t_j + sum_j objective_one_j t_j.
+        objective_one: (1, q) enclosure.
+        exponent: the true objective is 2**exponent times that.
+        presolve: the neurons and inputs that the groups stand for.
+    """
+
+    sizes: dict[str, int]
+    z_one: Enclosure | None
+    z_xi: Enclosure | None
+    objective_v: Enclosure
+    objective_one: Enclosure
+    exponent: int
+    presolve: Presolve
+
+    @property
+    def size(self) -> int:
+        """N, the number of basis entries: the side of M_1."""
+        return sum(self.sizes.values())
+
+    def slice(self, group: str) -> slice:
+        """Where a basis group lies in y."""
+        names = list(self.sizes)
+        start = sum(self.sizes[name] for name in names[: names.index(group)])
+        return slice(start, start + self.sizes[group])
+
+    @property
+    def square_is_one(self) -> Array:
+        """(N,) bool: y_k^2 = 1 at every feasible point (elsewhere y_k^2 <= 1)."""
+        mask = np.ones(self.size, dtype=bool)
+        if "xi" in self.sizes:
+            mask[self.slice("xi")] = False
+        return mask
+
+    def length(self, group: str) -> int:
+        """Number of entries of a basis or derived group."""
+        return self.sizes["v"] if group == "z" else self.sizes[group]
+
+
+def lift(
+    net: Network, problem: LipschitzProblem, fixed: Presolve, arithmetic: type[Enclosure] = Enclosure
+) -> Lifting:
+    """The lifting of a one-hidden-layer network, every coefficient enclosed in `arithmetic`."""
+    free, unstable, active = fixed.free, fixed.unstable, fixed.active
+    n, q = len(unstable), len(free)
+    A = net.weights[0][:, free]
+    c, exponent_c = _output_row(net, problem, arithmetic)
+    rows = np.concatenate([unstable, active]).astype(np.int64)
+    exponent_A = _exponent(A[rows])
+    W = c[rows].reshape(-1, 1) * arithmetic(A[rows]).scaled(-exponent_A)
+    half = W[:n].scaled(-1)
+    constant = half.sum(axis=0) + W[n:].sum(axis=0)
+    sizes = {"one": 1, "v": n, "t": q}
+    z_one = z_xi = None
+    if problem.is_local and n:
+        assert problem.center is not None and problem.radius is not None
+        sizes["xi"] = q
+        scale = -fixed.exponent.reshape(-1, 1)
+        middle = arithmetic(net.weights[0][unstable]) @ problem.center + net.biases[0][unstable]
+        z_one = middle.reshape(-1, 1).scaled(scale)
+        z_xi = (arithmetic(A[unstable]) * problem.radius[free]).scaled(scale)
+    return Lifting(sizes, z_one, z_xi, half, constant.reshape(1, -1), exponent_c + exponent_A, fixed)
+
+
+def _output_row(net: Network, problem: LipschitzProblem, arithmetic: type[Enclosure]) -> tuple[Enclosure, int]:
+    """coefficients . C as (p_L,) enclosure times 2**exponent; no rounding where a single row is meant."""
+    used = np.flatnonzero(problem.coefficients)
+    if len(used) == 0:
+        return arithmetic(np.zeros(net.weights[-1].shape[1])), 0
+    exponent_k, exponent_C = _exponent(problem.coefficients), _exponent(net.weights[-1][used])
+    k = arithmetic(problem.coefficients[used]).scaled(-exponent_k)
+    C = arithmetic(net.weights[-1][used]).scaled(-exponent_C)
+    if len(used) == 1 and abs(problem.coefficients[used[0]]) == 1.0:
+        row = C[0] if problem.coefficients[used[0]] > 0 else -C[0]
+        return row, exponent_C
+    return (k.reshape(-1, 1) * C).sum(axis=0), exponent_k + exponent_C
+
+
+def _exponent(array: Array) -> int:
+    """e with every |entry| < 2**e, as small as possible; 0 for an array of zeros."""
+    largest = float(np.max(np.abs(array), initial=0.0))
+    return int(np.frexp(largest)[1]) if largest > 0 else 0
