@@ -1,0 +1,312 @@
+"""The block form: M_1 plus batches of small moment and localizing matrices (DESIGN sections 1 and 2).
+
+M_1(y) is the (N, N) moment matrix over the basis (1, v, t, xi), v = 2u - 1. A clique's order-2 blocks
+use its moments up to degree 4: those of degree 2 or less are entries of M_1 (z counts as the linear
+function of xi that it is), the others are the clique's own. v^2 = 1 is substituted before building, or
+the blocks would have no interior. Cliques of one shape form one batch of arrays.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import numpy as np
+
+from ..enclosure import Array
+from .families import clique_pairs
+from .lifting import Lifting
+
+Monomial = tuple[int, ...]  # positions of the clique's variables, sorted, with repeats; () is 1
+Polynomial = dict[Monomial, Array | float]
+
+
+@dataclass(frozen=True)
+class Block:
+    """n equal-shaped matrices, entry [a, b] = sum_k coefficient[:, a, b, k] w[:, index[a, b, k]] of the moments w.
+
+    Attributes:
+        name: such as "M_2({u_i,t_i})".
+        index: (d, d, k) int64 into the clique's moments (0 is the constant 1).
+        coefficient: (n, d, d, k) or (1, d, d, k) float64.
+    """
+
+    name: str
+    index: Array
+    coefficient: Array
+
+
+@dataclass(frozen=True)
+class CliqueBatch:
+    """n cliques of one shape: their moments w = (1, shared, own) and the blocks that must be PSD.
+
+    Attributes:
+        name: the clique in the paper's symbols.
+        monomials: the moments' monomials in the clique's variables; monomials[0] is 1.
+        shared: (n, k, 2) int64: moment 1 + j of clique i is entry shared[i, j] of the extended moment
+            matrix over (1, v, t, xi, z).
+        blocks: the batches of matrices.
+    """
+
+    name: str
+    monomials: tuple[Monomial, ...]
+    shared: Array
+    blocks: tuple[Block, ...]
+
+    @property
+    def count(self) -> int:
+        """n, the number of cliques."""
+        return self.shared.shape[0]
+
+    @property
+    def own(self) -> int:
+        """Number of moments per clique that are not entries of M_1."""
+        return len(self.monomials) - 1 - self.shared.shape[1]
+
+    def dense(self) -> Array:
+        """(n, D, 1 + k + m): the linear map from the moments to all the blocks' entries, stacked block by block."""
+        stacked = []
+        for block in self.blocks:
+            d = block.index.shape[0]
+            out = np.zeros((self.count, d, d, len(self.monomials)))
+            rows, columns, _ = np.indices(block.index.shape)
+            for term in range(block.index.shape[2]):
+                out[:, rows[:, :, term], columns[:, :, term], block.index[:, :, term]] += block.coefficient[..., term]
+            stacked.append(out.reshape(self.count, d * d, -1))
+        return np.concatenate(stacked, axis=1)
+
+
+@dataclass(frozen=True)
+class BlockForm:
+    """max <C, Y> over moment matrices Y = M_1 >= 0 with pinned diagonal entries 1, and the batches' blocks >= 0.
+
+    Attributes:
+        relaxation: its name.
+        lifting: the basis and z's coefficients.
+        C: (N, N) float64 symmetric, in units of 2**lifting.exponent.
+        pinned: (N,) bool, diagonal entries of M_1 that are 1 (1 and v; t and xi are bounded by blocks).
+        batches: the cliques.
+    """
+
+    relaxation: str
+    lifting: Lifting
+    C: Array
+    pinned: Array
+    batches: tuple[CliqueBatch, ...]
+
+    def extended(self) -> Array:
+        """E (N + n, N): rows of the extended basis (1, v, t, xi, z) in the basis, so that M = E Y E^T."""
+        return extended_rows(self.lifting)
+
+
+def extended_rows(lifting: Lifting) -> Array:
+    """The basis followed by z, as rows over the basis: (N + n, N), or (N, N) without z."""
+    rows = np.eye(lifting.size)
+    if lifting.z_one is None or lifting.z_xi is None:
+        return rows
+    z = np.zeros((lifting.sizes["v"], lifting.size))
+    z[:, lifting.slice("one")] = lifting.z_one.mid
+    z[:, lifting.slice("xi")] = lifting.z_xi.mid
+    return np.concatenate([rows, z])
+
+
+class _Clique:
+    """Builds a batch: variables given by their positions in the extended basis, one row per clique."""
+
+    def __init__(self, name: str, variables: Sequence[Array], signs: Sequence[bool]):
+        self.name = name
+        self.variables = [np.asarray(v, dtype=np.int64) for v in variables]
+        self.signs = list(signs)
+        self.tables: list[tuple[str, list[list[Polynomial]]]] = []
+
+    def _reduce(self, monomial: Monomial) -> Monomial:
+        """Substitute s^2 = 1 for the variables that are signs."""
+        out: list[int] = []
+        for variable in sorted(set(monomial)):
+            power = monomial.count(variable)
+            out += [variable] * (power % 2 if self.signs[variable] else power)
+        return tuple(out)
+
+    def basis(self, degree: int, among: Sequence[int] | None = None) -> list[Monomial]:
+        """Distinct reduced monomials up to a degree, in the given variables."""
+        among = range(len(self.variables)) if among is None else among
+        every = [m for k in range(degree + 1) for m in combinations_with_replacement(among, k)]
+        return list(dict.fromkeys(self._reduce(m) for m in every))
+
+    def add(self, name: str, basis: list[Monomial], factor: Polynomial | None = None) -> None:
+        """The moment matrix of `basis` (factor 1), or the localizing matrix of the polynomial `factor` >= 0."""
+        factor = {(): 1.0} if factor is None else factor
+        table = [[self._product(a, b, factor) for b in basis] for a in basis]
+        self.tables.append((name, table))
+
+    def _product(self, a: Monomial, b: Monomial, factor: Polynomial) -> Polynomial:
+        return {self._reduce(a + b + m): value for m, value in factor.items()}
+
+    def build(self) -> CliqueBatch:
+        """The batch; its moments are those that some block uses, the ones of M_1 first."""
+        used = {m for _, table in self.tables for row in table for entry in row for m in entry} | {()}
+        names = tuple(sorted(used, key=lambda m: (len(m), m)))
+        position = {m: k for k, m in enumerate(names)}
+        count = len(self.variables[0])
+        blocks = []
+        for name, table in self.tables:
+            d, terms = len(table), len(table[0][0])
+            index = np.zeros((d, d, terms), dtype=np.int64)
+            coefficient = np.zeros((count, d, d, terms))
+            for a, row in enumerate(table):
+                for b, entry in enumerate(row):
+                    for k, (monomial, value) in enumerate(entry.items()):
+                        index[a, b, k] = position[monomial]
+                        coefficient[:, a, b, k] = value
+            blocks.append(Block(name, index, coefficient))
+        low_degree = [m for m in names[1:] if len(m) <= 2]
+        shared = np.zeros((count, len(low_degree), 2), dtype=np.int64)
+        for j, monomial in enumerate(low_degree):
+            for side, variable in enumerate(monomial):
+                shared[:, j, side] = self.variables[variable]
+        return CliqueBatch(self.name, names, shared, tuple(blocks))
+
+
+def _positions(lifting: Lifting, group: str) -> Array:
+    """Positions of a group in the extended basis."""
+    start = lifting.size if group == "z" else lifting.slice(group).start
+    return start + np.arange(lifting.length(group))
+
+
+def _bounded(lifting: Lifting, group: str, symbol: str) -> CliqueBatch:
+    """y^2 <= 1 for a group that is not pinned."""
+    clique = _Clique(f"{{{symbol}_i}}", [_positions(lifting, group)], [False])
+    clique.add(f"1-{symbol}_i^2", [()], {(): 1.0, (0, 0): -1.0})
+    return clique.build()
+
+
+def _sign_times_z(lifting: Lifting) -> CliqueBatch:
+    """E[(u_i - 1/2) z_i] >= 0."""
+    clique = _Clique("{u_i,z_i}", [_positions(lifting, "v"), _positions(lifting, "z")], [True, False])
+    clique.add("(u_i-1/2)z_i", [()], {(0, 1): 1.0})
+    return clique.build()
+
+
+def _x_clique(lifting: Lifting) -> CliqueBatch:
+    """M_2({x_i}) and M_1(eps^2-(x_i-xbar_i)^2, {x_i})."""
+    clique = _Clique("{x_i}", [_positions(lifting, "xi")], [False])
+    clique.add("M_2({x_i})", clique.basis(2))
+    clique.add("M_1(1-xi_i^2,{x_i})", clique.basis(1), {(): 1.0, (0, 0): -1.0})
+    return clique.build()
+
+
+def _ut_clique(lifting: Lifting) -> CliqueBatch:
+    """M_2({u_i,t_i}) and M_1(1-t_i^2, {u_i,t_i})."""
+    first, second = clique_pairs(lifting, "v", "t")
+    variables = [_positions(lifting, "v")[first], _positions(lifting, "t")[second]]
+    clique = _Clique("{u_i,t_i}", variables, [True, False])
+    clique.add("M_2({u_i,t_i})", clique.basis(2))
+    clique.add("M_1(1-t_i^2,{u_i,t_i})", clique.basis(1), {(): 1.0, (1, 1): -1.0})
+    return clique.build()
+
+
+def _uz_clique(lifting: Lifting) -> CliqueBatch:
+    """M_2({u_i,z_i}), M_1((u_i-1/2)z_i) and M_1((z_i-l_i)(h_i-z_i)) on {u_i,z_i}."""
+    low, high = lifting.presolve.low, lifting.presolve.high
+    variables = [_positions(lifting, "v"), _positions(lifting, "z")]
+    clique = _Clique("{u_i,z_i}", variables, [True, False])
+    clique.add("M_2({u_i,z_i})", clique.basis(2))
+    clique.add("M_1((u_i-1/2)z_i,{u_i,z_i})", clique.basis(1), {(0, 1): 1.0})
+    clique.add(
+        "M_1((z_i-l_i)(h_i-z_i),{u_i,z_i})", clique.basis(1), {(): -low * high, (1,): low + high, (1, 1): -1.0}
+    )
+    return clique.build()
+
+
+def _xt_clique(lifting: Lifting) -> CliqueBatch:
+    """M_2({x_i,t_i}), its localizers, and the four products (1 +- xi_i)(1 +- t_i) >= 0."""
+    clique = _Clique("{x_i,t_i}", [_positions(lifting, "xi"), _positions(lifting, "t")], [False, False])
+    clique.add("M_2({x_i,t_i})", clique.basis(2))
+    clique.add("M_1(1-xi_i^2,{x_i,t_i})", clique.basis(1), {(): 1.0, (0, 0): -1.0})
+    clique.add("M_1(1-t_i^2,{x_i,t_i})", clique.basis(1), {(): 1.0, (1, 1): -1.0})
+    for a in (1.0, -1.0):
+        for b in (1.0, -1.0):
+            sign = {1.0: "+", -1.0: "-"}
+            clique.add(
+                f"(1{sign[a]}xi_i)(1{sign[b]}t_i)", [()], {(): 1.0, (0,): a, (1,): b, (0, 1): a * b}
+            )
+    return clique.build()
+
+
+def block_form(relaxation: str, lifting: Lifting) -> BlockForm:
+    """The named relaxation in block form. No loop over neurons: cliques of a kind are built as one batch."""
+    local = "xi" in lifting.sizes
+    batches = [_bounded(lifting, "t", "t")]
+    if local:
+        batches.append(_bounded(lifting, "xi", "xi"))
+    if relaxation in ("shor", "hr2") and local:
+        batches.append(_sign_times_z(lifting))
+    if relaxation == "hr2":
+        batches += ([_x_clique(lifting)] if local else []) + [_ut_clique(lifting)]
+    if relaxation == "hr2z" and local:
+        batches += [_uz_clique(lifting), _xt_clique(lifting)]
+    pinned = np.zeros(lifting.size, dtype=bool)
+    pinned[lifting.slice("one")] = pinned[lifting.slice("v")] = True
+    C = np.zeros((lifting.size, lifting.size))
+    C[lifting.slice("v"), lifting.slice("t")] = lifting.objective_v.mid
+    C[lifting.slice("one"), lifting.slice("t")] = lifting.objective_one.mid
+    return BlockForm(
+        relaxation, lifting, (C + C.T) / 2, pinned, tuple(batch for batch in batches if batch.count)
+    )
+
+
+def clique_multipliers(form: BlockForm, polynomials: Sequence[Array]) -> dict[str, Array]:
+    """Multipliers of the product form from the dual polynomials of the cliques.
+
+    Args:
+        form: the block form.
+        polynomials: per batch (n, 1 + k + m): the coefficients, on the clique's moments, of the sum of
+            <Z, block> over the clique's blocks, Z >= 0 their dual matrices. Those on the clique's own
+            moments vanish at a dual feasible point and are ignored.
+
+    Returns:
+        family name -> (n,) multipliers >= 0. A polynomial p(s, w), quadratic in w and nonnegative for both
+        signs s on w's interval, is a square plus a multiple of (w - low)(high - w), which stay in M_1's
+        dual matrix, plus for each s a linear function that its values at the interval's ends determine:
+        those are the multipliers of the four products of factors.
+    """
+    out: dict[str, Array] = {}
+    for batch, q in zip(form.batches, polynomials, strict=True):
+        of = defaultdict(lambda n=batch.count: np.zeros(n), {m: q[:, k] for k, m in enumerate(batch.monomials)})  # type: ignore[misc]
+        if batch.name == "{u_i,z_i}" and len(batch.blocks) == 1:
+            out["v.z"] = np.maximum(of[0, 1], 0.0)
+        elif batch.name == "{u_i,z_i}":
+            low, high = form.lifting.presolve.low, form.lifting.presolve.high
+            zero, square = np.zeros_like(low), of[1, 1]
+            on = _ends(of[()] + of[0,], of[1,] + of[0, 1], square, zero, high)
+            off = _ends(of[()] - of[0,], of[1,] - of[0, 1], square, low, zero)
+            out["u.(h-z)"], out["u.z"] = on[0] / (2 * high), on[1] / (2 * high)
+            out["(1-u).(-z)"], out["(1-u).(z-l)"] = off[0] / (-2 * low), off[1] / (-2 * low)
+            out["z.(hu+l(1-u)-z)"] = np.maximum(-square, 0.0)
+        elif batch.name == "{x_i,t_i}":
+            one = np.ones(batch.count)
+            for b, t in (("+", 1.0), ("-", -1.0)):
+                ends = _ends(of[()] + of[1, 1] + t * of[1,], of[0,] + t * of[0, 1], of[0, 0], -one, one)
+                out[f"(1-x).(1{b}t)"], out[f"(1+x).(1{b}t)"] = ends[0] / 4, ends[1] / 4
+        elif batch.name == "{u_i,t_i}":
+            for a, v in (("+", 1.0), ("-", -1.0)):
+                for b, t in (("+", 1.0), ("-", -1.0)):
+                    value = of[()] + of[1, 1] + v * of[0,] + t * of[1,] + v * t * of[0, 1]
+                    out[f"(1{a}v).(1{b}t)"] = np.maximum(value / 4, 0.0)
+    return out
+
+
+def _ends(constant: Array, slope: Array, square: Array, low: Array, high: Array) -> tuple[Array, Array]:
+    """Values at low and high of p(w) = constant + slope w + square w^2 less its square part.
+
+    A convex p loses square (w - w0)^2, w0 its minimiser on [low, high]: the rest is linear and still
+    nonnegative there. A concave p loses -square (w - low)(high - w), which vanishes at both ends.
+    """
+    convex = np.maximum(square, 0.0)
+    best = np.clip(np.where(convex > 0, -slope / np.where(convex > 0, 2 * convex, 1.0), low), low, high)
+    ends = []
+    for w in (low, high):
+        ends.append(np.maximum(constant + slope * w + square * w**2 - convex * (w - best) ** 2, 0.0))
+    return ends[0], ends[1]
