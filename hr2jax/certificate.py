@@ -20,7 +20,7 @@ from .network import Network
 from .presolve import Presolve, presolve
 from .problem import LipschitzProblem, Output, lipschitz_problem, output_coefficients, parse_norm, parse_radius
 from .proof import dual_bound, lagrangian_matrix
-from .relaxation.lifting import Lifting, lift
+from .relaxation.lifting import lift
 
 FORMAT = "hr2jax certificate 1"
 
@@ -41,7 +41,7 @@ class Certificate:
         unstable: (n,) int64, the neurons that have a variable.
         exponent: (n,) int64, scales of their pre-activations (empty globally).
         multipliers: family name -> float64 array >= 0 (negative entries count as 0).
-        diagonal: (N,) float64, d.
+        diagonal: (N,) float64, d; None proves with the sum of |M| alone.
     """
 
     bound: float
@@ -51,7 +51,7 @@ class Certificate:
     unstable: Array
     exponent: Array
     multipliers: Mapping[str, Array]
-    diagonal: Array
+    diagonal: Array | None
     versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -154,8 +154,9 @@ class Certificate:
             "coefficients": claim.coefficients,
             "unstable": self.unstable,
             "exponent": self.exponent,
-            "diagonal": self.diagonal,
         }
+        if self.diagonal is not None:
+            arrays["diagonal"] = self.diagonal
         if claim.center is not None and claim.radius is not None:
             arrays |= {"center": claim.center, "radius": claim.radius}
         return arrays | {f"multipliers/{name}": values for name, values in self.multipliers.items()}
@@ -186,8 +187,8 @@ def _from_arrays(arrays: dict[str, Array]) -> Certificate:
     head = json.loads(str(arrays.pop("claim")))
     if head["format"] != FORMAT:
         raise CertificateError(f"the certificate's format is {head['format']!r}; {FORMAT!r} is expected")
-    take = {name: arrays.pop(name) for name in ("coefficients", "unstable", "exponent", "diagonal")}
-    center, radius = arrays.pop("center", None), arrays.pop("radius", None)
+    take = {name: arrays.pop(name) for name in ("coefficients", "unstable", "exponent")}
+    center, radius, diagonal = (arrays.pop(name, None) for name in ("center", "radius", "diagonal"))
     if (center is None) != (radius is None):
         raise CertificateError("the certificate has a center or a radius without the other")
     multipliers = {}
@@ -210,7 +211,7 @@ def _from_arrays(arrays: dict[str, Array]) -> Certificate:
         raise CertificateError("the certificate's bound is not a nonnegative number")
     return Certificate(
         bound, problem, str(head["relaxation"]), str(head["network_hash"]), take["unstable"], take["exponent"],
-        multipliers, _floats(take["diagonal"], "diagonal"), dict(head["versions"]),
+        multipliers, None if diagonal is None else _floats(diagonal, "diagonal"), dict(head["versions"]),
     )  # fmt: skip
 
 
@@ -267,16 +268,14 @@ def certify_multipliers(
     relaxation: str,
     fixed: Presolve,
     multipliers: Mapping[str, Array],
-    diagonal: Array | None,
-    versions: Mapping[str, str],
-    lifting: Lifting | None = None,
+    diagonal: Array | None = None,
+    versions: Mapping[str, str] | None = None,
 ) -> Certificate:
-    """A certificate of whatever bound the multipliers prove (any multipliers prove one)."""
+    """A certificate of whatever bound the multipliers prove (any multipliers prove one; its bound may be infinite)."""
     bound = prove(net, problem, fixed.unstable, fixed.exponent, multipliers, diagonal)
-    size = len(diagonal) if diagonal is not None else 0
     return Certificate(
-        bound, problem, relaxation, net.hash, fixed.unstable, fixed.exponent, dict(multipliers),
-        np.zeros(size) if diagonal is None else np.asarray(diagonal), versions,
+        bound, problem, relaxation, net.hash, fixed.unstable, fixed.exponent,
+        dict(multipliers), diagonal, versions or {},
     )  # fmt: skip
 
 

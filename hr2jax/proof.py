@@ -116,15 +116,16 @@ def dual_bound(
     Args:
         lifting: the lifting.
         M: its Lagrangian matrix, enclosed.
-        d: (N,) the diagonal to prove with; None for zeros, shifted as needed.
+        d: (N,) the diagonal to prove with; shifted where it proves nothing. None: no diagonal and no
+            factorisation, the sum of |M|: without multipliers that is the norm-product bound, always at hand.
         arithmetic: the arithmetic of M.
     """
-    d = np.zeros(lifting.size) if d is None else np.asarray(d, dtype=np.float64)
-    if not (M.is_finite() and np.isfinite(d).all()):
+    if not M.is_finite():
         return float("inf")
-    shifted, L = _factor(d, M.mid)
-    # Without d and L this is the sum of |M|: with no multipliers the norm-product bound, always at hand.
-    return min(_prove(lifting, M, shifted, L, arithmetic), _prove(lifting, M, np.zeros_like(d), None, arithmetic))
+    bound = _prove(lifting, M, np.zeros(lifting.size), None, arithmetic)
+    if d is not None and np.isfinite(d).all():
+        bound = min(bound, _prove(lifting, M, *_factor(d, M.mid), arithmetic))
+    return bound
 
 
 def _factor(d: Array, middle: Array) -> tuple[Array, Array | None]:

@@ -7,202 +7,209 @@ multipliers go to the certificate, which trusts none of it.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.linalg
 
+from ..proof import lagrangian_matrix
 from ..relaxation.families import Family
 from ..relaxation.lifting import Lifting
+from ..result import Status
+from .dual import tighten
+from .factored import Factored, minimise
+from .monitor import Monitor
 
 Array = np.ndarray
 
 
-class Data(NamedTuple):
-    """Arrays of one problem, in the engine's units (a pytree: arguments of the jitted functions)."""
+@dataclass(frozen=True)
+class Schedule:
+    """How hard the method of multipliers works; the numbers were found on SDP-NN and random (p, p) networks.
 
-    objective_v: Any  # (n, q)
-    objective_one: Any  # (q,)
-    z_one: Any  # (n, 1) or (0, 1)
-    z_xi: Any  # (n, q) or (0, 0)
-    slack: Any  # (N, 1): 1 where a row's norm may be below 1
-    families: Any  # per family: (coefficients of F's terms, of G's terms, indices of both, row scale)
-
-
-class Spec(NamedTuple):
-    """What is static: group sizes and, per family, the groups of its terms."""
-
-    sizes: tuple[tuple[str, int], ...]
-    families: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...]
-
-
-def describe(lifting: Lifting, families: list[Family], scale: float, dtype: Any) -> tuple[Spec, Data]:
-    """Split a lifting and its families into what is static and what is data; objective divided by `scale`."""
-    spec = Spec(
-        tuple(lifting.sizes.items()),
-        tuple(
-            (tuple(t.group for t in f.F.terms), tuple(t.group for t in f.G.terms), f.pairs) for f in families
-        ),
-    )
-    rows = []
-    for family in families:
-        F, G = family.F.terms, family.G.terms
-        norm_f, norm_g = _row_norms(lifting, F), _row_norms(lifting, G)
-        norm = norm_f * norm_g if family.pairs == "diagonal" else np.outer(norm_f, norm_g)
-        rows.append(
-            (
-                tuple((t.index, t.coefficient.astype(dtype)) for t in F),
-                tuple((t.index, t.coefficient.astype(dtype)) for t in G),
-                (2.0 / norm).astype(dtype),
-            )
-        )
-    has_z = lifting.z_xi is not None
-    data = Data(
-        (lifting.objective_v.mid / scale).astype(dtype),
-        (lifting.objective_one.mid[0] / scale).astype(dtype),
-        (lifting.z_one.mid if lifting.z_one is not None else np.zeros((0, 1))).astype(dtype),
-        (lifting.z_xi.mid if lifting.z_xi is not None and has_z else np.zeros((0, 0))).astype(dtype),
-        (~lifting.square_is_one)[:, None].astype(dtype),
-        tuple(rows),
-    )
-    return spec, data
-
-
-def _row_norms(lifting: Lifting, terms: Any) -> Array:
-    """Euclidean norms of forms in the basis."""
-    total = np.zeros(len(terms[0].index))
-    for term in terms:
-        if term.group == "z":
-            assert lifting.z_one is not None and lifting.z_xi is not None
-            square = lifting.z_one.mid[:, 0] ** 2 + (lifting.z_xi.mid**2).sum(axis=1)
-            total += term.coefficient**2 * square[term.index]
-        else:
-            total += term.coefficient**2
-    return np.sqrt(np.maximum(total, 1e-30))
-
-
-def rows_of(P: Any, data: Data) -> Any:
-    """V (N, r): P's rows (N, r + 1) normalised; the last column is the slack of rows that may be shorter."""
-    mask = jnp.concatenate([jnp.ones((P.shape[0], P.shape[1] - 1), P.dtype), data.slack], axis=1)
-    P = P * mask
-    return (P / jnp.sqrt(jnp.sum(P * P, axis=1, keepdims=True)))[:, :-1]
-
-
-def _groups(spec: Spec, data: Data, V: Any) -> dict[str, Any]:
-    out, start = {}, 0
-    for name, size in spec.sizes:
-        out[name] = V[start : start + size]
-        start += size
-    if "xi" in out:
-        out["z"] = data.z_one * out["one"] + data.z_xi @ out["xi"]
-    return out
-
-
-def objective_and_products(spec: Spec, data: Data, V: Any) -> tuple[Any, list[Any]]:
-    """<C, V V^T> and, per family, the scaled products  row_scale * (F V)(G V)^T  (diagonal or all)."""
-    y = _groups(spec, data, V)
-    directions = y["v"].T @ data.objective_v + y["one"].T @ data.objective_one[None, :]
-    value = jnp.sum(directions * y["t"].T)
-    products = []
-    for (f_groups, g_groups, pairs), (f_terms, g_terms, row_scale) in zip(spec.families, data.families, strict=True):
-        f = sum(c[:, None] * y[g][i] if g != "one" else c[:, None] * y[g] for g, (i, c) in zip(f_groups, f_terms, strict=True))
-        g = sum(c[:, None] * y[h][i] if h != "one" else c[:, None] * y[h] for h, (i, c) in zip(g_groups, g_terms, strict=True))
-        products.append(row_scale * (jnp.sum(f * g, axis=1) if pairs == "diagonal" else f @ g.T))
-    return value, products
-
-
-def _lagrangian(P: Any, spec: Spec, data: Data, multipliers: Any, sigma: Any) -> Any:
-    """-<C, Y> + 1/(2 sigma) sum max(0, lambda - sigma p)^2, to be minimised over P."""
-    value, products = objective_and_products(spec, data, rows_of(P, data))
-    penalty = sum(
-        jnp.sum(jnp.maximum(lam - sigma * p, 0.0) ** 2) for lam, p in zip(multipliers, products, strict=True)
-    )
-    return -value + penalty / (2.0 * sigma)
-
-
-MEMORY = 10
-
-
-@partial(jax.jit, static_argnames=("spec", "steps"))
-def minimise(
-    P: Any, data: Data, multipliers: Any, sigma: Any, tolerance: Any, *, spec: Spec, steps: int
-) -> tuple[Any, Any, Any, Any]:
-    """L-BFGS (memory 10, Armijo backtracking) on the augmented Lagrangian until its gradient is small.
-
-    Returns P, the updated multipliers max(lambda - sigma p, 0), the gradient's norm and the steps taken.
+    Attributes:
+        sigma, growth: the penalty (in units where the mean diagonal is 1) and its growth per round; it grows
+            only when the inner tolerance was met, or the certificate would get worse (SOLVERS.md, pitfalls).
+        bulk_rounds, bulk_steps: rounds that steer, and inner steps of each.
+        finish_steps: inner steps of a float64 round.
+        finish_rounds: at most this many of those.
     """
-    fun = jax.value_and_grad(_lagrangian)
-    shape = P.shape
 
-    def evaluate(flat: Any) -> tuple[Any, Any]:
-        value, gradient = fun(flat.reshape(shape), spec, data, multipliers, sigma)
-        return value, gradient.ravel()
+    sigma: float = 1.0
+    growth: float = 1.4
+    bulk_rounds: int = 15
+    bulk_steps: int = 60
+    finish_steps: int = 300
+    finish_rounds: int = 40
 
-    def direction(g: Any, S: Any, D: Any, rho: Any, count: Any) -> Any:
-        def backward(i: Any, carry: Any) -> Any:
-            q, alpha = carry
-            k = (count - 1 - i) % MEMORY
-            a = rho[k] * jnp.vdot(S[k], q)
-            return q - a * D[k], alpha.at[k].set(a)
 
-        used = jnp.minimum(count, MEMORY)
-        q, alpha = jax.lax.fori_loop(0, used, backward, (g, jnp.zeros(MEMORY, g.dtype)))
-        last = (count - 1) % MEMORY
-        gain = jnp.where(count > 0, 1.0 / (rho[last] * jnp.vdot(D[last], D[last]) + 1e-30), 1.0)
+# Below this size everything runs in float64: a second compilation would cost more than float32 saves.
+SMALL = 400
 
-        def forward(i: Any, q: Any) -> Any:
-            k = (count - used + i) % MEMORY
-            return q + S[k] * (alpha[k] - rho[k] * jnp.vdot(D[k], q))
 
-        return -jax.lax.fori_loop(0, used, forward, q * gain)
+def solve_lowrank(
+    lifting: Lifting,
+    families: list[Family],
+    monitor: Monitor,
+    *,
+    seed: int = 0,
+    start: Mapping[str, Array] | None = None,
+    schedule: Schedule | None = None,
+) -> Status:
+    """Solve the product form; every round's multipliers are offered to the monitor's certificate.
 
-    def body(state: Any) -> Any:
-        x, value, g, S, D, rho, count, step, _ = state
-        p = direction(g, S, D, rho, count)
-        slope = jnp.vdot(g, p)
-        bad = slope >= 0
-        p = jnp.where(bad, -g, p)
-        slope = jnp.where(bad, -jnp.vdot(g, g), slope)
-        count = jnp.where(bad, 0, count)
-        first = jnp.where(count == 0, jnp.minimum(1.0, 0.1 * jnp.sqrt(shape[0]) / (jnp.linalg.norm(p) + 1e-30)), 1.0)
+    Args:
+        lifting, families: the relaxation.
+        monitor: certifies, records, says when to stop (raises `Stop`).
+        seed: of the random start.
+        start: multipliers to begin from (a warm start), by family name.
+        schedule: effort.
 
-        def search(carry: Any) -> Any:
-            length, _, _, tries = carry
-            length = length * 0.4
-            new_value, new_g = evaluate(x + length * p)
-            return length, new_value, new_g, tries + 1
+    Returns:
+        SOLVED when bound - estimate <= tol * bound, the estimate being the Lagrangian's value, settled to
+        within the tolerance; STALLED when rounds stop improving before that.
+    """
+    schedule = schedule or Schedule()
+    run = _Run(lifting, families, monitor, schedule, seed, start)
+    with jax.enable_x64(True):
+        run.scale_objective()
+    if lifting.size > SMALL:
+        run.bulk(np.float32)
+    with jax.enable_x64(True):
+        if lifting.size <= SMALL:
+            run.bulk(np.float64)
+        return run.finish()
 
-        def too_long(carry: Any) -> Any:
-            length, new_value, _, tries = carry
-            enough = value + 1e-4 * length * slope + 4 * jnp.finfo(x.dtype).eps * jnp.abs(value)
-            return (~(new_value <= enough)) & (tries < 12)
 
-        start = evaluate(x + first * p)
-        length, new_value, new_g, tries = jax.lax.while_loop(too_long, search, (first, *start, 0))
-        s, dg = length * p, new_g - g
-        curvature = jnp.vdot(s, dg)
-        keep = curvature > 1e-10 * jnp.vdot(dg, dg) * jnp.finfo(x.dtype).eps
-        slot = count % MEMORY
-        S = jnp.where(keep, S.at[slot].set(s), S)
-        D = jnp.where(keep, D.at[slot].set(dg), D)
-        rho = jnp.where(keep, rho.at[slot].set(1.0 / curvature), rho)
-        count = jnp.where(keep, count + 1, count)
-        failed = tries >= 12
-        x = jnp.where(failed, x, x + s)
-        return x, jnp.where(failed, value, new_value), jnp.where(failed, g, new_g), S, D, rho, count, step + 1, failed
+class _Run:
+    """State of one solve: the factor P, scaled multipliers, the penalty."""
 
-    def go_on(state: Any) -> Any:
-        g, step, failed = state[2], state[7], state[8]
-        return (step < steps) & (jnp.linalg.norm(g) > tolerance) & ~failed
+    def __init__(
+        self,
+        lifting: Lifting,
+        families: list[Family],
+        monitor: Monitor,
+        schedule: Schedule,
+        seed: int,
+        start: Mapping[str, Array] | None,
+    ):
+        self.lifting, self.families, self.monitor, self.schedule = lifting, families, monitor, schedule
+        self.factored = Factored(lifting, families)
+        self.rng = np.random.default_rng(seed)
+        self.unit = 2.0**lifting.exponent
+        self.rank = min(lifting.size, 20)
+        self.P: Array = self.rng.standard_normal((self.factored.size, self.rank + 1))
+        self.scale = 1.0
+        self.sigma = schedule.sigma
+        self.iteration = 0
+        self.gradient = np.inf
+        self.start = start or {}
+        self.multipliers: list[Array] = []
 
-    x = P.ravel()
-    value, g = evaluate(x)
-    empty = jnp.zeros((MEMORY, x.size), x.dtype)
-    state = (x, value, g, empty, empty, jnp.zeros(MEMORY, x.dtype), 0, 0, False)
-    x, value, g, *_, step, _ = jax.lax.while_loop(go_on, body, state)
-    P = x.reshape(shape)
-    _, products = objective_and_products(spec, data, rows_of(P, data))
-    updated = [jnp.maximum(lam - sigma * p, 0.0) for lam, p in zip(multipliers, products, strict=True)]
-    return P, updated, jnp.linalg.norm(g), step
+    def scale_objective(self) -> None:
+        """Scale so that the mean entry of the diagonal is about 1; a crude ascent of the objective alone tells."""
+        C = self.lifting.objective_v.mid
+        norm = float(np.sqrt((C**2).sum() + (self.lifting.objective_one.mid**2).sum()))
+        # alternating maximisation of <C, V V^T> over unit rows: each half-step is exact
+        v, t = self.rng.standard_normal((C.shape[0], 8)), self.rng.standard_normal((C.shape[1], 8))
+        e, one = np.eye(1, 8), self.lifting.objective_one.mid
+        value = 0.0
+        for _ in range(30):
+            v = _unit(C @ t)
+            direction = C.T @ v + one.T @ e
+            t, value = _unit(direction), float(np.linalg.norm(direction, axis=1).sum())
+        self.scale = max(value, 1e-3 * norm, 1e-300) / self.lifting.size
+        factored = self.factored
+        self.multipliers = [
+            factored.stack([self.start.get(f.name, np.zeros(f.shape)) / (self.scale * r) for f, r in zip(*pair, strict=True)])
+            for pair in zip(factored.stacks, factored.row_scales, strict=True)
+        ]
+
+    def bulk(self, dtype: Any) -> None:
+        """Rounds of falling inner tolerance and growing penalty."""
+        rounds = self.schedule.bulk_rounds if self.families else 1
+        steps = self.schedule.bulk_steps if self.families else 300
+        for k in range(rounds):
+            tolerance = 10 ** (-2 - k / max(rounds - 1, 1))
+            self.minimise(dtype, tolerance, steps, grow=True)
+            self.monitor.report(self.iteration, float("nan"), self.gradient)
+
+    def minimise(self, dtype: Any, tolerance: float, steps: int, grow: bool) -> None:
+        """One inner minimisation and multiplier update."""
+        factored, size = self.factored, np.sqrt(self.lifting.size)
+        P, multipliers, norm, taken = minimise(
+            jnp.asarray(self.P, dtype), factored.data(self.scale, dtype),
+            [jnp.asarray(m, dtype) for m in self.multipliers], jnp.asarray(self.sigma, dtype),
+            jnp.asarray(tolerance * size, dtype), steps, spec=factored.spec,
+        )  # fmt: skip
+        self.P = np.asarray(P, dtype=np.float64)
+        self.multipliers = [np.asarray(m, dtype=np.float64) for m in multipliers]
+        self.gradient = float(norm) / size
+        self.iteration += int(taken)
+        if grow and self.gradient <= 1.5 * tolerance:
+            self.sigma *= self.schedule.growth
+
+    def unscaled(self) -> dict[str, Array]:
+        """The multipliers of the product form."""
+        scaled = [
+            self.scale * self.factored.stack(scales) * m
+            for scales, m in zip(self.factored.row_scales, self.multipliers, strict=True)
+        ]
+        return self.factored.unstack(scaled)
+
+    def finish(self) -> Status:
+        """Float64 rounds, each certified, until the certified gap is met."""
+        tol, previous, best, idle, tolerance = self.monitor.tolerance, np.nan, np.inf, 0, 1e-4
+        for _ in range(self.schedule.finish_rounds):
+            self.minimise(np.float64, tolerance, self.schedule.finish_steps, grow=False)
+            multipliers = self.unscaled()
+            M = lagrangian_matrix(self.lifting, multipliers).mid
+            if not np.isfinite(M).all():
+                return Status.NUMERICAL_ERROR
+            V = _rows_of(self.P[self.factored.rows], self.lifting)
+            d = np.einsum("ij,ij->i", V, M @ V)
+            d = np.where(self.lifting.square_is_one, d, np.maximum(d, 0.0))
+            value = float(d.sum()) * self.unit
+            settled = abs(value - previous) <= 0.5 * tol * abs(value) or not self.families
+            close = self.gradient <= 2 * tolerance
+            if settled or close or self.monitor.remaining() < np.inf:
+                d = tighten(M, self.lifting.square_is_one, d, tolerance=0.1 * tol)
+                bound = self.monitor.certify(multipliers, d)
+                self.monitor.report(self.iteration, value, self.gradient)
+                if settled and bound - value <= 0.5 * tol * bound:
+                    return Status.SOLVED
+                idle = 0 if bound < best * (1 - 0.02 * tol) else idle + 1
+                best = min(best, bound)
+                if idle >= 4:
+                    return Status.STALLED
+                if close and bound - value > 0.3 * tol * bound:
+                    self.raise_rank(M, d)
+            previous, tolerance = value, max(0.3 * tolerance, 1e-9)
+        return Status.STALLED
+
+    def raise_rank(self, M: Array, d: Array) -> None:
+        """Leave a saddle: more columns, along the eigenvectors of S that want to be negative."""
+        added = min(max(2, int(0.4 * self.rank)), self.lifting.size - self.rank)
+        if added <= 0:
+            return
+        _, vectors = scipy.linalg.eigh(np.diag(d) - M, subset_by_index=[0, added - 1])
+        new = np.zeros((self.factored.size, added))
+        new[self.factored.rows] = vectors * np.sqrt(self.lifting.size) * 1e-2
+        new *= np.linalg.norm(self.P, axis=1, keepdims=True)
+        self.P = np.concatenate([self.P[:, :-1], new, self.P[:, -1:]], axis=1)
+        self.rank += added
+
+
+def _unit(rows: Array) -> Array:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
+
+
+def _rows_of(P: Array, lifting: Lifting) -> Array:
+    mask = np.ones(P.shape)
+    mask[lifting.square_is_one, -1] = 0.0
+    P = P * mask
+    return _unit(P)[:, :-1]

@@ -1,0 +1,63 @@
+"""The contract between an engine and `solve`: offer multipliers, report, stop when told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from ..enclosure import Array
+from ..result import Status
+
+
+class Stop(Exception):
+    """Raised by a monitor's `report` when the engine must return; carries the status."""
+
+    def __init__(self, status: Status):
+        super().__init__(status.name)
+        self.status = status
+
+
+class Monitor(Protocol):
+    """What an engine sees of the solve that runs it. An engine never keeps a bound of its own."""
+
+    tolerance: float
+
+    def certify(self, multipliers: Mapping[str, Array], diagonal: Array | None) -> float:
+        """The bound these prove (in the objective's own units); the best one is kept."""
+
+    def report(self, iteration: int, relaxation_value: float, residual: float) -> None:
+        """Record progress; raises Stop on a limit or at the user's wish."""
+
+    def remaining(self) -> float:
+        """Seconds left (infinite without a time limit)."""
+
+
+class Timings:
+    """Seconds by what they were spent on; nested spans count for the inner one only."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter):
+        self.seconds: dict[str, float] = {}
+        self._clock = clock
+        self._stack: list[str] = []
+        self._since = clock()
+
+    def _switch(self) -> None:
+        now = self._clock()
+        if self._stack:
+            name = self._stack[-1]
+            self.seconds[name] = self.seconds.get(name, 0.0) + now - self._since
+        self._since = now
+
+    def span(self, name: str) -> Timings:
+        """`with timings.span("certify"): ...`"""
+        self._switch()
+        self._stack.append(name)
+        return self
+
+    def __enter__(self) -> Timings:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._switch()
+        self._stack.pop()

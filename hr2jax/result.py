@@ -1,0 +1,133 @@
+"""What a solve gives back."""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .certificate import Certificate
+from .enclosure import Array
+
+
+class Status(enum.Enum):
+    """Why a solve ended; the value is the user's sentence. The bound is certified whatever it says."""
+
+    SOLVED = "the certified bound is within tol of the relaxation's optimum, as far as the duality gap tells"
+    TIME_LIMIT = "the time limit was reached; the bound is the best certified so far"
+    ITERATION_LIMIT = "the iteration limit was reached; the bound is the best certified so far"
+    STALLED = "the solver makes no more progress; the bound is the best certified so far"
+    NUMERICAL_ERROR = "the solver broke down numerically; the bound is the best certified so far"
+    STOPPED = "stopped by the user; the bound is the best certified so far"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One line of a running solve.
+
+    Attributes:
+        iteration: the engine's iterations so far.
+        seconds: wall time since `solve` was called.
+        bound: best certified upper bound so far.
+        lower: best attained lower bound so far.
+        gap: (bound - lower) / bound.
+        relaxation_value: the engine's estimate of the relaxation's optimum (not certified).
+        residual: the engine's relative residual.
+    """
+
+    iteration: int
+    seconds: float
+    bound: float
+    lower: float
+    gap: float
+    relaxation_value: float
+    residual: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """A certified bound and all that belongs to it (API.md's table).
+
+    Attributes:
+        bound: certified upper bound of the Lipschitz constant.
+        lower: proved lower bound, attained at `witness`.
+        witness: (p_0,) float64, a point of the domain.
+        relaxation_value: the engine's estimate of the relaxation's optimum (not certified).
+        gap: (bound - lower) / bound; 0 when bound is 0.
+        status, message: why it ended.
+        certificate: proves `bound`.
+        iterations: of the engine.
+        history: arrays `seconds`, `iteration`, `bound`, `relaxation_value`, `residual`.
+        timings: seconds `setup`, `compile`, `solve`, `certify`, `lower`; `peak_bytes` (of this process).
+        problem: what was asked, with sizes and versions.
+    """
+
+    bound: float
+    lower: float
+    witness: Array
+    relaxation_value: float
+    gap: float
+    status: Status
+    message: str
+    certificate: Certificate
+    iterations: int
+    history: Mapping[str, Array]
+    timings: Mapping[str, float]
+    problem: Mapping[str, Any]
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Strict JSON (null for a number that is not finite); written to `path` if one is given."""
+        text = json.dumps(
+            _strict(
+                {
+                    "bound": self.bound,
+                    "lower": self.lower,
+                    "gap": self.gap,
+                    "relaxation_value": self.relaxation_value,
+                    "status": self.status.name,
+                    "message": self.message,
+                    "iterations": self.iterations,
+                    "problem": self.problem,
+                    "timings": self.timings,
+                    "history": self.history,
+                    "witness": self.witness,
+                }
+            ),
+            allow_nan=False,
+            indent=1,
+        )
+        if path is not None:
+            Path(path).write_text(text + "\n")
+        return text
+
+    def __str__(self) -> str:
+        from .report import result_table
+
+        return result_table(self)
+
+
+def _strict(value: Any) -> Any:
+    """Plain JSON values: arrays as lists, what is not finite as null."""
+    if isinstance(value, Mapping):
+        return {str(k): _strict(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return _strict(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_strict(v) for v in value]
+    if isinstance(value, np.generic):
+        return _strict(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def relative_gap(bound: float, lower: float) -> float:
+    """(bound - lower) / bound; 0 when bound is 0."""
+    return (bound - lower) / bound if bound > 0 else 0.0
