@@ -100,7 +100,7 @@ def output_coefficients(output: Output, outputs: int) -> Array:
     else:
         if isinstance(output, str | bytes | bool):
             raise ValueError(f"output must be {expected}, but {output!r} was given")
-        vector = exact_float64(output, "output", np.ndim(output))  # type: ignore[arg-type]
+        vector = exact_float64(output, "output", _ndim(output, 1))
         if vector.shape != (outputs,):
             raise ValueError(f"output must be {expected}, but an array of shape {vector.shape} was given")
         return vector
@@ -129,7 +129,7 @@ def parse_norm(norm: Any) -> str | int:
 
 def parse_radius(radius: Any, width: int, norm: str | int) -> Array:
     """The (p_0,) float64 half-widths; a scalar is repeated, an array is allowed for the inf norm only."""
-    ndim = np.ndim(radius)
+    ndim = _ndim(radius, 1)
     if ndim not in (0, 1):
         raise ValueError(f"radius must be a number or have shape ({width},), but its shape is {np.shape(radius)}")
     r = exact_float64(radius, "radius", ndim)
@@ -142,6 +142,14 @@ def parse_radius(radius: Any, width: int, norm: str | int) -> Array:
     if not (r > 0).any():
         raise ValueError("radius must be positive in at least one entry; with 0 everywhere the domain is a point")
     return np.array(np.broadcast_to(r, (width,)))
+
+
+def _ndim(value: Any, ragged: int) -> int:
+    """How many dimensions `value` has, or `ragged`, to be refused later, where that cannot be said."""
+    try:
+        return np.ndim(value)
+    except ValueError:
+        return ragged
 
 
 def _is_index(value: object) -> bool:
