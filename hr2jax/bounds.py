@@ -17,7 +17,7 @@ MAX_EXACT_PRODUCTS = 2_000_000
 def interval_bounds(
     net: Network, problem: LipschitzProblem, arithmetic: type[Enclosure] = Enclosure
 ) -> list[tuple[Array, Array]]:
-    """Interval propagation through every hidden layer: [(l_1, h_1), ..., (l_L, h_L)], float64 of shape (p_i,).
+    """Interval propagation through every hidden layer: [(l_1, h_1), ..., (l_L, h_L)], float64 (p_i,) each.
 
     l_i <= A_i x_{i-1} + b_i <= h_i for every real x_0 with |x_0 - center| <= radius, entry by entry, the
     data taken as exact reals. A first-layer bound that is exactly 0 comes out as 0, not as a rounding
@@ -33,7 +33,7 @@ def interval_bounds(
         middle = arithmetic(A) @ problem.center + b
         spread = arithmetic(np.abs(A)) @ problem.radius
         low, high = (middle - spread).lower(), (middle + spread).upper()
-    _settle_exactly(A, b, problem.center, problem.radius, low, high)
+        _settle_exactly(A, b, problem, low, high)
     bounds = [(low, high)]
     for A, b in zip(net.weights[1:-1], net.biases[1:], strict=False):
         x_low, x_high = np.maximum(bounds[-1][0], 0.0), np.maximum(bounds[-1][1], 0.0)
@@ -48,8 +48,10 @@ def interval_bounds(
     return bounds
 
 
-def _settle_exactly(A: Array, b: Array, center: Array, radius: Array, low: Array, high: Array) -> None:
+def _settle_exactly(A: Array, b: Array, problem: LipschitzProblem, low: Array, high: Array) -> None:
     """Replace, in place, bounds whose sign rounding left open (0 well within the error) by exact ones."""
+    center, radius = problem.center, problem.radius
+    assert center is not None and radius is not None
     scale = np.abs(A) @ (np.abs(center) + radius) + np.abs(b)
     error = 8.0 * (A.shape[1] + 4) * 2.0**-53 * scale + TINY
     open_low = (low < 0) & (low >= -error)

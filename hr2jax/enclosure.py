@@ -26,19 +26,26 @@ TINY = 2.0**-960
 
 
 class UnsoundArithmeticError(RuntimeError):
-    """This process's floating point is not IEEE round-to-nearest, so nothing can be proved in it."""
+    """The floating point of this process is not IEEE round-to-nearest, so nothing can be proved in it."""
 
 
 def check_arithmetic() -> None:
-    """Raise UnsoundArithmeticError unless float64 rounds to nearest and underflows gradually here and in BLAS."""
+    """Raise UnsoundArithmeticError unless float64 rounds to nearest, underflow gradual, also in BLAS."""
     one, half_ulp = np.full(64, 1.0), np.full(64, U)
     up = one + half_ulp * 1.5
     rounds = bool(
-        (one + half_ulp == 1.0).all() and (up > 1.0).all() and (one - half_ulp * 0.5 == 1.0).all()
+        (one + half_ulp == 1.0).all()
+        and (up > 1.0).all()
+        and (one - half_ulp * 0.5 == 1.0).all()
         and (-up == -one - half_ulp * 1.5).all()
     )
-    small = np.full((64, 64), 2.0**-1022)
-    gradual = bool((small * 0.5 > 0.0).all() and ((small * 0.5) @ np.eye(64) > 0.0).all())
+    n = 160  # large enough for BLAS to use its threads, whose floating-point modes are their own
+    left, right = np.zeros((n, n)), np.zeros((n, n))
+    left[:, 0], left[:, 1], right[0], right[1] = 1.0, U / 4.0, 1.0, np.where(np.arange(n) % 2, 1.0, -1.0)
+    rounds = rounds and bool((left @ right == 1.0).all() and (left @ -right == -1.0).all())
+    small = np.full(n, 2.0**-1022) * 0.5
+    left[:, 0], left[:, 1] = small, 0.0
+    gradual = bool((small > 0.0).all() and (left @ right > 0.0).all())
     if not (rounds and gradual):
         raise UnsoundArithmeticError(
             "this process's float64 arithmetic does not round to nearest with gradual underflow "
@@ -49,6 +56,11 @@ def check_arithmetic() -> None:
 def gamma(n: int) -> float:
     """An upper bound of n U / (1 - n U)."""
     return n * U * (1.0 + 2.0**-20) if n < 2**30 else math.inf
+
+
+def clipped_exponent(exponent: ArrayLike) -> Array:
+    """Exponents that np.ldexp takes on every platform; beyond the clip every float64 is 0 or infinite."""
+    return np.clip(np.asarray(exponent, dtype=np.int64), -(2**20), 2**20).astype(np.intc)
 
 
 def _up(radius: Array, operations: int) -> Array:
@@ -141,15 +153,17 @@ class Enclosure:
     def sum(self, axis: int | None = None) -> Enclosure:
         """The sum over an axis, or of all entries."""
         n = self.mid.size if axis is None else self.mid.shape[axis]
-        rad = np.sum(self.rad, axis=axis) + gamma(n) * np.sum(np.abs(self.mid), axis=axis)
-        return Enclosure(np.sum(self.mid, axis=axis), _up(rad, n + 4) + TINY)
+        size, spread = np.sum(np.abs(self.mid), axis=axis), np.sum(self.rad, axis=axis)
+        rad = _up(spread + gamma(n) * size, n + 4) + TINY
+        zero = (size == 0) & (spread == 0)  # no term, or only exact zeros
+        return Enclosure(np.sum(self.mid, axis=axis), np.where(zero, 0.0, rad))
 
     def scaled(self, exponent: ArrayLike) -> Enclosure:
-        """The product with 2**exponent (integers, broadcast): exact but for underflow, which the radius absorbs."""
-        power = np.asarray(exponent, dtype=np.int64)
+        """The product with 2**exponent (integers, broadcast): exact but for underflow, which `rad` covers."""
+        power = clipped_exponent(exponent)
         mid, rad = np.ldexp(self.mid, power), np.ldexp(self.rad, power)
         lost = (np.ldexp(mid, -power) != self.mid) | (np.ldexp(rad, -power) != self.rad)
-        return Enclosure(mid, np.where(lost, rad + TINY, rad))
+        return Enclosure(mid, np.where(lost, _up(rad, 2) + TINY, rad))  # a large rad would absorb TINY
 
     def upper(self) -> Array:
         """Float64 upper bounds of the entries."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .bounds import interval_bounds
-from .enclosure import Array, Enclosure
+from .enclosure import Array, Enclosure, clipped_exponent
 from .network import Network
 from .problem import LipschitzProblem
 
@@ -80,19 +80,23 @@ def presolve(
     smallest = np.frexp(size)[1].astype(np.int64)  # size < 2**smallest
     if exponent is None:
         exponent = smallest
+    elif np.shape(exponent) != np.shape(kept):
+        raise ValueError(f"{len(kept)} scales are needed, but their shape is {np.shape(exponent)}")
     elif (exponent < smallest).any():
         raise ValueError("a neuron's scale is smaller than its pre-activation bound")
     return Presolve(free, kept, active, -_ceil(-low[kept], exponent), _ceil(high[kept], exponent), exponent)
 
 
 def _ceil(value: Array, exponent: Array) -> Array:
-    """value / 2**exponent rounded up to a multiple of 2**-GRID."""
+    """The least multiple of 2**-GRID at or above value / 2**exponent (above 0, one if it underflows)."""
     with np.errstate(under="ignore"):
-        steps = np.ceil(np.ldexp(value, GRID - exponent))
+        steps = np.ceil(np.ldexp(value, clipped_exponent(GRID - exponent)))
     steps = np.where((value > 0) & (steps == 0), 1.0, steps)  # an underflow must not round down
     return np.ldexp(steps, -GRID)
 
 
 def _require(covered: Array, neurons: Array) -> None:
     if not covered.all():
-        raise ValueError(f"neuron {int(neurons[~covered][0])} cannot be proved to keep its sign on the domain")
+        raise ValueError(
+            f"neuron {int(neurons[~covered][0])} cannot be proved to keep its sign on the domain"
+        )
