@@ -53,7 +53,7 @@ def _settle_exactly(A: Array, b: Array, problem: LipschitzProblem, low: Array, h
     center, radius = problem.center, problem.radius
     assert center is not None and radius is not None
     scale = np.abs(A) @ (np.abs(center) + radius) + np.abs(b)
-    error = 8.0 * (A.shape[1] + 4) * 2.0**-53 * scale + TINY
+    error = 8.0 * (A.shape[1] + 4) * 2.0**-53 * scale + 16.0 * TINY
     open_low = (low < 0) & (low >= -error)
     open_high = (high > 0) & (high <= error)
     rows = np.flatnonzero(open_low | open_high)

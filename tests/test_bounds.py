@@ -1,0 +1,209 @@
+"""Interval bounds against exact rational ranges and exactly evaluated points."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from hr2jax import bounds
+from hr2jax.ball import Ball
+from hr2jax.bounds import interval_bounds
+from hr2jax.enclosure import Enclosure
+from hr2jax.network import Network
+from hr2jax.problem import LipschitzProblem, lipschitz_problem
+
+KINDS = pytest.mark.parametrize("kind", [Enclosure, Ball])
+NUMBERS = st.builds(
+    lambda size, sign: sign * size,
+    st.one_of(
+        st.sampled_from([0.0, 0.0, 1.0, 0.5, 0.1, 1 / 3, 3.0, 2.0**-1074, 1e-300, 1e-160, 1e-9, 1e9, 1e160]),
+        st.floats(0.0, 4.0),
+    ),
+    st.sampled_from([1.0, -1.0]),
+)
+TAME = st.builds(lambda k, e: k * 2.0**e, st.integers(-7, 7), st.integers(-2, 2))
+
+
+@st.composite
+def local_problems(draw, depth, numbers):
+    """A network of `depth` hidden layers and one output, and a box around a point of its input space."""
+    widths = [draw(st.integers(1, 4)) for _ in range(depth + 1)] + [1]
+
+    def array(*shape):
+        n = int(np.prod(shape))
+        return np.reshape(draw(st.lists(numbers, min_size=n, max_size=n)), shape)
+
+    pairs = list(zip(widths[1:], widths[:-1], strict=True))
+    net = Network([array(m, n) for m, n in pairs], [array(m) for m, _ in pairs])
+    radius = np.abs(array(widths[0]))
+    assume((radius > 0).any())
+    return net, lipschitz_problem(net, norm="inf", center=array(widths[0]), radius=radius)
+
+
+def exact_range(net: Network, problem: LipschitzProblem) -> list[tuple[Fraction, Fraction]]:
+    """The least and greatest first-layer pre-activations on the box."""
+    c, r = ([Fraction(float(v)) for v in values] for values in (problem.center, problem.radius))
+    ranges = []
+    for row, shift in zip(net.weights[0], net.biases[0], strict=True):
+        a = [Fraction(float(v)) for v in row]
+        middle = Fraction(float(shift)) + sum(x * y for x, y in zip(a, c, strict=True))
+        spread = sum(abs(x) * y for x, y in zip(a, r, strict=True))
+        ranges.append((middle - spread, middle + spread))
+    return ranges
+
+
+def pre_activations(net: Network, x: list[Fraction]) -> list[list[Fraction]]:
+    """Every hidden layer's z at the point, exactly."""
+    layers = []
+    for A, b in zip(net.weights[:-1], net.biases[:-1], strict=True):
+        z = [
+            Fraction(float(shift)) + sum(Fraction(float(a)) * v for a, v in zip(row, x, strict=True))
+            for row, shift in zip(A, b, strict=True)
+        ]
+        layers.append(z)
+        x = [max(v, Fraction(0)) for v in z]
+    return layers
+
+
+def check_range(net, problem, kind):
+    """First-layer bounds contain the exact range, say 0 exactly where it is 0, and are not far off."""
+    try:
+        low, high = interval_bounds(net, problem, kind)[0]
+    except ValueError as error:
+        assert "overflow float64" in str(error)
+        return
+    scale = np.abs(net.weights[0]) @ (np.abs(problem.center) + problem.radius) + np.abs(net.biases[0])
+    for l, h, s, (least, greatest) in zip(low, high, scale, exact_range(net, problem), strict=True):
+        assert Fraction(float(l)) <= least
+        assert Fraction(float(h)) >= greatest
+        assert (l >= 0) == (least >= 0)
+        assert (h <= 0) == (greatest <= 0)
+        assert h - l <= float(greatest - least) + 1e-13 * s + 1e-280
+
+
+@KINDS
+@settings(max_examples=150, deadline=None)
+@given(case=local_problems(1, NUMBERS))
+def test_the_first_layer_contains_the_exact_range(kind, case):
+    check_range(*case, kind)
+
+
+@KINDS
+@settings(max_examples=150, deadline=None)
+@given(case=local_problems(1, TAME))
+def test_ties_with_zero_are_settled_exactly(kind, case):
+    check_range(*case, kind)
+
+
+@KINDS
+@pytest.mark.parametrize("depth", [2, 3])
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_deeper_layers_contain_every_point(kind, depth, data):
+    net, problem = data.draw(local_problems(depth, st.one_of(NUMBERS, TAME)))
+    try:
+        pairs = interval_bounds(net, problem, kind)
+    except ValueError as error:
+        assert "overflow float64" in str(error)
+        return
+    place = st.sampled_from([Fraction(-1), Fraction(1), Fraction(0), Fraction(1, 3)])
+    for _ in range(4):
+        xi = data.draw(st.lists(place, min_size=net.widths[0], max_size=net.widths[0]))
+        x = [
+            Fraction(float(c)) + Fraction(float(r)) * p
+            for c, r, p in zip(problem.center, problem.radius, xi, strict=True)
+        ]
+        for z, (low, high) in zip(pre_activations(net, x), pairs, strict=True):
+            assert all(
+                Fraction(float(l)) <= v <= Fraction(float(h)) for v, l, h in zip(z, low, high, strict=True)
+            )
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_balls_are_never_looser_than_float64(depth):
+    rng = np.random.default_rng(depth)
+    widths = [6] * (depth + 1) + [1]
+    pairs = list(zip(widths[1:], widths[:-1], strict=True))
+    net = Network([rng.standard_normal(pair) for pair in pairs], [rng.standard_normal(m) for m, _ in pairs])
+    problem = lipschitz_problem(net, norm="inf", center=rng.standard_normal(6), radius=0.3)
+    for (l, h), (low, high) in zip(
+        interval_bounds(net, problem, Enclosure), interval_bounds(net, problem, Ball), strict=True
+    ):
+        assert (l <= low).all() and (high <= h).all()
+        np.testing.assert_allclose(l, low, rtol=1e-12, atol=1e-12)
+
+
+@KINDS
+@pytest.mark.parametrize("a", [0.1, 1e-300, 1e300, 2.0**-1074, 1 / 3])
+def test_a_neuron_just_on_the_boundary_has_a_bound_that_is_exactly_zero(kind, a):
+    """A x over [0, 2c] with products that round, underflow or are huge: the exact end is 0."""
+    row = np.array([a, -a / 3, a / 7])
+    center = np.array([0.7, -0.3, 0.1])
+    net = Network([np.stack([row, -row, 0 * row]), np.ones((1, 3))], [np.zeros(3), np.zeros(1)])
+    problem = lipschitz_problem(net, norm="inf", center=center, radius=np.abs(center))
+    low, high = interval_bounds(net, problem, kind)[0]
+    assert low[0] == 0 < high[0]
+    assert low[1] < 0 == high[1]
+    assert low[2] == high[2] == 0
+
+
+def test_boundary_rows_past_the_exact_budget_stay_outward(monkeypatch):
+    monkeypatch.setattr(bounds, "MAX_EXACT_PRODUCTS", 2)
+    net = Network([np.full((3, 2), 0.1), np.ones((1, 3))], [np.zeros(3), np.zeros(1)])
+    problem = lipschitz_problem(net, norm="inf", center=[0.7, 0.7], radius=0.7)
+    low, _ = interval_bounds(net, problem)[0]
+    assert low[0] == 0
+    assert (low[1:] <= 0).all()
+    assert (low[1:] > -1e-15).all()
+
+
+@KINDS
+def test_zero_rows_are_their_bias(kind):
+    net = Network([np.zeros((3, 2)), np.ones((1, 3))], [[0.1, 0.0, -0.1], [0.0]])
+    problem = lipschitz_problem(net, norm="inf", center=[1.0, -1.0], radius=[0.5, 0.0])
+    low, high = interval_bounds(net, problem, kind)[0]
+    np.testing.assert_allclose(low, net.biases[0], atol=1e-15)
+    np.testing.assert_allclose(high, net.biases[0], atol=1e-15)
+    assert low[1] == high[1] == 0
+
+
+@KINDS
+@pytest.mark.parametrize("layer", [1, 2])
+def test_overflow_is_refused_and_names_the_layer(kind, layer):
+    weights = [np.full((2, 2), 1e200 if layer == 1 else 1.0), np.full((2, 2), 1e308), np.ones((1, 2))]
+    net = Network(weights, [np.zeros(2), np.zeros(2), np.zeros(1)])
+    problem = lipschitz_problem(
+        net, norm="inf", center=[1e200, 0.0] if layer == 1 else [9.0, 0.0], radius=1.0
+    )
+    with pytest.raises(ValueError, match=f"pre-activation bounds of layer {layer} overflow float64"):
+        interval_bounds(net, problem, kind)
+
+
+def test_a_global_problem_has_no_bounds():
+    net = Network([np.ones((1, 1)), np.ones((1, 1))], [[0.0], [0.0]])
+    with pytest.raises(ValueError, match="need a bounded domain"):
+        interval_bounds(net, lipschitz_problem(net))
+
+
+def test_planted_fault_of_a_dropped_rounding_term_is_caught(monkeypatch):
+    rng = np.random.default_rng(0)
+    n = 400  # sums that rounding changes whatever their order is
+    net = Network([rng.standard_normal((20, n)), np.ones((1, 20))], [np.zeros(20), np.zeros(1)])
+    problem = lipschitz_problem(net, norm="inf", center=rng.standard_normal(n), radius=1e-3)
+    check_range(net, problem, Enclosure)
+    product = Enclosure.__matmul__
+    monkeypatch.setattr(Enclosure, "__matmul__", lambda a, b: Enclosure(product(a, b).mid))
+    with pytest.raises(AssertionError):
+        check_range(net, problem, Enclosure)
+
+
+def test_planted_fault_of_a_bound_too_small_is_caught(monkeypatch):
+    net = Network([np.ones((1, 2)), np.ones((1, 1))], [[0.5], [0.0]])
+    problem = lipschitz_problem(net, norm="inf", center=[1.0, 1.0], radius=0.5)
+    check_range(net, problem, Enclosure)
+    upper = Enclosure.upper
+    monkeypatch.setattr(Enclosure, "upper", lambda self: upper(self) * (1 - 1e-6 * np.sign(upper(self))))
+    with pytest.raises(AssertionError):
+        check_range(net, problem, Enclosure)
