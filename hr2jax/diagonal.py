@@ -1,86 +1,147 @@
-"""The diagonal of the dual: for fixed multipliers, the d that makes the certified bound smallest."""
+"""The diagonal of the dual: for fixed multipliers, a d that makes Diag(d) - M positive definite cheaply.
+
+Steering only: the certificate proves with whatever d it is given.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import scipy.linalg
 
-from ..enclosure import Array
+from .enclosure import Array
+
+# More negative eigenvalues than this and a single weighted shift is used instead of one correction for each.
+MAX_CORRECTED = 64
+# Up to this size both are tried.
+CHEAP = 500
+
+
+def feasible(M: Array, d: Array) -> Array:
+    """A diagonal at or above d (N,), float64, with Diag - M positive definite as far as LAPACK can tell.
+
+    Each eigenvector u of a negative eigenvalue -w costs the absolute row sums of w u u^T, which is little
+    where u is concentrated and never more than a uniform shift; if there are many, a shift in proportion
+    to the diagonal of S (SOLVERS.md step 3).
+    """
+    S = np.diag(d) - M
+    size = np.diag(S)
+    floor = 1e-3 * max(float(np.mean(np.abs(size))), 1e-280)
+    if is_feasible(M, d):
+        return d
+    values, vectors = scipy.linalg.eigh(S, subset_by_index=[0, min(MAX_CORRECTED, len(d)) - 1])
+    negative = values < 0
+    candidates = []
+    corrected = not negative.all() or len(d) <= MAX_CORRECTED
+    if corrected:
+        w, u = -values[negative], np.abs(vectors[:, negative])
+        candidates.append(d + u @ (w * u.sum(axis=0)))
+    weight = np.maximum(size, floor)
+    if not corrected or len(d) <= CHEAP:
+        root = np.sqrt(weight)
+        least = scipy.linalg.eigh(S / np.outer(root, root), eigvals_only=True, subset_by_index=[0, 0])[0]
+        candidates.append(d + max(-float(least), 0.0) * (1 + 1e-9) * weight)
+    best = min(candidates, key=np.sum)
+    extra = 1e-12 * float(np.abs(best).max(initial=0.0) + np.abs(M).max(initial=0.0))
+    while not is_feasible(M, best):
+        if extra > 1e300:
+            return np.abs(M).sum(axis=1)
+        best = best + extra * np.maximum(weight / weight.max(), 1e-3)
+        extra *= 4.0
+    return best
+
+
+def is_feasible(M: Array, d: Array) -> bool:
+    """Whether LAPACK can factor Diag(d) - M."""
+    return _logdet(M, d) > -np.inf
 
 
 def tighten(
-    M: Array, square_is_one: Array, d: Array | None = None, tolerance: float = 1e-6, iterations: int = 60
+    M: Array, square_is_one: Array, d: Array, tolerance: float = 1e-6, iterations: int = 30
 ) -> Array:
     """d (N,) float64 with Diag(d) - M positive definite and sum d near its least (a path-following Newton method).
 
-    Minimises  sum d - mu logdet(Diag(d) - M) - mu sum_box log d  along mu -> 0, over d >= 0 where y_k^2 may
-    be below 1; the Hessian is mu S^-1 o S^-1 (DESIGN section 6, SOLVERS.md step 4). Every iterate is feasible.
+    Minimises  sum d / mu - logdet(Diag(d) - M) - sum_box log d  along mu -> 0, with d >= 0 where y_k^2 may
+    be below 1; the Hessian of the first two terms is S^-1 o S^-1 (DESIGN section 6, SOLVERS.md step 4).
+    Every iterate is feasible.
 
     Args:
         M: (N, N) symmetric float64.
         square_is_one: (N,) bool; False marks the box entries.
-        d: (N,) start; shifted until feasible.
-        tolerance: stop when the barrier's gap, mu times its parameter, is below tolerance * sum d.
+        d: (N,) start, made feasible first; its sum is taken as what can be reached.
+        tolerance: stop when sum d is within tolerance * sum d of that, or the barrier's gap (mu times its
+            parameter) is below it, or steps no longer help.
         iterations: at most this many Newton steps.
     """
     box = ~square_is_one
-    d, smallest = _feasible(M, box, np.abs(M).sum(axis=1) if d is None else d)
+    wanted = float(d.sum())
+    d = feasible(M, np.where(box, np.maximum(d, 0.0), d))
     parameter = len(d) + int(box.sum())
-    mu = max(smallest, 0.1 * tolerance * d.sum() / parameter)
-    best = d
+    goal = tolerance * abs(wanted) / parameter
+    mu = max((float(d.sum()) - wanted) / parameter, goal)
+    # strictly inside, by about what the first mu asks for
+    inside = mu * 0.5 + 1e-14 * np.abs(d).max(initial=0.0)
+    best, d = d, d + inside
+    idle = 0
     for _ in range(iterations):
+        if best.sum() - wanted <= tolerance * abs(wanted) or idle >= 3:
+            break
         step, decrement = _newton(M, box, d, mu)
         if step is None:
             break
-        length = 1.0
-        while length > 1e-6 and not _is_feasible(M, box, d + length * step):
-            length *= 0.7
-        if length <= 1e-6:
+        d, moved = _line_search(M, box, d, step, decrement, mu)
+        if not moved:
             break
-        d = d + (0.95 * length if length < 1.0 else length) * step
-        if d.sum() < best.sum():
+        gain = float(best.sum() - d.sum())
+        idle = 0 if gain > 0.05 * tolerance * abs(wanted) or step.sum() > 0 else idle + 1
+        if gain > 0:
             best = d
-        if decrement < 1.0 or length == 1.0:
-            if mu * parameter <= tolerance * abs(d.sum()):
+        if decrement < 0.7:
+            if mu <= goal:
                 break
-            mu *= 0.15 if decrement < 0.5 else 0.4
+            mu = max(0.12 * mu, goal)
     return best
 
 
 def _newton(M: Array, box: Array, d: Array, mu: float) -> tuple[Array | None, float]:
-    """The Newton step of the barrier problem and its decrement (in units of mu)."""
-    try:
-        factor = scipy.linalg.cho_factor(np.diag(d) - M, lower=True)
-        inverse = scipy.linalg.cho_solve(factor, np.eye(len(d)))
-        gradient = 1.0 - mu * np.diag(inverse)
-        hessian = mu * inverse**2
-        if box.any():
-            gradient[box] -= mu / d[box]
-            hessian[box, box] += mu / d[box] ** 2
-        step = -scipy.linalg.cho_solve(scipy.linalg.cho_factor(hessian, lower=True), gradient)
-    except (np.linalg.LinAlgError, ValueError):
+    """The Newton step of the barrier problem and its decrement."""
+    factor, failed = scipy.linalg.lapack.dpotrf(np.diag(d) - M, lower=True, clean=True)
+    if failed:
         return None, 0.0
-    return step, float(np.sqrt(max(-(gradient @ step) / mu, 0.0)))
+    inverse, failed = scipy.linalg.lapack.dpotri(factor, lower=True, overwrite_c=True)
+    if failed:
+        return None, 0.0
+    gradient = 1.0 / mu - np.diag(inverse)
+    hessian = inverse**2  # dposv reads the lower triangle only
+    if box.any():
+        gradient[box] -= 1.0 / d[box]
+        hessian[box, box] += 1.0 / d[box] ** 2
+    _, step, failed = scipy.linalg.lapack.dposv(hessian, -gradient, lower=True, overwrite_a=True)
+    if failed or not np.isfinite(step).all():
+        return None, 0.0
+    return step, float(np.sqrt(max(-(gradient @ step), 0.0)))
 
 
-def _is_feasible(M: Array, box: Array, d: Array) -> bool:
-    if not np.isfinite(d).all() or (d[box] <= 0).any():
-        return False
-    try:
-        np.linalg.cholesky(np.diag(d) - M)
-    except np.linalg.LinAlgError:
-        return False
-    return True
+def _line_search(M: Array, box: Array, d: Array, step: Array, decrement: float, mu: float) -> tuple[Array, bool]:
+    """The barrier function falls along the step: all of it near the path, damped far from it."""
+
+    def barrier(point: Array) -> float:
+        if (point[box] <= 0).any():
+            return np.inf
+        return float(point.sum()) / mu - _logdet(M, point) - float(np.log(point[box]).sum())
+
+    start = barrier(d)
+    length = 1.0
+    for _ in range(30):
+        point = d + length * step
+        if barrier(point) <= start - 0.1 * length * decrement**2 + 1e-12 * abs(start):
+            return point, True
+        length = max(0.5 * length, min(1.0 / (1.0 + decrement), 0.9 * length)) if length == 1.0 else 0.5 * length
+    return d, False
 
 
-def _feasible(M: Array, box: Array, d: Array) -> tuple[Array, float]:
-    """A feasible start at or above d: d plus a multiple of a weight that is large where d is; and that multiple."""
-    weight = np.maximum(d, 1e-2 * max(float(np.mean(np.abs(d))), 1e-300))
-    d = np.where(box, np.maximum(d, 1e-9 * weight), d)
-    root = np.sqrt(weight)
-    scaled = (np.diag(d) - M) / np.outer(root, root)
-    smallest = float(scipy.linalg.eigh(scaled, eigvals_only=True, subset_by_index=[0, 0])[0])
-    shift = max(-smallest, 0.0) * 1.05 + 1e-7
-    while not _is_feasible(M, box, d + shift * weight):
-        shift *= 2.0
-    return d + shift * weight, shift * float(weight.mean())
+def _logdet(M: Array, d: Array) -> float:
+    """logdet(Diag(d) - M), or -inf where that is not positive definite."""
+    if not np.isfinite(d).all():
+        return -np.inf
+    factor, failed = scipy.linalg.lapack.dpotrf(np.diag(d) - M, lower=True, clean=False, overwrite_a=True)
+    return -np.inf if failed else 2.0 * float(np.log(np.diag(factor)).sum())

@@ -20,7 +20,7 @@ from ..proof import lagrangian_matrix
 from ..relaxation.families import Family
 from ..relaxation.lifting import Lifting
 from ..result import Status
-from .dual import tighten
+from ..diagonal import tighten
 from .factored import Factored, minimise
 from .monitor import Monitor
 
@@ -177,7 +177,7 @@ class _Run:
             settled = abs(value - previous) <= 0.5 * tol * abs(value) or not self.families
             close = self.gradient <= 2 * tolerance
             if settled or close or self.monitor.remaining() < np.inf:
-                d = tighten(M, self.lifting.square_is_one, d, tolerance=0.1 * tol)
+                d = tighten(M, self.lifting.square_is_one, d, tolerance=0.2 * tol)
                 bound = self.monitor.certify(multipliers, d)
                 self.monitor.report(self.iteration, value, self.gradient)
                 if settled and bound - value <= 0.5 * tol * bound:
