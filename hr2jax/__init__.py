@@ -1,6 +1,10 @@
 """Certified upper bounds of Lipschitz constants of ReLU networks by the HR-2 moment relaxation."""
 
+from .api import solve
+from .certificate import Certificate, CertificateError
+from .io import load
 from .network import Network
+from .result import Progress, Result, Status
+from .version import __version__
 
-__version__ = "0.1.0"
-__all__ = ["Network", "__version__"]
+__all__ = ["Certificate", "CertificateError", "Network", "Progress", "Result", "Status", "__version__", "load", "solve"]

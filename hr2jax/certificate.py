@@ -8,7 +8,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,10 @@ class Certificate:
         if not np.isfinite(bound):
             raise CertificateError("the certificate's multipliers overflow or are not finite, so they prove nothing")
         return bound
+
+    def with_bound(self, bound: float) -> Certificate:
+        """The same certificate, stating `bound` (which `verify` has just proved)."""
+        return replace(self, bound=bound)
 
     def _check_claim(self, net: Network, output: Output, norm: Any, center: Any, radius: Any) -> None:
         claim = self.lipschitz_problem

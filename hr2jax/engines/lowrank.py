@@ -7,6 +7,7 @@ multipliers go to the certificate, which trusts none of it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +21,10 @@ from ..proof import lagrangian_matrix
 from ..relaxation.families import Family
 from ..relaxation.lifting import Lifting
 from ..result import Status
-from ..diagonal import tighten
+from ..diagonal import feasible, tighten
+from .compile_clock import compile_seconds
 from .factored import Factored, minimise
-from .monitor import Monitor
+from .monitor import Monitor, Stop
 
 Array = np.ndarray
 
@@ -75,14 +77,16 @@ def solve_lowrank(
     """
     schedule = schedule or Schedule()
     run = _Run(lifting, families, monitor, schedule, seed, start)
-    with jax.enable_x64(True):
+    try:
         run.scale_objective()
-    if lifting.size > SMALL:
-        run.bulk(np.float32)
-    with jax.enable_x64(True):
-        if lifting.size <= SMALL:
-            run.bulk(np.float64)
+        run.bulk(np.float64 if lifting.size <= SMALL else np.float32)
         return run.finish()
+    except Stop as stop:
+        run.offer()
+        return stop.status
+    except KeyboardInterrupt:
+        run.offer()  # a second Ctrl-C leaves at once
+        return Status.STOPPED
 
 
 class _Run:
@@ -107,6 +111,7 @@ class _Run:
         self.sigma = schedule.sigma
         self.iteration = 0
         self.gradient = np.inf
+        self.seconds = 1e-6  # per inner step, measured as it runs
         self.start = start or {}
         self.multipliers: list[Array] = []
 
@@ -141,15 +146,21 @@ class _Run:
     def minimise(self, dtype: Any, tolerance: float, steps: int, grow: bool) -> None:
         """One inner minimisation and multiplier update."""
         factored, size = self.factored, np.sqrt(self.lifting.size)
-        P, multipliers, norm, taken = minimise(
-            jnp.asarray(self.P, dtype), factored.data(self.scale, dtype),
-            [jnp.asarray(m, dtype) for m in self.multipliers], jnp.asarray(self.sigma, dtype),
-            jnp.asarray(tolerance * size, dtype), steps, spec=factored.spec,
-        )  # fmt: skip
+        steps = max(int(min(steps, self.monitor.iterations_left(), self.monitor.remaining() / self.seconds)), 1)
+        began, compiled = time.perf_counter(), compile_seconds()
+        with jax.enable_x64(dtype == np.float64):
+            P, multipliers, norm, taken = minimise(
+                jnp.asarray(self.P, dtype), factored.data(self.scale, dtype),
+                [jnp.asarray(m, dtype) for m in self.multipliers], jnp.asarray(self.sigma, dtype),
+                jnp.asarray(tolerance * size, dtype), steps, spec=factored.spec,
+            )  # fmt: skip
+            taken = int(taken)
+        spent = time.perf_counter() - began - (compile_seconds() - compiled)
+        self.seconds = max(spent / max(taken, 1), 1e-6)
         self.P = np.asarray(P, dtype=np.float64)
         self.multipliers = [np.asarray(m, dtype=np.float64) for m in multipliers]
         self.gradient = float(norm) / size
-        self.iteration += int(taken)
+        self.iteration += taken
         if grow and self.gradient <= 1.5 * tolerance:
             self.sigma *= self.schedule.growth
 
@@ -166,13 +177,9 @@ class _Run:
         tol, previous, best, idle, tolerance = self.monitor.tolerance, np.nan, np.inf, 0, 1e-4
         for _ in range(self.schedule.finish_rounds):
             self.minimise(np.float64, tolerance, self.schedule.finish_steps, grow=False)
-            multipliers = self.unscaled()
-            M = lagrangian_matrix(self.lifting, multipliers).mid
+            multipliers, M, d = self.dual()
             if not np.isfinite(M).all():
                 return Status.NUMERICAL_ERROR
-            V = _rows_of(self.P[self.factored.rows], self.lifting)
-            d = np.einsum("ij,ij->i", V, M @ V)
-            d = np.where(self.lifting.square_is_one, d, np.maximum(d, 0.0))
             value = float(d.sum()) * self.unit
             settled = abs(value - previous) <= 0.5 * tol * abs(value) or not self.families
             close = self.gradient <= 2 * tolerance
@@ -190,6 +197,21 @@ class _Run:
                     self.raise_rank(M, d)
             previous, tolerance = value, max(0.3 * tolerance, 1e-9)
         return Status.STALLED
+
+    def dual(self) -> tuple[dict[str, Array], Array, Array]:
+        """The multipliers, the Lagrangian matrix M (N, N), and d from the stationarity of V's rows."""
+        multipliers = self.unscaled()
+        M = lagrangian_matrix(self.lifting, multipliers).mid
+        V = _rows_of(self.P[self.factored.rows], self.lifting)
+        d = np.einsum("ij,ij->i", V, M @ V)
+        return multipliers, M, np.where(self.lifting.square_is_one, d, np.maximum(d, 0.0))
+
+    def offer(self) -> None:
+        """Certify what there is, at the end of an interrupted run."""
+        if self.multipliers or not self.families:
+            multipliers, M, d = self.dual()
+            if np.isfinite(M).all():
+                self.monitor.certify(multipliers, feasible(M, d))
 
     def raise_rank(self, M: Array, d: Array) -> None:
         """Leave a saddle: more columns, along the eigenvectors of S that want to be negative."""

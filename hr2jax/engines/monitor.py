@@ -30,7 +30,10 @@ class Monitor(Protocol):
         """Record progress; raises Stop on a limit or at the user's wish."""
 
     def remaining(self) -> float:
-        """Seconds left (infinite without a time limit)."""
+        """Seconds left (infinite without a time limit), less what a last certificate takes."""
+
+    def iterations_left(self) -> float:
+        """Engine iterations left (infinite without a limit)."""
 
 
 class Timings:

@@ -7,13 +7,14 @@ All coefficients of forms are exact float64 numbers; only z itself carries an en
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from ..enclosure import Array
+from ..presolve import Presolve
 from .lifting import Lifting
 
 
@@ -174,3 +175,26 @@ def preset(relaxation: str, lifting: Lifting) -> list[Family]:
     names = PRESETS[relaxation]["xi" in lifting.sizes]
     built = [CATALOGUE[name](lifting) for name in names]
     return [family for family in built if family.F.rows]
+
+
+def transfer(multipliers: Mapping[str, Array], unstable: Array, free: Array, to: Presolve) -> dict[str, Array]:
+    """Multipliers given for the neurons `unstable` and inputs `free`, laid out for another presolve's.
+
+    What has no counterpart starts at 0; families of all pairs are not carried over.
+    """
+    out = {}
+    for name, values in multipliers.items():
+        old, new = _row_labels(name, unstable, free), _row_labels(name, to.unstable, to.free)
+        if values.ndim != 1 or len(values) != len(old):
+            continue
+        _, there, here = np.intersect1d(old, new, return_indices=True)
+        out[name] = np.zeros(len(new))
+        out[name][here] = values[there]
+    return out
+
+
+def _row_labels(name: str, unstable: Array, free: Array) -> Array:
+    """Which neuron or input each row of a diagonal family belongs to."""
+    if name in UT:
+        return np.intersect1d(unstable, free)
+    return free if name in XT else unstable

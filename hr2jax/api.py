@@ -1,0 +1,241 @@
+"""`solve`: check, presolve, run an engine, certify, assemble the Result."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .certificate import Certificate, CertificateError
+from .enclosure import Array, check_arithmetic
+from .engines import solve_relaxation
+from .engines.compile_clock import compile_seconds
+from .engines.monitor import Stop
+from .network import Network
+from .options import Options, check_options
+from .presolve import Presolve, presolve
+from .problem import LipschitzProblem, Output, lipschitz_problem
+from .relaxation import lift, preset
+from .relaxation.families import transfer
+from .report import progress_line
+from .result import Progress, Result, Status, relative_gap
+from .session import Session
+from .version import __version__
+
+
+def solve(
+    net: Network,
+    *,
+    output: Output = None,
+    norm: Any = "inf",
+    center: ArrayLike | None = None,
+    radius: Any = None,
+    relaxation: str = "hr2",
+    bounds: str = "auto",
+    method: str = "auto",
+    tol: float = 1e-3,
+    time_limit: float | None = None,
+    max_iterations: int | None = None,
+    device: str | None = None,
+    seed: int = 0,
+    warm_start: Result | None = None,
+    progress: bool = False,
+    callback: Callable[[Progress], Any] | None = None,
+    checkpoint: Any = None,
+) -> Result:
+    """A certified upper bound of the Lipschitz constant of one output (or combination) of the network.
+
+    The constant is that of f = c.F with inputs measured in `norm`: |f(x) - f(y)| <= constant ||x - y||,
+    everywhere, or on the box |x - center| <= radius. The relaxation (Chen, Lasserre, Magron, Pauwels,
+    NeurIPS 2020) is solved by an engine; whatever that returns, `bound` is proved from its multipliers in
+    rounding-safe arithmetic, and `result.certificate` proves it again.
+
+    Args:
+        net: a ReLU network with one hidden layer.
+        output: None (the only output), k (F_k), (k, j) (F_k - F_j), or a 1-D array c (c.F).
+        norm: "inf" (the only one today) on the input.
+        center, radius: the box's center (p_0,) and half-width (a number, or one per input, zeros allowed),
+            in the input's units; neither for the global constant.
+        relaxation: "shor", "hr2" or "hr2z" (docs/mathematics.md).
+        bounds: pre-activation bounds; "auto" and "interval" are the same, and exact, for one hidden layer.
+        method: "auto", "lowrank", "admm", or an interior-point reference ("clarabel", "cvxopt", "sdpa", "mosek").
+        tol: stop when bound - relaxation optimum <= tol * bound, as estimated by the duality gap.
+        time_limit: seconds; the best certified bound so far comes back.
+        max_iterations: of the engine.
+        device: None (JAX's default), "cpu" or "gpu".
+        seed: of every random choice.
+        warm_start: an earlier Result of the same widths, whose multipliers to begin from.
+        progress: show a live line on stderr.
+        callback: called with a Progress now and then; returning True stops.
+        checkpoint: path of a certificate file that always holds the best bound so far; resumed from if it exists.
+
+    Raises:
+        ValueError: an argument that means nothing, before any work.
+        NotImplementedError: a documented choice that is not built yet, before any work.
+    """
+    began = time.perf_counter()
+    if not isinstance(net, Network):
+        raise ValueError(f"net must be a hr2jax.Network, but {type(net).__name__} was given")
+    problem = lipschitz_problem(net, output, norm, center, radius)
+    options = check_options(
+        net, problem, relaxation, bounds, method, tol, time_limit, max_iterations, device, seed, warm_start,
+        progress, callback, checkpoint,
+    )  # fmt: skip
+    check_arithmetic()
+    with _on_device(options.device):
+        start = _load_checkpoint(net, problem, options)
+        fixed = presolve(net, problem)
+        with progress_line(options.progress) as show:
+            return _solve(net, problem, fixed, options, start, show, began)
+
+
+def _solve(
+    net: Network, problem: LipschitzProblem, fixed: Presolve, options: Options, start: Certificate | None,
+    show: Callable[[Progress], None] | None, began: float,
+) -> Result:  # fmt: skip
+    lifting = lift(net, problem, fixed)
+    families = preset(options.relaxation, lifting)
+    session = Session(net, problem, fixed, options, _versions(), lifting.size, show, began)
+    if not math.isfinite(session.bound):
+        raise ValueError("the network's Lipschitz constant exceeds what float64 can hold")
+    multipliers: Mapping[str, Array] = {}
+    if start is not None:
+        session.offer(start)
+        multipliers = start.multipliers
+    elif options.warm_start is not None:
+        multipliers = _warm_multipliers(net, options.warm_start, fixed)
+    setup, compiled = session.seconds(), compile_seconds()
+    status = Status.SOLVED
+    try:
+        with session.timings.span("lower"):
+            _search(session, min(1.0, 0.1 * session.remaining()))
+        if session.bound > 0:
+            session.report(0, math.nan, math.nan)
+            with session.timings.span("solve"):
+                status = solve_relaxation(lifting, families, options, session, multipliers)
+        with session.timings.span("lower"):
+            _search(session, _lower_seconds(session))
+    except Stop as stop:
+        status = stop.status
+    except KeyboardInterrupt:
+        status = Status.STOPPED
+    except (FloatingPointError, np.linalg.LinAlgError):
+        status = Status.NUMERICAL_ERROR
+    timings = dict.fromkeys(("setup", "compile", "solve", "certify", "lower"), 0.0) | session.timings.seconds
+    timings["setup"] = setup
+    timings["compile"] = compile_seconds() - compiled
+    timings["solve"] = max(timings["solve"] - timings["compile"], 0.0)
+    timings["peak_bytes"] = _peak_bytes()
+    bound = session.bound
+    return Result(
+        bound=bound,
+        lower=session.lower,
+        witness=session.witness,
+        relaxation_value=session.relaxation_value if bound > 0 else 0.0,
+        gap=relative_gap(bound, session.lower),
+        status=status,
+        message=status.value,
+        certificate=session.certificate,
+        iterations=session.iteration,
+        history=session.arrays(),
+        timings=timings,
+        problem=_description(net, problem, fixed, options, lifting.size),
+    )
+
+
+def _search(session: Session, seconds: float) -> None:
+    """Raise the session's lower bound."""
+    try:
+        from . import lower
+    except ImportError:
+        return
+    if seconds <= 0:
+        return
+    value, witness = lower.search(
+        session.net, session.problem, seconds=seconds, seed=session.options.seed, starts=session.witness[None]
+    )
+    if value > session.lower:
+        session.lower, session.witness = value, witness
+
+
+def _lower_seconds(session: Session) -> float:
+    """Time for the final search: nothing where the gap is closed, else by size, within what is left."""
+    if relative_gap(session.bound, session.lower) <= session.tolerance:
+        return 0.0
+    size = len(session.fixed.unstable) * len(session.fixed.free)
+    return max(min(1.0 + 15.0 * size / 300_000, 15.0, session.remaining()), 0.0)
+
+
+def _warm_multipliers(net: Network, earlier: Result, fixed: Presolve) -> dict[str, Array]:
+    """The earlier result's multipliers, neuron by neuron and input by input, on this problem's variables."""
+    claim = earlier.certificate.lipschitz_problem
+    free = claim.free_inputs if claim.is_local else np.arange(net.widths[0])
+    return transfer(earlier.certificate.multipliers, earlier.certificate.unstable, free, fixed)
+
+
+def _load_checkpoint(net: Network, problem: LipschitzProblem, options: Options) -> Certificate | None:
+    path = options.checkpoint
+    if path is None or not path.exists():
+        return None
+    try:
+        certificate = Certificate.load(path)
+        bound = certificate.verify(net)
+    except CertificateError as error:
+        raise ValueError(f"checkpoint {str(path)!r} exists but cannot be resumed from: {error}") from None
+    if certificate.lipschitz_problem != problem or certificate.relaxation != options.relaxation:
+        raise ValueError(f"checkpoint {str(path)!r} exists but is of another problem; give another path or remove it")
+    return certificate.with_bound(bound)
+
+
+@contextlib.contextmanager
+def _on_device(device: str | None) -> Iterator[None]:
+    if device is None:
+        yield
+        return
+    try:
+        chosen = jax.devices(device)[0]
+    except RuntimeError:
+        raise ValueError(
+            f"device={device!r} was given, but JAX sees only {', '.join(sorted({d.platform for d in jax.devices()}))} here"
+        ) from None
+    with jax.default_device(chosen):
+        yield
+
+
+def _versions() -> dict[str, str]:
+    return {"hr2jax": __version__, "numpy": np.__version__, "jax": jax.__version__}
+
+
+def _peak_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def _description(
+    net: Network, problem: LipschitzProblem, fixed: Presolve, options: Options, size: int
+) -> dict[str, Any]:
+    return {
+        "widths": list(net.widths),
+        "output": problem.coefficients.tolist(),
+        "norm": problem.norm,
+        "domain": "local" if problem.is_local else "global",
+        "center": None if problem.center is None else problem.center.tolist(),
+        "radius": None if problem.radius is None else problem.radius.tolist(),
+        "relaxation": options.relaxation,
+        "method": options.method,
+        "tol": options.tol,
+        "seed": options.seed,
+        "free_inputs": len(fixed.free),
+        "unstable_neurons": len(fixed.unstable),
+        "moment_matrix": size,
+        "network_hash": net.hash,
+        "versions": _versions(),
+    }

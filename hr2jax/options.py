@@ -1,0 +1,122 @@
+"""`solve`'s other arguments, checked before any work."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .network import Network
+from .problem import LipschitzProblem
+from .relaxation.families import PRESETS
+from .result import Progress, Result
+
+RELAXATIONS = ("shor", "hr2", "hr2z", "hr2+", "lasserre2", "best")
+BOUNDS = ("auto", "interval", "linear", "lp")
+INTERIOR_POINT = ("clarabel", "cvxopt", "sdpa", "mosek")
+METHODS = ("auto", "admm", "lowrank", *INTERIOR_POINT)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Checked options of `solve` (API.md)."""
+
+    relaxation: str
+    method: str
+    tol: float
+    time_limit: float | None
+    max_iterations: int | None
+    device: str | None
+    seed: int
+    warm_start: Result | None
+    progress: bool
+    callback: Callable[[Progress], Any] | None
+    checkpoint: Path | None
+
+
+def check_options(
+    net: Network,
+    problem: LipschitzProblem,
+    relaxation: Any,
+    bounds: Any,
+    method: Any,
+    tol: Any,
+    time_limit: Any,
+    max_iterations: Any,
+    device: Any,
+    seed: Any,
+    warm_start: Any,
+    progress: Any,
+    callback: Any,
+    checkpoint: Any,
+) -> Options:
+    """Options if every argument means something, and can be done today.
+
+    Raises:
+        ValueError: what was given and what was expected.
+        NotImplementedError: a documented choice that is not built yet.
+    """
+    _one_of("relaxation", relaxation, RELAXATIONS)
+    _one_of("bounds", bounds, BOUNDS)
+    _one_of("method", method, METHODS)
+    _number("tol", tol, positive=True)
+    if time_limit is not None:
+        _number("time_limit", time_limit, positive=False)
+    if max_iterations is not None and (not _is_int(max_iterations) or max_iterations < 1):
+        raise ValueError(f"max_iterations must be None or an integer of at least 1, but {max_iterations!r} was given")
+    if not _is_int(seed) or seed < 0:
+        raise ValueError(f"seed must be a nonnegative integer, but {seed!r} was given")
+    if device is not None:
+        _one_of("device", device, ("cpu", "gpu"))
+    if not isinstance(progress, bool):
+        raise ValueError(f"progress must be True or False, but {progress!r} was given")
+    if callback is not None and not callable(callback):
+        raise ValueError(f"callback must be None or a function of a Progress, but {callback!r} was given")
+    if warm_start is not None:
+        if not isinstance(warm_start, Result):
+            raise ValueError(f"warm_start must be an earlier Result, but {type(warm_start).__name__} was given")
+        if tuple(warm_start.problem["widths"]) != net.widths:
+            raise ValueError(
+                f"warm_start is for widths {tuple(warm_start.problem['widths'])}, but the network's are {net.widths}"
+            )
+    if checkpoint is not None:
+        if not isinstance(checkpoint, str | os.PathLike):
+            raise ValueError(f"checkpoint must be a path, but {checkpoint!r} was given")
+        checkpoint = Path(checkpoint)
+        if checkpoint.is_dir() or not checkpoint.absolute().parent.is_dir():
+            raise ValueError(f"checkpoint must be a file in an existing folder, but {str(checkpoint)!r} was given")
+    if net.depth != 1:
+        raise NotImplementedError(
+            f"the network has {net.depth} hidden layers; only one hidden layer is available yet"
+        )
+    if problem.norm != "inf":
+        raise NotImplementedError("norm=2 is not available yet; norm='inf' is")
+    if relaxation not in PRESETS:
+        raise NotImplementedError(f"relaxation={relaxation!r} is not available yet; {', '.join(PRESETS)} are")
+    if bounds in ("linear", "lp"):
+        raise NotImplementedError(f"bounds={bounds!r} is not available yet; 'interval' is (and is exact at depth 1)")
+    return Options(
+        relaxation, method, float(tol), None if time_limit is None else float(time_limit),
+        max_iterations, device, int(seed), warm_start, progress, callback, checkpoint,
+    )  # fmt: skip
+
+
+def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, but {value!r} was given")
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _number(name: str, value: Any, positive: bool) -> None:
+    real = isinstance(value, int | float | np.number) and not isinstance(value, bool | complex)
+    if not real or not math.isfinite(value) or value < 0 or (positive and value == 0):
+        kind = "positive" if positive else "nonnegative"
+        raise ValueError(f"{name} must be a {kind} finite number, but {value!r} was given")

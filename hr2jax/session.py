@@ -1,0 +1,109 @@
+"""One running solve: its clock, its best certificate, its record. The engines' `Monitor`."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from .certificate import Certificate, certify_multipliers
+from .enclosure import Array
+from .engines.monitor import Stop, Timings
+from .network import Network
+from .options import Options
+from .presolve import Presolve
+from .problem import LipschitzProblem
+from .result import Progress, Status, relative_gap
+
+
+class Session:
+    """Keeps what must not be lost: the best certificate (also in the checkpoint) and the best witness.
+
+    Attributes:
+        certificate: the best so far; a norm-product bound before any engine has run.
+        lower, witness: the best attained lower bound so far.
+    """
+
+    def __init__(
+        self, net: Network, problem: LipschitzProblem, fixed: Presolve, options: Options, versions: Mapping[str, str],
+        size: int, show: Callable[[Progress], None] | None, began: float,
+    ):  # fmt: skip
+        self.net, self.problem, self.fixed, self.options, self.versions = net, problem, fixed, options, versions
+        self.show = show
+        self.began = began
+        self.tolerance = options.tol
+        self.timings = Timings()
+        self.lower, self.witness = 0.0, np.zeros(net.widths[0]) if problem.center is None else problem.center
+        self.iteration = 0
+        self.relaxation_value = math.nan
+        self.history: dict[str, list[float]] = {
+            name: [] for name in ("seconds", "iteration", "bound", "relaxation_value", "residual")
+        }
+        # a last certificate must fit before the time limit: assume a cubic cost until one was timed
+        self._reserve = 4.0 * (size / 2000) ** 3
+        with self.timings.span("certify"):
+            self.certificate = certify_multipliers(net, problem, options.relaxation, fixed, {}, None, versions)
+
+    @property
+    def bound(self) -> float:
+        """The best certified bound so far."""
+        return self.certificate.bound
+
+    def offer(self, certificate: Certificate) -> None:
+        """Keep a certificate if it is the best; write the checkpoint."""
+        if certificate.bound < self.bound:
+            self.certificate = certificate
+            if self.options.checkpoint is not None:
+                certificate.save(self.options.checkpoint)
+
+    def certify(self, multipliers: Mapping[str, Array], diagonal: Array | None) -> float:
+        """The bound these multipliers prove; the best one is kept (`Monitor.certify`)."""
+        start = time.perf_counter()
+        with self.timings.span("certify"):
+            certificate = certify_multipliers(
+                self.net, self.problem, self.options.relaxation, self.fixed, multipliers, diagonal, self.versions
+            )
+            self.offer(certificate)
+        self._reserve = max(0.5 * self._reserve, 2.0 * (time.perf_counter() - start))
+        return certificate.bound
+
+    def seconds(self) -> float:
+        """Wall time since `solve` was called."""
+        return time.perf_counter() - self.began
+
+    def remaining(self) -> float:
+        """Seconds left before the time limit, less what a last certificate takes."""
+        limit = self.options.time_limit
+        return math.inf if limit is None else limit - self.seconds() - self._reserve
+
+    def iterations_left(self) -> float:
+        """Engine iterations left."""
+        limit = self.options.max_iterations
+        return math.inf if limit is None else limit - self.iteration
+
+    def report(self, iteration: int, relaxation_value: float, residual: float) -> None:
+        """Record and show progress; raise Stop on a limit or when the callback says so (`Monitor.report`)."""
+        self.iteration = iteration
+        if not math.isnan(relaxation_value):
+            self.relaxation_value = relaxation_value
+        record = Progress(
+            iteration, self.seconds(), self.bound, self.lower, relative_gap(self.bound, self.lower),
+            self.relaxation_value, residual,
+        )  # fmt: skip
+        for name, values in self.history.items():
+            values.append(float(getattr(record, name)))
+        if self.show is not None:
+            self.show(record)
+        if self.options.callback is not None and self.options.callback(record) is True:
+            raise Stop(Status.STOPPED)
+        if self.iterations_left() <= 0:
+            raise Stop(Status.ITERATION_LIMIT)
+        if self.remaining() <= 0:
+            raise Stop(Status.TIME_LIMIT)
+
+    def arrays(self) -> dict[str, Any]:
+        """The history as arrays."""
+        return {name: np.asarray(values) for name, values in self.history.items()}
