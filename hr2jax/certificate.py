@@ -16,9 +16,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .enclosure import Array, Enclosure, check_arithmetic
-from .network import Network
+from .network import Network, exact_float64
 from .presolve import Presolve, presolve
-from .problem import LipschitzProblem, Output, lipschitz_problem, output_coefficients, parse_norm, parse_radius
+from .problem import (
+    LipschitzProblem,
+    Output,
+    lipschitz_problem,
+    output_coefficients,
+    parse_norm,
+    parse_radius,
+)
 from .proof import dual_bound, lagrangian_matrix
 from .relaxation.lifting import lift
 
@@ -125,7 +132,7 @@ class Certificate:
             if claimed is None:
                 raise CertificateError(f"a {name} was given, but the certificate is for the global constant")
             width = net.widths[0]
-            value = parse_radius(given, width, claim.norm) if name == "radius" else np.asarray(given, dtype=np.float64)
+            value = parse_radius(given, width, claim.norm) if name == "radius" else exact_float64(given, name, 1)
             if value.shape != claimed.shape or not np.array_equal(value, claimed):
                 raise CertificateError(f"the certificate is for another {name} than the one given")
 
@@ -163,7 +170,9 @@ class Certificate:
             arrays["diagonal"] = self.diagonal
         if claim.center is not None and claim.radius is not None:
             arrays |= {"center": claim.center, "radius": claim.radius}
-        return arrays | {f"multipliers/{name}": values for name, values in self.multipliers.items()}
+        for name, values in self.multipliers.items():
+            arrays[f"multipliers/{name}"] = np.asarray(values, dtype=np.float64)
+        return arrays
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Certificate:
@@ -205,10 +214,10 @@ def _from_arrays(arrays: dict[str, Array]) -> Certificate:
         if take[name].dtype != np.int64 or take[name].ndim != 1:
             raise CertificateError(f"{name} must be a vector of int64")
     problem = LipschitzProblem(
-        _floats(take["coefficients"], "coefficients"),
+        _vector(take["coefficients"], "coefficients"),
         parse_norm(head["norm"]),
-        None if center is None else _floats(center, "center"),
-        None if radius is None else _floats(radius, "radius"),
+        None if center is None else _vector(center, "center"),
+        None if radius is None else _vector(radius, "radius"),
     )
     bound = float.fromhex(head["bound"])
     if not (np.isfinite(bound) and bound >= 0):
@@ -223,6 +232,12 @@ def _floats(values: Array, name: str) -> Array:
     if values.dtype != np.float64 or not np.isfinite(values).all():
         raise CertificateError(f"{name} must hold finite float64 numbers")
     return values
+
+
+def _vector(values: Array, name: str) -> Array:
+    if values.ndim != 1:
+        raise CertificateError(f"{name} must be a vector, but its shape is {values.shape}")
+    return _floats(values, name)
 
 
 def _digest(arrays: Mapping[str, Array]) -> str:

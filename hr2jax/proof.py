@@ -12,6 +12,7 @@ L, d and Lambda were: no solver, eigenvalue or factorisation is trusted. S, e an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -31,11 +32,19 @@ class QuadraticForm:
         self.blocks: dict[tuple[str, str], Enclosure] = {}
 
     def add(self, g: str, h: str, rows: Array | slice, columns: Array | slice, values: Enclosure) -> None:
-        """Add `values` at [rows, columns] of block (g, h); no position may occur twice."""
+        """Add `values` at [rows, columns] of block (g, h).
+
+        Raises:
+            ValueError: a position occurs twice: of its two values one would be lost.
+        """
         if (g, h) not in self.blocks:
             shape = (self.lifting.length(g), self.lifting.length(h))
             self.blocks[g, h] = self.arithmetic(np.zeros(shape))
         block, index = self.blocks[g, h], (rows, columns)
+        touched = np.zeros(block.shape, dtype=bool)
+        touched[index] = True
+        if np.count_nonzero(touched) != math.prod(values.shape):
+            raise ValueError(f"a form repeats an index in its term of group {g} or {h}")
         block[index] = block[index] + values
 
     def matrix(self) -> Enclosure:
@@ -152,9 +161,7 @@ def _factor(d: Array, middle: Array) -> tuple[Array, Array | None]:
     return d, None
 
 
-def _prove(
-    lifting: Lifting, M: Enclosure, d: Array, L: Array | None, arithmetic: type[Enclosure]
-) -> float:
+def _prove(lifting: Lifting, M: Enclosure, d: Array, L: Array | None, arithmetic: type[Enclosure]) -> float:
     """sum_k max(d_k + e_k, 0)*, rounded up; e_k the absolute row sums of S - L L^T, S = Diag(d) - M."""
     if not (np.isfinite(d).all() and (L is None or np.isfinite(L).all())):
         return float("inf")
@@ -165,7 +172,8 @@ def _prove(
     row_sums = arithmetic(difference.magnitude()).sum(axis=1)
     upper = (arithmetic(d) + row_sums).upper()
     upper = np.where(lifting.square_is_one, upper, np.maximum(upper, 0.0))
-    return scale_up(float(arithmetic(upper).sum().upper()), lifting.exponent)
+    total = float(arithmetic(upper).sum().upper())
+    return scale_up(total, lifting.exponent) if total < np.inf else float("inf")  # NaN: overflow on the way
 
 
 def scale_up(value: float, exponent: int) -> float:
