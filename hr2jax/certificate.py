@@ -183,7 +183,7 @@ class Certificate:
             FileNotFoundError: there is no such file.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             return _from_arrays(arrays)
         except FileNotFoundError:

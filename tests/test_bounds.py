@@ -84,14 +84,14 @@ def check_range(net, problem, kind):
 
 
 @KINDS
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(case=local_problems(1, NUMBERS))
 def test_the_first_layer_contains_the_exact_range(kind, case):
     check_range(*case, kind)
 
 
 @KINDS
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(case=local_problems(1, TAME))
 def test_ties_with_zero_are_settled_exactly(kind, case):
     check_range(*case, kind)

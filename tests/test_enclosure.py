@@ -24,7 +24,7 @@ from hr2jax.enclosure import (
 
 TINIEST, SMALLEST, LARGEST = 2.0**-1074, sys.float_info.min, sys.float_info.max
 KINDS = pytest.mark.parametrize("kind", [Enclosure, Ball])
-quick = settings(max_examples=80, deadline=None)
+quick = settings(max_examples=50, deadline=None)
 
 NASTY = st.one_of(
     st.sampled_from(

@@ -87,7 +87,7 @@ def test_scales_must_be_valid(kind):
 
 
 @KINDS
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(case=local_problems(1, st.one_of(NUMBERS, TAME)), more=st.integers(0, 60))
 def test_decisions_and_scaled_bounds_agree_with_the_exact_ranges(kind, case, more):
     net, problem = case
