@@ -56,8 +56,9 @@ def is_feasible(M: Array, d: Array) -> bool:
 
 
 def tighten(
-    M: Array, square_is_one: Array, d: Array, tolerance: float = 1e-6, iterations: int = 30
-) -> Array:
+    M: Array, square_is_one: Array, d: Array, tolerance: float = 1e-6, iterations: int = 30,
+    reachable: float | None = None,
+) -> Array:  # fmt: skip
     """d (N,) float64 with Diag(d) - M positive definite and sum d near its least (a path-following Newton method).
 
     Minimises  sum d / mu - logdet(Diag(d) - M) - sum_box log d  along mu -> 0, with d >= 0 where y_k^2 may
@@ -67,23 +68,24 @@ def tighten(
     Args:
         M: (N, N) symmetric float64.
         square_is_one: (N,) bool; False marks the box entries.
-        d: (N,) start, made feasible first; its sum is taken as what can be reached.
-        tolerance: stop when sum d is within tolerance * sum d of that, or the barrier's gap (mu times its
-            parameter) is below it, or steps no longer help.
+        d: (N,) start, made feasible first.
+        tolerance: stop when the barrier's gap (mu times its parameter) is below tolerance * sum d, or steps
+            no longer help.
         iterations: at most this many Newton steps.
+        reachable: what the least sum d is believed to be, if anything is; within the tolerance of it, stop.
     """
     box = ~square_is_one
-    wanted = float(d.sum())
+    wanted = float(d.sum()) if reachable is None else reachable
     d = feasible(M, np.where(box, np.maximum(d, 0.0), d))
     parameter = len(d) + int(box.sum())
     goal = tolerance * abs(wanted) / parameter
-    mu = max((float(d.sum()) - wanted) / parameter, goal)
+    mu = max((float(d.sum()) - wanted) / parameter, goal if reachable is not None else 30 * goal)
     # strictly inside, by about what the first mu asks for
     inside = mu * 0.5 + 1e-14 * np.abs(d).max(initial=0.0)
     best, d = d, d + inside
     idle = 0
     for _ in range(iterations):
-        if best.sum() - wanted <= tolerance * abs(wanted) or idle >= 3:
+        if idle >= 3 or (reachable is not None and best.sum() - reachable <= tolerance * abs(reachable)):
             break
         step, decrement = _newton(M, box, d, mu)
         if step is None:

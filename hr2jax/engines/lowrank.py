@@ -25,6 +25,7 @@ from ..diagonal import feasible, tighten
 from .compile_clock import compile_seconds
 from .factored import Factored, minimise
 from .monitor import Monitor, Stop
+from .scale import mean_diagonal, unit_rows
 
 Array = np.ndarray
 
@@ -116,18 +117,8 @@ class _Run:
         self.multipliers: list[Array] = []
 
     def scale_objective(self) -> None:
-        """Scale so that the mean entry of the diagonal is about 1; a crude ascent of the objective alone tells."""
-        C = self.lifting.objective_v.mid
-        norm = float(np.sqrt((C**2).sum() + (self.lifting.objective_one.mid**2).sum()))
-        # alternating maximisation of <C, V V^T> over unit rows: each half-step is exact
-        v, t = self.rng.standard_normal((C.shape[0], 8)), self.rng.standard_normal((C.shape[1], 8))
-        e, one = np.eye(1, 8), self.lifting.objective_one.mid
-        value = 0.0
-        for _ in range(30):
-            v = _unit(C @ t)
-            direction = C.T @ v + one.T @ e
-            t, value = _unit(direction), float(np.linalg.norm(direction, axis=1).sum())
-        self.scale = max(value, 1e-3 * norm, 1e-300) / self.lifting.size
+        """Work in units in which the mean entry of the diagonal is about 1."""
+        self.scale = mean_diagonal(self.lifting, self.rng)
         factored = self.factored
         self.multipliers = [
             factored.stack([self.start.get(f.name, np.zeros(f.shape)) / (self.scale * r) for f, r in zip(*pair, strict=True)])
@@ -184,7 +175,7 @@ class _Run:
             settled = abs(value - previous) <= 0.5 * tol * abs(value) or not self.families
             close = self.gradient <= 2 * tolerance
             if settled or close or self.monitor.remaining() < np.inf:
-                d = tighten(M, self.lifting.square_is_one, d, tolerance=0.2 * tol)
+                d = tighten(M, self.lifting.square_is_one, d, tolerance=0.2 * tol, reachable=float(d.sum()))
                 bound = self.monitor.certify(multipliers, d)
                 self.monitor.report(self.iteration, value, self.gradient)
                 if settled and bound - value <= 0.5 * tol * bound:
@@ -226,12 +217,8 @@ class _Run:
         self.rank += added
 
 
-def _unit(rows: Array) -> Array:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
-
-
 def _rows_of(P: Array, lifting: Lifting) -> Array:
     mask = np.ones(P.shape)
     mask[lifting.square_is_one, -1] = 0.0
     P = P * mask
-    return _unit(P)[:, :-1]
+    return unit_rows(P)[:, :-1]

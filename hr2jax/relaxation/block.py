@@ -9,7 +9,7 @@ the blocks would have no interior. Cliques of one shape form one batch of arrays
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
@@ -295,6 +295,38 @@ def clique_multipliers(form: BlockForm, polynomials: Sequence[Array]) -> dict[st
                 for b, t in (("+", 1.0), ("-", -1.0)):
                     value = of[()] + of[1, 1] + v * of[0,] + t * of[1,] + v * t * of[0, 1]
                     out[f"(1{a}v).(1{b}t)"] = np.maximum(value / 4, 0.0)
+    return out
+
+
+def clique_polynomials(form: BlockForm, multipliers: Mapping[str, Array]) -> list[Array]:
+    """The cliques' polynomials that product-form multipliers describe: per batch (n, 1 + k + m) coefficients.
+
+    The part of `clique_multipliers`' inverse that the multipliers determine; a warm start needs no more.
+    """
+    out = []
+    low, high = form.lifting.presolve.low, form.lifting.presolve.high
+    for batch in form.batches:
+        q = np.zeros((batch.count, len(batch.monomials)))
+        column = {m: k for k, m in enumerate(batch.monomials)}
+
+        def add(name: str, polynomial: Polynomial, q: Array = q, column: dict[Monomial, int] = column) -> None:
+            for monomial, value in polynomial.items():
+                q[:, column[monomial]] += multipliers.get(name, 0.0) * value
+
+        if batch.name == "{u_i,z_i}" and len(batch.blocks) == 1:
+            add("v.z", {(0, 1): 1.0})
+        elif batch.name == "{u_i,z_i}":
+            add("u.z", {(1,): 1.0, (0, 1): 1.0})
+            add("(1-u).(-z)", {(1,): -1.0, (0, 1): 1.0})
+            add("u.(h-z)", {(): high, (0,): high, (1,): -1.0, (0, 1): -1.0})
+            add("(1-u).(z-l)", {(): -low, (0,): low, (1,): 1.0, (0, 1): -1.0})
+            add("z.(hu+l(1-u)-z)", {(1,): (high + low) / 2, (0, 1): (high - low) / 2, (1, 1): -1.0})
+        elif batch.name in ("{x_i,t_i}", "{u_i,t_i}"):
+            for a, s in (("+", 1.0), ("-", -1.0)):
+                for b, t in (("+", 1.0), ("-", -1.0)):
+                    name = f"(1{a}{'x' if 'x' in batch.name else 'v'}).(1{b}t)"
+                    add(name, {(): 1.0, (0,): s, (1,): t, (0, 1): s * t})
+        out.append(q)
     return out
 
 
