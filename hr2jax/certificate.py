@@ -26,7 +26,7 @@ from .problem import (
     parse_norm,
     parse_radius,
 )
-from .proof import dual_bound, lagrangian_matrix
+from .proof import add_squares, dual_bound, lagrangian_matrix
 from .relaxation.lifting import lift
 
 FORMAT = "hr2jax certificate 1"
@@ -277,8 +277,10 @@ def prove(
             raise ValueError(f"the diagonal has shape {np.shape(diagonal)}, not ({lifting.size},)")
         if not all(np.isfinite(values).all() for values in multipliers.values()):
             return float("inf")
-        M = lagrangian_matrix(lifting, multipliers, arithmetic)
-        return dual_bound(lifting, M, diagonal, arithmetic)
+        M, rest = add_squares(
+            lifting, multipliers, lagrangian_matrix(lifting, multipliers, arithmetic), arithmetic
+        )
+        return dual_bound(lifting, M, diagonal, arithmetic, rest)
 
 
 def certify_multipliers(

@@ -16,11 +16,14 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-import scipy.linalg
 
+from .diagonal import feasible
 from .enclosure import Array, Enclosure
 from .relaxation.families import CATALOGUE, Family, Term
+from .relaxation.lasserre import lasserre_matrices, layout
 from .relaxation.lifting import Lifting
+
+SOS = "sos."  # multipliers of this name are factors of lasserre2's dual matrices
 
 
 class QuadraticForm:
@@ -107,6 +110,8 @@ def lagrangian_matrix(
     form.add("v", "t", every, every, lifting.objective_v)
     form.add("one", "t", every, every, lifting.objective_one)
     for name, values in multipliers.items():
+        if name.startswith(SOS):
+            continue
         if name not in CATALOGUE or ("xi" not in lifting.sizes and ("z" in name or "x" in name)):
             raise ValueError(f"there is no family {name!r} in this problem")
         family = CATALOGUE[name](lifting)
@@ -117,8 +122,57 @@ def lagrangian_matrix(
     return form.matrix()
 
 
+def add_squares(
+    lifting: Lifting, multipliers: Mapping[str, Array], M: Enclosure, arithmetic: type[Enclosure] = Enclosure
+) -> tuple[Enclosure, float]:
+    """M with the polynomials sum <L L^T, g b b^T> of `lasserre2` added, and what their other monomials cost.
+
+    Monomials of degree 2 or less are entries of y y^T; each other one is at most 1 in magnitude, so the
+    polynomial is at most its entries' part plus the sum of the others' |coefficients|.
+
+    Raises:
+        ValueError: a matrix that does not exist on this lifting, or a factor of the wrong shape.
+    """
+    factors = {name: values for name, values in multipliers.items() if name.startswith(SOS)}
+    if not factors:
+        return M, 0.0
+    matrices = {matrix.key: matrix for matrix in lasserre_matrices(lifting, arithmetic)}
+    if not factors.keys() <= matrices.keys():
+        raise ValueError(f"there is no matrix {sorted(factors.keys() - matrices.keys())[0]!r} in this problem")
+    used = [matrices[name] for name in factors]
+    plan = layout(used, lifting)
+    values, positions = [], []
+    for matrix, index, L in zip(used, plan.index, factors.values(), strict=True):
+        if np.ndim(L) != 2 or len(L) != len(matrix.basis):
+            raise ValueError(f"the factor of {matrix.key!r} has shape {np.shape(L)}, not ({len(matrix.basis)}, r)")
+        gram = arithmetic(L) @ arithmetic(L).T
+        for k, coefficient in enumerate(matrix.factor.values()):
+            values.append((gram * coefficient.reshape(1, 1)).reshape(-1))
+            positions.append(index[:, :, k].ravel())
+    rest = arithmetic(np.zeros(()))
+    by_monomial: dict[int, list[Enclosure]] = {}
+    for value, position in zip(values, positions, strict=True):
+        order = np.argsort(position, kind="stable")
+        ids, starts = np.unique(position[order], return_index=True)
+        for k, chunk in zip(ids.tolist(), np.split(order, starts[1:]), strict=True):
+            by_monomial.setdefault(k, []).append(value[chunk].sum())
+    for k, parts in by_monomial.items():
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        monomial = plan.monomials[k]
+        if len(monomial) > 2:
+            rest = rest + arithmetic(total.magnitude())
+        else:
+            a, b = (0, 0, *monomial)[-2:]
+            half = total.scaled(-1)
+            M[a, b] = M[a, b] + half
+            M[b, a] = M[b, a] + half
+    return M, float(rest.upper())
+
+
 def dual_bound(
-    lifting: Lifting, M: Enclosure, d: Array | None = None, arithmetic: type[Enclosure] = Enclosure
+    lifting: Lifting, M: Enclosure, d: Array | None = None, arithmetic: type[Enclosure] = Enclosure, rest: float = 0.0
 ) -> float:
     """A float64 upper bound of the lifting's objective (in the problem's own units), or infinity.
 
@@ -128,12 +182,13 @@ def dual_bound(
         d: (N,) the diagonal to prove with; shifted where it proves nothing. None: no diagonal and no
             factorisation, the sum of |M|: without multipliers that is the norm-product bound, always at hand.
         arithmetic: the arithmetic of M.
+        rest: an upper bound of what the objective has beside M, in the lifting's units.
     """
-    if not M.is_finite():
+    if not (M.is_finite() and np.isfinite(rest)):
         return float("inf")
-    bound = _prove(lifting, M, np.zeros(lifting.size), None, arithmetic)
+    bound = _prove(lifting, M, np.zeros(lifting.size), None, arithmetic, rest)
     if d is not None and np.isfinite(d).all():
-        bound = min(bound, _prove(lifting, M, *_factor(d, M.mid), arithmetic))
+        bound = min(bound, _prove(lifting, M, *_factor(d, M.mid), arithmetic, rest))
     return bound
 
 
@@ -146,23 +201,17 @@ def _factor(d: Array, middle: Array) -> tuple[Array, Array | None]:
         return d, np.linalg.cholesky(S + slack * np.eye(len(d)))
     except np.linalg.LinAlgError:
         pass
-    weight = np.maximum(np.maximum(d, 0.0), 1e-3 * max(float(np.mean(np.abs(d))), 1e-3 * scale))
-    root = np.sqrt(weight)
     try:
-        smallest = scipy.linalg.eigh(S / np.outer(root, root), eigvals_only=True, subset_by_index=[0, 0])[0]
-        for growth in (1.0 + 1e-10, 1.0 + 1e-6, 1.01):
-            shifted = d + max(0.0, -smallest) * growth * weight
-            try:
-                return shifted, np.linalg.cholesky(np.diag(shifted) - middle + slack * np.eye(len(d)))
-            except np.linalg.LinAlgError:
-                continue
+        shifted = feasible(middle, d)
+        return shifted, np.linalg.cholesky(np.diag(shifted) - middle)
     except (np.linalg.LinAlgError, ValueError):
-        pass
-    return d, None
+        return d, None
 
 
-def _prove(lifting: Lifting, M: Enclosure, d: Array, L: Array | None, arithmetic: type[Enclosure]) -> float:
-    """sum_k max(d_k + e_k, 0)*, rounded up; e_k the absolute row sums of S - L L^T, S = Diag(d) - M."""
+def _prove(
+    lifting: Lifting, M: Enclosure, d: Array, L: Array | None, arithmetic: type[Enclosure], rest: float
+) -> float:
+    """rest + sum_k max(d_k + e_k, 0)*, rounded up; e_k the absolute row sums of S - L L^T, S = Diag(d) - M."""
     if not (np.isfinite(d).all() and (L is None or np.isfinite(L).all())):
         return float("inf")
     difference = arithmetic(np.diag(d)) - M
@@ -172,7 +221,7 @@ def _prove(lifting: Lifting, M: Enclosure, d: Array, L: Array | None, arithmetic
     row_sums = arithmetic(difference.magnitude()).sum(axis=1)
     upper = (arithmetic(d) + row_sums).upper()
     upper = np.where(lifting.square_is_one, upper, np.maximum(upper, 0.0))
-    total = float(arithmetic(upper).sum().upper())
+    total = float((arithmetic(upper).sum() + rest).upper())
     return scale_up(total, lifting.exponent) if total < np.inf else float("inf")  # NaN: overflow on the way
 
 

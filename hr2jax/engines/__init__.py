@@ -20,7 +20,7 @@ def solve_relaxation(
     "auto" is `lowrank`: at every size from (10, 10) to (784, 500) it was the fastest to a certified bound
     (bench/engines.py).
     """
-    if options.method in ("auto", "lowrank"):
+    if options.method in ("auto", "lowrank") and options.relaxation != "lasserre2":
         from .lowrank import solve_lowrank
 
         return solve_lowrank(lifting, families, monitor, seed=options.seed, start=start)

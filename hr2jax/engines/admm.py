@@ -25,7 +25,7 @@ import numpy as np
 import scipy.linalg
 
 from ..diagonal import feasible, tighten
-from ..proof import lagrangian_matrix
+from ..proof import SOS, add_squares, lagrangian_matrix
 from ..relaxation.block import BlockForm, CliqueBatch, clique_multipliers, clique_polynomials
 from ..result import Status
 from .monitor import Monitor, Stop
@@ -89,9 +89,10 @@ def _eliminate(batch: CliqueBatch) -> dict[str, Array]:
     """Least squares over a clique's own moments, done once."""
     dense, k = batch.dense(), batch.shared.shape[1]
     shared, own = dense[:, :, 1 : 1 + k], dense[:, :, 1 + k :]
-    solve = np.linalg.pinv(own)
-    projector = np.eye(dense.shape[1]) - own @ solve
-    residual = shared.transpose(0, 2, 1) @ projector
+    # every own moment is an entry of a moment matrix, so the normal equations are regular
+    solve = np.linalg.solve(own.transpose(0, 2, 1) @ own, own.transpose(0, 2, 1))
+    turned = shared.transpose(0, 2, 1)
+    residual = turned - (turned @ own) @ solve
     return dict(
         K=residual @ shared, constants=dense[:, :, 0], to_shared=shared, to_own=own, residual=residual, solve_own=solve
     )
@@ -300,8 +301,8 @@ class _Run:
             np.einsum("ndq,nd->nq", batch.dense(), -self.rho * self.scale * np.asarray(U))
             for batch, U in zip(form.batches, self.state.U_small, strict=True)
         ]
-        multipliers = clique_multipliers(form, polynomials)
-        M = lagrangian_matrix(lifting, multipliers).mid
+        multipliers = clique_multipliers(form, polynomials) | self.square_factors()
+        M = add_squares(lifting, multipliers, lagrangian_matrix(lifting, multipliers))[0].mid
         if not np.isfinite(M).all():
             return float("inf")
         d = np.diag(M) - self.rho * self.scale * np.diag(np.asarray(self.state.U))
@@ -309,3 +310,19 @@ class _Run:
         if lifting.size <= 1000:
             d = tighten(M, lifting.square_is_one, d, tolerance=0.1 * self.monitor.tolerance)
         return self.monitor.certify(multipliers, d)
+
+    def square_factors(self) -> dict[str, Array]:
+        """lasserre2's dual matrices as factors L, Z = L L^T: what the certificate takes for matrices that
+        product form has no families for."""
+        assert self.state is not None
+        out = {}
+        for batch, U in zip(self.form.batches, self.state.U_small, strict=True):
+            start = 0
+            for block in batch.blocks:
+                d = block.index.shape[0]
+                if block.name.startswith(SOS):
+                    Z = -self.rho * self.scale * np.asarray(U)[0, start : start + d * d].reshape(d, d)
+                    values, vectors = np.linalg.eigh(0.5 * (Z + Z.T))
+                    out[block.name] = vectors * np.sqrt(np.maximum(values, 0.0))
+                start += d * d
+        return out

@@ -17,10 +17,13 @@ import numpy as np
 
 from ..enclosure import Array
 from .families import clique_pairs
+from .lasserre import Monomial, lasserre_matrices, layout
 from .lifting import Lifting
 
-Monomial = tuple[int, ...]  # positions of the clique's variables, sorted, with repeats; () is 1
 Polynomial = dict[Monomial, Array | float]
+
+
+MAX_DENSE_BYTES = 2**30  # of lasserre2's map from moments to matrix entries
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class CliqueBatch:
 
     Attributes:
         name: the clique in the paper's symbols.
-        monomials: the moments' monomials in the clique's variables; monomials[0] is 1.
+        monomials: the moments' monomials in the clique's variables (their positions); monomials[0] is 1.
         shared: (n, k, 2) int64: moment 1 + j of clique i is entry shared[i, j] of the extended moment
             matrix over (1, v, t, xi, z).
         blocks: the batches of matrices.
@@ -208,7 +211,11 @@ def _ut_clique(lifting: Lifting) -> CliqueBatch:
 
 
 def _uz_clique(lifting: Lifting) -> CliqueBatch:
-    """M_2({u_i,z_i}), M_1((u_i-1/2)z_i) and M_1((z_i-l_i)(h_i-z_i)) on {u_i,z_i}."""
+    """M_2({u_i,z_i}), M_1((u_i-1/2)z_i) and M_1((z_i-l_i)(h_i-z_i)) on {u_i,z_i}, and z (h u + l (1-u) - z) >= 0.
+
+    The blocks imply the product form's other products of u and z, but this one only where h = -l: u z^2 is
+    not in their basis.
+    """
     low, high = lifting.presolve.low, lifting.presolve.high
     variables = [_positions(lifting, "v"), _positions(lifting, "z")]
     clique = _Clique("{u_i,z_i}", variables, [True, False])
@@ -217,6 +224,7 @@ def _uz_clique(lifting: Lifting) -> CliqueBatch:
     clique.add(
         "M_1((z_i-l_i)(h_i-z_i),{u_i,z_i})", clique.basis(1), {(): -low * high, (1,): low + high, (1, 1): -1.0}
     )
+    clique.add("z(hu+l(1-u)-z)", [()], {(1,): (high + low) / 2, (0, 1): (high - low) / 2, (1, 1): -1.0})
     return clique.build()
 
 
@@ -235,6 +243,25 @@ def _xt_clique(lifting: Lifting) -> CliqueBatch:
     return clique.build()
 
 
+def _lasserre(lifting: Lifting) -> CliqueBatch:
+    """All the cliques of `lasserre2` as one: they share moments that M_1 does not have."""
+    matrices = lasserre_matrices(lifting)
+    plan = layout(matrices, lifting)
+    entries = sum(index.shape[0] ** 2 for index in plan.index)
+    if entries * len(plan.monomials) * 8 > MAX_DENSE_BYTES:
+        raise ValueError(
+            f"relaxation='lasserre2' is for tiny networks: here it has {entries} matrix entries and "
+            f"{len(plan.monomials)} moments; 'hr2' and 'hr2z' fit"
+        )
+    blocks = tuple(
+        Block(m.key, index, np.broadcast_to([float(c.mid) for c in m.factor.values()], (1, *index.shape)))
+        for m, index in zip(matrices, plan.index, strict=True)
+    )
+    low_degree = [m for m in plan.monomials[1:] if len(m) <= 2]
+    shared = np.array([[(0, *m)[-2:] for m in low_degree]], dtype=np.int64)
+    return CliqueBatch("{x,u},{u,t_i}", plan.monomials, shared, blocks)
+
+
 def block_form(relaxation: str, lifting: Lifting) -> BlockForm:
     """The named relaxation in block form. No loop over neurons: cliques of a kind are built as one batch."""
     local = "xi" in lifting.sizes
@@ -245,6 +272,8 @@ def block_form(relaxation: str, lifting: Lifting) -> BlockForm:
         batches.append(_sign_times_z(lifting))
     if relaxation == "hr2":
         batches += ([_x_clique(lifting)] if local else []) + [_ut_clique(lifting)]
+    if relaxation == "lasserre2":
+        batches.append(_lasserre(lifting))
     if relaxation == "hr2z" and local:
         batches += [_uz_clique(lifting), _xt_clique(lifting)]
     pinned = np.zeros(lifting.size, dtype=bool)

@@ -167,6 +167,7 @@ PRESETS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "shor": ((), ("v.z",)),
     "hr2": (UT, ("v.z", *UT)),
     "hr2z": ((), (*Z_EXACT, *XT)),
+    "lasserre2": ((), ("v.z",)),  # and the matrices of lasserre.py, in block form only
 }
 
 

@@ -1,0 +1,96 @@
+"""`lasserre2`: the full order-2 sparse relaxation on the cliques {x, u} and {u, t_i} (tiny networks only).
+
+A moment or localizing matrix is a basis b of monomials and a polynomial g >= 0 on the feasible set:
+g b b^T >= 0 at every feasible point, so <L L^T, g b b^T> >= 0 for any L: its multipliers are such an L
+per matrix (DESIGN section 6, block form).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import numpy as np
+
+from ..enclosure import Array, Enclosure
+from .lifting import Lifting
+
+Monomial = tuple[int, ...]  # positions in the basis (1, v, t, xi), sorted, with repeats; () is 1
+
+
+@dataclass(frozen=True)
+class LocalizingMatrix:
+    """g b b^T; `factor` maps g's monomials to scalar enclosures (g = 1 for a moment matrix)."""
+
+    name: str
+    basis: tuple[Monomial, ...]
+    factor: dict[Monomial, Enclosure]
+
+    @property
+    def key(self) -> str:
+        """The name of its multipliers."""
+        return f"sos.{self.name}"
+
+
+def reduce(monomial: Sequence[int], lifting: Lifting) -> Monomial:
+    """Substitute v^2 = 1."""
+    v, out = lifting.slice("v"), []
+    for k in sorted(set(monomial)):
+        power = monomial.count(k)
+        out += [k] * (power % 2 if v.start <= k < v.stop else power)
+    return tuple(out)
+
+
+def lasserre_matrices(lifting: Lifting, arithmetic: type[Enclosure] = Enclosure) -> list[LocalizingMatrix]:
+    """All matrices of the relaxation: M_2({x,u}) and its localizers (local), M_2({u,t_j}) and M_1(1-t_j^2)."""
+    v = list(range(*lifting.slice("v").indices(lifting.size)))
+    t = list(range(*lifting.slice("t").indices(lifting.size)))
+    one, minus = arithmetic(np.ones(())), arithmetic(-np.ones(()))
+
+    def basis(variables: list[int], degree: int) -> tuple[Monomial, ...]:
+        every = (m for k in range(degree + 1) for m in combinations_with_replacement(variables, k))
+        return tuple(dict.fromkeys(reduce(m, lifting) for m in every))
+
+    out = []
+    if lifting.z_one is not None and lifting.z_xi is not None:
+        xi = list(range(*lifting.slice("xi").indices(lifting.size)))
+        first = basis(v + xi, 1)
+        out.append(LocalizingMatrix("M_2(x,u)", basis(v + xi, 2), {(): one}))
+        for j, x in enumerate(xi):
+            out.append(LocalizingMatrix(f"M_1(1-x_{j}^2)", first, {(): one, (x, x): minus}))
+        for i, s in enumerate(v):
+            factor = {(s,): lifting.z_one[i, 0]} | {
+                tuple(sorted((s, x))): lifting.z_xi[i, j] for j, x in enumerate(xi)
+            }
+            out.append(LocalizingMatrix(f"M_1((u_{i}-1/2)z_{i})", first, factor))
+    for j, x in enumerate(t):
+        out.append(LocalizingMatrix(f"M_2(u,t_{j})", basis([*v, x], 2), {(): one}))
+        out.append(LocalizingMatrix(f"M_1(1-t_{j}^2)", basis([*v, x], 1), {(): one, (x, x): minus}))
+    return out
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the terms of a matrix go: monomials in order, and per matrix (d, d, terms) positions among them."""
+
+    monomials: tuple[Monomial, ...]
+    index: tuple[Array, ...]
+
+
+def layout(matrices: Sequence[LocalizingMatrix], lifting: Lifting) -> Layout:
+    """Number the monomials of all the matrices, 1 first and then by degree."""
+    tables = [
+        [[[reduce(a + b + m, lifting) for m in matrix.factor] for b in matrix.basis] for a in matrix.basis]
+        for matrix in matrices
+    ]
+    every = {m for table in tables for row in table for entry in row for m in entry}
+    monomials = tuple(sorted(every | {()}, key=lambda m: (len(m), m)))
+    position = {m: k for k, m in enumerate(monomials)}
+    return Layout(
+        monomials,
+        tuple(
+            np.array([[[position[m] for m in entry] for entry in row] for row in table], dtype=np.int64)
+            for table in tables
+        ),
+    )
