@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from .certificate import Certificate, CertificateError
 from .enclosure import Array, check_arithmetic
-from .engines import solve_relaxation
+from .engines import choose_engine
 from .engines.compile_clock import compile_seconds
 from .engines.monitor import Stop
 from .network import Network
@@ -102,7 +102,7 @@ def _solve(
     show: Callable[[Progress], None] | None, began: float,
 ) -> Result:  # fmt: skip
     lifting = lift(net, problem, fixed)
-    families = preset(options.relaxation, lifting)
+    engine = choose_engine(lifting, preset(options.relaxation, lifting), options)
     session = Session(net, problem, fixed, options, _versions(), lifting.size, show, began)
     if not math.isfinite(session.bound):
         raise ValueError("the network's Lipschitz constant exceeds what float64 can hold")
@@ -120,7 +120,7 @@ def _solve(
         if session.bound > 0:
             session.report(0, math.nan, math.nan)
             with session.timings.span("solve"):
-                status = solve_relaxation(lifting, families, options, session, multipliers)
+                status = engine(session, multipliers)
         with session.timings.span("lower"):
             _search(session, _lower_seconds(session))
     except Stop as stop:
@@ -203,9 +203,8 @@ def _on_device(device: str | None) -> Iterator[None]:
     try:
         chosen = jax.devices(device)[0]
     except RuntimeError:
-        raise ValueError(
-            f"device={device!r} was given, but JAX sees only {', '.join(sorted({d.platform for d in jax.devices()}))} here"
-        ) from None
+        seen = ", ".join(sorted({d.platform for d in jax.devices()}))
+        raise ValueError(f"device={device!r} was given, but JAX sees only {seen} here") from None
     with jax.default_device(chosen):
         yield
 

@@ -65,7 +65,7 @@ class Network:
                 f"weights must be [A_1, ..., A_L, C] with at least one hidden layer, but {len(weights)} was given"
             )
         if len(biases) != len(weights):
-            raise ValueError(f"{len(weights)} weights were given, so {len(weights)} biases are expected, not {len(biases)}")
+            raise ValueError(f"{len(weights)} weights need as many biases, but {len(biases)} were given")
         depth = len(weights) - 1
         self.weights: list[Array] = []
         self.biases: list[Array] = []

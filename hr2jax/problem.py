@@ -93,10 +93,10 @@ def output_coefficients(output: Output, outputs: int) -> Array:
         output = 0
     expected = f"an index in 0..{outputs - 1}, a pair (k, j) of such indices, or a 1-D float array of length {outputs}"
     coefficients = np.zeros(outputs)
-    if _is_index(output):
-        pair = [output]
+    if isinstance(output, int | np.integer) and not isinstance(output, bool):
+        pair = [int(output)]
     elif isinstance(output, tuple) and len(output) == 2 and all(map(_is_index, output)):
-        pair = list(output)
+        pair = [int(k) for k in output]
     else:
         if isinstance(output, str | bytes | bool):
             raise ValueError(f"output must be {expected}, but {output!r} was given")
@@ -105,9 +105,9 @@ def output_coefficients(output: Output, outputs: int) -> Array:
             raise ValueError(f"output must be {expected}, but an array of shape {vector.shape} was given")
         return vector
     for index, sign in zip(pair, (1.0, -1.0), strict=False):
-        if not 0 <= index < outputs:  # type: ignore[operator]
+        if not 0 <= index < outputs:
             raise ValueError(f"output must be {expected}, but {output!r} was given")
-        coefficients[index] += sign  # type: ignore[call-overload]
+        coefficients[index] += sign
     return coefficients
 
 

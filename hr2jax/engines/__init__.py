@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ..enclosure import Array
 from ..options import INTERIOR_POINT, Options
@@ -12,25 +12,27 @@ from ..result import Status
 from .monitor import Monitor
 
 
-def solve_relaxation(
-    lifting: Lifting, families: list[Family], options: Options, monitor: Monitor, start: Mapping[str, Array]
-) -> Status:
-    """Run the engine that `options.method` names, from the multipliers `start`.
+Engine = Callable[[Monitor, Mapping[str, Array]], Status]
 
-    "auto" is `lowrank`: at every size from (10, 10) to (784, 500) it was the fastest to a certified bound
-    (bench/engines.py).
+
+def choose_engine(lifting: Lifting, families: list[Family], options: Options) -> Engine:
+    """What `options.method` names, ready to run from some multipliers; refuses here what it cannot take.
+
+    "auto" is `lowrank`, the fastest to a certified bound at every size from (10, 10) to (784, 500)
+    (bench/engines.py), and `admm` for lasserre2, which exists in block form only.
     """
-    if options.method in ("auto", "lowrank") and options.relaxation != "lasserre2":
+    block_only = options.relaxation == "lasserre2"
+    if options.method == "lowrank" or (options.method == "auto" and not block_only):
         from .lowrank import solve_lowrank
 
-        return solve_lowrank(lifting, families, monitor, seed=options.seed, start=start)
+        return lambda monitor, start: solve_lowrank(lifting, families, monitor, seed=options.seed, start=start)
     from ..relaxation.block import block_form
 
     form = block_form(options.relaxation, lifting)
     if options.method in INTERIOR_POINT:
-        from .interior_point import run_interior_point
+        from .reference import solve_reference
 
-        return run_interior_point(form, options.method, monitor)
+        return lambda monitor, _: solve_reference(form, options.method, monitor)
     from .admm import solve_admm
 
-    return solve_admm(form, monitor, start=start)
+    return lambda monitor, start: solve_admm(form, monitor, start=start, seed=options.seed)

@@ -137,9 +137,9 @@ def _affine_step(maps: Maps, T: Any, T_small: Any, rho: Any) -> tuple[Any, list[
     Y = free - _adjoint(maps, maps.woodbury @ _join(right))
     Y = Y.at[diagonal].set(jnp.where(maps.pinned, 1.0, Y[diagonal]))
     small = []
-    for s, c, shared, own, solve, t in zip(
-        _split(maps, _shared(maps, Y)), maps.constants, maps.to_shared, maps.to_own, maps.solve_own, T_small, strict=True
-    ):
+    at_Y = _split(maps, _shared(maps, Y))
+    parts = zip(at_Y, maps.constants, maps.to_shared, maps.to_own, maps.solve_own, T_small, strict=True)
+    for s, c, shared, own, solve, t in parts:
         value = c + jnp.einsum("ndk,nk->nd", shared, s)
         h = jnp.einsum("nod,nd->no", solve, t - value)
         small.append(value + jnp.einsum("ndo,no->nd", own, h))
@@ -312,8 +312,7 @@ class _Run:
         return self.monitor.certify(multipliers, d)
 
     def square_factors(self) -> dict[str, Array]:
-        """lasserre2's dual matrices as factors L, Z = L L^T: what the certificate takes for matrices that
-        product form has no families for."""
+        """lasserre2's dual matrices as factors L, Z = L L^T (the product form has no families for them)."""
         assert self.state is not None
         out = {}
         for batch, U in zip(self.form.batches, self.state.U_small, strict=True):

@@ -7,10 +7,10 @@ import jax
 _seconds = 0.0
 
 
-def _listen(event: str, duration: float, **_: object) -> None:
+def _listen(event: str, duration_secs: float, **_: str | int) -> None:
     global _seconds  # noqa: PLW0603 (JAX's listeners are process-wide, so is this counter)
     if event.startswith("/jax/core/compile/"):
-        _seconds += duration
+        _seconds += duration_secs
 
 
 jax.monitoring.register_event_duration_secs_listener(_listen)

@@ -17,11 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
+from ..diagonal import feasible, tighten
 from ..proof import lagrangian_matrix
 from ..relaxation.families import Family
 from ..relaxation.lifting import Lifting
 from ..result import Status
-from ..diagonal import feasible, tighten
 from .compile_clock import compile_seconds
 from .factored import Factored, minimise
 from .monitor import Monitor, Stop
@@ -120,9 +120,13 @@ class _Run:
         """Work in units in which the mean entry of the diagonal is about 1."""
         self.scale = mean_diagonal(self.lifting, self.rng)
         factored = self.factored
+
+        def begin(family: Family, row_scale: Array) -> Array:
+            return self.start.get(family.name, np.zeros(family.shape)) / (self.scale * row_scale)
+
         self.multipliers = [
-            factored.stack([self.start.get(f.name, np.zeros(f.shape)) / (self.scale * r) for f, r in zip(*pair, strict=True)])
-            for pair in zip(factored.stacks, factored.row_scales, strict=True)
+            factored.stack([begin(f, r) for f, r in zip(stack, scales, strict=True)])
+            for stack, scales in zip(factored.stacks, factored.row_scales, strict=True)
         ]
 
     def bulk(self, dtype: Any) -> None:

@@ -74,9 +74,9 @@ class CliqueBatch:
         for block in self.blocks:
             d = block.index.shape[0]
             out = np.zeros((self.count, d, d, len(self.monomials)))
-            rows, columns, _ = np.indices(block.index.shape)
+            rows, columns = np.mgrid[:d, :d]
             for term in range(block.index.shape[2]):
-                out[:, rows[:, :, term], columns[:, :, term], block.index[:, :, term]] += block.coefficient[..., term]
+                out[:, rows, columns, block.index[:, :, term]] += block.coefficient[..., term]
             stacked.append(out.reshape(self.count, d * d, -1))
         return np.concatenate(stacked, axis=1)
 
