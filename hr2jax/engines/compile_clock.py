@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import time
+
 import jax
 
-_seconds = 0.0
+# Spans (start, seconds) that do not overlap. JAX reports a span when it ends, inner ones (a jitted function
+# traced within another) before outer ones, so an outer span replaces those that it contains.
+_spans: list[tuple[float, float]] = []
+_closed = 0.0  # seconds of spans no longer listed
+KEPT = 1000
 
 
 def _listen(event: str, duration_secs: float, **_: str | int) -> None:
-    global _seconds  # noqa: PLW0603 (JAX's listeners are process-wide, so is this counter)
-    if event.startswith("/jax/core/compile/"):
-        _seconds += duration_secs
+    global _closed  # noqa: PLW0603 (JAX's listeners are process-wide, so is this clock)
+    if not event.startswith("/jax/core/compile/"):
+        return
+    start = time.perf_counter() - duration_secs
+    while _spans and _spans[-1][0] >= start:
+        _spans.pop()
+    _spans.append((start, duration_secs))
+    if len(_spans) > KEPT:
+        _closed += sum(seconds for _, seconds in _spans[:-1])
+        del _spans[:-1]
 
 
 jax.monitoring.register_event_duration_secs_listener(_listen)
@@ -18,4 +31,4 @@ jax.monitoring.register_event_duration_secs_listener(_listen)
 
 def compile_seconds() -> float:
     """Seconds of tracing, lowering and compiling so far in this process."""
-    return _seconds
+    return _closed + sum(seconds for _, seconds in _spans)
