@@ -132,7 +132,6 @@ def _solve(
     timings = dict.fromkeys(("setup", "compile", "solve", "certify", "lower"), 0.0) | session.timings.seconds
     timings["setup"] = setup
     timings["compile"] = compile_seconds() - compiled
-    timings["solve"] = max(timings["solve"] - timings["compile"], 0.0)
     timings["peak_bytes"] = _peak_bytes()
     bound = session.bound
     return Result(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -37,9 +36,9 @@ class Monitor(Protocol):
 
 
 class Timings:
-    """Seconds by what they were spent on; nested spans count for the inner one only."""
+    """Seconds of a clock by what they were spent on; nested spans count for the inner one only."""
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter):
+    def __init__(self, clock: Callable[[], float]):
         self.seconds: dict[str, float] = {}
         self._clock = clock
         self._stack: list[str] = []
