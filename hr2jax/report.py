@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_CEILING, ROUND_FLOOR, Context
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,44 +16,35 @@ import numpy as np
 if TYPE_CHECKING:
     from .result import Progress, Result
 
+# Seconds between lines where stderr is a file: a log wants few.
+LOG_INTERVAL = 5.0
+
 
 def upper_text(value: float, digits: int = 6) -> str:
     """An upper bound with `digits` significant digits, rounded up: what is printed is still a bound."""
-    return _rounded(value, digits, up=True)
+    return _rounded(value, digits, ROUND_CEILING)
 
 
 def lower_text(value: float, digits: int = 6) -> str:
     """A lower bound with `digits` significant digits, rounded down."""
-    return _rounded(value, digits, up=False)
+    return _rounded(value, digits, ROUND_FLOOR)
 
 
-def _rounded(value: float, digits: int, up: bool) -> str:
+def _rounded(value: float, digits: int, rounding: str) -> str:
     if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    text = f"{value:.{digits - 1}e}"
-    wrong = float(text) < value if up else float(text) > value
-    if wrong:
-        # the next decimal of that many digits, in the direction that keeps the statement true
-        mantissa, exponent = text.split("e")
-        step = (1 if up else -1) * 10.0 ** -(digits - 1)
-        text = f"{float(mantissa) + step:.{digits - 1}f}e{exponent}"
-    short = f"{float(text):.{digits}g}"
-    return short if float(short) == float(text) else text
+        return f"{abs(value) if value == 0 else value:g}"
+    # the float's exact decimal expansion is rounded: 0.1 is above 1/10, and rounds up to 0.100001
+    context = Context(prec=digits, rounding=rounding, Emin=MIN_EMIN, Emax=MAX_EMAX)
+    rounded = context.create_decimal_from_float(float(value)).normalize(context)
+    return f"{rounded:f}" if -5 <= rounded.adjusted() < digits else f"{rounded:e}"
 
 
 def result_table(result: Result) -> str:
     """The result as the table that `print(result)` shows."""
     problem, timings = result.problem, result.timings
-    widths = "-".join(map(str, problem["widths"]))
-    radius = problem["radius"]
-    if radius is None:
-        domain = "global"
-    else:
-        low, high = float(np.min(radius)), float(np.max(radius))
-        domain = f"local, radius {low:g}" if low == high else f"local, radii {low:g} to {high:g}"
     rows = [
-        ("network", f"{widths}, output {output_text(problem['output'])}"),
-        ("constant", f"{domain}, norm {problem['norm']} on the input"),
+        ("network", f"{widths_text(problem['widths'])}, output {output_text(problem['output'])}"),
+        ("constant", f"{domain_text(problem['radius'])}, norm {problem['norm']} on the input"),
         ("certified bound", f"{upper_text(result.bound)}   ({problem['relaxation']}, {problem['method']})"),
         ("attained (lower)", lower_text(result.lower)),
         ("gap", f"{100 * result.gap:.2f} %"),
@@ -61,11 +55,38 @@ def result_table(result: Result) -> str:
         ),
         ("peak memory", f"{timings['peak_bytes'] / 2**20:.0f} MiB"),
     ]
+    return table(rows)
+
+
+def table(rows: Sequence[tuple[str, str]]) -> str:
+    """Names and values in two columns."""
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
-def output_text(coefficients: list[float]) -> str:
+def widths_text(widths: Sequence[int]) -> str:
+    """p_0-...-K."""
+    return "-".join(map(str, widths))
+
+
+def domain_text(radius: Sequence[float] | None) -> str:
+    """Where the bound holds; radii are rounded down, so that the box named is inside the one proved."""
+    if radius is None:
+        return "global"
+    smallest, largest = radius_text(min(radius)), radius_text(max(radius))
+    if smallest == largest:
+        return f"local, radius {smallest}"
+    fixed = sum(r == 0 for r in radius)
+    return f"local, radii {smallest} to {largest}" + (f" ({fixed} of {len(radius)} inputs fixed)" if fixed else "")
+
+
+def radius_text(radius: float) -> str:
+    """A radius in six digits if they are the number that was given or one below it, else rounded down."""
+    text = f"{radius:.6g}"
+    return text if float(text) == radius or Fraction(text) <= Fraction(radius) else lower_text(radius)
+
+
+def output_text(coefficients: Sequence[float]) -> str:
     """F_k, F_k - F_j, or a combination."""
     c = np.asarray(coefficients)
     plus, minus = np.flatnonzero(c == 1), np.flatnonzero(c == -1)
@@ -77,18 +98,45 @@ def output_text(coefficients: list[float]) -> str:
 
 @contextlib.contextmanager
 def progress_line(wanted: bool) -> Iterator[Callable[[Progress], None] | None]:
-    """A function that shows a Progress on stderr, or None."""
+    """A function that shows a Progress on stderr, or None: one live line on a terminal, few lines in a log."""
     if not wanted:
         yield None
-        return
+    elif sys.stderr.isatty():
+        with _live_line() as show:
+            yield show
+    else:
+        with _log_lines() as show:
+            yield show
+
+
+@contextlib.contextmanager
+def _live_line() -> Iterator[Callable[[Progress], None]]:
     from tqdm import tqdm
 
     with tqdm(bar_format="{desc}", file=sys.stderr, leave=True) as bar:
+        yield lambda record: bar.set_description_str(_progress_text(record))
 
-        def show(record: Progress) -> None:
-            bar.set_description_str(
-                f"iteration {record.iteration}  certified {upper_text(record.bound)}  "
-                f"lower {lower_text(record.lower)}  gap {100 * record.gap:.2f} %  {record.seconds:.1f} s"
-            )
 
+@contextlib.contextmanager
+def _log_lines() -> Iterator[Callable[[Progress], None]]:
+    due, last = -math.inf, ""
+
+    def show(record: Progress) -> None:
+        nonlocal due, last
+        last = _progress_text(record)
+        if time.monotonic() >= due:
+            print(last, file=sys.stderr, flush=True)
+            due, last = time.monotonic() + LOG_INTERVAL, ""
+
+    try:
         yield show
+    finally:
+        if last:
+            print(last, file=sys.stderr, flush=True)
+
+
+def _progress_text(record: Progress) -> str:
+    return (
+        f"iteration {record.iteration}  certified {upper_text(record.bound)}  "
+        f"lower {lower_text(record.lower)}  gap {100 * record.gap:.2f} %  {record.seconds:.1f} s"
+    )

@@ -1,0 +1,499 @@
+"""The command line: `hr2jax solve | verify | info | demo`. Progress goes to stderr, the answer to stdout.
+
+Decimals are exact here: "0.1" is no float64, so a radius is rounded up and covers the rounding of a center
+written in decimals. The box that is certified contains the box that was asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import os
+import re
+import sys
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from jax.errors import JaxRuntimeError
+
+from .api import solve
+from .certificate import Certificate, CertificateError
+from .enclosure import Array, Enclosure, UnsoundArithmeticError
+from .io import load
+from .network import Network, exact_float64
+from .options import METHODS
+from .presolve import presolve
+from .problem import LipschitzProblem, lipschitz_problem, parse_norm
+from .proof import scale_up
+from .relaxation.families import PRESETS
+from .relaxation.lifting import lift
+from .report import domain_text, output_text, table, upper_text, widths_text
+from .version import __version__
+
+YES, NO, BAD, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
+
+# A stated bound this much below what its certificate proves is wrong, not rounded differently.
+ROUNDING = Fraction(1, 10**9)
+
+# Outputs whose bound `info` shows.
+SHOWN_OUTPUTS = 10
+
+BAD_INPUT = (
+    ValueError, NotImplementedError, OSError, ImportError, MemoryError, UnsoundArithmeticError, JaxRuntimeError,
+)  # fmt: skip
+
+EXIT_CODES = """exit codes:
+  0    a certified bound, also when a limit or Ctrl-C ended the solve
+  1    the answer is no: a certificate that does not verify
+  2    bad usage or bad input, in one line on stderr
+  130  Ctrl-C before there was any bound
+  141  nobody reads the output any more (a closed pipe)
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code (see EXIT_CODES)."""
+    try:
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()
+    except CertificateError as error:
+        return _complain("not verified", error, NO)
+    except BrokenPipeError:
+        _forget_stdout()
+        return NO_READER
+    except BAD_INPUT as error:
+        return _complain("error", error, BAD)
+    except KeyboardInterrupt:
+        return _complain("interrupted", "stopped before there was an answer", INTERRUPTED)
+    except SystemExit as end:  # --help and --version
+        return int(end.code or 0)
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    arguments, unknown = _parser().parse_known_args(argv)
+    if arguments.command == "certify":
+        raise NotImplementedError("certify is not available yet in this release; solve, verify, info and demo are")
+    if unknown:
+        raise ValueError(f"unrecognized arguments: {' '.join(unknown)} (try hr2jax {arguments.command} --help)")
+    code: int = arguments.run(arguments)
+    return code
+
+
+def _complain(kind: str, error: BaseException | str, code: int) -> int:
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = ": ".join(str(part) for part in (error.filename, error.strerror) if part)
+    elif isinstance(error, MemoryError):
+        text = f"not enough memory for a problem of this size. {text}"
+    print(f"hr2jax: {kind}: {' '.join(text.split()) or type(error).__name__}", file=sys.stderr)
+    return code
+
+
+def _forget_stdout() -> None:
+    """Python flushes stdout once more on the way out, which would complain about the closed pipe."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+# --- commands ---------------------------------------------------------------------------------------
+
+
+def _solve(arguments: argparse.Namespace) -> int:
+    net = load(arguments.network)
+    center, radius = _box(arguments)
+    outputs = _outputs(arguments)
+    result = solve(
+        net,
+        output=arguments.output,
+        norm=arguments.norm,
+        center=center,
+        radius=radius,
+        relaxation=arguments.relaxation,
+        method=arguments.method,
+        tol=arguments.tol,
+        time_limit=arguments.time_limit,
+        max_iterations=arguments.max_iterations,
+        device=arguments.device,
+        seed=arguments.seed,
+        progress=not arguments.quiet,
+        checkpoint=arguments.checkpoint,
+    )
+    failures = []
+    for name, path in outputs.items():
+        try:
+            if name == "certificate":
+                result.certificate.save(path)
+            elif name == "json":
+                result.to_json(path)
+            else:
+                from .plot import plot_result
+
+                plot_result(result, path)
+        except OSError as error:  # the answer is worth more than one of its files
+            failures.append(f"--{name} {path} could not be written: {error.strerror or error}")
+    print(result)
+    if failures:
+        raise ValueError("; ".join(failures))
+    return YES
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    net = load(arguments.network)
+    with open(arguments.certificate, "rb"):  # what cannot be read is bad input; what is no certificate is a no
+        pass
+    certificate = Certificate.load(arguments.certificate)
+    center, radius = _box(arguments)
+    proven = certificate.verify(
+        net,
+        output=arguments.output,
+        norm=arguments.norm,
+        center=center,
+        radius=radius,
+        arithmetic=arguments.arithmetic,
+    )
+    if Fraction(proven) > Fraction(certificate.bound) * (1 + ROUNDING):
+        raise CertificateError(
+            f"the certificate states the bound {certificate.bound!r}, but it proves only {proven!r}"
+        )
+    claim = certificate.lipschitz_problem
+    radii = None if claim.radius is None else claim.radius.tolist()
+    f, text = output_text(claim.coefficients.tolist()), upper_text(proven)
+    distance = "max_i |x_i - y_i|" if claim.norm == "inf" else f"||x - y||_{claim.norm}"
+    where = "all x, y" if claim.center is None else "all x, y in the domain |x_i - center_i| <= radius_i"
+    rows = [
+        ("verified", f"|f(x) - f(y)| <= {text} {distance} for {where}"),
+        ("proven bound", f"{text}   ({arguments.arithmetic} arithmetic; {upper_text(certificate.bound)} is stated)"),
+        ("function", f"f = {f} of the network {widths_text(net.widths)}"),
+        ("network hash", certificate.network_hash),
+        ("domain", domain_text(radii)),
+        ("norm", f"{claim.norm} on the input"),
+        ("relaxation", f"{certificate.relaxation} (where the multipliers came from; the proof does not rest on it)"),
+    ]
+    if claim.center is not None:
+        rows.insert(5, ("center", _few(claim.center)))
+    print(table(rows))
+    return YES
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    net = load(arguments.network)
+    parameters = sum(array.size for array in (*net.weights, *net.biases))
+    with np.errstate(over="ignore"):
+        single = all(np.array_equal(array.astype(np.float32), array) for array in (*net.weights, *net.biases))
+    rows = [
+        ("widths", f"{widths_text(net.widths)}   (input, {net.depth} hidden, outputs)"),
+        ("parameters", f"{parameters}"),
+        ("numbers", "float64" + (", every one of them also a float32" if single else "")),
+        ("hash", net.hash),
+    ]
+    names = [f"A_{i + 1}, b_{i + 1}" for i in range(net.depth)] + ["C, d"]
+    for name, weight, bias in zip(names, net.weights, net.biases, strict=True):
+        rows.append((name, f"in [{weight.min():.4g}, {weight.max():.4g}], [{bias.min():.4g}, {bias.max():.4g}]"))
+    if net.depth == 1:
+        for k in range(min(net.widths[-1], SHOWN_OUTPUTS)):
+            bound = product_bound(net, lipschitz_problem(net, k))
+            rows.append((f"F_{k}", f"<= {upper_text(bound)}   (global, norm inf, no solver; hr2jax solve improves it)"))
+        if net.widths[-1] > SHOWN_OUTPUTS:
+            rows.append(("...", f"{net.widths[-1] - SHOWN_OUTPUTS} more outputs"))
+    else:
+        rows.append(("bounds", f"not available yet for {net.depth} hidden layers; for one they are"))
+    print(table(rows))
+    return YES
+
+
+def product_bound(net: Network, problem: LipschitzProblem) -> float:
+    """The bound that needs no solver: the objective with every |v| and |t| at most 1, rounded up (one hidden layer)."""
+    with np.errstate(all="ignore"):
+        lifting = lift(net, problem, presolve(net, problem))
+        parts = (lifting.objective_v, lifting.objective_one)
+        total = float(Enclosure([float(Enclosure(part.magnitude()).sum().upper()) for part in parts]).sum().upper())
+    return scale_up(total, lifting.exponent) if total < math.inf else math.inf  # NaN: overflow on the way
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from .demo import run_demo
+
+    run_demo(sys.stdout)
+    return YES
+
+
+def _few(values: Array) -> str:
+    return np.array2string(values, threshold=6, edgeitems=3, max_line_width=10**6)
+
+
+# --- what is given ----------------------------------------------------------------------------------
+
+
+def _outputs(arguments: argparse.Namespace) -> dict[str, Path]:
+    """The files to write, refused now rather than after an hour of solving."""
+    outputs = {
+        name: Path(path)
+        for name in ("certificate", "json", "plot")
+        if (path := getattr(arguments, name)) is not None
+    }
+    taken = {os.path.realpath(path) for path in (arguments.network, arguments.center, arguments.checkpoint) if path}
+    if os.path.exists(arguments.radius or ""):
+        taken.add(os.path.realpath(arguments.radius))
+    for name, path in outputs.items():
+        folder = path.absolute().parent
+        if path.is_dir():
+            raise ValueError(f"--{name} {path} is a folder, but the name of a file to write was expected")
+        if not folder.is_dir():
+            raise ValueError(f"--{name} {path} cannot be written: there is no folder {folder}")
+        if not os.access(path if path.exists() else folder, os.W_OK):
+            raise ValueError(f"--{name} {path} cannot be written: permission denied")
+        if os.path.realpath(path) in taken:
+            raise ValueError(f"--{name} {path} would overwrite another file of this command")
+        taken.add(os.path.realpath(path))
+    if "plot" in outputs:
+        from .plot import check_plot
+
+        check_plot(outputs["plot"])
+    return outputs
+
+
+def _box(arguments: argparse.Namespace) -> tuple[Any, Any]:
+    """center and radius for `solve`: floats whose box contains the one written in decimals."""
+    center = None if arguments.center is None else read_numbers(arguments.center)
+    radius = None if arguments.radius is None else _radius(arguments.radius)
+    errors: list[Fraction] = []
+    if isinstance(center, list):
+        floats = [_nearest(value, "center") for value in center]
+        errors = [abs(value - Fraction(f)) for value, f in zip(center, floats, strict=True)]
+        center = np.array(floats)
+    if radius is None:
+        return center, None
+    if any(errors) and not (isinstance(radius, Fraction) and radius <= 0):  # solve refuses that
+        if isinstance(radius, Fraction) and arguments.norm is not None and parse_norm(arguments.norm) == 2:
+            radius += sum(errors)  # the 1-norm of the center's error is at least its 2-norm
+        else:
+            radius = _widened(radius, errors)
+    if isinstance(radius, Fraction):
+        return center, round_up(radius)
+    return center, np.array([round_up(r) for r in radius]) if isinstance(radius, list) else radius
+
+
+def _widened(radius: Fraction | list[Fraction] | Array, errors: list[Fraction]) -> list[Fraction]:
+    if isinstance(radius, Fraction):
+        radius = [radius] * len(errors)
+    elif isinstance(radius, np.ndarray):
+        radius = [Fraction(r) for r in exact_float64(radius, "radius", 1).tolist()]
+    if len(radius) != len(errors):
+        raise ValueError(f"center has {len(errors)} numbers, but radius has {len(radius)}")
+    for i, (r, error) in enumerate(zip(radius, errors, strict=True)):
+        if r == 0 and error:  # a positive half-width would set free an input that is meant to be fixed
+            raise ValueError(
+                f"input {i} is fixed (its half-width is 0) at a decimal that float64 does not hold exactly; "
+                "give the center as .npy, so that it says which float is meant"
+            )
+    return [r if r < 0 else r + error for r, error in zip(radius, errors, strict=True)]
+
+
+def _radius(text: str) -> Fraction | list[Fraction] | Array:
+    try:
+        Decimal(text)
+    except InvalidOperation:
+        if not os.path.exists(text):
+            raise ValueError(f"--radius must be a number or a file of numbers, but {text!r} was given") from None
+        return read_numbers(text)
+    return decimal(text, "radius")
+
+
+def read_numbers(path: str) -> Array | list[Fraction]:
+    """The numbers in a file, flattened: the array of a .npy or .npz, the exact decimals of a .csv or .txt.
+
+    A .npz must hold one array, or name it center or x00. No pickle is read.
+
+    Raises:
+        ValueError: another suffix, or contents that are no such numbers; it names the path.
+        OSError: the file is missing or may not be read.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in (".csv", ".txt"):
+        with open(path, encoding="utf-8-sig") as lines:
+            try:
+                return [decimal(field, f"line {n + 1}") for n, line in enumerate(lines) for field in _fields(line)]
+            except ValueError as error:  # also what is no text
+                raise ValueError(f"{path}: {error}") from None
+    if suffix not in (".npy", ".npz"):
+        raise ValueError(f"{path}: the name of a file of numbers must end in .npy, .npz, .csv or .txt")
+    with open(path, "rb") as file:
+        try:
+            return _array(np.load(file, allow_pickle=False)).ravel()
+        except Exception as error:  # whatever a damaged archive makes a reader raise
+            raise ValueError(f"{path} is not a whole {suffix} file of numbers: {error}") from None
+
+
+def _array(loaded: Any) -> Array:
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    names = [name for name in ("center", "x00") if name in loaded.files] or loaded.files
+    if len(names) != 1:
+        raise ValueError(f"it must hold one array, or name it center or x00, but it holds {', '.join(names) or 'none'}")
+    array: Array = loaded[names[0]]
+    return array
+
+
+def _fields(line: str) -> list[str]:
+    line = line.partition("#")[0].strip()
+    return re.split(r"\s*,\s*|\s+", line) if line else []
+
+
+def decimal(text: str, what: str) -> Fraction:
+    """The exact value of a decimal; one too small for any float64 is replaced by a larger such one."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"{what}: {text!r} is not a number") from None
+    if not value.is_finite() or (value.adjusted() > 400 and value):
+        raise ValueError(f"{what}: {text!r} is not a finite float64 number")
+    if value and value.adjusted() < -400:  # 1e-999999999 has an exact value nobody wants to wait for
+        return Fraction(int(math.copysign(1, value)), 10**400)
+    return Fraction(value) if value else Fraction(0)
+
+
+def _nearest(value: Fraction, what: str) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{what}: a number is larger than float64 can hold") from None
+
+
+def round_up(value: Fraction) -> float:
+    """The least float64 at or above `value`."""
+    nearest = _nearest(value, "radius")
+    return nearest if Fraction(nearest) >= value else math.nextafter(nearest, math.inf)
+
+
+# --- usage ------------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message} (try {self.prog} --help)")
+
+
+def _output(text: str) -> int | tuple[int, int]:
+    numbers = [int(part) for part in text.split(",")]
+    if len(numbers) > 2:
+        raise ValueError
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+
+
+_output.__name__ = "K or K,J"  # argparse names it in its message
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(
+        prog="hr2jax",
+        formatter_class=raw,
+        allow_abbrev=False,
+        description="Certified upper bounds of Lipschitz constants of ReLU networks.\n"
+        "Progress goes to stderr, the answer to stdout.",
+        epilog=EXIT_CODES + "\nNew here? hr2jax demo needs no file.",
+    )
+    parser.add_argument("--version", action="version", version=f"hr2jax {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, run: Any, brief: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            name, help=brief, description=description, epilog=epilog, formatter_class=raw, allow_abbrev=False
+        )
+        added.set_defaults(run=run)
+        return added
+
+    p = command("solve", _solve, "a certified upper bound of a Lipschitz constant", _SOLVE, _SOLVE_EXAMPLES)
+    _network(p)
+    _claim(p)
+    p.add_argument("--relaxation", default="hr2", metavar="NAME",
+                   help=f"{', '.join(PRESETS)} (default hr2); tighter ones take longer")  # fmt: skip
+    p.add_argument("--method", default="auto", metavar="NAME", help=f"the solver: {', '.join(METHODS)} (default auto)")
+    p.add_argument("--tol", type=float, default=1e-3, metavar="T",
+                   help="stop when bound - relaxation optimum <= T * bound, by estimate (default 1e-3)")  # fmt: skip
+    p.add_argument("--time-limit", type=float, metavar="S",
+                   help="seconds; the best certified bound by then is the answer")  # fmt: skip
+    p.add_argument("--max-iterations", type=int, metavar="N", help="iterations of the solver; likewise")
+    p.add_argument("--device", choices=("cpu", "gpu"), help="where the solver runs (default: JAX's choice)")
+    p.add_argument("--seed", type=int, default=0, metavar="N", help="of every random choice (default 0)")
+    p.add_argument("--certificate", metavar="OUT.npz", help="write the proof, for hr2jax verify")
+    p.add_argument("--json", metavar="OUT.json", help="write the result and its history")
+    p.add_argument("--plot", metavar="OUT.png", help='draw bounds against seconds (.png, .pdf, .svg; "hr2jax[plot]")')
+    p.add_argument("--checkpoint", metavar="FILE", help="keep the best certificate here while solving; resume from it")
+    p.add_argument("--quiet", action="store_true", help="no progress on stderr")
+
+    p = command("verify", _verify, "prove a certificate's bound again", _VERIFY, _VERIFY_EXAMPLES)
+    p.add_argument("certificate", metavar="CERT.npz", help="a certificate, from solve --certificate")
+    _network(p)
+    _claim(p)
+    p.add_argument("--arithmetic", choices=("float", "ball"), default="float",
+                   help='float64 with proved error bounds, or arbitrary precision (slow; "hr2jax[ball]")')  # fmt: skip
+
+    p = command("info", _info, "what a network file holds", _INFO, "example:\n  hr2jax info model.npz\n")
+    _network(p)
+    command("demo", _demo, "the embedded example: no file needed", _DEMO, "example:\n  hr2jax demo\n")
+    p = command("certify", None, "robustness of a classifier (in a later release)", _CERTIFY)
+    p.add_argument("network", metavar="NET", nargs="?")
+    p.add_argument("data", metavar="DATA.npz", nargs="?")
+    return parser
+
+
+def _network(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("network", metavar="NET", help="network file: .npz (keys A_1, b_1, ..., C, d) or .mat")
+
+
+def _claim(parser: argparse.ArgumentParser) -> None:
+    only = "; the certificate must be about just this" if parser.prog.endswith("verify") else ""
+    parser.add_argument("--output", type=_output, metavar="K|K,J",
+                        help=f"F_K, or the difference F_K - F_J; counted from 0{only}")  # fmt: skip
+    parser.add_argument("--norm", default=None if only else "inf", metavar="inf|2", help=f"norm on the input{only}")
+    parser.add_argument("--center", metavar="FILE", help=f".npy, .npz, .csv or .txt: p_0 numbers, with --radius{only}")
+    parser.add_argument("--radius", metavar="R", help="half-width of the box around the center, in the units of the "
+                        f"input; a number, or a file of p_0 numbers{only}")  # fmt: skip
+
+
+_SOLVE = """Prove an upper bound of the Lipschitz constant of one output f of the network:
+    |f(x) - f(y)| <= bound * max_i |x_i - y_i|
+for all x, y, or, with --center and --radius, for all x, y in the box |x_i - center_i| <= R.
+The bound is proved in rounding-safe arithmetic, whatever the solver did and whenever it was stopped
+(Ctrl-C stops it with the best bound so far).
+
+R is in the units of the network's input: for pixels in 0..1, R = 0.05 is 5 % of the range.
+Decimals are taken exactly: R and the center's rounding are rounded up, so the box proved contains yours.
+
+Printed: the certified bound (rounded up), an attained lower bound (rounded down), the gap between
+them, why the solver stopped, and where the seconds went.
+"""
+_SOLVE_EXAMPLES = f"""examples:
+  hr2jax solve model.npz --output 3                              global constant of F_3
+  hr2jax solve model.npz --output 3,5 --center x.npy --radius 0.05
+                                                                 of F_3 - F_5 around x
+  hr2jax solve model.npz --certificate bound.cert.npz --json bound.json --plot bound.png
+  hr2jax solve model.npz --relaxation shor --time-limit 60       looser, sooner
+
+{EXIT_CODES}"""
+_VERIFY = """Prove a certificate's bound again, from the network's weights and the certificate's multipliers alone;
+nothing of the solver is used or trusted. Printed: "verified", the bound proved here (rounded up), and
+the claim in words: function, network, domain, norm. Read the claim: it is what was proved.
+With --output, --norm, --center or --radius the claim must be just that.
+"""
+_VERIFY_EXAMPLES = f"""examples:
+  hr2jax verify bound.cert.npz model.npz
+  hr2jax verify bound.cert.npz model.npz --output 3,5 --center x.npy --radius 0.05
+  hr2jax verify bound.cert.npz model.npz --arithmetic ball
+
+{EXIT_CODES}"""
+_INFO = """Printed: widths, number of parameters, the hash that certificates carry, the range of the weights,
+and, for one hidden layer, a certified bound of each output that needs no solver.
+"""
+_DEMO = """Certify a classifier of handwritten digits that ships with the package: one output and one margin
+everywhere, then all margins around one digit, and what that says about the digit. Under a minute.
+"""
+_CERTIFY = "Robustness of a classifier on a set of inputs. Not available yet in this release."
