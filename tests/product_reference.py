@@ -1,0 +1,105 @@
+"""An independent interior-point solve of the product form, its rows written out one by one from the families.
+
+    max <C, Y>,  Y >= 0 (PSD),  Y_kk = 1 (signs) or <= 1 (xi),  (F Y G^T)_rr >= 0
+
+over the lower triangle of Y itself: the primal, where hr2jax.engines.interior_point solves the dual.
+"""
+
+import clarabel
+import cvxopt
+import cvxopt.solvers
+import numpy as np
+import scipy.sparse as sp
+
+
+def extended_basis(lifting):
+    """Rows of (1, v, t, xi, z) over the basis, as a dict of dense (length, N) arrays."""
+    rows, start = {}, 0
+    for group, length in lifting.sizes.items():
+        rows[group] = np.zeros((length, lifting.size))
+        for k in range(length):
+            rows[group][k, start + k] = 1.0
+        start += length
+    if "xi" in rows:
+        rows["z"] = lifting.z_one.mid @ rows["one"] + lifting.z_xi.mid @ rows["xi"]
+    return rows
+
+
+def dense_form(lifting, form):
+    """(rows, N): a Form's rows over the basis."""
+    basis = extended_basis(lifting)
+    out = np.zeros((form.rows, lifting.size))
+    for term in form.terms:
+        for r in range(form.rows):
+            out[r] += term.coefficient[r] * basis[term.group][term.index[r]]
+    return out
+
+
+def objective(lifting):
+    """C (N, N), symmetric."""
+    basis = extended_basis(lifting)
+    C = basis["v"].T @ lifting.objective_v.mid @ basis["t"] + basis["one"].T @ lifting.objective_one.mid @ basis["t"]
+    return (C + C.T) / 2
+
+
+def product_rows(lifting, families):
+    """The symmetric matrices (f_r g_s^T + g_s f_r^T)/2 whose inner products with Y the families want >= 0."""
+    out = []
+    for family in families:
+        F, G = dense_form(lifting, family.F), dense_form(lifting, family.G)
+        pairs = [(r, r) for r in range(len(F))] if family.pairs == "diagonal" else np.ndindex(len(F), len(G))
+        out += [(np.outer(F[r], G[s]) + np.outer(G[s], F[r])) / 2 for r, s in pairs]
+    return out
+
+
+def solve_product_form(lifting, families, solver="clarabel", tolerance=1e-9):
+    """The optimum (in units of 2**lifting.exponent) and the (N, N) moment matrix Y."""
+    N = lifting.size
+    i, j = np.tril_indices(N)
+    off = np.where(i == j, 1.0, 2.0)  # <A, Y> over the entries of Y's lower triangle
+
+    C = objective(lifting)
+    signs, box = [], []
+    for k in range(N):
+        (signs if lifting.square_is_one[k] else box).append((i == k) & (j == k))
+    products = [-(P[i, j] * off) for P in product_rows(lifting, families)]
+    A = np.array(signs, dtype=float)
+    G = np.array([*map(np.float64, box), *products]).reshape(-1, len(i))
+    h = np.concatenate([np.ones(len(box)), np.zeros(len(products))])
+    solve = {"clarabel": _clarabel, "cvxopt": _cvxopt}[solver]
+    y = solve(-(C[i, j] * off), A, np.ones(len(A)), G, h, N, tolerance)
+    Y = np.zeros((N, N))
+    Y[i, j] = Y[j, i] = y
+    return float((C * Y).sum()), Y
+
+
+def _clarabel(c, A, b, G, h, N, tolerance):
+    i, j = np.tril_indices(N)
+    svec = -sp.diags(np.where(i == j, 1.0, np.sqrt(2.0)))
+    rows = sp.csc_matrix(sp.vstack([sp.csc_matrix(A), sp.csc_matrix(G), svec]))
+    cones = [clarabel.ZeroConeT(len(b)), clarabel.NonnegativeConeT(len(h)), clarabel.PSDTriangleConeT(N)]
+    settings = clarabel.DefaultSettings()
+    settings.verbose = False
+    settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = tolerance
+    right = np.concatenate([b, h, np.zeros(len(i))])
+    empty = sp.csc_matrix((len(c), len(c)))
+    solution = clarabel.DefaultSolver(empty, c, rows, right, cones, settings).solve()
+    assert str(solution.status) in ("Solved", "AlmostSolved")
+    return np.array(solution.x)
+
+
+def _cvxopt(c, A, b, G, h, N, tolerance):
+    i, j = np.tril_indices(N)
+    square = np.zeros((N * N, len(i)))
+    square[i * N + j, np.arange(len(i))] = square[j * N + i, np.arange(len(i))] = -1.0
+    result = cvxopt.solvers.conelp(
+        cvxopt.matrix(c),
+        cvxopt.matrix(np.concatenate([G, square])),
+        cvxopt.matrix(np.concatenate([h, np.zeros(N * N)])),
+        {"l": len(h), "q": [], "s": [N]},
+        cvxopt.matrix(A),
+        cvxopt.matrix(b),
+        options={"show_progress": False, "abstol": tolerance, "reltol": tolerance, "feastol": tolerance},
+    )
+    assert result["x"] is not None
+    return np.array(result["x"]).ravel()
