@@ -23,7 +23,8 @@ from .network import Network
 from .options import Options, check_options
 from .presolve import Presolve, presolve
 from .problem import LipschitzProblem, Output, lipschitz_problem
-from .relaxation import lift, preset
+from .relaxation import Family, Lifting, lift, preset
+from .relaxation.block import MAX_DENSE_BYTES
 from .relaxation.families import transfer
 from .report import progress_line
 from .result import Progress, Result, Status, relative_gap
@@ -102,16 +103,19 @@ def _solve(
     show: Callable[[Progress], None] | None, began: float,
 ) -> Result:  # fmt: skip
     lifting = lift(net, problem, fixed)
-    engine = choose_engine(lifting, preset(options.relaxation, lifting), options)
+    families = preset(options.relaxation, lifting)
+    if options.relaxation == "lasserre2":
+        _refuse_large(lifting)
+    engine = choose_engine(lifting, families, options)
     session = Session(net, problem, fixed, options, _versions(), lifting.size, show, began)
     if not math.isfinite(session.bound):
         raise ValueError("the network's Lipschitz constant exceeds what float64 can hold")
     multipliers: Mapping[str, Array] = {}
     if start is not None:
         session.offer(start)
-        multipliers = start.multipliers
+        multipliers = _starting_multipliers(net, start, fixed, families)
     elif options.warm_start is not None:
-        multipliers = _warm_multipliers(net, options.warm_start, fixed)
+        multipliers = _starting_multipliers(net, options.warm_start.certificate, fixed, families)
     setup, compiled = session.seconds(), compile_seconds()
     status = Status.SOLVED
     try:
@@ -173,11 +177,43 @@ def _lower_seconds(session: Session) -> float:
     return max(min(1.0 + 15.0 * size / 300_000, 15.0, session.remaining()), 0.0)
 
 
-def _warm_multipliers(net: Network, earlier: Result, fixed: Presolve) -> dict[str, Array]:
-    """The earlier result's multipliers, neuron by neuron and input by input, on this problem's variables."""
-    claim = earlier.certificate.lipschitz_problem
+def _starting_multipliers(
+    net: Network, earlier: Certificate, fixed: Presolve, families: list[Family]
+) -> dict[str, Array]:
+    """An earlier certificate's multipliers, neuron by neuron and input by input, of the families of this problem."""
+    claim = earlier.lipschitz_problem
     free = claim.free_inputs if claim.is_local else np.arange(net.widths[0])
-    return transfer(earlier.certificate.multipliers, earlier.certificate.unstable, free, fixed)
+    moved = transfer(earlier.multipliers, earlier.unstable, free, fixed)
+    shapes = {family.name: family.shape for family in families}
+    return {
+        name: np.maximum(values, 0.0)
+        for name, values in moved.items()
+        if values.shape == shapes.get(name) and np.isfinite(values).all()
+    }
+
+
+def _refuse_large(lifting: Lifting) -> None:
+    """Raise ValueError where lasserre2 would not fit, counting what `block_form` would take long to enumerate."""
+    n, q, local = lifting.sizes["v"], lifting.sizes["t"], "xi" in lifting.sizes
+
+    def signs(degree: int) -> int:
+        """Monomials of the n signs up to a degree, none squared."""
+        return sum(math.comb(n, k) for k in range(degree + 1))
+
+    def basis(m: int, degree: int) -> int:
+        """Monomials up to a degree of the signs and m other variables."""
+        return sum(math.comb(m + k - 1, k) * signs(degree - k) for k in range(degree + 1))
+
+    entries = q * (basis(1, 2) ** 2 + basis(1, 1) ** 2)
+    moments = q * (basis(1, 4) - signs(4)) + signs(4)
+    if local:
+        entries += basis(q, 2) ** 2 + (n + q) * basis(q, 1) ** 2
+        moments += basis(q, 4) - signs(4)
+    if 8 * entries * moments > MAX_DENSE_BYTES:
+        raise ValueError(
+            f"relaxation='lasserre2' is for tiny networks: here it has {entries} matrix entries and {moments} moments; "
+            "'hr2' and 'hr2z' fit"
+        )
 
 
 def _load_checkpoint(net: Network, problem: LipschitzProblem, options: Options) -> Certificate | None:

@@ -41,7 +41,7 @@ def feasible(M: Array, d: Array) -> Array:
         least = scipy.linalg.eigh(S / np.outer(root, root), eigvals_only=True, subset_by_index=[0, 0])[0]
         candidates.append(d + max(-float(least), 0.0) * (1 + 1e-9) * weight)
     best = min(candidates, key=np.sum)
-    extra = 1e-12 * float(np.abs(best).max(initial=0.0) + np.abs(M).max(initial=0.0))
+    extra = max(1e-12 * float(np.abs(best).max(initial=0.0) + np.abs(M).max(initial=0.0)), 2.0**-900)
     while not is_feasible(M, best):
         if extra > 1e300:
             return np.abs(M).sum(axis=1)
@@ -75,14 +75,33 @@ def tighten(
         reachable: what the least sum d is believed to be, if anything is; within the tolerance of it, stop.
     """
     box = ~square_is_one
+    d = np.where(box, np.maximum(d, 0.0), d)
+    largest = max(float(np.abs(M).max()), float(np.abs(d).max()))
+    if largest == 0:
+        return feasible(M, d)
+    unit = -2 * (int(np.frexp(largest)[1]) // 2)  # even, so that square roots scale exactly as well
+    best = _follow_path(
+        np.ldexp(M, unit), box, np.ldexp(d, unit), tolerance, iterations,
+        None if reachable is None else float(np.ldexp(reachable, unit)),
+    )  # fmt: skip
+    return np.ldexp(best, -unit)
+
+
+def _follow_path(
+    M: Array, box: Array, d: Array, tolerance: float, iterations: int, reachable: float | None
+) -> Array:
+    """`tighten` for M and d of size 1."""
     wanted = float(d.sum()) if reachable is None else reachable
-    d = feasible(M, np.where(box, np.maximum(d, 0.0), d))
+    d = feasible(M, d)
     parameter = len(d) + int(box.sum())
-    goal = tolerance * abs(wanted) / parameter
+    least = 2.0**-60
+    goal = max(tolerance * abs(wanted) / parameter, least)
     mu = max((float(d.sum()) - wanted) / parameter, goal if reachable is not None else 30 * goal)
     # strictly inside, by about what the first mu asks for
     inside = mu * 0.5 + 1e-14 * np.abs(d).max(initial=0.0)
     best, d = d, d + inside
+    if reachable is None:
+        mu = max(mu, _central(M, box, d))  # from far inside, a small mu would run into the boundary
     idle = 0
     for _ in range(iterations):
         if idle >= 3 or (reachable is not None and best.sum() - reachable <= tolerance * abs(reachable)):
@@ -90,13 +109,17 @@ def tighten(
         step, decrement = _newton(M, box, d, mu)
         if step is None:
             break
+        before = float(d.sum() if reachable is None else best.sum())
         d, moved = _line_search(M, box, d, step, decrement, mu)
         if not moved:
             break
-        gain = float(best.sum() - d.sum())
-        idle = 0 if gain > 0.05 * tolerance * abs(wanted) or step.sum() > 0 else idle + 1
-        if gain > 0:
+        fall = before - float(d.sum())
+        idle = 0 if fall > 0.05 * tolerance * abs(wanted) or step.sum() > 0 else idle + 1
+        if d.sum() < best.sum():
             best = d
+            if reachable is None:
+                wanted = float(d.sum())
+                goal = max(min(goal, tolerance * abs(wanted) / parameter), least)
         if decrement < 0.7:
             if mu <= goal:
                 break
@@ -104,13 +127,25 @@ def tighten(
     return best
 
 
-def _newton(M: Array, box: Array, d: Array, mu: float) -> tuple[Array | None, float]:
-    """The Newton step of the barrier problem and its decrement."""
+def _inverse(M: Array, d: Array) -> Array | None:
+    """The lower triangle of (Diag(d) - M)^-1, or None where LAPACK cannot factor it."""
     factor, failed = scipy.linalg.lapack.dpotrf(np.diag(d) - M, lower=True, clean=True)
     if failed:
-        return None, 0.0
+        return None
     inverse, failed = scipy.linalg.lapack.dpotri(factor, lower=True, overwrite_c=True)
-    if failed:
+    return None if failed else inverse
+
+
+def _central(M: Array, box: Array, d: Array) -> float:
+    """The mu to whose point of the path d is nearest: where the barrier problem's mean gradient vanishes."""
+    inverse = _inverse(M, d)
+    return 0.0 if inverse is None else len(d) / float(np.trace(inverse) + (1.0 / d[box]).sum())
+
+
+def _newton(M: Array, box: Array, d: Array, mu: float) -> tuple[Array | None, float]:
+    """The Newton step of the barrier problem and its decrement."""
+    inverse = _inverse(M, d)
+    if inverse is None:
         return None, 0.0
     gradient = 1.0 / mu - np.diag(inverse)
     hessian = inverse**2  # dposv reads the lower triangle only

@@ -118,7 +118,11 @@ def _is_int(value: Any) -> bool:
 
 
 def _number(name: str, value: Any, positive: bool) -> None:
-    real = isinstance(value, int | float | np.number) and not isinstance(value, bool | complex)
-    if not real or not math.isfinite(value) or value < 0 or (positive and value == 0):
-        kind = "positive" if positive else "nonnegative"
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    kind = "positive" if positive else "nonnegative"
+    try:
+        number = float(value) if real else math.nan
+    except OverflowError:
+        raise ValueError(f"{name} must be a {kind} finite number, but it is beyond float64") from None
+    if not math.isfinite(number) or number < 0 or (positive and number == 0):
         raise ValueError(f"{name} must be a {kind} finite number, but {value!r} was given")

@@ -37,7 +37,7 @@ class Session:
         self.began = began
         self.tolerance = options.tol
         self.timings = Timings(lambda: time.perf_counter() - compile_seconds())
-        self.lower, self.witness = 0.0, np.zeros(net.widths[0]) if problem.center is None else problem.center
+        self.lower, self.witness = 0.0, np.zeros(net.widths[0]) if problem.center is None else problem.center.copy()
         self.iteration = 0
         self.relaxation_value = math.nan
         self.history: dict[str, list[float]] = {
@@ -47,6 +47,8 @@ class Session:
         self._reserve = 4.0 * (size / 2000) ** 3
         with self.timings.span("certify"):
             self.certificate = certify_multipliers(net, problem, options.relaxation, fixed, {}, None, versions)
+        if options.checkpoint is not None and not options.checkpoint.exists() and math.isfinite(self.bound):
+            self.certificate.save(options.checkpoint)
 
     @property
     def bound(self) -> float:
@@ -98,8 +100,10 @@ class Session:
             values.append(float(getattr(record, name)))
         if self.show is not None:
             self.show(record)
-        if self.options.callback is not None and self.options.callback(record) is True:
-            raise Stop(Status.STOPPED)
+        if self.options.callback is not None:
+            answer = self.options.callback(record)
+            if isinstance(answer, bool | np.bool_) and answer:
+                raise Stop(Status.STOPPED)
         if self.iterations_left() <= 0:
             raise Stop(Status.ITERATION_LIMIT)
         if self.remaining() <= 0:

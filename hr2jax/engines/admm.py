@@ -29,7 +29,7 @@ from ..proof import SOS, add_squares, lagrangian_matrix
 from ..relaxation.block import BlockForm, CliqueBatch, clique_multipliers, clique_polynomials
 from ..result import Status
 from .monitor import Monitor, Stop
-from .scale import mean_diagonal
+from .scale import in_units, mean_diagonal
 
 Array = np.ndarray
 
@@ -235,7 +235,6 @@ def solve_admm(
 class _Run:
     def __init__(self, form: BlockForm, monitor: Monitor, scale: float):
         self.form, self.monitor, self.scale = form, monitor, scale
-        self.unit = scale * 2.0**form.lifting.exponent
         self.maps, self.shapes = build_maps(form, scale)
         self.rho, self.iteration = 0.3, 0
         self.state: State | None = None
@@ -244,8 +243,8 @@ class _Run:
         """Y = I and no duals, or the dual matrices that the given multipliers describe."""
         identity = np.eye(self.form.lifting.size)
         U, U_small = np.zeros_like(identity), [np.zeros_like(c) for c in self.maps.constants]
-        if start:
-            M = lagrangian_matrix(self.form.lifting, start).mid / self.scale
+        M = lagrangian_matrix(self.form.lifting, start).mid / self.scale
+        if start and np.isfinite(M).all():
             d = tighten(M, self.form.lifting.square_is_one, np.abs(M).sum(axis=1), tolerance=1e-4)
             U = -(np.diag(d) - M) / self.rho
             for k, (q, batch) in enumerate(zip(clique_polynomials(self.form, start), self.form.batches, strict=True)):
@@ -264,7 +263,7 @@ class _Run:
             self.iteration += count
             if not np.isfinite([primal, dual, objective]).all():
                 return Status.NUMERICAL_ERROR
-            residual, value = max(primal, dual), objective * self.unit
+            residual, value = max(primal, dual), in_units(objective * self.scale, self.form.lifting)
             # certificates cost as much as a few iterations: only when the residual has halved, or now and then
             if residual < 0.5 * checked or self.iteration % (10 * CHUNK) == 0:
                 checked = residual
@@ -272,7 +271,8 @@ class _Run:
                 idle = 0 if bound < best * (1 - 0.01 * self.monitor.tolerance) else idle + 1
                 best = min(best, bound)
             self.monitor.report(self.iteration, value, residual)
-            if abs(best - value) + abs(error) * self.unit <= self.monitor.tolerance * best:
+            error = in_units(abs(error) * self.scale, self.form.lifting)
+            if best < np.inf and abs(best - value) + error <= self.monitor.tolerance * best:
                 return Status.SOLVED
             if idle >= PATIENCE:
                 return Status.STALLED

@@ -25,7 +25,7 @@ from ..result import Status
 from .compile_clock import compile_seconds
 from .factored import Factored, minimise
 from .monitor import Monitor, Stop
-from .scale import mean_diagonal, unit_rows
+from .scale import in_units, mean_diagonal, unit_rows
 
 Array = np.ndarray
 
@@ -52,6 +52,8 @@ class Schedule:
 
 # Below this size everything runs in float64: a second compilation would cost more than float32 saves.
 SMALL = 400
+# Columns of V to begin with, whatever N: networks of nearby sizes then share a compiled program.
+RANK = 20
 
 
 def solve_lowrank(
@@ -105,8 +107,7 @@ class _Run:
         self.lifting, self.families, self.monitor, self.schedule = lifting, families, monitor, schedule
         self.factored = Factored(lifting, families)
         self.rng = np.random.default_rng(seed)
-        self.unit = 2.0**lifting.exponent
-        self.rank = min(lifting.size, 20)
+        self.rank = RANK
         self.P: Array = self.rng.standard_normal((self.factored.size, self.rank + 1))
         self.scale = 1.0
         self.sigma = schedule.sigma
@@ -173,16 +174,16 @@ class _Run:
         for _ in range(self.schedule.finish_rounds):
             self.minimise(np.float64, tolerance, self.schedule.finish_steps, grow=False)
             multipliers, M, d = self.dual()
-            if not np.isfinite(M).all():
+            if not (np.isfinite(M).all() and np.isfinite(d).all()):
                 return Status.NUMERICAL_ERROR
-            value = float(d.sum()) * self.unit
+            value = in_units(float(d.sum()), self.lifting)
             settled = abs(value - previous) <= 0.5 * tol * abs(value) or not self.families
             close = self.gradient <= 2 * tolerance
             if settled or close or self.monitor.remaining() < np.inf:
                 d = tighten(M, self.lifting.square_is_one, d, tolerance=0.2 * tol, reachable=float(d.sum()))
                 bound = self.monitor.certify(multipliers, d)
                 self.monitor.report(self.iteration, value, self.gradient)
-                if settled and bound - value <= 0.5 * tol * bound:
+                if settled and bound < np.inf and bound - value <= 0.5 * tol * bound:
                     return Status.SOLVED
                 idle = 0 if bound < best * (1 - 0.02 * tol) else idle + 1
                 best = min(best, bound)
@@ -205,7 +206,7 @@ class _Run:
         """Certify what there is, at the end of an interrupted run."""
         if self.multipliers or not self.families:
             multipliers, M, d = self.dual()
-            if np.isfinite(M).all():
+            if np.isfinite(M).all() and np.isfinite(d).all():
                 self.monitor.certify(multipliers, feasible(M, d))
 
     def raise_rank(self, M: Array, d: Array) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..enclosure import clipped_exponent
 from ..relaxation.lifting import Lifting
 
 Array = np.ndarray
@@ -19,6 +20,12 @@ def mean_diagonal(lifting: Lifting, rng: np.random.Generator) -> float:
         direction = C.T @ v + one.T @ e
         t, value = unit_rows(direction), float(np.linalg.norm(direction, axis=1).sum())
     return max(value, 1e-300) / lifting.size
+
+
+def in_units(value: float, lifting: Lifting) -> float:
+    """A value of the lifting's objective in the problem's own units (infinite where float64 cannot hold it)."""
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.ldexp(value, clipped_exponent(lifting.exponent)))
 
 
 def unit_rows(rows: Array) -> Array:
