@@ -287,8 +287,8 @@ def solve_mosek(
             if "license" in str(error).lower() or "licence" in str(error).lower():
                 raise RuntimeError(
                     f"MOSEK found no valid licence ({str(error).strip()}); get one at https://www.mosek.com/try/ (free "
-                    "for academics: https://www.mosek.com/products/academic-licenses/) and set MOSEKLM_LICENSE_FILE to the "
-                    "path of its file mosek.lic"
+                    "for academics: https://www.mosek.com/products/academic-licenses/) and set MOSEKLM_LICENSE_FILE "
+                    "to the path of its file mosek.lic"
                 ) from error
             raise
         interior = mosek.soltype.itr
