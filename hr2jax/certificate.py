@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .enclosure import Array, Enclosure, check_arithmetic
+from .files import replaced
 from .network import Network, exact_float64
 from .presolve import Presolve, presolve
 from .problem import (
@@ -138,17 +137,10 @@ class Certificate:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the certificate to `path` (a NumPy .npz archive, docs/certificate.md), all or nothing."""
-        path = Path(path)
         arrays = self._arrays()
         arrays["digest"] = np.array(_digest(arrays))
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with replaced(path) as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
     def _arrays(self) -> dict[str, Array]:
         claim = self.lipschitz_problem

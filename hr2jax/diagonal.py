@@ -42,12 +42,12 @@ def feasible(M: Array, d: Array) -> Array:
         candidates.append(d + max(-float(least), 0.0) * (1 + 1e-9) * weight)
     best = min(candidates, key=np.sum)
     extra = max(1e-12 * float(np.abs(best).max(initial=0.0) + np.abs(M).max(initial=0.0)), 2.0**-900)
-    while not is_feasible(M, best):
-        if extra > 1e300:
-            return np.abs(M).sum(axis=1)
+    for _ in range(60):
+        if is_feasible(M, best):
+            return best
         best = best + extra * np.maximum(weight / weight.max(), 1e-3)
-        extra *= 4.0
-    return best
+        extra *= 16.0
+    return np.abs(M).sum(axis=1)  # diagonally dominant; also where the numbers were too wild for LAPACK
 
 
 def is_feasible(M: Array, d: Array) -> bool:

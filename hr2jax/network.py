@@ -65,7 +65,8 @@ class Network:
                 f"weights must be [A_1, ..., A_L, C] with at least one hidden layer, but {len(weights)} was given"
             )
         if len(biases) != len(weights):
-            raise ValueError(f"{len(weights)} weights need as many biases, but {len(biases)} were given")
+            count = len(weights)
+            raise ValueError(f"{count} weights were given, so {count} biases are expected, not {len(biases)}")
         depth = len(weights) - 1
         self.weights: list[Array] = []
         self.biases: list[Array] = []

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ..files import replaced
 from ..network import Network
 
 __all__ = ["load", "save"]
@@ -62,21 +62,8 @@ def save(net: Network, path: str | os.PathLike[str]) -> None:
     """
     path = Path(path)
     module = _module(path, _WRITERS, "written")
-    if path.is_dir():
-        raise ValueError(f"{path} is a directory, but the name of a file to write was expected")
-    target = Path(os.path.realpath(path))  # write through a link, as open() would
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{path} cannot be written: there is no folder {target.parent}")
-    scratch = target.with_name(f".hr2jax-{secrets.token_hex(8)}.tmp")  # same folder, so replace is atomic
-    try:
-        with open(scratch, "xb") as file:
-            module.write(net, file)
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut could leave the new name with no contents
-        os.replace(scratch, target)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
+    with replaced(path) as file:
+        module.write(net, file)
 
 
 def _module(path: Path, formats: dict[str, str], done: str) -> Any:

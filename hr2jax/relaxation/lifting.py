@@ -83,10 +83,13 @@ def lift(
     if problem.is_local and n:
         assert problem.center is not None and problem.radius is not None
         sizes["xi"] = q
-        scale = -fixed.exponent.reshape(-1, 1)
-        middle = arithmetic(net.weights[0][unstable]) @ problem.center + net.biases[0][unstable]
-        z_one = middle.reshape(-1, 1).scaled(scale)
-        z_xi = (arithmetic(A[unstable]) * problem.radius[free]).scaled(scale)
+        # scaled before multiplying, so that no product underflows
+        exponent, e_center, e_radius = fixed.exponent, _exponent(problem.center), _exponent(problem.radius)
+        every = arithmetic(net.weights[0][unstable]).scaled((e_center - exponent).reshape(-1, 1))
+        shift = arithmetic(net.biases[0][unstable]).scaled(-exponent)
+        z_one = (every @ arithmetic(problem.center).scaled(-e_center) + shift).reshape(-1, 1)
+        moving = arithmetic(A[unstable]).scaled((e_radius - exponent).reshape(-1, 1))
+        z_xi = moving * arithmetic(problem.radius[free]).scaled(-e_radius)
     return Lifting(sizes, z_one, z_xi, half, constant.reshape(1, -1), exponent_c + exponent_A, fixed)
 
 
@@ -98,9 +101,10 @@ def _output_row(net: Network, problem: LipschitzProblem, arithmetic: type[Enclos
     exponent_k, exponent_C = _exponent(problem.coefficients), _exponent(net.weights[-1][used])
     k = arithmetic(problem.coefficients[used]).scaled(-exponent_k)
     C = arithmetic(net.weights[-1][used]).scaled(-exponent_C)
-    if len(used) == 1 and abs(problem.coefficients[used[0]]) == 1.0:
-        row = C[0] if problem.coefficients[used[0]] > 0 else -C[0]
-        return row, exponent_C
+    signs = problem.coefficients[used]
+    if len(used) <= 2 and (np.abs(signs) == 1.0).all():
+        signed = [C[i] if sign > 0 else -C[i] for i, sign in enumerate(signs)]
+        return (signed[0] if len(used) == 1 else signed[0] + signed[1]), exponent_C
     return (k.reshape(-1, 1) * C).sum(axis=0), exponent_k + exponent_C
 
 
