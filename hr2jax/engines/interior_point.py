@@ -121,11 +121,9 @@ def run_interior_point(form: BlockForm, solver: str, monitor: Monitor) -> Status
     except KeyboardInterrupt:
         return Status.STOPPED
     lifting, multipliers = form.lifting, solution.multipliers(form)
-    diagonal = solution.diagonal
-    if form.C.any():
-        M = add_squares(lifting, multipliers, lagrangian_matrix(lifting, multipliers))[0].mid
-        diagonal = tighten(M, lifting.square_is_one, diagonal, tolerance=min(1e-8, 0.1 * monitor.tolerance))
-    bound = monitor.certify(multipliers, diagonal)
+    M = add_squares(lifting, multipliers, lagrangian_matrix(lifting, multipliers))[0].mid
+    tolerance = min(1e-8, 0.1 * monitor.tolerance)
+    bound = monitor.certify(multipliers, tighten(M, lifting.square_is_one, solution.diagonal, tolerance=tolerance))
     value = float(np.ldexp(solution.value, lifting.exponent))
     try:
         monitor.report(solution.iterations, value, abs(bound - value) / max(bound, 1e-300))
