@@ -98,8 +98,8 @@ def check_options(
         raise NotImplementedError("norm=2 is not available yet; norm='inf' is")
     if relaxation not in PRESETS:
         raise NotImplementedError(f"relaxation={relaxation!r} is not available yet; {', '.join(PRESETS)} are")
-    if relaxation == "lasserre2" and method not in ("auto", "admm"):
-        raise NotImplementedError(f"relaxation='lasserre2' is solved by method='admm' only, but {method!r} was given")
+    if relaxation == "lasserre2" and method == "lowrank":
+        raise NotImplementedError("relaxation='lasserre2' has a block form only: method='admm' or an interior-point one")
     if bounds in ("linear", "lp"):
         raise NotImplementedError(f"bounds={bounds!r} is not available yet; 'interval' is (and is exact at depth 1)")
     return Options(

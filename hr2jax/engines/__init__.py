@@ -30,9 +30,9 @@ def choose_engine(lifting: Lifting, families: list[Family], options: Options) ->
 
     form = block_form(options.relaxation, lifting)
     if options.method in INTERIOR_POINT:
-        from .reference import solve_reference
+        from .interior_point import run_interior_point
 
-        return lambda monitor, _: solve_reference(form, options.method, monitor)
+        return lambda monitor, _: run_interior_point(form, options.method, monitor)
     from .admm import solve_admm
 
     return lambda monitor, start: solve_admm(form, monitor, start=start, seed=options.seed)

@@ -129,12 +129,12 @@ def run_interior_point(form: BlockForm, solver: str, monitor: Monitor) -> Status
         monitor.report(solution.iterations, value, abs(bound - value) / max(bound, 1e-300))
     except Stop as stop:
         return stop.status
+    if bound - value <= monitor.tolerance * bound and not solution.status.endswith("limit"):
+        return Status.SOLVED
     if solution.status == "time limit":
         return Status.TIME_LIMIT
     if solution.status == "iteration limit":
         return Status.ITERATION_LIMIT
-    if bound - value <= monitor.tolerance * bound:
-        return Status.SOLVED
     return Status.NUMERICAL_ERROR if solution.status.startswith("failed") else Status.STALLED
 
 
