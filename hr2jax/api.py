@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+from . import lower
 from .certificate import Certificate, CertificateError
 from .enclosure import Array, check_arithmetic
 from .engines import choose_engine
@@ -156,10 +157,6 @@ def _solve(
 
 def _search(session: Session, seconds: float) -> None:
     """Raise the session's lower bound."""
-    try:
-        from . import lower
-    except ImportError:
-        return
     if seconds <= 0:
         return
     value, witness = lower.search(

@@ -1,0 +1,189 @@
+"""The search for a point whose gradient is large: patterns, points, and climbing between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..network import Array, Network
+from ..problem import LipschitzProblem
+from .attained import attained
+from .branch import branch
+from .cells import Cells, build_cells
+from .climb import climb
+from .clock import Clock
+from .patterns import PatternSearch
+from .points import PointSearch
+from .realise import deepest, direct, elastic
+
+FEW = 14  # so many neurons are searched exhaustively first
+ROUNDS = 40
+PATIENCE = 4  # rounds without progress before the search ends early
+REACH = (30.0, 3.0, 300.0)  # global problems: how far out points are sought, round by round
+
+
+def search(
+    net: Network,
+    problem: LipschitzProblem,
+    *,
+    seconds: float,
+    seed: int = 0,
+    starts: Sequence[ArrayLike] | Array = (),
+) -> tuple[float, Array]:
+    """The best lower bound of the Lipschitz constant found in about `seconds`, and the point that attains it.
+
+    Small networks are searched exhaustively. Otherwise patterns are annealed and realised by linear
+    programs, points are found by smoothed ascent, and the best of both are improved (`climb`). The search
+    ends early when several rounds bring nothing. Compilation does not count against `seconds`.
+
+    For one machine and one set of library versions the result depends on the arguments alone as long as
+    the time does not bind; where it does, more time never makes the result worse, but the moment at
+    which it stops is not reproducible.
+
+    Args:
+        net: a network with one hidden layer.
+        problem: the problem, norm "inf".
+        seconds: wall time, about.
+        seed: of every random choice.
+        starts: further starting points, (p_0,) each, moved into the domain, or patterns, (p_1,) bool each.
+
+    Returns:
+        lower: from `attained` at the witness; 0.0 when nothing better was proved.
+        witness: (p_0,) float64, a point of the domain.
+
+    Raises:
+        NotImplementedError: several hidden layers, or norm 2.
+        ValueError: a start of the wrong shape.
+    """
+    if net.depth != 1 or problem.norm != "inf":
+        raise NotImplementedError("lower bounds are searched for networks with one hidden layer and norm inf only")
+    points, patterns = _sort_starts(net, starts)
+    clock = Clock(seconds)
+    with np.errstate(all="ignore"):
+        cells = build_cells(net, problem, REACH[0])
+        best = _Best(net, problem, cells)
+        best.offer_point(best.witness)
+        for x in points:
+            best.offer_point(cells.point(cells.locate(x)))
+        sane = all(np.isfinite(a).all() for a in (cells.A, cells.b, cells.B, cells.g0, cells.scale))
+        if len(cells.b) and sane:
+            _search(best, clock, seed, [cells.locate(x) for x in points], patterns)
+    return best.lower, best.witness
+
+
+class _Best:
+    """The best proved point so far."""
+
+    def __init__(self, net: Network, problem: LipschitzProblem, cells: Cells):
+        self.net, self.problem, self.cells = net, problem, cells
+        self.lower, self.value = 0.0, 0.0
+        self.witness = cells.center.copy()
+
+    def offer_point(self, x: Array) -> float:
+        """Prove what x (p_0,) attains; keep it if it is more than the best. Returns what x attains."""
+        lower = attained(self.net, self.problem, x)
+        if lower > self.lower:
+            self.lower, self.witness = lower, x
+        return lower
+
+    def offer(self, xi: Array) -> float:
+        """The same for xi (n,) in the box of `cells`, moved off a kink if need be; returns the best bound."""
+        value = float(self.cells.value(self.cells.pattern(xi)))
+        if value <= self.value:
+            return self.lower
+        self.value = max(self.lower, value)
+        lower = self.offer_point(self.cells.point(xi))
+        if lower < value * (1 - 1e-9):
+            self._off_the_kink(xi)
+            self.value = self.lower
+        return self.lower
+
+    def _off_the_kink(self, xi: Array) -> None:
+        random = np.random.default_rng(0)
+        aim = random.uniform(-0.5, 0.5, xi.shape)
+        for step in (1e-9, 1e-7, 1e-5, 1e-3):
+            self.offer_point(self.cells.point(xi + step * (aim - xi)))
+        cells = self.cells
+        inside = deepest(cells.A, cells.b, 2.0 * cells.pattern(xi) - 1.0)
+        if inside is not None and inside[0] > 0:
+            self.offer_point(cells.point(inside[1]))
+
+
+def _search(best: _Best, clock: Clock, seed: int, points: list[Array], wanted: list[Array]) -> None:
+    cells = best.cells
+    m, n = cells.A.shape
+    if m <= FEW and branch(cells, clock, best.offer):
+        return
+    key = jax.random.key(seed)
+    annealer = PatternSearch(cells, clock)
+    exact = direct(cells)
+    free_patterns = False  # whether the best patterns can be had: then nothing but patterns is searched
+    ascent: PointSearch | None = None
+    starts = list(points)
+    stale = 0
+    for turn in range(ROUNDS):
+        if clock.is_over() or stale > PATIENCE:
+            return
+        before, now = best.lower, jax.random.fold_in(key, turn)
+        random = np.random.default_rng([seed, turn])
+        if turn and not best.problem.is_local and not free_patterns:
+            cells = _move_to(best, turn)
+            annealer.cells, ascent = cells, None
+        if turn == 0 or free_patterns or not best.problem.is_local:
+            switches = 100 * m * 2 ** min(turn, 4) if free_patterns else 40 * m
+            start = random.integers(0, 2, (annealer.chains, m)).astype(np.float64)
+            tops = annealer.run(start, None, now, switches)
+            tops = tops[np.argsort(-cells.value(tops), kind="stable")]
+            given = [p[cells.neurons].astype(np.float64) for p in wanted] if turn == 0 else []
+            for pattern in [*given, *tops[:1]]:
+                if cells.value(pattern) <= best.lower * (1 + 1e-9):
+                    continue
+                xi = exact(pattern)
+                if xi is None:
+                    xi = elastic(cells, pattern, None, softness=1.0, seconds=clock.left())
+                if xi is not None:
+                    best.offer(xi)
+                    starts.append(xi)
+            if turn == 0:
+                free_patterns = best.lower >= (1 - 1e-6) * float(cells.value(tops[0]))
+        if not free_patterns:
+            if ascent is None:
+                ascent = PointSearch(cells, clock)
+            found = ascent.run(random.uniform(-1.0, 1.0, (ascent.points, n)))
+            for xi in _distinct(cells, [*starts, *found], 2):
+                best.offer(xi)
+                best.offer(climb(cells, annealer, xi, jax.random.fold_in(now, 1), clock, best.offer))
+            starts = []
+        stale = stale + 1 if best.lower <= before * (1 + 1e-9) else 0
+
+
+def _move_to(best: _Best, turn: int) -> Cells:
+    """Seek the points of a global problem nearer or farther out than in the turn before."""
+    best.cells = build_cells(best.net, best.problem, REACH[turn % len(REACH)])
+    return best.cells
+
+
+def _distinct(cells: Cells, points: list[Array], count: int) -> list[Array]:
+    """The `count` most valuable of `points`, no two of one value."""
+    values = cells.value(np.array([cells.pattern(xi) for xi in points]))
+    _, first = np.unique(np.round(values / cells.unit, 6), return_index=True)
+    return [points[i] for i in first[::-1][:count]]
+
+
+def _sort_starts(net: Network, starts: Any) -> tuple[list[Array], list[Array]]:
+    """Points (p_0,) float64 and patterns (p_1,) bool among the starts."""
+    points: list[Array] = []
+    patterns: list[Array] = []
+    for start in starts:
+        array = np.asarray(start)
+        kind, width = (patterns, net.widths[1]) if array.dtype == bool else (points, net.widths[0])
+        if array.shape != (width,):
+            raise ValueError(f"a start must be a point (p_0,) or a bool pattern (p_1,), not of shape {array.shape}")
+        if array.dtype != bool and not np.isfinite(array).all():
+            raise ValueError("a starting point must be finite")
+        kind.append(array if array.dtype == bool else array.astype(np.float64))
+    return points, patterns
