@@ -10,9 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from pathlib import Path
 
 import hr2jax
+from hr2jax.presolve import presolve
+from hr2jax.problem import lipschitz_problem
+from hr2jax.relaxation import lift
+from hr2jax.relaxation.block import block_form
 from networks import sdp_nn
 
 PROBLEMS = {

@@ -99,7 +99,7 @@ def check_options(
     if relaxation not in PRESETS:
         raise NotImplementedError(f"relaxation={relaxation!r} is not available yet; {', '.join(PRESETS)} are")
     if relaxation == "lasserre2" and method == "lowrank":
-        raise NotImplementedError("relaxation='lasserre2' has a block form only: method='admm' or an interior-point one")
+        raise NotImplementedError("relaxation='lasserre2' has a block form only, for method='admm' and interior point")
     if bounds in ("linear", "lp"):
         raise NotImplementedError(f"bounds={bounds!r} is not available yet; 'interval' is (and is exact at depth 1)")
     return Options(
