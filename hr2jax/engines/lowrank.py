@@ -54,6 +54,8 @@ class Schedule:
 SMALL = 400
 # Columns of V to begin with, whatever N: networks of nearby sizes then share a compiled program.
 RANK = 20
+# Rows of P may be this many times as long as random ones when a round begins.
+LONGEST = 10.0
 
 
 def solve_lowrank(
@@ -143,6 +145,9 @@ class _Run:
         """One inner minimisation and multiplier update."""
         factored, size = self.factored, np.sqrt(self.lifting.size)
         steps = max(int(min(steps, self.monitor.iterations_left(), self.monitor.remaining() / self.seconds)), 1)
+        # a row that one step has made very long would hardly move again: its gradient shrinks as it grows
+        longest = LONGEST * np.sqrt(self.P.shape[1])
+        self.P = self.P * np.minimum(longest / np.linalg.norm(self.P, axis=1, keepdims=True), 1.0)
         began, compiled = time.perf_counter(), compile_seconds()
         with jax.enable_x64(dtype == np.float64):
             P, multipliers, norm, taken = minimise(
