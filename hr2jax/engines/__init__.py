@@ -11,7 +11,6 @@ from ..relaxation.lifting import Lifting
 from ..result import Status
 from .monitor import Monitor
 
-
 Engine = Callable[[Monitor, Mapping[str, Array]], Status]
 
 

@@ -40,8 +40,11 @@ def lbfgs(
         step = s["length"] * s["p"]
         new_value, new_g = value_and_gradient(s["x"] + step)
         slope = jnp.vdot(s["g"], step)
-        noise = 4 * eps * jnp.abs(s["value"])  # below it, values cannot tell better from worse
-        accept = new_value <= s["value"] + 1e-4 * slope + noise
+        # Within the values' rounding noise slopes decide (Hager and Zhang 2005's approximate Wolfe condition):
+        # without it, float32 accepts steps that overshoot, and their curvature spoils the memory.
+        noise = 4 * eps * jnp.abs(s["value"])
+        close = (new_value <= s["value"] + noise) & (jnp.vdot(new_g, step) <= -0.8 * slope)
+        accept = (new_value <= s["value"] + 1e-4 * slope) | close
         s = jax.lax.cond(accept, _accept, _shorten, s, step, new_value, new_g)
         return s | {"used": s["used"] + 1}
 
