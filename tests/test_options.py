@@ -1,0 +1,257 @@
+"""Bad input is refused in one sentence, before anything is solved."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import hr2jax
+from hr2jax import Network, api
+
+
+@pytest.fixture
+def no_work(monkeypatch):
+    """Fails the test where something is presolved, proved or solved."""
+
+    def worked(*_, **__):
+        raise AssertionError("work was done before the arguments were checked")
+
+    for name in ("presolve", "lift", "preset", "choose_engine", "Session", "_search"):
+        monkeypatch.setattr(api, name, worked)
+
+
+@pytest.fixture(scope="module")
+def net():
+    rng = np.random.default_rng(0)
+    return Network([rng.standard_normal((3, 2)), rng.standard_normal((2, 3))], [np.zeros(3), np.zeros(2)])
+
+
+@pytest.fixture(scope="module")
+def earlier():
+    """A result of widths (1, 1, 1)."""
+    return hr2jax.solve(Network([[[1.0]], [[2.0]]], [[0.0], [0.0]]), max_iterations=1)
+
+
+def sentence(error):
+    """The message, checked to be a single sentence on one line."""
+    text = str(error.value)
+    assert text
+    assert "\n" not in text
+    assert not text.endswith(".")
+    assert ". " not in text
+    assert len(text) < 250
+    return text
+
+
+BOX = {"center": [0.0, 0.0], "radius": 1.0}
+
+REFUSED = [
+    # argument, value, what else is given, and what the message must contain
+    ("output", None, {}, ["2 outputs", "output=k"]),
+    ("output", 2, {}, ["0..1", "2 was given"]),
+    ("output", -1, {}, ["0..1", "-1 was given"]),
+    ("output", (0, 2), {}, ["pair", "(0, 2)"]),
+    ("output", (0, 1, 1), {}, ["pair", "(3,)"]),
+    ("output", "0", {}, ["output", "'0'"]),
+    ("output", True, {}, ["output", "True"]),
+    ("output", 1.0, {}, ["output", "()"]),
+    ("output", [1.0], {}, ["length 2", "(1,)"]),
+    ("output", [[1.0, 0.0]], {}, ["output", "(1, 2)"]),
+    ("output", [1.0, np.nan], {}, ["output", "NaN"]),
+    ("output", [1.0, 1j], {}, ["output", "complex"]),
+    ("output", {"k": 0}, {}, ["output"]),
+    ("norm", "l1", {}, ["inf", "2", "'l1'"]),
+    ("norm", 1, {}, ["inf", "1 was given"]),
+    ("norm", None, {}, ["norm", "None"]),
+    ("norm", True, {}, ["norm", "True"]),
+    ("norm", np.nan, {}, ["norm", "nan"]),
+    ("center", [0.0, 0.0], {}, ["center", "without a radius"]),
+    ("radius", 1.0, {}, ["radius", "without a center"]),
+    ("center", [0.0], {"radius": 1.0}, ["(2,)", "(1,)"]),
+    ("center", [[0.0, 0.0]], {"radius": 1.0}, ["center", "(1, 2)"]),
+    ("center", 0.0, {"radius": 1.0}, ["center", "()"]),
+    ("center", [0.0, np.inf], {"radius": 1.0}, ["center", "infinity"]),
+    ("center", ["a", "b"], {"radius": 1.0}, ["center", "real numbers"]),
+    ("center", [2**60 + 1, 0], {"radius": 1.0}, ["center", "int64"]),
+    ("radius", -1.0, BOX, ["radius", "negative", "-1.0"]),
+    ("radius", 0.0, BOX, ["radius", "positive"]),
+    ("radius", [0.0, 0.0], BOX, ["radius", "positive"]),
+    ("radius", np.nan, BOX, ["radius", "NaN"]),
+    ("radius", np.inf, BOX, ["radius", "infinity"]),
+    ("radius", [1.0, -1.0], BOX, ["radius", "negative"]),
+    ("radius", [1.0, 1.0, 1.0], BOX, ["radius", "(2,)", "(3,)"]),
+    ("radius", [[1.0, 1.0]], BOX, ["radius", "(1, 2)"]),
+    ("radius", "1", BOX, ["radius", "real numbers"]),
+    ("radius", True, BOX, ["radius", "bool"]),
+    ("radius", [1.0, 2.0], BOX | {"norm": 2}, ["radius", "norm 2"]),
+    ("relaxation", "hr3", {}, ["relaxation", "'hr2'", "'hr3'"]),
+    ("relaxation", None, {}, ["relaxation", "None"]),
+    ("relaxation", "HR2", {}, ["relaxation", "'HR2'"]),
+    ("relaxation", ["hr2"], {}, ["relaxation", "['hr2']"]),
+    ("relaxation", 2, {}, ["relaxation", "2"]),
+    ("bounds", "exact", {}, ["bounds", "'interval'", "'exact'"]),
+    ("bounds", None, {}, ["bounds", "None"]),
+    ("method", "simplex", {}, ["method", "'lowrank'", "'simplex'"]),
+    ("method", None, {}, ["method", "None"]),
+    ("method", np.array(["admm"]), {}, ["method"]),
+    ("tol", 0.0, {}, ["tol", "positive", "0.0"]),
+    ("tol", -1e-3, {}, ["tol", "-0.001"]),
+    ("tol", np.nan, {}, ["tol", "nan"]),
+    ("tol", np.inf, {}, ["tol", "inf"]),
+    ("tol", "1e-3", {}, ["tol", "'1e-3'"]),
+    ("tol", None, {}, ["tol", "None"]),
+    ("tol", True, {}, ["tol", "True"]),
+    ("tol", np.True_, {}, ["tol", "True"]),
+    ("tol", 1 + 0j, {}, ["tol"]),
+    ("tol", np.complex64(1), {}, ["tol"]),
+    ("tol", [1e-3], {}, ["tol", "[0.001]"]),
+    ("tol", 10**400, {}, ["tol", "float64"]),
+    ("time_limit", -1, {}, ["time_limit", "nonnegative", "-1"]),
+    ("time_limit", np.nan, {}, ["time_limit", "nan"]),
+    ("time_limit", np.inf, {}, ["time_limit", "inf"]),
+    ("time_limit", "10", {}, ["time_limit", "'10'"]),
+    ("time_limit", False, {}, ["time_limit", "False"]),
+    ("time_limit", 10**400, {}, ["time_limit", "float64"]),
+    ("max_iterations", 0, {}, ["max_iterations", "at least 1", "0"]),
+    ("max_iterations", -5, {}, ["max_iterations", "-5"]),
+    ("max_iterations", 1.5, {}, ["max_iterations", "1.5"]),
+    ("max_iterations", 100.0, {}, ["max_iterations", "100.0"]),
+    ("max_iterations", True, {}, ["max_iterations", "True"]),
+    ("max_iterations", "10", {}, ["max_iterations", "'10'"]),
+    ("max_iterations", np.nan, {}, ["max_iterations", "nan"]),
+    ("device", "tpu", {}, ["device", "'cpu', 'gpu'", "'tpu'"]),
+    ("device", "CPU", {}, ["device", "'CPU'"]),
+    ("device", 0, {}, ["device", "0"]),
+    ("seed", -1, {}, ["seed", "nonnegative", "-1"]),
+    ("seed", 1.0, {}, ["seed", "1.0"]),
+    ("seed", None, {}, ["seed", "None"]),
+    ("seed", True, {}, ["seed", "True"]),
+    ("seed", "0", {}, ["seed", "'0'"]),
+    ("warm_start", 1.0, {}, ["warm_start", "Result", "float"]),
+    ("warm_start", "result.json", {}, ["warm_start", "Result", "str"]),
+    ("progress", 1, {}, ["progress", "True or False", "1"]),
+    ("progress", None, {}, ["progress", "None"]),
+    ("progress", "yes", {}, ["progress", "'yes'"]),
+    ("callback", 1, {}, ["callback", "function", "1"]),
+    ("callback", "print", {}, ["callback", "'print'"]),
+    ("checkpoint", 3, {}, ["checkpoint", "path", "3"]),
+    ("checkpoint", b"file", {}, ["checkpoint", "path"]),
+    ("checkpoint", "", {}, ["checkpoint", "file"]),
+]
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize(("name", "value", "others", "words"), REFUSED)
+def test_what_means_nothing_is_refused_before_any_work(net, name, value, others, words):
+    with pytest.raises(ValueError) as error:
+        hr2jax.solve(net, **({"output": 0} | others | {name: value}))
+    text = sentence(error)
+    for word in words:
+        assert word in text
+
+
+NOT_BUILT = [
+    ({"norm": 2}, "norm"),
+    ({"norm": "l2"}, "norm"),
+    ({"norm": 2, **BOX}, "norm"),
+    ({"relaxation": "hr2+"}, "'hr2+'"),
+    ({"relaxation": "best"}, "'best'"),
+    ({"relaxation": "lasserre2", "method": "lowrank"}, "'lasserre2'"),
+    ({"bounds": "linear"}, "'linear'"),
+    ({"bounds": "lp", **BOX}, "'lp'"),
+]
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize(("given", "word"), NOT_BUILT)
+def test_what_is_not_built_yet_is_refused_before_any_work(net, given, word):
+    with pytest.raises(NotImplementedError) as error:
+        hr2jax.solve(net, output=0, **given)
+    assert word in sentence(error)
+
+
+@pytest.mark.usefixtures("no_work")
+def test_two_hidden_layers_are_not_built_yet():
+    deep = Network([np.ones((2, 2)), np.ones((3, 2)), np.ones((1, 3))], [np.zeros(2), np.zeros(3), np.zeros(1)])
+    with pytest.raises(NotImplementedError) as error:
+        hr2jax.solve(deep)
+    assert "2 hidden layers" in sentence(error)
+    with pytest.raises(ValueError, match="tol"):  # what means nothing comes first
+        hr2jax.solve(deep, tol=-1.0)
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize("wrong", [None, [np.ones((1, 1))], "net.npz", np.ones((2, 2)), Network])
+def test_the_network_must_be_a_network(wrong):
+    with pytest.raises(ValueError) as error:
+        hr2jax.solve(wrong)
+    text = sentence(error)
+    assert "Network" in text
+    assert type(wrong).__name__ in text
+
+
+@pytest.mark.usefixtures("no_work")
+def test_everything_but_the_network_is_given_by_name(net):
+    with pytest.raises(TypeError):
+        hr2jax.solve(net, 0)
+    with pytest.raises(TypeError, match="tolerance"):
+        hr2jax.solve(net, output=0, tolerance=1e-3)
+
+
+def test_a_warm_start_of_other_widths_is_refused(net, earlier, no_work):
+    with pytest.raises(ValueError, match="warm_start") as error:
+        hr2jax.solve(net, output=0, warm_start=earlier)
+    text = sentence(error)
+    assert "(1, 1, 1)" in text
+    assert "(2, 3, 2)" in text
+
+
+@pytest.mark.usefixtures("no_work")
+def test_a_checkpoint_needs_a_folder(net, tmp_path):
+    for path in (tmp_path / "missing" / "file.npz", tmp_path, str(tmp_path / "a" / "b" / "c")):
+        with pytest.raises(ValueError, match="checkpoint") as error:
+            hr2jax.solve(net, output=0, checkpoint=path)
+        assert str(path) in sentence(error)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.skipif(any(d.platform == "gpu" for d in jax.devices()), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused(net):
+    with pytest.raises(ValueError, match="device='gpu'") as error:
+        hr2jax.solve(net, output=0, device="gpu")
+    assert "only cpu" in sentence(error)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"norm": "Linf"},
+        {"norm": np.inf},
+        {"norm": float("inf")},
+        {"tol": 1},
+        {"tol": np.float32(1e-3)},
+        {"time_limit": np.int64(100)},
+        {"max_iterations": np.int32(3)},
+        {"seed": np.uint8(3)},
+        {"seed": 10**30},
+        {"bounds": "interval"},
+        {"device": "cpu"},
+        {"center": np.zeros(1, dtype=np.float32), "radius": np.int8(1)},
+        {"center": [0], "radius": [1]},
+    ],
+)
+def test_what_means_something_is_taken(given):
+    one = Network([[[1.0]], [[2.0]]], [[0.5], [0.0]])
+    result = hr2jax.solve(one, **given)
+    assert 2.0 <= result.bound <= 2.0 * (1 + 1e-9)
+
+
+def test_a_checkpoint_may_be_a_name_or_a_path(tmp_path, monkeypatch):
+    one = Network([[[1.0]], [[2.0]]], [[0.5], [0.0]])
+    monkeypatch.chdir(tmp_path)
+    for path in ("plain", Path("path.npz"), str(tmp_path / "absolute")):
+        hr2jax.solve(one, checkpoint=path)
+        assert hr2jax.Certificate.load(path).verify(one) == pytest.approx(2.0)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["absolute", "path.npz", "plain"]
