@@ -108,7 +108,7 @@ def _solve(
     if options.relaxation == "lasserre2":
         _refuse_large(lifting)
     engine = choose_engine(lifting, families, options)
-    session = Session(net, problem, fixed, options, _versions(), lifting.size, show, began)
+    session = Session(net, problem, fixed, options, _versions(), show, began)
     if not math.isfinite(session.bound):
         raise ValueError("the network's Lipschitz constant exceeds what float64 can hold")
     multipliers: Mapping[str, Array] = {}

@@ -11,8 +11,10 @@ import contextlib
 import math
 import os
 import re
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from pathlib import Path
@@ -105,26 +107,40 @@ def _forget_stdout() -> None:
 # --- commands ---------------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def _kill_is_interrupt() -> Iterator[None]:
+    """SIGTERM stops a solve as Ctrl-C does: the best bound so far is printed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _solve(arguments: argparse.Namespace) -> int:
     net = load(arguments.network)
     center, radius = _box(arguments)
     outputs = _outputs(arguments)
-    result = solve(
-        net,
-        output=arguments.output,
-        norm=arguments.norm,
-        center=center,
-        radius=radius,
-        relaxation=arguments.relaxation,
-        method=arguments.method,
-        tol=arguments.tol,
-        time_limit=arguments.time_limit,
-        max_iterations=arguments.max_iterations,
-        device=arguments.device,
-        seed=arguments.seed,
-        progress=not arguments.quiet,
-        checkpoint=arguments.checkpoint,
-    )
+    with _kill_is_interrupt():
+        result = solve(
+            net,
+            output=arguments.output,
+            norm=arguments.norm,
+            center=center,
+            radius=radius,
+            relaxation=arguments.relaxation,
+            method=arguments.method,
+            tol=arguments.tol,
+            time_limit=arguments.time_limit,
+            max_iterations=arguments.max_iterations,
+            device=arguments.device,
+            seed=arguments.seed,
+            progress=not arguments.quiet,
+            checkpoint=arguments.checkpoint,
+        )
     failures = []
     for name, path in outputs.items():
         try:
