@@ -29,7 +29,7 @@ from ..proof import SOS, add_squares, lagrangian_matrix
 from ..relaxation.block import BlockForm, CliqueBatch, clique_multipliers, clique_polynomials
 from ..result import Status
 from .monitor import Monitor, Stop
-from .scale import in_units, mean_diagonal
+from .scale import ABSURD, in_units, mean_diagonal
 
 Array = np.ndarray
 
@@ -243,8 +243,9 @@ class _Run:
         """Y = I and no duals, or the dual matrices that the given multipliers describe."""
         identity = np.eye(self.form.lifting.size)
         U, U_small = np.zeros_like(identity), [np.zeros_like(c) for c in self.maps.constants]
-        M = lagrangian_matrix(self.form.lifting, start).mid / self.scale
-        if start and np.isfinite(M).all():
+        with np.errstate(all="ignore"):
+            M = lagrangian_matrix(self.form.lifting, start).mid / self.scale
+        if start and np.abs(M).max() < ABSURD:
             d = tighten(M, self.form.lifting.square_is_one, np.abs(M).sum(axis=1), tolerance=1e-4)
             U = -(np.diag(d) - M) / self.rho
             for k, (q, batch) in enumerate(zip(clique_polynomials(self.form, start), self.form.batches, strict=True)):

@@ -25,7 +25,7 @@ from ..result import Status
 from .compile_clock import compile_seconds
 from .factored import Factored, minimise
 from .monitor import Monitor, Stop
-from .scale import in_units, mean_diagonal, unit_rows
+from .scale import ABSURD, in_units, mean_diagonal, unit_rows
 
 Array = np.ndarray
 
@@ -125,7 +125,10 @@ class _Run:
         factored = self.factored
 
         def begin(family: Family, row_scale: Array) -> Array:
-            return self.start.get(family.name, np.zeros(family.shape)) / (self.scale * row_scale)
+            zero = np.zeros(family.shape)
+            with np.errstate(over="ignore"):
+                scaled = self.start.get(family.name, zero) / (self.scale * row_scale)
+            return scaled if scaled.max(initial=0.0) < ABSURD else zero
 
         self.multipliers = [
             factored.stack([begin(f, r) for f, r in zip(stack, scales, strict=True)])

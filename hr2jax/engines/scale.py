@@ -9,6 +9,9 @@ from ..relaxation.lifting import Lifting
 
 Array = np.ndarray
 
+# Multipliers in the engines' units are of size 1; beyond this, a warm start is of no use.
+ABSURD = 1e6
+
 
 def mean_diagonal(lifting: Lifting, rng: np.random.Generator) -> float:
     """About (max of the objective over unit rows) / N, by alternating maximisation in 8 dimensions."""
