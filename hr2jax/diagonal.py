@@ -30,7 +30,7 @@ def feasible(M: Array, d: Array) -> Array:
         return d
     values, vectors = scipy.linalg.eigh(S, subset_by_index=[0, min(MAX_CORRECTED, len(d)) - 1])
     negative = values < 0
-    candidates = []
+    candidates = [d + max(-float(values[0]), 0.0) * (1 + 1e-9)]
     corrected = not negative.all() or len(d) <= MAX_CORRECTED
     if corrected:
         w, u = -values[negative], np.abs(vectors[:, negative])
