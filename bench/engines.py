@@ -23,7 +23,7 @@ REFERENCES = {10: "clarabel", 20: "clarabel", 40: "sdpa", 80: "sdpa"}
 
 
 def row(p: int, relaxation: str, local: bool, method: str, tol: float, time_limit: float) -> dict:
-    net, center = published_network(p, 2 * p, 0)
+    net, center = published_network(p, min(2 * p, 80), 0)
     domain = dict(center=center, radius=0.1) if local else {}
     result = hr2jax.solve(net, relaxation=relaxation, method=method, tol=tol, time_limit=time_limit, **domain)
     return dict(
