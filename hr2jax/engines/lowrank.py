@@ -38,6 +38,7 @@ class Schedule:
         sigma, growth: the penalty (in units where the mean diagonal is 1) and its growth per round; it grows
             only when the inner tolerance was met, or the certificate would get worse (SOLVERS.md, pitfalls).
         bulk_rounds, bulk_steps: rounds that steer, and inner steps of each.
+        warm_rounds: how many of those, the last ones, a warm start takes.
         finish_steps: inner steps of a float64 round.
         finish_rounds: at most this many of those.
     """
@@ -46,6 +47,7 @@ class Schedule:
     growth: float = 1.4
     bulk_rounds: int = 15
     bulk_steps: int = 60
+    warm_rounds: int = 2
     finish_steps: int = 300
     finish_rounds: int = 40
 
@@ -84,8 +86,11 @@ def solve_lowrank(
     run = _Run(lifting, families, monitor, schedule, seed, start)
     try:
         run.scale_objective()
-        run.bulk(np.float64 if lifting.size <= SMALL else np.float32)
-        return run.finish()
+        status = run.solve()
+        if run.is_warm and status is not Status.SOLVED:  # the start was misleading
+            run.start_cold()
+            status = run.solve()
+        return status
     except Stop as stop:
         run.offer()
         return stop.status
@@ -109,15 +114,26 @@ class _Run:
         self.lifting, self.families, self.monitor, self.schedule = lifting, families, monitor, schedule
         self.factored = Factored(lifting, families)
         self.rng = np.random.default_rng(seed)
-        self.rank = RANK
-        self.P: Array = self.rng.standard_normal((self.factored.size, self.rank + 1))
         self.scale = 1.0
-        self.sigma = schedule.sigma
         self.iteration = 0
         self.gradient = np.inf
         self.seconds = 1e-6  # per inner step, measured as it runs
         self.start = start or {}
         self.multipliers: list[Array] = []
+        self.start_cold()
+
+    def start_cold(self) -> None:
+        """A random factor, the first penalty, no multipliers."""
+        self.rank = RANK
+        self.P: Array = self.rng.standard_normal((self.factored.size, self.rank + 1))
+        self.sigma = self.schedule.sigma
+        self.multipliers = [np.zeros_like(values) for values in self.multipliers]
+        self.is_warm = False
+
+    def solve(self) -> Status:
+        """Steer, then finish."""
+        self.bulk(np.float64 if self.lifting.size <= SMALL else np.float32)
+        return self.finish()
 
     def scale_objective(self) -> None:
         """Work in units in which the mean entry of the diagonal is about 1."""
@@ -134,12 +150,19 @@ class _Run:
             factored.stack([begin(f, r) for f, r in zip(stack, scales, strict=True)])
             for stack, scales in zip(factored.stacks, factored.row_scales, strict=True)
         ]
+        self.is_warm = any(family.name in self.start for family in self.families)
 
     def bulk(self, dtype: Any) -> None:
-        """Rounds of falling inner tolerance and growing penalty."""
+        """Rounds of falling inner tolerance and growing penalty; from given multipliers the last few are enough.
+
+        A loosely solved first round would undo those: its steps of the multipliers are as large as they are.
+        """
         rounds = self.schedule.bulk_rounds if self.families else 1
         steps = self.schedule.bulk_steps if self.families else 300
-        for k in range(rounds):
+        first = 0
+        if self.is_warm:
+            first, steps = max(rounds - self.schedule.warm_rounds, 0), self.schedule.finish_steps
+        for k in range(first, rounds):
             tolerance = 10 ** (-2 - k / max(rounds - 1, 1))
             self.minimise(dtype, tolerance, steps, grow=True)
             self.monitor.report(self.iteration, float("nan"), self.gradient)
