@@ -216,7 +216,7 @@ def solve_admm(
         seed: of the scale's estimate.
 
     Returns:
-        SOLVED when |bound - objective| + |<Z, A(Y) - X>| <= tol * bound; STALLED when certificates stop improving.
+        SOLVED when |bound - objective| + |<Z, A(Y) - X>| <= tol * bound / 2; STALLED when certificates stop improving.
     """
     scale = mean_diagonal(form.lifting, np.random.default_rng(seed))
     run = _Run(form, monitor, scale)
@@ -273,7 +273,8 @@ class _Run:
                 best = min(best, bound)
             self.monitor.report(self.iteration, value, residual)
             error = in_units(abs(error) * self.scale, self.form.lifting)
-            if best < np.inf and abs(best - value) + error <= self.monitor.tolerance * best:
+            # half of the tolerance, because the objective of an iterate may lie above the optimum
+            if best < np.inf and abs(best - value) + error <= 0.5 * self.monitor.tolerance * best:
                 return Status.SOLVED
             if idle >= PATIENCE:
                 return Status.STALLED
