@@ -13,8 +13,10 @@ from scipy.optimize import linprog
 
 import hr2jax
 from hr2jax import Network, Status, api
+from hr2jax.diagonal import tighten
 from hr2jax.presolve import presolve
 from hr2jax.problem import lipschitz_problem
+from hr2jax.proof import lagrangian_matrix
 from hr2jax.relaxation import CATALOGUE, lift, preset
 
 from .product_reference import solve_product_form
@@ -273,6 +275,24 @@ def test_no_multipliers_prove_a_bound_below_the_constant(seed, noise, families, 
         certificate, multipliers={name: fill(shapes[name]) for name in families if name in shapes}, diagonal=d
     )
     assert Fraction(changed.verify(net)) >= known.attained
+
+
+@pytest.mark.usefixtures("no_lower_search")
+@pytest.mark.parametrize("seed", range(40))
+def test_an_adversary_who_picks_the_diagonal_proves_nothing_false(seed):
+    """Negative multipliers, and the diagonal that would be best if they counted."""
+    net, certificate, shapes, _, known = certified(seed)
+    problem = certificate.lipschitz_problem
+    lifting = lift(net, problem, presolve(net, problem))
+    rng = np.random.default_rng(seed)
+    zero = lagrangian_matrix(lifting, {}).mid
+    size = np.abs(zero).max()
+    for name, shape in shapes.items():
+        values = size * rng.random(shape)
+        M = 2 * zero - lagrangian_matrix(lifting, {name: values}).mid
+        d = tighten(M, lifting.square_is_one, np.abs(M).sum(axis=1))
+        changed = dataclasses.replace(certificate, multipliers={name: -values}, diagonal=d)
+        assert Fraction(changed.verify(net)) >= known.attained
 
 
 def test_ball_and_float_arithmetic_prove_the_same_bounds():
