@@ -165,9 +165,9 @@ def add_squares(
             rest = rest + arithmetic(total.magnitude())
         else:
             a, b = (0, 0, *monomial)[-2:]
-            half = total.scaled(-1)
-            M[a, b] = M[a, b] + half
-            M[b, a] = M[b, a] + half
+            half = total.scaled(-1).reshape(1, 1)
+            for entry in ((slice(a, a + 1), slice(b, b + 1)), (slice(b, b + 1), slice(a, a + 1))):
+                M[entry] = M[entry] + half
     return M, float(rest.upper())
 
 
