@@ -7,7 +7,8 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -17,16 +18,17 @@ from numpy.typing import ArrayLike
 from . import lower
 from .certificate import Certificate, CertificateError
 from .enclosure import Array, check_arithmetic
-from .engines import choose_engine
+from .engines import Engine, choose_engine
 from .engines.compile_clock import compile_seconds
 from .engines.monitor import Stop
 from .network import Network
 from .options import Options, check_options
 from .presolve import Presolve, presolve
 from .problem import LipschitzProblem, Output, lipschitz_problem
-from .relaxation import Family, Lifting, lift, preset
+from .relaxation import Lifting, lift, preset
 from .relaxation.block import MAX_DENSE_BYTES
 from .relaxation.families import transfer
+from .relaxation.triangles import TRIANGLES
 from .report import progress_line
 from .result import Progress, Result, Status, relative_gap
 from .session import Session
@@ -52,6 +54,7 @@ def solve(
     progress: bool = False,
     callback: Callable[[Progress], Any] | None = None,
     checkpoint: Any = None,
+    cuts: Sequence[str] | None = None,
 ) -> Result:
     """A certified upper bound of the Lipschitz constant of one output (or combination) of the network.
 
@@ -66,7 +69,8 @@ def solve(
         norm: "inf" (the only one today) on the input.
         center, radius: the box's center (p_0,) and half-width (a number, or one per input, zeros allowed),
             in the input's units; neither for the global constant.
-        relaxation: "shor", "hr2" or "hr2z" (docs/mathematics.md).
+        relaxation: "shor", "hr2", "hr2z", "hr2+", "lasserre2" (docs/mathematics.md), or "best": climbs from "shor"
+            to "hr2+" within the time limit and returns the tightest bound.
         bounds: pre-activation bounds; "auto" and "interval" are the same, and exact, for one hidden layer.
         method: "auto", "lowrank", "admm", or an interior-point reference ("clarabel", "cvxopt", "sdpa", "mosek").
         tol: stop when bound - relaxation optimum <= tol * bound, as estimated by the duality gap.
@@ -78,6 +82,8 @@ def solve(
         progress: show a live line on stderr.
         callback: called with a Progress now and then; returning True stops.
         checkpoint: path of a certificate file that always holds the best bound so far; resumed from if it exists.
+        cuts: which cutting planes "hr2+" separates, of "T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0" (pairs of
+            factors) and "triangles"; None: all of them.
 
     Raises:
         ValueError: an argument that means nothing, before any work.
@@ -89,7 +95,7 @@ def solve(
     problem = lipschitz_problem(net, output, norm, center, radius)
     options = check_options(
         net, problem, relaxation, bounds, method, tol, time_limit, max_iterations, device, seed, warm_start,
-        progress, callback, checkpoint,
+        progress, callback, checkpoint, cuts,
     )  # fmt: skip
     check_arithmetic()
     with _on_device(options.device):
@@ -104,19 +110,18 @@ def _solve(
     show: Callable[[Progress], None] | None, began: float,
 ) -> Result:  # fmt: skip
     lifting = lift(net, problem, fixed)
-    families = preset(options.relaxation, lifting)
     if options.relaxation == "lasserre2":
         _refuse_large(lifting)
-    engine = choose_engine(lifting, families, options)
+    stages = _stages(lifting, options)
     session = Session(net, problem, fixed, options, _versions(), show, began)
     if not math.isfinite(session.bound):
         raise ValueError("the network's Lipschitz constant exceeds what float64 can hold")
     multipliers: Mapping[str, Array] = {}
     if start is not None:
         session.offer(start)
-        multipliers = _starting_multipliers(net, start, fixed, families)
+        multipliers = _starting_multipliers(net, start, fixed, lifting)
     elif options.warm_start is not None:
-        multipliers = _starting_multipliers(net, options.warm_start.certificate, fixed, families)
+        multipliers = _starting_multipliers(net, options.warm_start.certificate, fixed, lifting)
     setup, compiled = session.seconds(), compile_seconds()
     status = Status.SOLVED
     try:
@@ -124,8 +129,13 @@ def _solve(
             _search(session, min(1.0, 0.1 * session.remaining()))
         if session.bound > 0:
             session.report(0, math.nan, math.nan)
-            with session.timings.span("solve"):
-                status = engine(session, multipliers)
+            session.keep_for_search(_lower_seconds(session, share=0.1) if session.remaining() < math.inf else 0.0)
+            for stage in stages:
+                with session.timings.span("solve"), session.stage(stage.relaxation, stage.tolerance, stage.share):
+                    status = stage.engine(session, stage.own(multipliers))
+                if status is Status.STOPPED or session.is_over():
+                    break
+            session.keep_for_search(0.0)
         with session.timings.span("lower"):
             _search(session, _lower_seconds(session))
     except Stop as stop:
@@ -155,6 +165,39 @@ def _solve(
     )
 
 
+@dataclass(frozen=True)
+class _Stage:
+    """One relaxation to solve: to a tolerance, within a share of the time limit."""
+
+    relaxation: str
+    families: frozenset[str]
+    engine: Engine
+    tolerance: float
+    share: float
+
+    def own(self, multipliers: Mapping[str, Array]) -> dict[str, Array]:
+        """Those of this relaxation."""
+        return {name: values for name, values in multipliers.items() if name in self.families}
+
+
+def _stages(lifting: Lifting, options: Options) -> list[_Stage]:
+    """The relaxation asked for, or those that `best` climbs; the easy ones need no more than a first idea."""
+    if options.relaxation != "best":
+        names = {options.relaxation: (options.tol, 1.0)}
+    else:
+        coarse = max(options.tol, 1e-2)
+        names = {"shor": (coarse, 0.05), "hr2": (coarse, 0.05), "hr2z": (coarse, 0.1), "hr2+": (options.tol, 1.0)}
+        if "xi" not in lifting.sizes:
+            del names["hr2z"]  # equals shor
+    stages = []
+    for name, effort in names.items():
+        families = preset(name, lifting)
+        known = {family.name for family in families} | ({TRIANGLES} if name == "hr2+" else set())
+        engine = choose_engine(lifting, families, replace(options, relaxation=name))
+        stages.append(_Stage(name, frozenset(known), engine, *effort))
+    return stages
+
+
 def _search(session: Session, seconds: float) -> None:
     """Raise the session's lower bound."""
     if seconds <= 0:
@@ -166,27 +209,22 @@ def _search(session: Session, seconds: float) -> None:
         session.lower, session.witness = value, witness
 
 
-def _lower_seconds(session: Session) -> float:
-    """Time for the final search: nothing where the gap is closed, else by size, within what is left."""
+def _lower_seconds(session: Session, share: float = 1.0) -> float:
+    """Time for the final search: nothing where the gap is closed, else by size, within a share of what is left."""
     if relative_gap(session.bound, session.lower) <= session.tolerance:
         return 0.0
     size = len(session.fixed.unstable) * len(session.fixed.free)
-    return max(min(1.0 + 15.0 * size / 300_000, 15.0, session.remaining()), 0.0)
+    return max(min(1.0 + 15.0 * size / 300_000, 15.0, share * session.remaining()), 0.0)
 
 
 def _starting_multipliers(
-    net: Network, earlier: Certificate, fixed: Presolve, families: list[Family]
+    net: Network, earlier: Certificate, fixed: Presolve, lifting: Lifting
 ) -> dict[str, Array]:
     """An earlier certificate's multipliers, neuron by neuron and input by input, of the families of this problem."""
     claim = earlier.lipschitz_problem
     free = claim.free_inputs if claim.is_local else np.arange(net.widths[0])
-    moved = transfer(earlier.multipliers, earlier.unstable, free, fixed)
-    shapes = {family.name: family.shape for family in families}
-    return {
-        name: np.maximum(values, 0.0)
-        for name, values in moved.items()
-        if values.shape == shapes.get(name) and np.isfinite(values).all()
-    }
+    moved = transfer(earlier.multipliers, earlier.unstable, free, lifting)
+    return {name: values for name, values in moved.items() if np.isfinite(values).all()}
 
 
 def _refuse_large(lifting: Lifting) -> None:

@@ -13,12 +13,14 @@ import numpy as np
 
 from .network import Network
 from .problem import LipschitzProblem
-from .relaxation.families import PRESETS
 from .result import Progress, Result
 
 RELAXATIONS = ("shor", "hr2", "hr2z", "hr2+", "lasserre2", "best")
 BOUNDS = ("auto", "interval", "linear", "lp")
 INTERIOR_POINT = ("clarabel", "cvxopt", "sdpa", "mosek")
+CUTTING = ("hr2+", "best")
+# Pairs of factors, and triangle inequalities not through the constant (docs/mathematics.md).
+CUTS = ("T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0", "triangles")
 METHODS = ("auto", "admm", "lowrank", *INTERIOR_POINT)
 
 
@@ -37,6 +39,7 @@ class Options:
     progress: bool
     callback: Callable[[Progress], Any] | None
     checkpoint: Path | None
+    cuts: tuple[str, ...]
 
 
 def check_options(
@@ -54,6 +57,7 @@ def check_options(
     progress: Any,
     callback: Any,
     checkpoint: Any,
+    cuts: Any = None,
 ) -> Options:
     """Options if every argument means something, and can be done today.
 
@@ -90,27 +94,46 @@ def check_options(
         checkpoint = Path(checkpoint)
         if checkpoint.is_dir() or not checkpoint.absolute().parent.is_dir():
             raise ValueError(f"checkpoint must be a file in an existing folder, but {str(checkpoint)!r} was given")
+    if cuts is None:
+        cuts = CUTS
+    elif relaxation not in CUTTING:
+        raise ValueError(f"cuts are part of relaxation='hr2+' and 'best', but relaxation={relaxation!r} was given")
+    else:
+        cuts = _names("cuts", cuts, CUTS)
     if net.depth != 1:
         raise NotImplementedError(
             f"the network has {net.depth} hidden layers; only one hidden layer is available yet"
         )
     if problem.norm != "inf":
         raise NotImplementedError("norm=2 is not available yet; norm='inf' is")
-    if relaxation not in PRESETS:
-        raise NotImplementedError(f"relaxation={relaxation!r} is not available yet; {', '.join(PRESETS)} are")
     if relaxation == "lasserre2" and method == "lowrank":
         raise NotImplementedError("relaxation='lasserre2' has a block form only, for method='admm' and interior point")
+    if relaxation in CUTTING and method not in ("auto", "lowrank"):
+        raise NotImplementedError(
+            f"method={method!r} was given, but only method='lowrank' solves relaxation={relaxation!r}: "
+            "it adds cutting planes as it goes"
+        )
     if bounds in ("linear", "lp"):
         raise NotImplementedError(f"bounds={bounds!r} is not available yet; 'interval' is (and is exact at depth 1)")
     return Options(
         relaxation, method, float(tol), None if time_limit is None else float(time_limit),
-        max_iterations, device, int(seed), warm_start, progress, callback, checkpoint,
+        max_iterations, device, int(seed), warm_start, progress, callback, checkpoint, cuts,
     )  # fmt: skip
 
 
 def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     if not isinstance(value, str) or value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, but {value!r} was given")
+
+
+def _names(name: str, value: Any, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    """A selection of `allowed`, in that order."""
+    if isinstance(value, str) or not isinstance(value, list | tuple | set | frozenset):
+        names = ", ".join(map(repr, allowed))
+        raise ValueError(f"{name} must be a list of names among {names}, but {value!r} was given")
+    for entry in value:
+        _one_of(f"every entry of {name}", entry, allowed)
+    return tuple(entry for entry in allowed if entry in value)
 
 
 def _is_int(value: Any) -> bool:

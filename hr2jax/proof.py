@@ -22,6 +22,7 @@ from .enclosure import Array, Enclosure
 from .relaxation.families import CATALOGUE, Family, Term
 from .relaxation.lasserre import lasserre_matrices, layout
 from .relaxation.lifting import Lifting
+from .relaxation.triangles import TRIANGLES, entries
 
 SOS = "sos."  # multipliers of this name are factors of lasserre2's dual matrices
 
@@ -111,6 +112,10 @@ def lagrangian_matrix(
     form.add("one", "t", every, every, lifting.objective_one)
     for name, values in multipliers.items():
         if name.startswith(SOS):
+            continue
+        if name == TRIANGLES:
+            for term in entries(lifting, values, arithmetic):
+                form.add(*term)
             continue
         if name not in CATALOGUE or ("xi" not in lifting.sizes and ("z" in name or "x" in name)):
             raise ValueError(f"there is no family {name!r} in this problem")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,17 +36,19 @@ class Session:
         self.net, self.problem, self.fixed, self.options, self.versions = net, problem, fixed, options, versions
         self.show = show
         self.began = began
-        self.tolerance = options.tol
+        self.relaxation, self.tolerance, self.until = options.relaxation, options.tol, math.inf
+        self._for_search, self._before = 0.0, 0
         self.timings = Timings(lambda: time.perf_counter() - compile_seconds())
         self.lower, self.witness = 0.0, np.zeros(net.widths[0]) if problem.center is None else problem.center.copy()
         self.iteration = 0
+        self.stopped = False
         self.relaxation_value = math.nan
         self.history: dict[str, list[float]] = {
             name: [] for name in ("seconds", "iteration", "bound", "relaxation_value", "residual")
         }
         start = time.perf_counter()
         with self.timings.span("certify"):
-            self.certificate = certify_multipliers(net, problem, options.relaxation, fixed, {}, None, versions)
+            self.certificate = certify_multipliers(net, problem, self.relaxation, fixed, {}, None, versions)
         # What a last certificate will take must be left before the time limit. This first one has no
         # factorisation and no eigenvectors: with them it took about eight times as long.
         self._reserve = 8.0 * (time.perf_counter() - start)
@@ -69,7 +72,7 @@ class Session:
         start = time.perf_counter()
         with self.timings.span("certify"):
             certificate = certify_multipliers(
-                self.net, self.problem, self.options.relaxation, self.fixed, multipliers, diagonal, self.versions
+                self.net, self.problem, self.relaxation, self.fixed, multipliers, diagonal, self.versions
             )
             self.offer(certificate)
         self._reserve = max(0.5 * self._reserve, 2.0 * (time.perf_counter() - start))
@@ -80,9 +83,31 @@ class Session:
         return time.perf_counter() - self.began
 
     def remaining(self) -> float:
-        """Seconds left before the time limit, less what a last certificate takes."""
+        """Seconds left before the time limit or the stage's end, less what a last certificate takes."""
+        return min(self._left(), self.until - self.seconds())
+
+    def _left(self) -> float:
+        """Seconds left before the time limit, less what a last certificate and the search for a witness take."""
         limit = self.options.time_limit
-        return math.inf if limit is None else limit - self.seconds() - self._reserve
+        return math.inf if limit is None else limit - self.seconds() - self._reserve - self._for_search
+
+    def is_over(self) -> bool:
+        """Whether a limit has been reached, not only a stage's end."""
+        return self.stopped or self._left() <= 0 or self.iterations_left() <= 0
+
+    def keep_for_search(self, seconds: float) -> None:
+        """Let the engines end so long before the time limit."""
+        self._for_search = seconds
+
+    @contextlib.contextmanager
+    def stage(self, relaxation: str, tolerance: float, share: float) -> Iterator[None]:
+        """Solve this relaxation, to this tolerance, in this share of the time that is left."""
+        self.relaxation, self.tolerance, self._before = relaxation, tolerance, self.iteration
+        self.until = math.inf if share >= 1 else self.seconds() + share * self._left()
+        try:
+            yield
+        finally:
+            self.relaxation, self.tolerance, self.until = self.options.relaxation, self.options.tol, math.inf
 
     def iterations_left(self) -> float:
         """Engine iterations left."""
@@ -91,11 +116,11 @@ class Session:
 
     def report(self, iteration: int, relaxation_value: float, residual: float) -> None:
         """Record and show progress; raise Stop on a limit or when the callback says so (`Monitor.report`)."""
-        self.iteration = iteration
+        self.iteration = self._before + iteration
         if not math.isnan(relaxation_value):
             self.relaxation_value = relaxation_value
         record = Progress(
-            iteration, self.seconds(), self.bound, self.lower, relative_gap(self.bound, self.lower),
+            self.iteration, self.seconds(), self.bound, self.lower, relative_gap(self.bound, self.lower),
             self.relaxation_value, residual,
         )  # fmt: skip
         for name, values in self.history.items():
@@ -105,6 +130,7 @@ class Session:
         if self.options.callback is not None:
             answer = self.options.callback(record)
             if isinstance(answer, bool | np.bool_) and answer:
+                self.stopped = True
                 raise Stop(Status.STOPPED)
         if self.iterations_left() <= 0:
             raise Stop(Status.ITERATION_LIMIT)

@@ -138,6 +138,10 @@ REFUSED = [
     ("checkpoint", 3, {}, ["checkpoint", "path", "3"]),
     ("checkpoint", b"file", {}, ["checkpoint", "path"]),
     ("checkpoint", "", {}, ["checkpoint", "file"]),
+    ("cuts", ["T.U"], {}, ["cuts", "'hr2+'", "'hr2'"]),
+    ("cuts", "T.U", {"relaxation": "hr2+"}, ["cuts", "list", "'T.U'"]),
+    ("cuts", ["T.V"], {"relaxation": "best"}, ["cuts", "'T.U'", "'T.V'"]),
+    ("cuts", 3, {"relaxation": "hr2+"}, ["cuts", "list", "3"]),
 ]
 
 
@@ -155,8 +159,8 @@ NOT_BUILT = [
     ({"norm": 2}, "norm"),
     ({"norm": "l2"}, "norm"),
     ({"norm": 2, **BOX}, "norm"),
-    ({"relaxation": "hr2+"}, "'hr2+'"),
-    ({"relaxation": "best"}, "'best'"),
+    ({"relaxation": "hr2+", "method": "admm"}, "'hr2+'"),
+    ({"relaxation": "best", "method": "clarabel"}, "'best'"),
     ({"relaxation": "lasserre2", "method": "lowrank"}, "'lasserre2'"),
     ({"bounds": "linear"}, "'linear'"),
     ({"bounds": "lp", **BOX}, "'lp'"),

@@ -24,7 +24,10 @@ def choose_engine(lifting: Lifting, families: list[Family], options: Options) ->
     if options.method == "lowrank" or (options.method == "auto" and not block_only):
         from .lowrank import solve_lowrank
 
-        return lambda monitor, start: solve_lowrank(lifting, families, monitor, seed=options.seed, start=start)
+        cuts = options.cuts if options.relaxation == "hr2+" else ()
+        return lambda monitor, start: solve_lowrank(
+            lifting, families, monitor, cuts=cuts, seed=options.seed, start=start
+        )
     from ..relaxation.block import block_form
 
     form = block_form(options.relaxation, lifting)

@@ -31,6 +31,13 @@ class Data(NamedTuple):
     families: Any  # per stack: F's terms (index, coefficient), G's terms, row scale
 
 
+class Cuts(NamedTuple):
+    """Triangle inequalities  1 + sum_e sign_e Y_e >= 0  over three entries e of Y each (padding: no sign, no bound)."""
+
+    place: Any  # (3, m) int32 positions in Y, flat
+    sign: Any  # (3, m)
+
+
 class Spec(NamedTuple):
     """What is static: padded group sizes and, per stack of families, the groups of its terms."""
 
@@ -183,33 +190,82 @@ def objective_and_products(spec: Spec, data: Data, V: Any) -> tuple[Any, list[An
     return jnp.sum(directions * y["t"]), products
 
 
-def augmented_lagrangian(P: Any, spec: Spec, data: Data, multipliers: Any, sigma: Any) -> Any:
+@jax.custom_vjp
+def cut_penalty(V: Any, cuts: Cuts, multipliers: Any, sigma: Any) -> Any:
+    """1/(2 sigma) sum max(0, lambda - sigma p)^2 over the cuts' values p at Y = V V^T.
+
+    Y is formed: two products of size N^2 r serve any number of cuts, where gathering their rows of V would
+    cost three rows for each. The derivative is written out, so that only one matrix is scattered to.
+    """
+    return _cut_penalty(V, cuts, multipliers, sigma)[0]
+
+
+def _cut_penalty(V: Any, cuts: Cuts, multipliers: Any, sigma: Any) -> tuple[Any, Any]:
+    weight = jnp.maximum(multipliers - sigma * cut_values(V, cuts), 0.0)
+    return jnp.sum(weight**2) / (2.0 * sigma), (V, cuts, weight)
+
+
+def _cut_penalty_back(kept: Any, g: Any) -> tuple[Any, ...]:
+    V, cuts, weight = kept
+    n = V.shape[0]
+    i, j = jnp.divmod(cuts.place.ravel(), n)
+    # both halves of a symmetric matrix: a second scatter costs less than the product with the transpose
+    place = jnp.concatenate([i * n + j, j * n + i])
+    value = (-g * weight * cuts.sign).ravel()
+    W = jnp.zeros(n * n, V.dtype).at[place].add(jnp.concatenate([value, value]))
+    return W.reshape(n, n) @ V, None, None, None
+
+
+cut_penalty.defvjp(_cut_penalty, _cut_penalty_back)
+
+
+def cut_values(V: Any, cuts: Cuts) -> Any:
+    """1 + sum_e sign_e Y_e (m,), 1 for padding."""
+    return 1.0 + jnp.sum(cuts.sign * (V @ V.T).ravel()[cuts.place], axis=0)
+
+
+def augmented_lagrangian(
+    P: Any, spec: Spec, data: Data, multipliers: Any, sigma: Any, cuts: Cuts, cut_multipliers: Any, cut_sigma: Any
+) -> Any:
     """-<C, Y> + 1/(2 sigma) sum max(0, lambda - sigma p)^2, to be minimised over P."""
-    value, products = objective_and_products(spec, data, rows_of(P, data.slack))
+    V = rows_of(P, data.slack)
+    value, products = objective_and_products(spec, data, V)
     penalty = sum(
         jnp.sum(jnp.maximum(lam - sigma * p, 0.0) ** 2) for lam, p in zip(multipliers, products, strict=True)
     )
-    return -value + penalty / (2.0 * sigma)
+    total = -value + penalty / (2.0 * sigma)
+    return total + cut_penalty(V, cuts, cut_multipliers, cut_sigma) if cuts.place.shape[1] else total
+
+
+class Step(NamedTuple):
+    """What one inner minimisation returns."""
+
+    P: Any  # (N, r + 1)
+    multipliers: Any  # updated, per stack
+    cut_multipliers: Any  # (m,) updated
+    cut_values: Any  # (m,)
+    gradient: Any  # its norm
+    used: Any  # evaluations
 
 
 @partial(jax.jit, static_argnames=("spec",))
 def minimise(
-    P: Any, data: Data, multipliers: Any, sigma: Any, tolerance: Any, steps: Any, *, spec: Spec
-) -> tuple[Any, Any, Any, Any]:
-    """Minimise the augmented Lagrangian from P (N, r + 1), then update the multipliers.
-
-    Returns P, max(lambda - sigma p, 0), the gradient's norm and the evaluations used.
-    """
+    P: Any, data: Data, multipliers: Any, sigma: Any, cuts: Cuts, cut_multipliers: Any, cut_sigma: Any,
+    tolerance: Any, steps: Any, *, spec: Spec,
+) -> Step:  # fmt: skip
+    """Minimise the augmented Lagrangian from P (N, r + 1), then update the multipliers: max(lambda - sigma p, 0)."""
     fun = jax.value_and_grad(augmented_lagrangian)
     shape = P.shape
 
     def evaluate(flat: Any) -> tuple[Any, Any]:
-        value, gradient = fun(flat.reshape(shape), spec, data, multipliers, sigma)
+        value, gradient = fun(flat.reshape(shape), spec, data, multipliers, sigma, cuts, cut_multipliers, cut_sigma)
         return value, gradient.ravel()
 
     first_step = jnp.asarray(0.1 * np.sqrt(shape[0]), P.dtype)
     flat, norm, used = lbfgs(evaluate, P.ravel(), first_step, tolerance, steps)
     P = flat.reshape(shape)
-    _, products = objective_and_products(spec, data, rows_of(P, data.slack))
+    V = rows_of(P, data.slack)
+    _, products = objective_and_products(spec, data, V)
     updated = [jnp.maximum(lam - sigma * p, 0.0) for lam, p in zip(multipliers, products, strict=True)]
-    return P, updated, norm, used
+    values = cut_values(V, cuts) if cuts.place.shape[1] else cut_multipliers
+    return Step(P, updated, jnp.maximum(cut_multipliers - cut_sigma * values, 0.0), values, norm, used)

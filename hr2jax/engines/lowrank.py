@@ -1,8 +1,8 @@
-"""Low-rank augmented Lagrangian on the product form: Y = V V^T, never formed.
+"""Low-rank augmented Lagrangian on the product form: Y = V V^T.
 
-Burer and Monteiro's factorisation with rows of norm 1 (or at most 1), families as matrix products, a
-jitted L-BFGS inside each step of the method of multipliers. Float32 steers, float64 finishes; the
-multipliers go to the certificate, which trusts none of it.
+Burer and Monteiro's factorisation with rows of norm 1 (or at most 1), families as matrix products, cutting
+planes as entries of Y, a jitted L-BFGS inside each step of the method of multipliers. Float32 steers, float64
+finishes; the multipliers go to the certificate, which trusts none of it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from ..diagonal import feasible, tighten
 from ..proof import lagrangian_matrix
 from ..relaxation.families import Family
 from ..relaxation.lifting import Lifting
+from ..relaxation.triangles import TRIANGLES
 from ..result import Status
 from .compile_clock import compile_seconds
-from .factored import Factored, minimise
+from .factored import Data, Factored, minimise
 from .monitor import Monitor, Stop
 from .scale import ABSURD, in_units, mean_diagonal, unit_rows
+from .separate import Pool, Separator
 
 Array = np.ndarray
 
@@ -39,6 +41,10 @@ class Schedule:
             only when the inner tolerance was met, or the certificate would get worse (SOLVERS.md, pitfalls).
         bulk_rounds, bulk_steps: rounds that steer, and inner steps of each.
         warm_rounds: how many of those, the last ones, a warm start takes.
+        base_rounds: how many of those, the first ones, before cuts are added.
+        cut_sigma, pair_growth, triangle_growth: the cuts' own penalty, which starts lower, and its growth.
+        pair_rounds, triangle_rounds, cut_steps: rounds that add pairs of factors, then triangles, and inner steps.
+        pairs_per_row, triangles_per_row: at most so many new ones in a round, times N.
         finish_steps: inner steps of a float64 round.
         finish_rounds: at most this many of those.
     """
@@ -48,6 +54,15 @@ class Schedule:
     bulk_rounds: int = 15
     bulk_steps: int = 60
     warm_rounds: int = 2
+    base_rounds: int = 8
+    cut_sigma: float = 0.1
+    pair_growth: float = 1.3
+    triangle_growth: float = 1.1
+    pair_rounds: int = 8
+    triangle_rounds: int = 12
+    cut_steps: int = 80
+    pairs_per_row: int = 15
+    triangles_per_row: int = 4
     finish_steps: int = 300
     finish_rounds: int = 40
 
@@ -56,8 +71,18 @@ class Schedule:
 SMALL = 400
 # Columns of V to begin with, whatever N: networks of nearby sizes then share a compiled program.
 RANK = 20
+# With cuts the optimum's rank grows with N: columns to begin with, times the square root of N.
+CUT_RANK = 3.5
 # Rows of P may be this many times as long as random ones when a round begins.
 LONGEST = 10.0
+# Gradients that float32 can still tell from rounding.
+FLOAT32 = 2e-5
+# V is of deficient rank where its least singular value is below this share of the largest.
+DEFICIENT = 1e-3
+# The length of a new column, relative to V's.
+NUDGE = 0.05
+# Certificates without progress until a run is called stalled.
+PATIENCE = 6
 
 
 def solve_lowrank(
@@ -65,6 +90,7 @@ def solve_lowrank(
     families: list[Family],
     monitor: Monitor,
     *,
+    cuts: tuple[str, ...] = (),
     seed: int = 0,
     start: Mapping[str, Array] | None = None,
     schedule: Schedule | None = None,
@@ -74,6 +100,7 @@ def solve_lowrank(
     Args:
         lifting, families: the relaxation.
         monitor: certifies, records, says when to stop (raises `Stop`).
+        cuts: which cutting planes to separate besides (`separate.kinds`, "triangles"); none for a fixed relaxation.
         seed: of the random start.
         start: multipliers to begin from (a warm start), by family name.
         schedule: effort.
@@ -83,7 +110,7 @@ def solve_lowrank(
         within the tolerance; STALLED when rounds stop improving before that.
     """
     schedule = schedule or Schedule()
-    run = _Run(lifting, families, monitor, schedule, seed, start)
+    run = _Run(lifting, families, monitor, schedule, cuts, seed, start)
     try:
         run.scale_objective()
         status = run.solve()
@@ -100,7 +127,7 @@ def solve_lowrank(
 
 
 class _Run:
-    """State of one solve: the factor P, scaled multipliers, the penalty."""
+    """State of one solve: the factor P, scaled multipliers, the penalties, the cuts."""
 
     def __init__(
         self,
@@ -108,36 +135,48 @@ class _Run:
         families: list[Family],
         monitor: Monitor,
         schedule: Schedule,
+        cuts: tuple[str, ...],
         seed: int,
         start: Mapping[str, Array] | None,
     ):
         self.lifting, self.families, self.monitor, self.schedule = lifting, families, monitor, schedule
         self.factored = Factored(lifting, families)
+        self.separator = Separator(lifting, self.factored.rows, cuts) if cuts else None
         self.rng = np.random.default_rng(seed)
         self.scale = 1.0
         self.iteration = 0
         self.gradient = np.inf
         self.seconds = 1e-6  # per inner step, measured as it runs
+        # what feasible, Newton's method and the proof take, measured as it runs: N^3
+        self.certifying, self.certified = 6e-10 * lifting.size**3, -1
         self.start = start or {}
         self.multipliers: list[Array] = []
+        self._data: dict[Any, Data] = {}
         self.start_cold()
 
     def start_cold(self) -> None:
-        """A random factor, the first penalty, no multipliers."""
+        """A random factor, the first penalties, no multipliers."""
         self.rank = RANK
+        if self.separator is not None:
+            self.rank = max(self.rank, 8 * -(-int(CUT_RANK * np.sqrt(self.lifting.size)) // 8))
         self.P: Array = self.rng.standard_normal((self.factored.size, self.rank + 1))
-        self.sigma = self.schedule.sigma
+        self.sigma, self.cut_sigma = self.schedule.sigma, self.schedule.cut_sigma
         self.multipliers = [np.zeros_like(values) for values in self.multipliers]
+        self.pool = Pool.empty()
         self.is_warm = False
 
     def solve(self) -> Status:
         """Steer, then finish."""
-        self.bulk(np.float64 if self.lifting.size <= SMALL else np.float32)
+        dtype = np.float64 if self.lifting.size <= SMALL else np.float32
+        self.bulk(dtype)
+        if self.separator is not None:
+            self.steer_cuts(dtype)
         return self.finish()
 
     def scale_objective(self) -> None:
-        """Work in units in which the mean entry of the diagonal is about 1."""
+        """Work in units in which the mean entry of the diagonal is about 1; take the start's multipliers over."""
         self.scale = mean_diagonal(self.lifting, self.rng)
+        self._data = {}
         factored = self.factored
 
         def begin(family: Family, row_scale: Array) -> Array:
@@ -150,7 +189,13 @@ class _Run:
             factored.stack([begin(f, r) for f, r in zip(stack, scales, strict=True)])
             for stack, scales in zip(factored.stacks, factored.row_scales, strict=True)
         ]
-        self.is_warm = any(family.name in self.start for family in self.families)
+        # with cuts, multipliers without theirs are no good start: the cuts will change them all
+        self.is_warm = self.separator is None and any(family.name in self.start for family in self.families)
+        if self.separator is not None and TRIANGLES in self.start:
+            with np.errstate(over="ignore"):
+                pool = Pool.decoded(self.start[TRIANGLES], self.factored.rows, self.scale)
+            if len(pool) and pool.multipliers.max(initial=0.0) < ABSURD:
+                self.pool, self.is_warm = pool, True
 
     def bulk(self, dtype: Any) -> None:
         """Rounds of falling inner tolerance and growing penalty; from given multipliers the last few are enough.
@@ -159,37 +204,88 @@ class _Run:
         """
         rounds = self.schedule.bulk_rounds if self.families else 1
         steps = self.schedule.bulk_steps if self.families else 300
-        first = 0
+        first, last = 0, rounds if self.separator is None else min(rounds, self.schedule.base_rounds)
         if self.is_warm:
-            first, steps = max(rounds - self.schedule.warm_rounds, 0), self.schedule.finish_steps
-        for k in range(first, rounds):
+            first, last = max(rounds - self.schedule.warm_rounds, 0), rounds
+            steps = self.schedule.finish_steps
+        for k in range(first, last):
             tolerance = 10 ** (-2 - k / max(rounds - 1, 1))
-            self.minimise(dtype, tolerance, steps, grow=True)
+            if self.minimise(dtype, tolerance, steps):
+                self.sigma *= self.schedule.growth
             self.monitor.report(self.iteration, float("nan"), self.gradient)
 
-    def minimise(self, dtype: Any, tolerance: float, steps: int, grow: bool) -> None:
-        """One inner minimisation and multiplier update."""
+    def steer_cuts(self, dtype: Any) -> None:
+        """Rounds that add pairs of factors, then rounds that add triangles too."""
+        schedule = self.schedule
+        pairs, rounds = schedule.pair_rounds, schedule.pair_rounds + schedule.triangle_rounds
+        if self.is_warm:
+            self.cut_sigma *= schedule.pair_growth**pairs
+        for k in range(rounds - schedule.warm_rounds if self.is_warm else 0, rounds):
+            late = (k - pairs) / max(schedule.triangle_rounds, 1)
+            if k < pairs:
+                tolerance, least = 10 ** (-2 - k / 12), 0.02
+            else:
+                tolerance, least = 10 ** (-2.3 - 0.7 * late), 0.1 * 0.8 ** (k - pairs)
+            if k == pairs and self.lifting.size > SMALL:
+                self.first_certificate(dtype)
+            added = self.separate(triangles=k >= pairs, least=least)
+            if self.minimise(dtype, tolerance, schedule.cut_steps):
+                self.cut_sigma *= schedule.pair_growth if k < pairs else schedule.triangle_growth
+            self.monitor.report(self.iteration, float("nan"), self.gradient)
+            if not added and k >= pairs and len(self.pool) == 0:
+                return
+
+    def first_certificate(self, dtype: Any) -> None:
+        """Something to show, and to keep, before the longer part begins."""
+        self.minimise(dtype, 3e-4, self.schedule.finish_steps)
+        multipliers, M, d = self.dual()
+        if np.isfinite(M).all() and np.isfinite(d).all():
+            self.certify(multipliers, M, d, newton=True)
+        self.monitor.report(self.iteration, float("nan"), self.gradient)
+
+    def separate(self, triangles: bool, least: float) -> int:
+        """Drop the cuts that do nothing, add violated ones; returns how many."""
+        assert self.separator is not None
+        pool, schedule, n = self.pool, self.schedule, self.lifting.size
+        pool.keep((pool.multipliers > 0) | (pool.values < 0))
+        Y = self.separator.gram(_rows_of(self.P[self.factored.rows], self.lifting))
+        added = pool.add(*self.separator.pairs(Y, schedule.pairs_per_row * n, min(least, 0.02)), self.factored.size)
+        if triangles:
+            found = self.separator.others(Y, schedule.triangles_per_row * n, least)
+            added += pool.add(*found, self.factored.size)
+        return added
+
+    def minimise(self, dtype: Any, tolerance: float, steps: int) -> bool:
+        """One inner minimisation and multiplier update; returns whether the tolerance was about met."""
         factored, size = self.factored, np.sqrt(self.lifting.size)
-        steps = max(int(min(steps, self.monitor.iterations_left(), self.monitor.remaining() / self.seconds)), 1)
+        left = self.monitor.remaining() - self.certifying
+        if left <= 0 < self.iteration:
+            raise Stop(Status.TIME_LIMIT)
+        steps = max(int(min(steps, self.monitor.iterations_left(), left / self.seconds)), 1)
         # a row that one step has made very long would hardly move again: its gradient shrinks as it grows
         longest = LONGEST * np.sqrt(self.P.shape[1])
         self.P = self.P * np.minimum(longest / np.linalg.norm(self.P, axis=1, keepdims=True), 1.0)
         began, compiled = time.perf_counter(), compile_seconds()
         with jax.enable_x64(dtype == np.float64):
-            P, multipliers, norm, taken = minimise(
-                jnp.asarray(self.P, dtype), factored.data(self.scale, dtype),
+            if dtype not in self._data:
+                self._data[dtype] = jax.tree.map(jnp.asarray, factored.data(self.scale, dtype))
+            cuts, cut_multipliers = self.pool.arrays(factored.size, dtype)
+            step = minimise(
+                jnp.asarray(self.P, dtype), self._data[dtype],
                 [jnp.asarray(m, dtype) for m in self.multipliers], jnp.asarray(self.sigma, dtype),
+                cuts, cut_multipliers, jnp.asarray(self.cut_sigma, dtype),
                 jnp.asarray(tolerance * size, dtype), steps, spec=factored.spec,
             )  # fmt: skip
-            taken = int(taken)
+            taken = int(step.used)
         spent = time.perf_counter() - began - (compile_seconds() - compiled)
         self.seconds = max(spent / max(taken, 1), 1e-6)
-        self.P = np.asarray(P, dtype=np.float64)
-        self.multipliers = [np.asarray(m, dtype=np.float64) for m in multipliers]
-        self.gradient = float(norm) / size
+        self.P = np.asarray(step.P, dtype=np.float64)
+        self.multipliers = [np.asarray(m, dtype=np.float64) for m in step.multipliers]
+        self.pool.multipliers = np.asarray(step.cut_multipliers, dtype=np.float64)[: len(self.pool)]
+        self.pool.values = np.asarray(step.cut_values, dtype=np.float64)[: len(self.pool)]
+        self.gradient = float(step.gradient) / size
         self.iteration += taken
-        if grow and self.gradient <= 1.5 * tolerance:
-            self.sigma *= self.schedule.growth
+        return self.gradient <= 1.5 * tolerance
 
     def unscaled(self) -> dict[str, Array]:
         """The multipliers of the product form."""
@@ -197,7 +293,12 @@ class _Run:
             self.scale * self.factored.stack(scales) * m
             for scales, m in zip(self.factored.row_scales, self.multipliers, strict=True)
         ]
-        return self.factored.unstack(scaled)
+        out = self.factored.unstack(scaled)
+        if self.pool.multipliers.any():
+            position = np.zeros(self.factored.size, np.int64)
+            position[self.factored.rows] = np.arange(self.lifting.size)
+            out[TRIANGLES] = self.pool.encoded(position, self.scale)
+        return out
 
     def finish(self) -> Status:
         """Float64 rounds until the certified gap is met.
@@ -207,35 +308,48 @@ class _Run:
         that cheap enough, and by Newton's method when they no longer do.
         """
         tol, previous, best, idle, tolerance = self.monitor.tolerance, np.nan, np.inf, 0, 1e-4
-        patient = 0 if self.lifting.size <= SMALL else 4
+        patient = 0 if self.lifting.size <= SMALL or self.separator is not None else 4
         for number in range(self.schedule.finish_rounds):
-            self.minimise(np.float64, tolerance, self.schedule.finish_steps, grow=False)
+            if self.separator is not None:
+                self.separate(triangles=True, least=0.005)
+            coarse = self.lifting.size > SMALL and tolerance >= FLOAT32
+            self.minimise(np.float32 if coarse else np.float64, tolerance, self.schedule.finish_steps)
             multipliers, M, d = self.dual()
             if not (np.isfinite(M).all() and np.isfinite(d).all()):
                 return Status.NUMERICAL_ERROR
             least = float(d.sum())
             value = in_units(least, self.lifting)
-            settled = abs(value - previous) <= 0.5 * tol * abs(value) or not self.families
+            settled = abs(value - previous) <= 0.5 * tol * abs(value) or not (self.families or self.separator)
             close = self.gradient <= 2 * tolerance
-            if settled or close or self.monitor.remaining() < np.inf:
-                d = feasible(M, d)
-                cheap = d.sum() - least <= 0.3 * tol * abs(least)
-                if not cheap and (close or number >= patient):
-                    d = tighten(M, self.lifting.square_is_one, d, tolerance=0.2 * tol, reachable=least)
-                bound = self.monitor.certify(multipliers, d)
+            if settled or close or number % 3 == 2 or self.monitor.remaining() < np.inf:
+                bound, d = self.certify(multipliers, M, d, newton=close or number >= patient)
                 self.monitor.report(self.iteration, value, self.gradient)
                 if settled and bound < np.inf and bound - value <= 0.5 * tol * bound:
                     return Status.SOLVED
                 idle = 0 if bound < best * (1 - 0.02 * tol) else idle + 1
                 best = min(best, bound)
-                if idle >= 4:
+                if idle >= PATIENCE:
                     return Status.STALLED
-                if close and bound - value > 0.3 * tol * bound:
+                if (close or idle) and bound - value > 0.3 * tol * bound:
                     self.raise_rank(M, d)
             else:
                 self.monitor.report(self.iteration, value, self.gradient)
-            previous, tolerance = value, max(0.3 * tolerance, 1e-9)
+            if close and not settled:  # the multipliers lag behind
+                self.sigma *= self.schedule.growth
+            previous = value
+            if close:
+                tolerance = max((0.3 if self.separator is None else 0.6) * tolerance, 1e-9)
         return Status.STALLED
+
+    def certify(self, multipliers: dict[str, Array], M: Array, d: Array, newton: bool) -> tuple[float, Array]:
+        """Offer the multipliers with d made feasible, by Newton's method if that pays; the bound and that d."""
+        began, tol, least = time.perf_counter(), self.monitor.tolerance, float(d.sum())
+        d = feasible(M, d)
+        if newton and d.sum() - least > 0.3 * tol * abs(least):
+            d = tighten(M, self.lifting.square_is_one, d, tolerance=0.2 * tol, reachable=least)
+        bound = self.monitor.certify(multipliers, d)
+        self.certifying, self.certified = time.perf_counter() - began, self.iteration
+        return bound, d
 
     def dual(self) -> tuple[dict[str, Array], Array, Array]:
         """The multipliers, the Lagrangian matrix M (N, N), and d from the stationarity of V's rows."""
@@ -247,19 +361,28 @@ class _Run:
 
     def offer(self) -> None:
         """Certify what there is, at the end of an interrupted run."""
-        if self.multipliers or not self.families:
+        if self.iteration != self.certified and (self.multipliers or not self.families):
             multipliers, M, d = self.dual()
             if np.isfinite(M).all() and np.isfinite(d).all():
-                self.monitor.certify(multipliers, feasible(M, d))
+                self.certify(multipliers, M, d, newton=True)
 
     def raise_rank(self, M: Array, d: Array) -> None:
-        """Leave a saddle: more columns, along the eigenvectors of S that want to be negative."""
-        added = min(self.rank, self.lifting.size - self.rank)  # doubled: few shapes to compile
+        """Leave a saddle: more columns, along the eigenvectors of S that want to be negative.
+
+        A stationary V of deficient rank is no saddle (Burer and Monteiro 2005): then nothing is done.
+        """
+        if self.lifting.size > SMALL:
+            V = _rows_of(self.P[self.factored.rows], self.lifting)
+            spectrum = np.linalg.eigvalsh(V.T @ V)
+            if spectrum[0] < DEFICIENT**2 * spectrum[-1]:
+                return
+        wanted = self.rank if self.separator is None else 8 * -(-self.rank // 16)  # doubled: few shapes to compile
+        added = min(wanted, self.lifting.size - self.rank)
         if added <= 0:
             return
         _, vectors = scipy.linalg.eigh(np.diag(d) - M, subset_by_index=[0, added - 1])
         new = np.zeros((self.factored.size, added))
-        new[self.factored.rows] = vectors * np.sqrt(self.lifting.size) * 1e-2
+        new[self.factored.rows] = vectors * np.sqrt(self.lifting.size) * NUDGE
         new *= np.linalg.norm(self.P, axis=1, keepdims=True)
         self.P = np.concatenate([self.P[:, :-1], new, self.P[:, -1:]], axis=1)
         self.rank += added

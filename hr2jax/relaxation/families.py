@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 
 from ..enclosure import Array
-from ..presolve import Presolve
 from .lifting import Lifting
+from .triangles import TRIANGLES, moved
 
 
 @dataclass(frozen=True)
@@ -167,6 +167,7 @@ PRESETS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "shor": ((), ("v.z",)),
     "hr2": (UT, ("v.z", *UT)),
     "hr2z": ((), (*Z_EXACT, *XT)),
+    "hr2+": (UT, (*Z_EXACT, *UT, *XT)),  # and cutting planes from triangles.py, by method="lowrank" only
     "lasserre2": ((), ("v.z",)),  # and the matrices of lasserre.py, in block form only
 }
 
@@ -178,20 +179,38 @@ def preset(relaxation: str, lifting: Lifting) -> list[Family]:
     return [family for family in built if family.F.rows]
 
 
-def transfer(multipliers: Mapping[str, Array], unstable: Array, free: Array, to: Presolve) -> dict[str, Array]:
-    """Multipliers given for the neurons `unstable` and inputs `free`, laid out for another presolve's.
+def transfer(multipliers: Mapping[str, Array], unstable: Array, free: Array, to: Lifting) -> dict[str, Array]:
+    """Multipliers given for the neurons `unstable` and inputs `free`, laid out for another problem's.
 
     What has no counterpart starts at 0; families of all pairs are not carried over.
     """
     out = {}
     for name, values in multipliers.items():
-        old, new = _row_labels(name, unstable, free), _row_labels(name, to.unstable, to.free)
+        if name == TRIANGLES:
+            out[name] = moved(values, _places(unstable, free, to))
+            continue
+        old = _row_labels(name, unstable, free)
+        new = _row_labels(name, to.presolve.unstable, to.presolve.free)
         if values.ndim != 1 or len(values) != len(old):
             continue
         _, there, here = np.intersect1d(old, new, return_indices=True)
         out[name] = np.zeros(len(new))
-        out[name][here] = values[there]
+        out[name][here] = np.maximum(values[there], 0.0)
     return out
+
+
+def _places(unstable: Array, free: Array, to: Lifting) -> Array:
+    """Where each entry of the basis (1, v, t, xi) of those neurons and inputs lies in another's; -1: nowhere."""
+
+    def within(group: str, old: Array, new: Array) -> Array:
+        out = np.full(len(old), -1)
+        _, there, here = np.intersect1d(old, new, return_indices=True)
+        out[there] = to.slice(group).start + here if group in to.sizes else -1
+        return out
+
+    fixed = to.presolve
+    inputs = [within(group, free, fixed.free) for group in ("t", "xi")]
+    return np.concatenate([[0], within("v", unstable, fixed.unstable), *inputs])
 
 
 def _row_labels(name: str, unstable: Array, free: Array) -> Array:

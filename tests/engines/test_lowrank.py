@@ -12,6 +12,7 @@ from hr2jax.engines.factored import Factored, augmented_lagrangian, objective_an
 from hr2jax.engines.lowrank import LONGEST, Schedule, _Run, solve_lowrank
 from hr2jax.engines.monitor import Stop
 from hr2jax.engines.scale import in_units, mean_diagonal, unit_rows
+from hr2jax.engines.separate import Pool
 from hr2jax.presolve import presolve
 from hr2jax.problem import lipschitz_problem
 from hr2jax.proof import lagrangian_matrix
@@ -160,9 +161,13 @@ def test_padding_has_no_effect(relaxation, local):
             jnp.asarray(factored.stack([rng.random(f.shape) for f in stack])) for stack in factored.stacks
         ]
         fun = jax.value_and_grad(augmented_lagrangian)
-        value, gradient = fun(jnp.asarray(P), factored.spec, data, multipliers, 0.7)
+        triples = np.random.default_rng(5).choice(factored.rows, (20, 3))
+        pool = Pool(triples, np.arange(20) % 4, rng.random(20), np.zeros(20))
+        cuts, cut_multipliers = pool.arrays(factored.size, np.float64)
+        rest = (factored.spec, data, multipliers, 0.7, cuts, cut_multipliers, 0.3)
+        value, gradient = fun(jnp.asarray(P), *rest)
         P[~real] = rng.standard_normal(((~real).sum(), 5))
-        other, other_gradient = fun(jnp.asarray(P), factored.spec, data, multipliers, 0.7)
+        other, other_gradient = fun(jnp.asarray(P), *rest)
     assert float(value) == float(other)
     np.testing.assert_array_equal(np.asarray(gradient)[real], np.asarray(other_gradient)[real])
     np.testing.assert_array_equal(np.asarray(gradient)[~real], 0.0)
@@ -310,7 +315,7 @@ def test_numbers_that_break_down_end_the_run():
     lifting = lifting_of(4, 5, local=True)
     families = preset("shor", lifting)
     monitor = Monitor(lifting)
-    run = _Run(lifting, families, monitor, Schedule(), 0, None)
+    run = _Run(lifting, families, monitor, Schedule(), (), 0, None)
     run.scale_objective()
     run.P = np.full_like(run.P, np.nan)
     run.offer()
@@ -321,11 +326,11 @@ def test_numbers_that_break_down_end_the_run():
 def test_a_row_that_became_very_long_is_shortened():
     lifting = lifting_of(4, 5, local=False)
     monitor = Monitor(lifting)
-    run = _Run(lifting, preset("hr2", lifting), monitor, Schedule(), 0, None)
+    run = _Run(lifting, preset("hr2", lifting), monitor, Schedule(), (), 0, None)
     run.scale_objective()
     run.P[3] *= 1e5
     direction = run.P[3] / np.linalg.norm(run.P[3])
-    run.minimise(np.float64, 1e9, 1, grow=False)  # stops at once
+    run.minimise(np.float64, 1e9, 1)  # stops at once
     assert np.linalg.norm(run.P[3]) == pytest.approx(LONGEST * np.sqrt(run.P.shape[1]))
     np.testing.assert_allclose(run.P[3] / np.linalg.norm(run.P[3]), direction, atol=1e-12)
 
@@ -359,9 +364,11 @@ def test_a_misleading_start_is_given_up(monkeypatch):
 
 def test_the_penalty_grows_only_where_the_inner_tolerance_was_met():
     lifting = lifting_of(4, 5, local=True)
-    run = _Run(lifting, preset("hr2", lifting), Monitor(lifting), Schedule(), 0, None)
+    run = _Run(lifting, preset("hr2", lifting), Monitor(lifting), Schedule(), (), 0, None)
     run.scale_objective()
-    run.minimise(np.float64, 1e-9, 1, grow=True)
+    assert not run.minimise(np.float64, 1e-9, 1)
+    assert run.minimise(np.float64, 1e9, 1)
+    run = _Run(lifting, preset("hr2", lifting), Monitor(lifting), Schedule(bulk_steps=1), (), 0, None)
+    run.scale_objective()
+    run.bulk(np.float64)
     assert run.sigma == Schedule().sigma
-    run.minimise(np.float64, 1e9, 1, grow=True)
-    assert run.sigma == Schedule().sigma * Schedule().growth
