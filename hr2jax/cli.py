@@ -14,6 +14,7 @@ import re
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
@@ -26,6 +27,7 @@ from jax.errors import JaxRuntimeError
 from .api import solve
 from .certificate import Certificate, CertificateError
 from .enclosure import Array, Enclosure, UnsoundArithmeticError
+from .files import refusal
 from .io import load
 from .network import Network, exact_float64
 from .options import METHODS
@@ -35,6 +37,7 @@ from .proof import scale_up
 from .relaxation.families import PRESETS
 from .relaxation.lifting import lift
 from .report import domain_text, output_text, table, upper_text, widths_text
+from .result import Result
 from .version import __version__
 
 YES, NO, BAD, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
@@ -124,7 +127,9 @@ def _solve(arguments: argparse.Namespace) -> int:
     net = load(arguments.network)
     center, radius = _box(arguments)
     outputs = _outputs(arguments)
-    with _kill_is_interrupt():
+    with _kill_is_interrupt(), warnings.catch_warnings():
+        warnings.showwarning = _warn
+        warnings.filterwarnings("always", "checkpoint ", RuntimeWarning)  # python -W error must not lose the answer
         result = solve(
             net,
             output=arguments.output,
@@ -142,22 +147,33 @@ def _solve(arguments: argparse.Namespace) -> int:
             checkpoint=arguments.checkpoint,
         )
     failures = []
-    for name, path in outputs.items():
-        try:
-            if name == "certificate":
-                result.certificate.save(path)
-            elif name == "json":
-                result.to_json(path)
-            else:
-                from .plot import plot_result
-
-                plot_result(result, path)
-        except OSError as error:  # the answer is worth more than one of its files
-            failures.append(f"--{name} {path} could not be written: {error.strerror or error}")
-    print(result)
+    try:
+        for name, path in outputs.items():
+            try:
+                _write(result, name, path)
+            except Exception as error:  # the answer is worth more than one of its files
+                reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+                failures.append(f"--{name} {path} could not be written: {reason}")
+    finally:  # also when Ctrl-C ends the writing
+        print(result)
     if failures:
         raise ValueError("; ".join(failures))
     return YES
+
+
+def _write(result: Result, name: str, path: Path) -> None:
+    if name == "certificate":
+        result.certificate.save(path)
+    elif name == "json":
+        result.to_json(path)
+    else:
+        from .plot import plot_result
+
+        plot_result(result, path)
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"hr2jax: warning: {message}", file=sys.stderr)
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -258,13 +274,8 @@ def _outputs(arguments: argparse.Namespace) -> dict[str, Path]:
     if os.path.exists(arguments.radius or ""):
         taken.add(os.path.realpath(arguments.radius))
     for name, path in outputs.items():
-        folder = path.absolute().parent
-        if path.is_dir():
-            raise ValueError(f"--{name} {path} is a folder, but the name of a file to write was expected")
-        if not folder.is_dir():
-            raise ValueError(f"--{name} {path} cannot be written: there is no folder {folder}")
-        if not os.access(path if path.exists() else folder, os.W_OK):
-            raise ValueError(f"--{name} {path} cannot be written: permission denied")
+        if reason := refusal(path):
+            raise ValueError(f"--{name} {path} cannot be written: {reason}")
         if os.path.realpath(path) in taken:
             raise ValueError(f"--{name} {path} would overwrite another file of this command")
         taken.add(os.path.realpath(path))

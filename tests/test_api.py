@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -279,6 +280,30 @@ def test_a_checkpoint_is_resumed_from(net, local, tmp_path):
     assert third.iterations < scratch.iterations
     assert Certificate.load(path).verify(net) == third.bound
     assert third.bound == pytest.approx(scratch.bound, rel=2e-6)
+
+
+def test_a_checkpoint_folder_that_vanishes_does_not_lose_the_result(net, tmp_path):
+    """A checkpoint write that failed in mid-solve raised OSError out of `solve`."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+
+    def vanish(_):
+        shutil.rmtree(folder, ignore_errors=True)
+
+    with pytest.warns(RuntimeWarning, match="could not be written"):
+        result = hr2jax.solve(net, relaxation="shor", checkpoint=folder / "c.npz", callback=vanish)
+    assert result.status is Status.SOLVED
+    assert result.certificate.verify(net) == result.bound
+
+
+def test_a_json_file_that_cannot_be_written_leaves_the_old_one(result, tmp_path, monkeypatch):
+    path = tmp_path / "result.json"
+    path.write_text("old")
+    monkeypatch.setattr("hr2jax.files.os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(OSError, match="No space"):
+        result.to_json(path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_resumed_solve_without_time_returns_the_checkpoints_bound(net, local, result, tmp_path):
