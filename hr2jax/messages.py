@@ -21,4 +21,4 @@ def shown(value: object) -> str:
         text = " ".join(repr(value).split())
     except Exception:  # somebody's object
         text = f"a value of type {type(value).__name__}"
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3].rstrip()}..."
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

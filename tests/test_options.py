@@ -142,7 +142,7 @@ REFUSED = [
     ("checkpoint", "", {}, ["checkpoint", "file"]),
     # values whose repr has many lines
     ("tol", np.eye(3), {}, ["tol", "an array of shape (3, 3)"]),
-    ("seed", list(range(500)), {}, ["seed", "[0, 1, 2,", "... was given"]),
+    ("seed", list(range(500)), {}, ["seed", "[0, 1, 2,", "… was given"]),
     ("method", np.eye(3), {}, ["method", "an array of shape"]),
     ("norm", np.eye(3), {}, ["norm", "an array of shape"]),
     ("output", "0\n1", {}, ["output", "'0"]),
