@@ -20,6 +20,7 @@ from .enclosure import Array, check_arithmetic
 from .engines import choose_engine
 from .engines.compile_clock import compile_seconds
 from .engines.monitor import Stop
+from .memory import Sizes, check_memory, lasserre_size
 from .network import Network
 from .options import Options, check_options
 from .presolve import Presolve, presolve
@@ -103,10 +104,14 @@ def _solve(
     net: Network, problem: LipschitzProblem, fixed: Presolve, options: Options, start: Certificate | None,
     show: Callable[[Progress], None] | None, began: float,
 ) -> Result:  # fmt: skip
+    sizes = Sizes.of(problem, fixed)
+    if options.relaxation != "lasserre2":
+        estimated = check_memory(options, sizes)
     lifting = lift(net, problem, fixed)
     families = preset(options.relaxation, lifting)
     if options.relaxation == "lasserre2":
         _refuse_large(lifting)
+        estimated = check_memory(options, sizes)
     engine = choose_engine(lifting, families, options)
     session = Session(net, problem, fixed, options, _versions(), show, began)
     if not math.isfinite(session.bound):
@@ -151,7 +156,7 @@ def _solve(
         iterations=session.iteration,
         history=session.arrays(),
         timings=timings,
-        problem=_description(net, problem, fixed, options, lifting.size),
+        problem=_description(net, problem, fixed, options, lifting.size) | {"estimated_bytes": int(estimated)},
     )
 
 
@@ -191,21 +196,7 @@ def _starting_multipliers(
 
 def _refuse_large(lifting: Lifting) -> None:
     """Raise ValueError where lasserre2 would not fit, counting what `block_form` would take long to enumerate."""
-    n, q, local = lifting.sizes["v"], lifting.sizes["t"], "xi" in lifting.sizes
-
-    def signs(degree: int) -> int:
-        """Monomials of the n signs up to a degree, none squared."""
-        return sum(math.comb(n, k) for k in range(degree + 1))
-
-    def basis(m: int, degree: int) -> int:
-        """Monomials up to a degree of the signs and m other variables."""
-        return sum(math.comb(m + k - 1, k) * signs(degree - k) for k in range(degree + 1))
-
-    entries = q * (basis(1, 2) ** 2 + basis(1, 1) ** 2)
-    moments = q * (basis(1, 4) - signs(4)) + signs(4)
-    if local:
-        entries += basis(q, 2) ** 2 + (n + q) * basis(q, 1) ** 2
-        moments += basis(q, 4) - signs(4)
+    entries, moments = lasserre_size(lifting.sizes["v"], lifting.sizes["t"], "xi" in lifting.sizes)
     if 8 * entries * moments > MAX_DENSE_BYTES:
         raise ValueError(
             f"relaxation='lasserre2' is for tiny networks: here it has {entries} matrix entries and {moments} moments; "
