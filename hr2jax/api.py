@@ -14,7 +14,6 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import lower
 from .certificate import Certificate, CertificateError
 from .enclosure import Array, check_arithmetic
 from .engines import choose_engine
@@ -164,7 +163,9 @@ def _search(session: Session, seconds: float) -> None:
     """Raise the session's lower bound."""
     if seconds <= 0:
         return
-    value, witness = lower.search(
+    from .lower import search  # its linear programs make it the slowest import: not for those who do not wait
+
+    value, witness = search(
         session.net, session.problem, seconds=seconds, seed=session.options.seed, starts=session.witness[None]
     )
     if value > session.lower:

@@ -35,6 +35,7 @@ TABLE = {
     "gathered": 5.0,  # (m, N): rows of the extended basis
     "sparse": 100.0,  # bytes per entry of the conic constraints, a few copies while it is assembled
 }
+ANY_DEVICE = 64e6  # bytes that every accelerator has to spare
 MAX_PATTERN = 4_000_000  # entries of M_1's pattern up to which Clarabel's chordal decomposition is foreseen
 
 
@@ -330,7 +331,8 @@ def check_memory(options: Options, sizes: Sizes) -> float:
         ValueError: more than is available; the sentence says what would fit.
     """
     need = estimate(options.relaxation, options.method, sizes)
-    host, device = available_bytes(), device_bytes()
+    # asking JAX for its devices starts it, which somebody without time need not wait for
+    host, device = available_bytes(), device_bytes() if need.engine > ANY_DEVICE else None
     gpu = device is not None and method_of(options.relaxation, options.method) not in INTERIOR_POINT
     if _fits(need, host, device if gpu else None):
         return need.host + need.engine

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 import hr2jax
 from hr2jax import cli
-from hr2jax.cli import decimal, main, product_bound, read_numbers, round_up
+from hr2jax.cli import main, product_bound
+from hr2jax.decimals import decimal, read_numbers, round_up
 from hr2jax.problem import lipschitz_problem
 
 SOLVE = ("solve", "net.npz", "--output", "0")
