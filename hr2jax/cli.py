@@ -27,6 +27,7 @@ from .decimals import box
 from .enclosure import Array, Enclosure, UnsoundArithmeticError
 from .files import refusal
 from .io import load
+from .memory import Sizes, estimate
 from .network import Network
 from .options import METHODS
 from .presolve import presolve
@@ -227,6 +228,9 @@ def _info(arguments: argparse.Namespace) -> int:
     for name, weight, bias in zip(names, net.weights, net.biases, strict=True):
         rows.append((name, f"in [{weight.min():.4g}, {weight.max():.4g}], [{bias.min():.4g}, {bias.max():.4g}]"))
     if net.depth == 1:
+        problem = lipschitz_problem(net, 0)
+        needed = sum(estimate("hr2", "auto", Sizes.of(problem, presolve(net, problem))))
+        rows.append(("memory", f"about {needed / 1e9:.1f} GB to solve hr2 globally"))
         for k in range(min(net.widths[-1], SHOWN_OUTPUTS)):
             bound = product_bound(net, lipschitz_problem(net, k))
             rows.append((f"F_{k}", f"<= {upper_text(bound)}   (global, norm inf, no solver; hr2jax solve improves it)"))

@@ -187,7 +187,9 @@ def _interior_point(relaxation: str, solver: str, sizes: Sizes) -> float:
         fronts = [sizes.N]
         if sizes.N * max(sizes.n, sizes.q if relaxation == "hr2z" and sizes.local else 0) <= MAX_PATTERN:
             fronts = front_sides(_pattern(relaxation, sizes))
-        return built + 16.0 * (block.triangles + sum((side * (side + 1) / 2.0) ** 2 for side in fronts))
+        squares = [side * (side + 1) / 2.0 for side in fronts]
+        cones = 16.0 * (block.triangles + sum(entries**2 for entries in squares))
+        return built + cones + 8.0 * (max(squares) + block.variables) ** 2
     if solver == "cvxopt":
         return built + 8.0 * block.variables * block.squares + 16.0 * block.variables**2
     return 3.0 * built + 16.0 * block.variables**2
@@ -197,21 +199,26 @@ def _pattern(relaxation: str, sizes: Sizes) -> Any:
     """Which entries of M_1 the objective and the cliques touch, sparse."""
     import scipy.sparse as sp
 
-    n, q = sizes.n, sizes.q
-    ones, eye, none = np.ones((n, q), dtype=bool), sp.eye(q, dtype=bool), None
-    if not sizes.local:
-        return sp.csr_matrix(sp.bmat([
-            [np.ones((1, 1)), np.ones((1, n)), np.ones((1, q))],
-            [np.ones((n, 1)), sp.eye(n), ones],
-            [np.ones((q, 1)), ones.T, eye],
-        ]))  # fmt: skip
-    hr2z = relaxation == "hr2z"
-    return sp.csr_matrix(sp.bmat([
-        [np.ones((1, 1)), np.ones((1, n)), np.ones((1, q)), np.ones((1, q))],
-        [np.ones((n, 1)), sp.eye(n), ones, ones],
-        [np.ones((q, 1)), ones.T, eye, eye if hr2z else none],
-        [np.ones((q, 1)), ones.T, eye if hr2z else none, np.ones((q, q)) if hr2z else eye],
-    ]))  # fmt: skip
+    n, q, hr2z = sizes.n, sizes.q, relaxation == "hr2z"
+
+    def dense(rows: int, columns: int, there: bool = True) -> Any:
+        return np.ones((rows, columns), dtype=bool) if there else sp.csr_matrix((rows, columns), dtype=bool)
+
+    def diagonal(size: int, there: bool = True) -> Any:
+        return sp.eye(size, dtype=bool) if there else sp.csr_matrix((size, size), dtype=bool)
+
+    one_v = dense(1, n, sizes.local or relaxation == "hr2")
+    rows = [
+        [dense(1, 1), one_v, dense(1, q)],
+        [one_v.T, diagonal(n), dense(n, q)],
+        [dense(q, 1), dense(q, n), diagonal(q)],
+    ]
+    if sizes.local:
+        one_x, t_x = dense(1, q, relaxation != "shor"), diagonal(q, hr2z)
+        for row, entry in zip(rows, (one_x, dense(n, q), t_x), strict=True):
+            row.append(entry)
+        rows.append([one_x.T, dense(q, n), t_x, dense(q, q) if hr2z else diagonal(q)])
+    return sp.csr_matrix(sp.bmat(rows))
 
 
 def lasserre_size(n: int, q: int, local: bool) -> tuple[int, int]:
