@@ -26,6 +26,23 @@ def box(p):
 
 # (relaxation, method, n, q, local) -> peak bytes of a process of its own that solved it (JAX 0.10, 2 CPU cores)
 MEASURED = {
+    ("hr2z", "lowrank", 10, 10, True): 471e6,
+    ("hr2z", "lowrank", 80, 80, True): 493e6,
+    ("hr2z", "admm", 80, 80, True): 617e6,
+    ("hr2z", "lowrank", 200, 200, True): 592e6,
+    ("hr2z", "admm", 200, 200, True): 772e6,
+    ("shor", "clarabel", 30, 30, True): 670e6,
+    ("hr2z", "clarabel", 30, 30, True): 1280e6,
+    ("hr2z", "lowrank", 300, 500, True): 771e6,
+    ("shor", "lowrank", 500, 784, False): 678e6,
+    ("hr2", "admm", 200, 200, False): 550e6,
+    ("hr2z", "admm", 250, 400, True): 1269e6,
+    ("hr2z", "sdpa", 40, 40, True): 401e6,
+    ("hr2z", "cvxopt", 20, 20, True): 443e6,
+    ("hr2", "lowrank", 1000, 1000, False): 1111e6,
+    ("lasserre2", "admm", 2, 3, True): 497e6,
+    ("lasserre2", "admm", 4, 4, True): 598e6,
+    ("lasserre2", "clarabel", 4, 4, True): 426e6,
 }
 
 
