@@ -80,7 +80,7 @@ def solve(
         checkpoint: path of a certificate file that always holds the best bound so far; resumed from if it exists.
 
     Raises:
-        ValueError: an argument that means nothing, before any work.
+        ValueError: an argument that means nothing, or a problem that does not fit in memory, before any work.
         NotImplementedError: a documented choice that is not built yet, before any work.
     """
     began = time.perf_counter()

@@ -105,7 +105,7 @@ def _lowrank(relaxation: str, sizes: Sizes) -> float:
     bytes_ = 8.0 * TABLE["lowrank"] * size * (RANK + 1) + 4 * 8.0 * sizes.n * sizes.q
     for family in preset(relaxation, _smallest(sizes.local)):
         rows, columns = (
-            sum(_count(group, sizes) for group in {t.group for t in form.terms} - {"one"}) * form.rows
+            form.rows * max((_count(t.group, sizes) for t in form.terms if t.group != "one"), default=1)
             for form in (family.F, family.G)
         )
         if family.pairs == "all":
