@@ -66,7 +66,7 @@ class Result:
         iterations: of the engine.
         history: arrays `seconds`, `iteration`, `bound`, `relaxation_value`, `residual`.
         timings: seconds `setup`, `compile`, `solve`, `certify`, `lower`; `peak_bytes` (of this process).
-        problem: what was asked, with sizes and versions.
+        problem: what was asked, with sizes, versions and `estimated_bytes` (memory.py; as `peak_bytes`).
     """
 
     bound: float
