@@ -187,9 +187,9 @@ def _interior_point(relaxation: str, solver: str, sizes: Sizes) -> float:
         fronts = [sizes.N]
         if sizes.N * max(sizes.n, sizes.q if relaxation == "hr2z" and sizes.local else 0) <= MAX_PATTERN:
             fronts = front_sides(_pattern(relaxation, sizes))
-        squares = [side * (side + 1) / 2.0 for side in fronts]
-        cones = 16.0 * (block.triangles + sum(entries**2 for entries in squares))
-        return built + cones + 8.0 * (max(squares) + block.variables) ** 2
+        largest = max(fronts) * (max(fronts) + 1) / 2.0
+        cones = block.triangles + sum((side * (side + 1) / 2.0) ** 2 for side in fronts)
+        return built + 20.0 * cones + 80.0 * largest * block.variables + 16.0 * block.variables**2
     if solver == "cvxopt":
         return built + 8.0 * block.variables * block.squares + 16.0 * block.variables**2
     return 3.0 * built + 16.0 * block.variables**2

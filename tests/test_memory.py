@@ -43,6 +43,8 @@ MEASURED = {
     ("lasserre2", "admm", 2, 3, True): 497e6,
     ("lasserre2", "admm", 4, 4, True): 598e6,
     ("lasserre2", "clarabel", 4, 4, True): 426e6,
+    ("hr2", "clarabel", 40, 40, False): 942e6,
+    ("hr2", "clarabel", 30, 30, True): 711e6,
 }
 
 

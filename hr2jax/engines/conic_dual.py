@@ -170,11 +170,11 @@ def memory_needed(form: BlockForm, solver: str, duals: Sequence[DualBatch]) -> f
     variables = int(form.pinned.sum()) + sum(dual.count for dual in duals)
     entries = int((length[a] * length[b]).sum()) + sum(int(np.count_nonzero(dual.variables)) for dual in duals)
     built = 100.0 * entries  # the few copies that sparse assembly makes
-    if solver == "clarabel":  # a dense block over the svec of every matrix, twice, and a factor with the variables
+    if solver == "clarabel":  # as measured: a dense block over the svec of every matrix, its factor, what is beside
         touched = sp.csr_matrix(np.abs(form.C)) + E[a].T @ E[b] + sp.eye(N)
         fronts = [*front_sides(sp.csr_matrix(touched + touched.T)), *sides.tolist()]
-        factor = 8.0 * float(triangle(max(fronts)) + variables) ** 2
-        return built + sum(16.0 * float(triangle(side)) ** 2 for side in fronts) + factor
+        beside = 80.0 * float(triangle(max(fronts))) * variables + 16.0 * variables**2
+        return built + sum(20.0 * float(triangle(side)) ** 2 for side in fronts) + beside
     if solver == "cvxopt":  # the constraint matrix, dense, and two matrices over the variables
         return built + 8.0 * variables * float(N**2 + (sides**2).sum()) + 16.0 * variables**2
     return 3.0 * built + 16.0 * variables**2  # SDPA's binding passes Python lists
