@@ -33,7 +33,11 @@ TABLE = {
     "admm": 14.0,  # (N, N): the iterates, the eigendecomposition
     "woodbury": 4.0,  # (m, m)
     "gathered": 5.0,  # (m, N): rows of the extended basis
-    "sparse": 100.0,  # bytes per entry of the conic constraints, a few copies while it is assembled
+    "sparse": 100.0 / 8,  # entries of the conic constraints, a few copies while they are assembled
+    "clarabel": 20.0 / 8,  # squares of the cones' svec lengths: a dense block and its factor
+    "clarabel beside": 80.0 / 8,  # the largest svec length times the variables
+    "lasserre2 admm": 5.0,  # matrix entries times moments
+    "lasserre2": 3.0,  # the same, interior point
 }
 ANY_DEVICE = 64e6  # bytes that every accelerator has to spare
 MAX_PATTERN = 4_000_000  # entries of M_1's pattern up to which Clarabel's chordal decomposition is foreseen
@@ -182,14 +186,15 @@ def _interior_point(relaxation: str, solver: str, sizes: Sizes) -> float:
     from .engines.conic_dual import front_sides
 
     block = _block(relaxation, sizes)
-    built = TABLE["sparse"] * block.entries
+    built = 8.0 * TABLE["sparse"] * block.entries
     if solver == "clarabel":
         fronts = [sizes.N]
         if sizes.N * max(sizes.n, sizes.q if relaxation == "hr2z" and sizes.local else 0) <= MAX_PATTERN:
             fronts = front_sides(_pattern(relaxation, sizes))
         largest = max(fronts) * (max(fronts) + 1) / 2.0
         cones = block.triangles + sum((side * (side + 1) / 2.0) ** 2 for side in fronts)
-        return built + 20.0 * cones + 80.0 * largest * block.variables + 16.0 * block.variables**2
+        beside = TABLE["clarabel beside"] * largest * block.variables + 2.0 * block.variables**2
+        return built + 8.0 * (TABLE["clarabel"] * cones + beside)
     if solver == "cvxopt":
         return built + 8.0 * block.variables * block.squares + 16.0 * block.variables**2
     return 3.0 * built + 16.0 * block.variables**2
@@ -241,7 +246,7 @@ def lasserre_size(n: int, q: int, local: bool) -> tuple[int, int]:
 
 
 def _lasserre(method: str, entries: int, moments: int) -> float:
-    return 8.0 * (5.0 if method == "admm" else 3.0) * entries * moments
+    return 8.0 * TABLE["lasserre2 admm" if method == "admm" else "lasserre2"] * entries * moments
 
 
 # --- what there is --------------------------------------------------------------------------------------
