@@ -15,12 +15,12 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import lower
 from .certificate import Certificate, CertificateError
 from .enclosure import Array, check_arithmetic
 from .engines import Engine, choose_engine
 from .engines.compile_clock import compile_seconds
 from .engines.monitor import Stop
+from .memory import Sizes, check_memory, lasserre_size
 from .network import Network
 from .options import Options, check_options
 from .presolve import Presolve, presolve
@@ -86,7 +86,7 @@ def solve(
             factors) and "triangles"; None: all of them.
 
     Raises:
-        ValueError: an argument that means nothing, before any work.
+        ValueError: an argument that means nothing, or a problem that does not fit in memory, before any work.
         NotImplementedError: a documented choice that is not built yet, before any work.
     """
     began = time.perf_counter()
@@ -109,9 +109,13 @@ def _solve(
     net: Network, problem: LipschitzProblem, fixed: Presolve, options: Options, start: Certificate | None,
     show: Callable[[Progress], None] | None, began: float,
 ) -> Result:  # fmt: skip
+    sizes = Sizes.of(problem, fixed)
+    if options.relaxation != "lasserre2":
+        estimated = check_memory(options, sizes)
     lifting = lift(net, problem, fixed)
     if options.relaxation == "lasserre2":
         _refuse_large(lifting)
+        estimated = check_memory(options, sizes)
     stages = _stages(lifting, options)
     session = Session(net, problem, fixed, options, _versions(), show, began)
     if not math.isfinite(session.bound):
@@ -161,7 +165,7 @@ def _solve(
         iterations=session.iteration,
         history=session.arrays(),
         timings=timings,
-        problem=_description(net, problem, fixed, options, lifting.size),
+        problem=_description(net, problem, fixed, options, lifting.size) | {"estimated_bytes": int(estimated)},
     )
 
 
@@ -202,7 +206,9 @@ def _search(session: Session, seconds: float) -> None:
     """Raise the session's lower bound."""
     if seconds <= 0:
         return
-    value, witness = lower.search(
+    from .lower import search  # its linear programs make it the slowest import: not for those who do not wait
+
+    value, witness = search(
         session.net, session.problem, seconds=seconds, seed=session.options.seed, starts=session.witness[None]
     )
     if value > session.lower:
@@ -229,21 +235,7 @@ def _starting_multipliers(
 
 def _refuse_large(lifting: Lifting) -> None:
     """Raise ValueError where lasserre2 would not fit, counting what `block_form` would take long to enumerate."""
-    n, q, local = lifting.sizes["v"], lifting.sizes["t"], "xi" in lifting.sizes
-
-    def signs(degree: int) -> int:
-        """Monomials of the n signs up to a degree, none squared."""
-        return sum(math.comb(n, k) for k in range(degree + 1))
-
-    def basis(m: int, degree: int) -> int:
-        """Monomials up to a degree of the signs and m other variables."""
-        return sum(math.comb(m + k - 1, k) * signs(degree - k) for k in range(degree + 1))
-
-    entries = q * (basis(1, 2) ** 2 + basis(1, 1) ** 2)
-    moments = q * (basis(1, 4) - signs(4)) + signs(4)
-    if local:
-        entries += basis(q, 2) ** 2 + (n + q) * basis(q, 1) ** 2
-        moments += basis(q, 4) - signs(4)
+    entries, moments = lasserre_size(lifting.sizes["v"], lifting.sizes["t"], "xi" in lifting.sizes)
     if 8 * entries * moments > MAX_DENSE_BYTES:
         raise ValueError(
             f"relaxation='lasserre2' is for tiny networks: here it has {entries} matrix entries and {moments} moments; "

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from .enclosure import Array, Enclosure, check_arithmetic
 from .files import replaced
+from .messages import shown
 from .network import Network, exact_float64
 from .presolve import Presolve, presolve
 from .problem import (
@@ -299,4 +300,4 @@ def _arithmetic(name: str) -> type[Enclosure]:
         from .ball import Ball
 
         return Ball
-    raise ValueError(f'arithmetic must be "float" or "ball", but {name!r} was given')
+    raise ValueError(f'arithmetic must be "float" or "ball", but {shown(name)} was given')

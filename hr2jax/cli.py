@@ -1,7 +1,6 @@
 """The command line: `hr2jax solve | verify | info | demo`. Progress goes to stderr, the answer to stdout.
 
-Decimals are exact here: "0.1" is no float64, so a radius is rounded up and covers the rounding of a center
-written in decimals. The box that is certified contains the box that was asked for.
+Decimals are exact here (decimals.py): the box that is certified contains the box that was asked for.
 """
 
 from __future__ import annotations
@@ -10,12 +9,11 @@ import argparse
 import contextlib
 import math
 import os
-import re
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
-from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,16 +23,20 @@ from jax.errors import JaxRuntimeError
 
 from .api import solve
 from .certificate import Certificate, CertificateError
+from .decimals import box
 from .enclosure import Array, Enclosure, UnsoundArithmeticError
+from .files import refusal
 from .io import load
-from .network import Network, exact_float64
+from .memory import Sizes, estimate
+from .network import Network
 from .options import METHODS
 from .presolve import presolve
-from .problem import LipschitzProblem, lipschitz_problem, parse_norm
+from .problem import LipschitzProblem, lipschitz_problem
 from .proof import scale_up
 from .relaxation.families import PRESETS
 from .relaxation.lifting import lift
 from .report import domain_text, output_text, table, upper_text, widths_text
+from .result import Result
 from .version import __version__
 
 YES, NO, BAD, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
@@ -122,9 +124,11 @@ def _kill_is_interrupt() -> Iterator[None]:
 
 def _solve(arguments: argparse.Namespace) -> int:
     net = load(arguments.network)
-    center, radius = _box(arguments)
+    center, radius = box(arguments.center, arguments.radius, arguments.norm)
     outputs = _outputs(arguments)
-    with _kill_is_interrupt():
+    with _kill_is_interrupt(), warnings.catch_warnings():
+        warnings.showwarning = _warn
+        warnings.filterwarnings("always", "checkpoint ", RuntimeWarning)  # python -W error must not lose the answer
         result = solve(
             net,
             output=arguments.output,
@@ -142,22 +146,33 @@ def _solve(arguments: argparse.Namespace) -> int:
             checkpoint=arguments.checkpoint,
         )
     failures = []
-    for name, path in outputs.items():
-        try:
-            if name == "certificate":
-                result.certificate.save(path)
-            elif name == "json":
-                result.to_json(path)
-            else:
-                from .plot import plot_result
-
-                plot_result(result, path)
-        except OSError as error:  # the answer is worth more than one of its files
-            failures.append(f"--{name} {path} could not be written: {error.strerror or error}")
-    print(result)
+    try:
+        for name, path in outputs.items():
+            try:
+                _write(result, name, path)
+            except Exception as error:  # the answer is worth more than one of its files
+                reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+                failures.append(f"--{name} {path} could not be written: {reason}")
+    finally:  # also when Ctrl-C ends the writing
+        print(result)
     if failures:
         raise ValueError("; ".join(failures))
     return YES
+
+
+def _write(result: Result, name: str, path: Path) -> None:
+    if name == "certificate":
+        result.certificate.save(path)
+    elif name == "json":
+        result.to_json(path)
+    else:
+        from .plot import plot_result
+
+        plot_result(result, path)
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"hr2jax: warning: {message}", file=sys.stderr)
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -165,7 +180,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     with open(arguments.certificate, "rb"):  # what cannot be read is bad input; what is no certificate is a no
         pass
     certificate = Certificate.load(arguments.certificate)
-    center, radius = _box(arguments)
+    center, radius = box(arguments.center, arguments.radius, arguments.norm)
     proven = certificate.verify(
         net,
         output=arguments.output,
@@ -213,6 +228,9 @@ def _info(arguments: argparse.Namespace) -> int:
     for name, weight, bias in zip(names, net.weights, net.biases, strict=True):
         rows.append((name, f"in [{weight.min():.4g}, {weight.max():.4g}], [{bias.min():.4g}, {bias.max():.4g}]"))
     if net.depth == 1:
+        problem = lipschitz_problem(net, 0)
+        needed = sum(estimate("hr2", "auto", Sizes.of(problem, presolve(net, problem))))
+        rows.append(("memory", f"about {needed / 1e9:.1f} GB to solve hr2 globally"))
         for k in range(min(net.widths[-1], SHOWN_OUTPUTS)):
             bound = product_bound(net, lipschitz_problem(net, k))
             rows.append((f"F_{k}", f"<= {upper_text(bound)}   (global, norm inf, no solver; hr2jax solve improves it)"))
@@ -258,13 +276,8 @@ def _outputs(arguments: argparse.Namespace) -> dict[str, Path]:
     if os.path.exists(arguments.radius or ""):
         taken.add(os.path.realpath(arguments.radius))
     for name, path in outputs.items():
-        folder = path.absolute().parent
-        if path.is_dir():
-            raise ValueError(f"--{name} {path} is a folder, but the name of a file to write was expected")
-        if not folder.is_dir():
-            raise ValueError(f"--{name} {path} cannot be written: there is no folder {folder}")
-        if not os.access(path if path.exists() else folder, os.W_OK):
-            raise ValueError(f"--{name} {path} cannot be written: permission denied")
+        if reason := refusal(path):
+            raise ValueError(f"--{name} {path} cannot be written: {reason}")
         if os.path.realpath(path) in taken:
             raise ValueError(f"--{name} {path} would overwrite another file of this command")
         taken.add(os.path.realpath(path))
@@ -273,119 +286,6 @@ def _outputs(arguments: argparse.Namespace) -> dict[str, Path]:
 
         check_plot(outputs["plot"])
     return outputs
-
-
-def _box(arguments: argparse.Namespace) -> tuple[Any, Any]:
-    """center and radius for `solve`: floats whose box contains the one written in decimals."""
-    center = None if arguments.center is None else read_numbers(arguments.center)
-    radius = None if arguments.radius is None else _radius(arguments.radius)
-    errors: list[Fraction] = []
-    if isinstance(center, list):
-        floats = [_nearest(value, "center") for value in center]
-        errors = [abs(value - Fraction(f)) for value, f in zip(center, floats, strict=True)]
-        center = np.array(floats)
-    if radius is None:
-        return center, None
-    if any(errors) and not (isinstance(radius, Fraction) and radius <= 0):  # solve refuses that
-        if isinstance(radius, Fraction) and arguments.norm is not None and parse_norm(arguments.norm) == 2:
-            radius += sum(errors)  # the 1-norm of the center's error is at least its 2-norm
-        else:
-            radius = _widened(radius, errors)
-    if isinstance(radius, Fraction):
-        return center, round_up(radius)
-    return center, np.array([round_up(r) for r in radius]) if isinstance(radius, list) else radius
-
-
-def _widened(radius: Fraction | list[Fraction] | Array, errors: list[Fraction]) -> list[Fraction]:
-    if isinstance(radius, Fraction):
-        radius = [radius] * len(errors)
-    elif isinstance(radius, np.ndarray):
-        radius = [Fraction(r) for r in exact_float64(radius, "radius", 1).tolist()]
-    if len(radius) != len(errors):
-        raise ValueError(f"center has {len(errors)} numbers, but radius has {len(radius)}")
-    for i, (r, error) in enumerate(zip(radius, errors, strict=True)):
-        if r == 0 and error:  # a positive half-width would set free an input that is meant to be fixed
-            raise ValueError(
-                f"input {i} is fixed (its half-width is 0) at a decimal that float64 does not hold exactly; "
-                "give the center as .npy, so that it says which float is meant"
-            )
-    return [r if r < 0 else r + error for r, error in zip(radius, errors, strict=True)]
-
-
-def _radius(text: str) -> Fraction | list[Fraction] | Array:
-    try:
-        Decimal(text)
-    except InvalidOperation:
-        if not os.path.exists(text):
-            raise ValueError(f"--radius must be a number or a file of numbers, but {text!r} was given") from None
-        return read_numbers(text)
-    return decimal(text, "radius")
-
-
-def read_numbers(path: str) -> Array | list[Fraction]:
-    """The numbers in a file, flattened: the array of a .npy or .npz, the exact decimals of a .csv or .txt.
-
-    A .npz must hold one array, or name it center or x00. No pickle is read.
-
-    Raises:
-        ValueError: another suffix, or contents that are no such numbers; it names the path.
-        OSError: the file is missing or may not be read.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix in (".csv", ".txt"):
-        with open(path, encoding="utf-8-sig") as lines:
-            try:
-                return [decimal(field, f"line {n + 1}") for n, line in enumerate(lines) for field in _fields(line)]
-            except ValueError as error:  # also what is no text
-                raise ValueError(f"{path}: {error}") from None
-    if suffix not in (".npy", ".npz"):
-        raise ValueError(f"{path}: the name of a file of numbers must end in .npy, .npz, .csv or .txt")
-    with open(path, "rb") as file:
-        try:
-            return _array(np.load(file, allow_pickle=False)).ravel()
-        except Exception as error:  # whatever a damaged archive makes a reader raise
-            raise ValueError(f"{path} is not a whole {suffix} file of numbers: {error}") from None
-
-
-def _array(loaded: Any) -> Array:
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    names = [name for name in ("center", "x00") if name in loaded.files] or loaded.files
-    if len(names) != 1:
-        raise ValueError(f"it must hold one array, or name it center or x00, but it holds {', '.join(names) or 'none'}")
-    array: Array = loaded[names[0]]
-    return array
-
-
-def _fields(line: str) -> list[str]:
-    line = line.partition("#")[0].strip()
-    return re.split(r"\s*,\s*|\s+", line) if line else []
-
-
-def decimal(text: str, what: str) -> Fraction:
-    """The exact value of a decimal; one too small for any float64 is replaced by a larger such one."""
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise ValueError(f"{what}: {text!r} is not a number") from None
-    if not value.is_finite() or (value.adjusted() > 400 and value):
-        raise ValueError(f"{what}: {text!r} is not a finite float64 number")
-    if value and value.adjusted() < -400:  # 1e-999999999 has an exact value nobody wants to wait for
-        return Fraction(int(math.copysign(1, value)), 10**400)
-    return Fraction(value) if value else Fraction(0)
-
-
-def _nearest(value: Fraction, what: str) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        raise ValueError(f"{what}: a number is larger than float64 can hold") from None
-
-
-def round_up(value: Fraction) -> float:
-    """The least float64 at or above `value`."""
-    nearest = _nearest(value, "radius")
-    return nearest if Fraction(nearest) >= value else math.nextafter(nearest, math.inf)
 
 
 # --- usage ------------------------------------------------------------------------------------------

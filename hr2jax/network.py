@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .messages import shown
+
 Array = np.ndarray
 
 
@@ -24,12 +26,14 @@ def exact_float64(value: ArrayLike, what: str, ndim: int) -> Array:
     """
     try:
         given = np.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{what} must be an array of real numbers; it could not be read as one ({error})") from None
+    except Exception as error:  # whatever the conversion of somebody's object raises
+        ragged = isinstance(error, ValueError) and "inhomogeneous" in str(error)
+        reason = "rows of unequal lengths were given" if ragged else f"{type(value).__name__} was given"
+        raise ValueError(f"{what} must be an array of real numbers of {_dimensions(ndim)}, but {reason}") from None
     if given.dtype == bool or given.dtype.kind not in "iuf":
         raise ValueError(f"{what} must hold real numbers (integers or floats), but its dtype is {given.dtype}")
     if given.ndim != ndim:
-        raise ValueError(f"{what} must have {ndim} dimension(s), but its shape is {given.shape}")
+        raise ValueError(f"{what} must have {_dimensions(ndim)}, but its shape is {given.shape}")
     with np.errstate(over="ignore"):
         converted = np.array(given, dtype=np.float64, order="C")
     if given.dtype.kind == "f":
@@ -43,6 +47,10 @@ def exact_float64(value: ArrayLike, what: str, ndim: int) -> Array:
     if not same:
         raise ValueError(f"{what} has dtype {given.dtype} and a value that float64 cannot hold exactly")
     return converted + 0.0  # -0.0 becomes 0.0: one real number, one hash
+
+
+def _dimensions(count: int) -> str:
+    return f"{count} dimension" if count == 1 else f"{count} dimensions"
 
 
 class Network:
@@ -107,7 +115,7 @@ class Network:
     def gradient(self, x: ArrayLike, output: int = 0) -> Array:
         """The formal gradient of F_output at x (dReLU(0) = 0), float64; x (p_0,) or (n, p_0), result alike."""
         if isinstance(output, bool) or not isinstance(output, int | np.integer) or not 0 <= output < self.widths[-1]:
-            raise ValueError(f"output must be an integer in 0..{self.widths[-1] - 1}, but {output!r} was given")
+            raise ValueError(f"output must be an integer in 0..{self.widths[-1] - 1}, but {shown(output)} was given")
         value = self._points(x)
         masks = []
         for A, b in zip(self.weights[:-1], self.biases[:-1], strict=True):
@@ -120,7 +128,13 @@ class Network:
         return g
 
     def _points(self, x: ArrayLike) -> Array:
-        points = np.asarray(x, dtype=np.float64)
+        try:
+            points = np.asarray(x, dtype=np.float64)
+        except (ValueError, TypeError):
+            width = self.widths[0]
+            raise ValueError(
+                f"x must hold numbers and have shape ({width},) or (n, {width}), but {shown(x)} was given"
+            ) from None
         if points.ndim not in (1, 2) or points.shape[-1] != self.widths[0]:
             raise ValueError(f"x must have shape ({self.widths[0]},) or (n, {self.widths[0]}), not {points.shape}")
         return points

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .files import refusal
+from .messages import shown
 from .network import Network
 from .problem import LipschitzProblem
 from .result import Progress, Result
@@ -72,15 +74,16 @@ def check_options(
     if time_limit is not None:
         _number("time_limit", time_limit, positive=False)
     if max_iterations is not None and (not _is_int(max_iterations) or max_iterations < 1):
-        raise ValueError(f"max_iterations must be None or an integer of at least 1, but {max_iterations!r} was given")
+        given = shown(max_iterations)
+        raise ValueError(f"max_iterations must be None or an integer of at least 1, but {given} was given")
     if not _is_int(seed) or seed < 0:
-        raise ValueError(f"seed must be a nonnegative integer, but {seed!r} was given")
+        raise ValueError(f"seed must be a nonnegative integer, but {shown(seed)} was given")
     if device is not None:
         _one_of("device", device, ("cpu", "gpu"))
     if not isinstance(progress, bool):
-        raise ValueError(f"progress must be True or False, but {progress!r} was given")
+        raise ValueError(f"progress must be True or False, but {shown(progress)} was given")
     if callback is not None and not callable(callback):
-        raise ValueError(f"callback must be None or a function of a Progress, but {callback!r} was given")
+        raise ValueError(f"callback must be None or a function of a Progress, but {shown(callback)} was given")
     if warm_start is not None:
         if not isinstance(warm_start, Result):
             raise ValueError(f"warm_start must be an earlier Result, but {type(warm_start).__name__} was given")
@@ -90,10 +93,11 @@ def check_options(
             )
     if checkpoint is not None:
         if not isinstance(checkpoint, str | os.PathLike):
-            raise ValueError(f"checkpoint must be a path, but {checkpoint!r} was given")
+            raise ValueError(f"checkpoint must be a path, but {shown(checkpoint)} was given")
+        reason = refusal(checkpoint) if os.fspath(checkpoint) else "its name is empty"
+        if reason:
+            raise ValueError(f"checkpoint must be a file that can be written, but {str(checkpoint)!r} cannot: {reason}")
         checkpoint = Path(checkpoint)
-        if checkpoint.is_dir() or not checkpoint.absolute().parent.is_dir():
-            raise ValueError(f"checkpoint must be a file in an existing folder, but {str(checkpoint)!r} was given")
     if cuts is None:
         cuts = CUTS
     elif relaxation not in CUTTING:
@@ -105,13 +109,16 @@ def check_options(
             f"the network has {net.depth} hidden layers; only one hidden layer is available yet"
         )
     if problem.norm != "inf":
-        raise NotImplementedError("norm=2 is not available yet; norm='inf' is")
-    if relaxation == "lasserre2" and method == "lowrank":
-        raise NotImplementedError("relaxation='lasserre2' has a block form only, for method='admm' and interior point")
+        raise NotImplementedError(f"norm={problem.norm!r} is not available yet; norm='inf' is")
     if relaxation in CUTTING and method not in ("auto", "lowrank"):
         raise NotImplementedError(
             f"method={method!r} was given, but only method='lowrank' solves relaxation={relaxation!r}: "
             "it adds cutting planes as it goes"
+        )
+    if relaxation == "lasserre2" and method == "lowrank":
+        raise NotImplementedError(
+            "method='lowrank' was given, but relaxation='lasserre2' has a block form only: method='admm' or "
+            f"{', '.join(map(repr, INTERIOR_POINT))} solve it"
         )
     if bounds in ("linear", "lp"):
         raise NotImplementedError(f"bounds={bounds!r} is not available yet; 'interval' is (and is exact at depth 1)")
@@ -123,14 +130,14 @@ def check_options(
 
 def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, but {value!r} was given")
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, but {shown(value)} was given")
 
 
 def _names(name: str, value: Any, allowed: tuple[str, ...]) -> tuple[str, ...]:
     """A selection of `allowed`, in that order."""
     if isinstance(value, str) or not isinstance(value, list | tuple | set | frozenset):
         names = ", ".join(map(repr, allowed))
-        raise ValueError(f"{name} must be a list of names among {names}, but {value!r} was given")
+        raise ValueError(f"{name} must be a list of names among {names}, but {shown(value)} was given")
     for entry in value:
         _one_of(f"every entry of {name}", entry, allowed)
     return tuple(entry for entry in allowed if entry in value)
@@ -146,6 +153,7 @@ def _number(name: str, value: Any, positive: bool) -> None:
     try:
         number = float(value) if real else math.nan
     except OverflowError:
-        raise ValueError(f"{name} must be a {kind} finite number, but it is beyond float64") from None
+        given = shown(value)
+        raise ValueError(f"{name} must be a {kind} finite number, but {given} is beyond float64") from None
     if not math.isfinite(number) or number < 0 or (positive and number == 0):
-        raise ValueError(f"{name} must be a {kind} finite number, but {value!r} was given")
+        raise ValueError(f"{name} must be a {kind} finite number, but {shown(value)} was given")

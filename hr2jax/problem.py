@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .messages import shown
 from .network import Array, Network, exact_float64
 
 Output = int | tuple[int, int] | ArrayLike | None
@@ -99,14 +100,14 @@ def output_coefficients(output: Output, outputs: int) -> Array:
         pair = [int(k) for k in output]
     else:
         if isinstance(output, str | bytes | bool):
-            raise ValueError(f"output must be {expected}, but {output!r} was given")
+            raise ValueError(f"output must be {expected}, but {shown(output)} was given")
         vector = exact_float64(output, "output", _ndim(output, 1))
         if vector.shape != (outputs,):
             raise ValueError(f"output must be {expected}, but an array of shape {vector.shape} was given")
         return vector
     for index, sign in zip(pair, (1.0, -1.0), strict=False):
         if not 0 <= index < outputs:
-            raise ValueError(f"output must be {expected}, but {output!r} was given")
+            raise ValueError(f"output must be {expected}, but {shown(output)} was given")
         coefficients[index] += sign
     return coefficients
 
@@ -124,7 +125,7 @@ def parse_norm(norm: Any) -> str | int:
             return "inf"
         if norm == 2:
             return 2
-    raise ValueError(f'norm must be "inf" or 2, but {norm!r} was given')
+    raise ValueError(f'norm must be "inf" or 2, but {shown(norm)} was given')
 
 
 def parse_radius(radius: Any, width: int, norm: str | int) -> Array:
@@ -134,13 +135,16 @@ def parse_radius(radius: Any, width: int, norm: str | int) -> Array:
         raise ValueError(f"radius must be a number or have shape ({width},), but its shape is {np.shape(radius)}")
     r = exact_float64(radius, "radius", ndim)
     if ndim == 1 and norm != "inf":
-        raise ValueError("radius must be a single number for norm 2; one half-width per input is for norm inf")
+        raise ValueError(
+            f"radius must be a single number for norm 2, but an array of shape {r.shape} was given "
+            "(one half-width per input is for norm inf)"
+        )
     if ndim == 1 and r.shape != (width,):
         raise ValueError(f"radius must be a number or have shape ({width},), but its shape is {r.shape}")
     if (r < 0).any():
         raise ValueError(f"radius must not be negative, but {float(r.min())} was given")
     if not (r > 0).any():
-        raise ValueError("radius must be positive in at least one entry; with 0 everywhere the domain is a point")
+        raise ValueError("radius must be positive in at least one entry, but it is 0 everywhere: the domain is a point")
     return np.array(np.broadcast_to(r, (width,)))
 
 

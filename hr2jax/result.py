@@ -8,13 +8,13 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .certificate import Certificate
 from .enclosure import Array
+from .files import replaced
 
 
 class Status(enum.Enum):
@@ -66,7 +66,7 @@ class Result:
         iterations: of the engine.
         history: arrays `seconds`, `iteration`, `bound`, `relaxation_value`, `residual`.
         timings: seconds `setup`, `compile`, `solve`, `certify`, `lower`; `peak_bytes` (of this process).
-        problem: what was asked, with sizes and versions.
+        problem: what was asked, with sizes, versions and `estimated_bytes` (memory.py; as `peak_bytes`).
     """
 
     bound: float
@@ -83,7 +83,7 @@ class Result:
     problem: Mapping[str, Any]
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Strict JSON (null for a number that is not finite); written to `path` if one is given."""
+        """Strict JSON (null for a number that is not finite); written to `path`, all or nothing, if one is given."""
         text = json.dumps(
             _strict(
                 {
@@ -104,7 +104,8 @@ class Result:
             indent=1,
         )
         if path is not None:
-            Path(path).write_text(text + "\n")
+            with replaced(path) as file:
+                file.write(f"{text}\n".encode("ascii"))
         return text
 
     def __str__(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -52,8 +53,9 @@ class Session:
         # What a last certificate will take must be left before the time limit. This first one has no
         # factorisation and no eigenvectors: with them it took about eight times as long.
         self._reserve = 8.0 * (time.perf_counter() - start)
+        self._warned = False
         if options.checkpoint is not None and not options.checkpoint.exists() and math.isfinite(self.bound):
-            self.certificate.save(options.checkpoint)
+            self._write_checkpoint()
 
     @property
     def bound(self) -> float:
@@ -64,8 +66,25 @@ class Session:
         """Keep a certificate if it is the best; write the checkpoint."""
         if certificate.bound < self.bound:
             self.certificate = certificate
-            if self.options.checkpoint is not None:
-                certificate.save(self.options.checkpoint)
+            self._write_checkpoint()
+
+    def _write_checkpoint(self) -> None:
+        """Save the best certificate; a file that cannot be written is worth a warning, not the result."""
+        path = self.options.checkpoint
+        if path is None:
+            return
+        try:
+            self.certificate.save(path)
+        except (OSError, ValueError) as error:  # ValueError: a folder of that name has appeared
+            if not self._warned:  # once; but each better certificate tries again
+                self._warned = True
+                reason = getattr(error, "strerror", None) or error
+                warnings.warn(
+                    f"checkpoint {str(path)!r} could not be written ({reason}); the solve goes on, "
+                    "but what it finds is not saved there until it can be",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
 
     def certify(self, multipliers: Mapping[str, Array], diagonal: Array | None) -> float:
         """The bound these multipliers prove; the best one is kept (`Monitor.certify`)."""

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -279,6 +280,30 @@ def test_a_checkpoint_is_resumed_from(net, local, tmp_path):
     assert third.iterations < scratch.iterations
     assert Certificate.load(path).verify(net) == third.bound
     assert third.bound == pytest.approx(scratch.bound, rel=2e-6)
+
+
+def test_a_checkpoint_folder_that_vanishes_does_not_lose_the_result(net, tmp_path):
+    """A checkpoint write that failed in mid-solve raised OSError out of `solve`."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+
+    def vanish(_):
+        shutil.rmtree(folder, ignore_errors=True)
+
+    with pytest.warns(RuntimeWarning, match="could not be written"):
+        result = hr2jax.solve(net, relaxation="shor", checkpoint=folder / "c.npz", callback=vanish)
+    assert result.status is Status.SOLVED
+    assert result.certificate.verify(net) == result.bound
+
+
+def test_a_json_file_that_cannot_be_written_leaves_the_old_one(result, tmp_path, monkeypatch):
+    path = tmp_path / "result.json"
+    path.write_text("old")
+    monkeypatch.setattr("hr2jax.files.os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(OSError, match="No space"):
+        result.to_json(path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_resumed_solve_without_time_returns_the_checkpoints_bound(net, local, result, tmp_path):
@@ -651,14 +676,16 @@ def test_extreme_scales_stay_sound(scale):
 
 @pytest.mark.parametrize("method", ["lowrank", "admm"])
 def test_neurons_of_very_unlike_sizes(method):
-    """Their products are of size 1 but no common scale fits rows and outputs: sound, and no overflow."""
+    """Their products are of size 1, though no common scale fits rows and outputs."""
     rng = np.random.default_rng(11)
     A, c = rng.standard_normal((4, 4)), rng.standard_normal((1, 4))
     sizes = np.array([1e200, 1e-200, 1e-200, 1e100])
     net = Network([A * sizes[:, None], c / sizes], [rng.standard_normal(4), [0.0]])
+    plain = hr2jax.solve(Network([A, c], net.biases), method=method)
     for domain in ({}, {"center": np.zeros(4), "radius": 2.0}):
         result = hr2jax.solve(net, method=method, **domain)
         assert exact_global(net, [1.0]) <= Fraction(result.bound) or domain
+        assert domain or result.bound == pytest.approx(plain.bound, rel=2e-3)
         assert result.certificate.verify(net) == result.bound
 
 

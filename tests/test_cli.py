@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 import hr2jax
 from hr2jax import cli
-from hr2jax.cli import decimal, main, product_bound, read_numbers, round_up
+from hr2jax.cli import main, product_bound
+from hr2jax.decimals import decimal, read_numbers, round_up
 from hr2jax.problem import lipschitz_problem
 
 SOLVE = ("solve", "net.npz", "--output", "0")
@@ -360,6 +361,48 @@ def test_a_file_that_cannot_be_written_does_not_lose_the_answer(
     assert "certified bound" in out
     assert "No space left on device" in err
     assert (tmp_path / "r.json").exists()
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), ValueError("is a directory"), MemoryError()])
+def test_whatever_writing_raises_the_answer_is_printed(
+    error: Exception, folder: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(hr2jax.Result, "to_json", fail)
+    arguments = ["solve", str(folder / "net.npz"), "--output", "0", "--quiet", *QUICK]
+    assert main([*arguments, "--json", str(tmp_path / "r.json")]) == 2
+    out, err = capsys.readouterr()
+    assert "certified bound" in out
+    assert "r.json could not be written" in err
+    assert err.count("\n") == 1
+
+
+def test_a_checkpoint_that_cannot_be_written_is_a_warning(
+    folder: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(hr2jax.Certificate, "save", full)
+    arguments = ["solve", str(folder / "net.npz"), "--output", "0", "--quiet", *QUICK]
+    assert main([*arguments, "--checkpoint", str(tmp_path / "c.npz")]) == 0
+    out, err = capsys.readouterr()
+    assert "certified bound" in out
+    assert err.startswith("hr2jax: warning: checkpoint")
+    assert err.count("\n") == 1
+
+
+def test_a_device_is_written_and_not_replaced(folder: Path) -> None:
+    arguments = ["solve", str(folder / "net.npz"), "--output", "0", "--quiet", *QUICK]
+    done = subprocess.run(
+        [sys.executable, "-m", "hr2jax", *arguments, "--json", "/dev/stdout", "--certificate", "/dev/null"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert '"bound"' in done.stdout
+    assert Path("/dev/null").is_char_device()
 
 
 def test_a_closed_pipe_ends_quietly(folder: Path) -> None:

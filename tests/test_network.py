@@ -260,3 +260,21 @@ def test_the_hash_is_of_the_values_and_the_widths():
     one = Network([np.ones((2, 3)), np.ones((1, 2))], [np.ones(2), np.ones(1)])
     other = Network([np.ones((3, 2)), np.ones((1, 3))], [np.ones(3), np.ones(1)])
     assert one.hash != other.hash
+
+
+@pytest.mark.parametrize(("rows", "layer"), [([[1.0], [2.0, 3.0]], "A_1"), ([[1.0, 2.0], 3.0], "A_1")])
+def test_rows_of_unequal_lengths_are_refused_in_one_sentence(rows, layer):
+    """NumPy's own explanation (setting an array element ...) stood in brackets in the middle of the message."""
+    with pytest.raises(ValueError) as error:
+        Network([rows, [[1.0, 1.0]]], [[0.0, 0.0], [0.0]])
+    assert str(error.value) == (
+        f"{layer} must be an array of real numbers of 2 dimensions, but rows of unequal lengths were given"
+    )
+
+
+def test_points_that_are_no_numbers_are_refused_in_one_sentence():
+    net = Network([[[1.0]], [[1.0]]], [[0.0], [0.0]])
+    for x in ([[1.0], [1.0, 2.0]], "one", {"x": 1}):
+        with pytest.raises(ValueError, match=r"^x must hold numbers and have shape \(1,\)") as error:
+            net(x)
+        assert "\n" not in str(error.value)

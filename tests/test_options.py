@@ -1,5 +1,6 @@
 """Bad input is refused in one sentence, before anything is solved."""
 
+import errno
 from pathlib import Path
 
 import jax
@@ -8,6 +9,7 @@ import pytest
 
 import hr2jax
 from hr2jax import Network, api
+from hr2jax.messages import LONGEST, shown
 
 
 @pytest.fixture
@@ -142,6 +144,17 @@ REFUSED = [
     ("cuts", "T.U", {"relaxation": "hr2+"}, ["cuts", "list", "'T.U'"]),
     ("cuts", ["T.V"], {"relaxation": "best"}, ["cuts", "'T.U'", "'T.V'"]),
     ("cuts", 3, {"relaxation": "hr2+"}, ["cuts", "list", "3"]),
+    # values whose repr has many lines
+    ("tol", np.eye(3), {}, ["tol", "an array of shape (3, 3)"]),
+    ("seed", list(range(500)), {}, ["seed", "[0, 1, 2,", "… was given"]),
+    ("method", np.eye(3), {}, ["method", "an array of shape"]),
+    ("norm", np.eye(3), {}, ["norm", "an array of shape"]),
+    ("output", "0\n1", {}, ["output", "'0"]),
+    ("checkpoint", np.eye(9), {}, ["checkpoint", "an array of shape"]),
+    # ragged
+    ("output", [1.0, [2.0]], {}, ["output", "unequal lengths"]),
+    ("center", [0.0, [0.0]], {"radius": 1.0}, ["center", "1 dimension", "unequal lengths"]),
+    ("radius", [1.0, [1.0, 2.0]], BOX, ["radius", "unequal lengths"]),
 ]
 
 
@@ -155,6 +168,18 @@ def test_what_means_nothing_is_refused_before_any_work(net, name, value, others,
         assert word in text
 
 
+def test_what_a_message_shows_is_short_and_on_one_line():
+    class Nameless:
+        def __repr__(self):
+            raise RuntimeError
+
+    assert shown("a b") == "'a b'"
+    assert shown(10**5000) == "an integer of 16610 bits"
+    for value in (10**5000, Nameless(), np.eye(9), "x" * 500, "x\ny"):
+        assert 0 < len(shown(value)) <= LONGEST
+        assert "\n" not in shown(value)
+
+
 NOT_BUILT = [
     ({"norm": 2}, "norm"),
     ({"norm": "l2"}, "norm"),
@@ -162,6 +187,7 @@ NOT_BUILT = [
     ({"relaxation": "hr2+", "method": "admm"}, "'hr2+'"),
     ({"relaxation": "best", "method": "clarabel"}, "'best'"),
     ({"relaxation": "lasserre2", "method": "lowrank"}, "'lasserre2'"),
+    ({"relaxation": "lasserre2", "method": "lowrank"}, "method='lowrank' was given"),
     ({"bounds": "linear"}, "'linear'"),
     ({"bounds": "lp", **BOX}, "'lp'"),
 ]
@@ -217,6 +243,23 @@ def test_a_checkpoint_needs_a_folder(net, tmp_path):
         with pytest.raises(ValueError, match="checkpoint") as error:
             hr2jax.solve(net, output=0, checkpoint=path)
         assert str(path) in sentence(error)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize("name", ["c.npz", "n" * 300, "nul\0l"])
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_any_work(net, tmp_path, monkeypatch, name):
+    def read_only(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    if name == "c.npz":
+        monkeypatch.setattr("hr2jax.files.Path.touch", read_only)  # permissions do not bind the tests where root runs
+    with pytest.raises(ValueError, match="checkpoint") as error:
+        hr2jax.solve(net, output=0, checkpoint=tmp_path / name)
+    assert "\n" not in str(error.value)
+    if name == "c.npz":
+        assert "read-only file system" in sentence(error)
+    monkeypatch.undo()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,6 +1,7 @@
 """The session keeps the best certificate, keeps the record, and says when to stop."""
 
 import dataclasses
+import errno
 import math
 
 import numpy as np
@@ -114,6 +115,43 @@ def test_the_checkpoint_is_written_at_once_and_at_every_improvement(tmp_path):
     session.certify({}, 2 * d)
     assert path.read_bytes() == written
     assert list(tmp_path.iterdir()) == [path]
+
+
+def fail_to_save(monkeypatch, error):
+    def save(*_):
+        raise error
+
+    monkeypatch.setattr(Certificate, "save", save)
+
+
+FAILURES = [OSError(errno.ENOSPC, "No space left on device"), FileNotFoundError("gone"), ValueError("is a directory")]
+
+
+@pytest.mark.parametrize("error", FAILURES)
+def test_a_checkpoint_that_cannot_be_written_is_warned_of_once_and_loses_nothing(tmp_path, monkeypatch, error):
+    path = tmp_path / "c.npz"
+    session = session_of(checkpoint=path)
+    first = session.bound
+    with monkeypatch.context() as patch:
+        fail_to_save(patch, error)
+        with pytest.warns(RuntimeWarning, match=r"c\.npz.*could not be written") as warned:
+            for certificate in falling_bounds(session):
+                session.offer(certificate)
+    assert len(warned) == 1
+    assert session.bound < first == Certificate.load(path).bound
+    better = dataclasses.replace(session.certificate, bound=session.bound / 2)
+    session.offer(better)  # there is room again
+    assert Certificate.load(path).bound == better.bound
+
+
+def falling_bounds(session):
+    return [dataclasses.replace(session.certificate, bound=session.bound * f) for f in (0.9, 0.8, 0.7)]
+
+
+def test_the_first_checkpoint_may_fail_too(tmp_path, monkeypatch):
+    fail_to_save(monkeypatch, OSError(errno.EROFS, "Read-only file system"))
+    with pytest.warns(RuntimeWarning, match="Read-only"):
+        assert math.isfinite(session_of(checkpoint=tmp_path / "c.npz").bound)
 
 
 def test_a_checkpoint_that_exists_is_not_replaced_by_a_worse_one(tmp_path):

@@ -27,6 +27,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from ..enclosure import Array
+from ..memory import TABLE
 from ..relaxation.block import BlockForm, CliqueBatch
 from .conic import ConicProblem, svec_position, triangle
 
@@ -169,11 +170,12 @@ def memory_needed(form: BlockForm, solver: str, duals: Sequence[DualBatch]) -> f
     sides = np.concatenate([np.repeat(dual.sides, len(dual.variables)) for dual in duals])
     variables = int(form.pinned.sum()) + sum(dual.count for dual in duals)
     entries = int((length[a] * length[b]).sum()) + sum(int(np.count_nonzero(dual.variables)) for dual in duals)
-    built = 100.0 * entries  # the few copies that sparse assembly makes
-    if solver == "clarabel":  # a dense block over the svec of every matrix, and its factor
+    built = 8.0 * TABLE["sparse"] * entries
+    if solver == "clarabel":  # as measured: a dense block over the svec of every matrix, its factor, what is beside
         touched = sp.csr_matrix(np.abs(form.C)) + E[a].T @ E[b] + sp.eye(N)
         fronts = [*front_sides(sp.csr_matrix(touched + touched.T)), *sides.tolist()]
-        return built + sum(16.0 * triangle(side) ** 2 for side in fronts)
+        beside = TABLE["clarabel beside"] * float(triangle(max(fronts))) * variables + 2.0 * variables**2
+        return built + 8.0 * (TABLE["clarabel"] * sum(float(triangle(side)) ** 2 for side in fronts) + beside)
     if solver == "cvxopt":  # the constraint matrix, dense, and two matrices over the variables
         return built + 8.0 * variables * float(N**2 + (sides**2).sum()) + 16.0 * variables**2
     return 3.0 * built + 16.0 * variables**2  # SDPA's binding passes Python lists

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..enclosure import Array, Enclosure
+from ..enclosure import Array, Enclosure, clipped_exponent
 from ..network import Network
 from ..presolve import Presolve
 from ..problem import LipschitzProblem
+
+NOTHING = -(2**16)  # the exponent of 0: below that of every product of float64 numbers
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,14 @@ def lift(
     free, unstable, active = fixed.free, fixed.unstable, fixed.active
     n, q = len(unstable), len(free)
     A = net.weights[0][:, free]
-    c, exponent_c = _output_row(net, problem, arithmetic)
     rows = np.concatenate([unstable, active]).astype(np.int64)
-    exponent_A = _exponent(A[rows])
-    W = c[rows].reshape(-1, 1) * arithmetic(A[rows]).scaled(-exponent_A)
+    # row by row first, then one unit for all: c_i may be tiny just where A_i is huge, and c_i A_i is what counts
+    c, exponent_c = _output_row(net, problem, rows, arithmetic)
+    exponent_A = np.frexp(np.abs(A[rows]).max(axis=1, initial=0.0))[1].astype(np.int64)
+    counts = (exponent_c > NOTHING) & A[rows].any(axis=1)
+    exponent_W = int((exponent_c + exponent_A)[counts].max(initial=NOTHING)) if counts.any() else 0
+    W = c.reshape(-1, 1) * arithmetic(A[rows]).scaled(-exponent_A.reshape(-1, 1))
+    W = W.scaled(np.where(counts, exponent_c + exponent_A - exponent_W, 0).reshape(-1, 1))
     half = W[:n].scaled(-1)
     constant = half.sum(axis=0) + W[n:].sum(axis=0)
     sizes = {"one": 1, "v": n, "t": q}
@@ -90,22 +96,35 @@ def lift(
         z_one = (every @ arithmetic(problem.center).scaled(-e_center) + shift).reshape(-1, 1)
         moving = arithmetic(A[unstable]).scaled((e_radius - exponent).reshape(-1, 1))
         z_xi = moving * arithmetic(problem.radius[free]).scaled(-e_radius)
-    return Lifting(sizes, z_one, z_xi, half, constant.reshape(1, -1), exponent_c + exponent_A, fixed)
+    return Lifting(sizes, z_one, z_xi, half, constant.reshape(1, -1), exponent_W, fixed)
 
 
-def _output_row(net: Network, problem: LipschitzProblem, arithmetic: type[Enclosure]) -> tuple[Enclosure, int]:
-    """coefficients . C as (p_L,) enclosure times 2**exponent; no rounding where a single row is meant."""
+def _output_row(
+    net: Network, problem: LipschitzProblem, rows: Array, arithmetic: type[Enclosure]
+) -> tuple[Enclosure, Array]:
+    """The entries of coefficients . C at `rows`, as an enclosure (m,) of size 1 times 2**exponents (m,).
+
+    No rounding where a single row of C is meant. The exponents (NOTHING for a plain 0) do not depend on
+    `arithmetic`, and only on single float64 operations: they set the unit in which multipliers are stated, on
+    which whoever made a certificate and whoever verifies it must agree.
+    """
     used = np.flatnonzero(problem.coefficients)
+    k, C = problem.coefficients[used], net.weights[-1][used][:, rows]
+    plain = len(used) <= 2 and bool((np.abs(k) == 1.0).all())
+    weight = 0 if plain else np.frexp(k)[1].astype(np.int64).reshape(-1, 1)
+    exponent = np.where(C != 0, np.frexp(C)[1] + weight, NOTHING).max(axis=0, initial=NOTHING)
+    down = np.where(exponent > NOTHING, weight - exponent, 0)
+    terms = arithmetic(C).scaled(down)
+    if not plain:
+        return (arithmetic(k).scaled(-np.ravel(weight)).reshape(-1, 1) * terms).sum(axis=0), exponent
     if len(used) == 0:
-        return arithmetic(np.zeros(net.weights[-1].shape[1])), 0
-    exponent_k, exponent_C = _exponent(problem.coefficients), _exponent(net.weights[-1][used])
-    k = arithmetic(problem.coefficients[used]).scaled(-exponent_k)
-    C = arithmetic(net.weights[-1][used]).scaled(-exponent_C)
-    signs = problem.coefficients[used]
-    if len(used) <= 2 and (np.abs(signs) == 1.0).all():
-        signed = [C[i] if sign > 0 else -C[i] for i, sign in enumerate(signs)]
-        return (signed[0] if len(used) == 1 else signed[0] + signed[1]), exponent_C
-    return (k.reshape(-1, 1) * C).sum(axis=0), exponent_k + exponent_C
+        return arithmetic(np.zeros(len(rows))), exponent
+    signed = [terms[i] if sign > 0 else -terms[i] for i, sign in enumerate(k)]
+    rounded = np.ldexp(C, clipped_exponent(down)) * k.reshape(-1, 1)
+    shift = rounded[0] + rounded[1] if len(used) == 2 else rounded[0]  # 0 exactly where the difference is
+    exponent = np.where(shift != 0, exponent + np.frexp(shift)[1], NOTHING)
+    c = signed[0] + signed[1] if len(used) == 2 else signed[0]
+    return c.scaled(-np.frexp(shift)[1].astype(np.int64)), exponent
 
 
 def _exponent(array: Array) -> int:

@@ -1,0 +1,390 @@
+"""What a solve will need in memory, told from its sizes before anything large is allocated, and what there is.
+
+The estimates are of the whole process's peak (`timings["peak_bytes"]`), within a factor of two of what was
+measured and never more than 1.3 times too low; `TABLE` holds the constants, tests/test_memory.py the measurements.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from .network import Network
+from .options import INTERIOR_POINT, Options
+from .presolve import Presolve, presolve
+from .problem import LipschitzProblem, lipschitz_problem
+from .relaxation.families import PRESETS, preset
+from .relaxation.lifting import Lifting, lift
+
+# How many float64 arrays of a shape are alive at once, and bytes that do not grow, as measured.
+TABLE = {
+    "process": 500e6,  # Python, JAX and compiled programs
+    "certificate": 24.0,  # (N, N): the Lagrangian matrix, its enclosure and the proof
+    "lowrank": 30.0,  # (N, rank + 1): L-BFGS and the products' gradients
+    "all pairs": 8.0,  # the multipliers' shape, per family of all pairs
+    "admm": 14.0,  # (N, N): the iterates, the eigendecomposition
+    "woodbury": 4.0,  # (m, m)
+    "gathered": 5.0,  # (m, N): rows of the extended basis
+    "sparse": 100.0 / 8,  # entries of the conic constraints, a few copies while they are assembled
+    "clarabel": 20.0 / 8,  # squares of the cones' svec lengths: a dense block and its factor
+    "clarabel beside": 80.0 / 8,  # the largest svec length times the variables
+    "lasserre2 admm": 5.0,  # matrix entries times moments
+    "lasserre2": 3.0,  # the same, interior point
+}
+ANY_DEVICE = 64e6  # bytes that every accelerator has to spare
+MAX_PATTERN = 4_000_000  # entries of M_1's pattern up to which Clarabel's chordal decomposition is foreseen
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What decides the size of a problem (one hidden layer).
+
+    Attributes:
+        n: neurons with a variable.
+        q: inputs that can move.
+        pairs: cliques {u_i, t_i}.
+        local: whether there is an x: a box, and neurons that can switch.
+    """
+
+    n: int
+    q: int
+    pairs: int
+    local: bool
+
+    @staticmethod
+    def of(problem: LipschitzProblem, fixed: Presolve) -> Sizes:
+        """Sizes of a presolved problem."""
+        n, pairs = len(fixed.unstable), len(np.intersect1d(fixed.unstable, fixed.free))
+        return Sizes(n, len(fixed.free), pairs, problem.is_local and n > 0)
+
+    @property
+    def N(self) -> int:
+        """Side of M_1."""
+        return 1 + self.n + (2 if self.local else 1) * self.q
+
+
+class Need(NamedTuple):
+    """Bytes: of the process on the host, and of the engine's arrays wherever the engine runs."""
+
+    host: float
+    engine: float
+
+    def on(self, gpu: bool) -> float:
+        """Bytes of host memory."""
+        return self.host + (0.0 if gpu else self.engine)
+
+
+def method_of(relaxation: str, method: str) -> str:
+    """The engine that "auto" stands for (`engines.choose_engine`)."""
+    return method if method != "auto" else "admm" if relaxation == "lasserre2" else "lowrank"
+
+
+def estimate(relaxation: str, method: str, sizes: Sizes) -> Need:
+    """What `solve` will need at its peak."""
+    method, N = method_of(relaxation, method), float(sizes.N)
+    host = TABLE["process"] + 8.0 * TABLE["certificate"] * N**2
+    if method == "lowrank":
+        return Need(host, _lowrank(relaxation, sizes))
+    if relaxation == "lasserre2":
+        entries, moments = lasserre_size(sizes.n, sizes.q, sizes.local)
+        return Need(host + _lasserre(method, entries, moments), 0.0)
+    if method == "admm":
+        return Need(host + 8.0 * TABLE["woodbury"] * _block(relaxation, sizes).shared ** 2, _admm(relaxation, sizes))
+    return Need(host + _interior_point(relaxation, method, sizes), 0.0)
+
+
+def _lowrank(relaxation: str, sizes: Sizes) -> float:
+    from .engines.factored import padded
+    from .engines.lowrank import RANK
+
+    size = 1.0 + padded(sizes.n) + (2 if sizes.local else 1) * padded(sizes.q)
+    bytes_ = 8.0 * TABLE["lowrank"] * size * (RANK + 1) + 4 * 8.0 * sizes.n * sizes.q
+    for family in preset(relaxation, _smallest(sizes.local)):
+        rows, columns = (
+            form.rows * max((_count(t.group, sizes) for t in form.terms if t.group != "one"), default=1)
+            for form in (family.F, family.G)
+        )
+        if family.pairs == "all":
+            bytes_ += 8.0 * TABLE["all pairs"] * rows * columns
+        else:  # two forms, their gradients and what is gathered for them
+            bytes_ += 8.0 * 2.0 * max(rows, columns) * (RANK + 1)
+    return bytes_
+
+
+def _admm(relaxation: str, sizes: Sizes) -> float:
+    block, N = _block(relaxation, sizes), float(sizes.N)
+    return 8.0 * (TABLE["admm"] * N**2 + TABLE["gathered"] * block.shared * N + block.maps)
+
+
+class _Block(NamedTuple):
+    """Sizes of a block form: shared functionals, entries of the cliques' maps, and those of its conic dual."""
+
+    shared: float
+    maps: float
+    variables: float
+    squares: float
+    entries: float
+    triangles: float
+
+
+def _block(relaxation: str, sizes: Sizes) -> _Block:
+    total = np.zeros(6)
+    for group, shared, parts in _cliques(relaxation, sizes.local):
+        # an entry of the extended moment matrix is one number, or 1 + q where a side of it is z
+        spread = sum(math.prod(1.0 + sizes.q if is_z else 1.0 for is_z in sides) for sides in shared)
+        row = np.array([len(shared), *parts])
+        row[4] += spread
+        total += row * _count(group, sizes)
+    total[2] += 1 + sizes.n
+    total[3] += float(sizes.N) ** 2
+    return _Block(*total.tolist())
+
+
+@lru_cache
+def _cliques(relaxation: str, local: bool) -> list[tuple[str, list[tuple[bool, bool]], tuple[float, ...]]]:
+    """Per batch of the smallest problem: whose count it has, what shared moments are of z, `_Block`'s other numbers."""
+    from .engines.conic_dual import DualBatch
+    from .relaxation.block import block_form
+
+    lifting = _smallest(local)
+    groups = [*lifting.sizes, "z"]
+    out: list[tuple[str, list[tuple[bool, bool]], tuple[float, ...]]] = []
+    for batch in block_form(relaxation, lifting).batches:
+        dual, sides = DualBatch.of(batch), [float(block.index.shape[0]) for block in batch.blocks]
+        of = {groups[k] for k in batch.shared.ravel().tolist()}
+        group = "pair" if {"v", "t"} <= of and "xi" not in of else "v" if "v" in of else "t"
+        D, M = sum(d**2 for d in sides), len(batch.monomials)
+        maps = D * (3.0 * M + 10.0)
+        triangles = sum((d * (d + 1) / 2) ** 2 for d in sides)
+        shared = [(groups[a] == "z", groups[b] == "z") for a, b in batch.shared[0].tolist()]
+        out.append((group, shared, (maps, float(dual.count), D, float(np.count_nonzero(dual.variables)), triangles)))
+    return out
+
+
+@lru_cache
+def _smallest(local: bool) -> Lifting:
+    """One input, one neuron: it has one row of each kind."""
+    net = Network([[[1.0]], [[1.0]]], [[0.1], [0.0]])
+    problem = lipschitz_problem(net, center=[0.0], radius=1.0) if local else lipschitz_problem(net)
+    return lift(net, problem, presolve(net, problem))
+
+
+def _count(group: str, sizes: Sizes) -> int:
+    return sizes.pairs if group == "pair" else sizes.n if group in ("v", "z") else sizes.q
+
+
+def _interior_point(relaxation: str, solver: str, sizes: Sizes) -> float:
+    """As `conic_dual.memory_needed`, without the form."""
+    from .engines.conic_dual import front_sides
+
+    block = _block(relaxation, sizes)
+    built = 8.0 * TABLE["sparse"] * block.entries
+    if solver == "clarabel":
+        fronts = [sizes.N]
+        if sizes.N * max(sizes.n, sizes.q if relaxation == "hr2z" and sizes.local else 0) <= MAX_PATTERN:
+            fronts = front_sides(_pattern(relaxation, sizes))
+        largest = max(fronts) * (max(fronts) + 1) / 2.0
+        cones = block.triangles + sum((side * (side + 1) / 2.0) ** 2 for side in fronts)
+        beside = TABLE["clarabel beside"] * largest * block.variables + 2.0 * block.variables**2
+        return built + 8.0 * (TABLE["clarabel"] * cones + beside)
+    if solver == "cvxopt":
+        return built + 8.0 * block.variables * block.squares + 16.0 * block.variables**2
+    return 3.0 * built + 16.0 * block.variables**2
+
+
+def _pattern(relaxation: str, sizes: Sizes) -> Any:
+    """Which entries of M_1 the objective and the cliques touch, sparse."""
+    import scipy.sparse as sp
+
+    n, q, hr2z = sizes.n, sizes.q, relaxation == "hr2z"
+
+    def dense(rows: int, columns: int, there: bool = True) -> Any:
+        return np.ones((rows, columns), dtype=bool) if there else sp.csr_matrix((rows, columns), dtype=bool)
+
+    def diagonal(size: int, there: bool = True) -> Any:
+        return sp.eye(size, dtype=bool) if there else sp.csr_matrix((size, size), dtype=bool)
+
+    one_v = dense(1, n, sizes.local or relaxation == "hr2")
+    rows = [
+        [dense(1, 1), one_v, dense(1, q)],
+        [one_v.T, diagonal(n), dense(n, q)],
+        [dense(q, 1), dense(q, n), diagonal(q)],
+    ]
+    if sizes.local:
+        one_x, t_x = dense(1, q, relaxation != "shor"), diagonal(q, hr2z)
+        for row, entry in zip(rows, (one_x, dense(n, q), t_x), strict=True):
+            row.append(entry)
+        rows.append([one_x.T, dense(q, n), t_x, dense(q, q) if hr2z else diagonal(q)])
+    return sp.csr_matrix(sp.bmat(rows))
+
+
+def lasserre_size(n: int, q: int, local: bool) -> tuple[int, int]:
+    """Matrix entries and moments of `lasserre2`, counted without enumerating them."""
+
+    def signs(degree: int) -> int:
+        """Monomials of the n signs up to a degree, none squared."""
+        return sum(math.comb(n, k) for k in range(degree + 1))
+
+    def basis(m: int, degree: int) -> int:
+        """Monomials up to a degree of the signs and m other variables."""
+        return sum(math.comb(m + k - 1, k) * signs(degree - k) for k in range(degree + 1))
+
+    entries = q * (basis(1, 2) ** 2 + basis(1, 1) ** 2)
+    moments = q * (basis(1, 4) - signs(4)) + signs(4)
+    if local:
+        entries += basis(q, 2) ** 2 + (n + q) * basis(q, 1) ** 2
+        moments += basis(q, 4) - signs(4)
+    return entries, moments
+
+
+def _lasserre(method: str, entries: int, moments: int) -> float:
+    return 8.0 * TABLE["lasserre2 admm" if method == "admm" else "lasserre2"] * entries * moments
+
+
+# --- what there is --------------------------------------------------------------------------------------
+
+
+def available_bytes() -> float:
+    """Bytes that this process can have in all: what is free, what a cgroup leaves, and what it holds already."""
+    mine = _resident()
+    free = [amount for amount in (_meminfo(), _cgroup()) if amount is not None]
+    if free:
+        return min(free) + mine
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE")) * float(os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        return math.inf
+
+
+def device_bytes() -> float | None:
+    """Bytes that the engine can have on the accelerator JAX uses; None on a CPU, infinity where it does not say."""
+    default: Any = getattr(jax.config, "jax_default_device", None)
+    device = jax.devices(default)[0] if default is None or isinstance(default, str) else default
+    if device.platform == "cpu":
+        return None
+    try:
+        stats = device.memory_stats() or {}
+    except Exception:  # not every backend has them
+        stats = {}
+    limit = stats.get("bytes_limit")
+    return math.inf if limit is None else float(limit - stats.get("bytes_in_use", 0))
+
+
+def _resident() -> float:
+    try:
+        return float(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def _meminfo() -> float | None:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return float(line.split()[1]) * 1024.0
+    return None
+
+
+def _cgroup(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
+    """What the tightest memory limit above this process leaves; None without one."""
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return None
+    left = []
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers == "":
+            base, names = root, ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            base, names = root / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        folder = base / path.strip("/")
+        for level in (folder, *folder.parents):  # in a container the path is often the host's: the root remains
+            left.append(_left(level, *names))
+            if level == base:
+                break
+    known = [amount for amount in left if amount is not None]
+    return min(known) if known else None
+
+
+def _left(folder: Path, limit: str, usage: str, cache: str) -> float | None:
+    """Limit less usage, the file cache that can be dropped not counted; None where there is no limit."""
+    try:
+        bound = float((folder / limit).read_text())  # "max" is none
+        used = float((folder / usage).read_text())
+    except (OSError, ValueError):
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        for line in (folder / "memory.stat").read_text().splitlines():
+            name, _, value = line.partition(" ")
+            if name == cache:
+                used -= float(value)
+    return max(bound - max(used, 0.0), 0.0) if bound < 2.0**60 else None
+
+
+# --- refusal --------------------------------------------------------------------------------------------
+
+
+def check_memory(options: Options, sizes: Sizes) -> float:
+    """The estimate in bytes, host and engine together.
+
+    Raises:
+        ValueError: more than is available; the sentence says what would fit.
+    """
+    need = estimate(options.relaxation, options.method, sizes)
+    # asking JAX for its devices starts it, which somebody without time need not wait for
+    host, device = available_bytes(), device_bytes() if need.engine > ANY_DEVICE else None
+    gpu = device is not None and method_of(options.relaxation, options.method) not in INTERIOR_POINT
+    if _fits(need, host, device if gpu else None):
+        return need.host + need.engine
+    asked = f"relaxation={options.relaxation!r} with method={method_of(options.relaxation, options.method)!r}"
+    if need.on(gpu) > host or device is None:
+        wanted, there, where = need.on(gpu), host, "here"
+    else:
+        wanted, there, where = need.engine, device, "on this device"
+    raise ValueError(
+        f"{asked} needs about {_amount(wanted)} {where} and {_amount(there)} are available; "
+        f"{_what_fits(options, sizes, host, device)}"
+    )
+
+
+def _fits(need: Need, host: float, device: float | None) -> bool:
+    return need.on(device is not None) <= host and (device is None or need.engine <= device)
+
+
+def _what_fits(options: Options, sizes: Sizes, host: float, device: float | None) -> str:
+    """The nearest choice that fits: another device, another method, another relaxation."""
+    if device is not None and _fits(need := estimate(options.relaxation, options.method, sizes), host, None):
+        return f"device='cpu' needs about {_amount(need.on(False))}"
+    smallest: tuple[float, str] = (math.inf, "")
+    others = [name for name in reversed(PRESETS) if name not in (options.relaxation, "lasserre2")]
+    asked = (options.relaxation, method_of(options.relaxation, options.method))
+    for relaxation in (options.relaxation, *others):
+        for method in ("lowrank", "admm"):
+            if (relaxation, method) in (asked, ("lasserre2", "lowrank")):
+                continue
+            need = estimate(relaxation, method, sizes)
+            change = [f"relaxation={relaxation!r}"] * (relaxation != options.relaxation) + [f"method={method!r}"]
+            text = f"{' with '.join(change)} needs about {_amount(need.on(device is not None))}"
+            if _fits(need, host, device):
+                return text
+            smallest = min(smallest, (need.on(device is not None), text))
+    return f"nothing fits: {smallest[1]}, the least of all"
+
+
+def _amount(number: float) -> str:
+    if number >= 1e13:
+        return f"{number / 1e12:.0f} TB"
+    return f"{number / 1e9:.0f} GB" if number >= 9.5e9 else f"{number / 1e9:.1f} GB"
+
