@@ -150,6 +150,13 @@ class Enclosure:
     def __rmatmul__(self, other: Any) -> Enclosure:
         return enclose(other) @ self
 
+    def gram(self) -> Enclosure:
+        """self.T @ self, for an exact matrix at about half the cost."""
+        if self.rad.any():
+            return self.T @ self
+        n, size = self.mid.shape[0], np.abs(self.mid)
+        return Enclosure(self.mid.T @ self.mid, _up(gamma(n) * (size.T @ size), n + 8) + TINY)
+
     def sum(self, axis: int | None = None) -> Enclosure:
         """The sum over an axis, or of all entries."""
         n = self.mid.size if axis is None else self.mid.shape[axis]

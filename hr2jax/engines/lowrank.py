@@ -15,9 +15,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
 
-from ..diagonal import feasible, tighten
+from ..arrow import Arrow
+from ..diagonal import feasible, lowest, tighten
 from ..proof import lagrangian_matrix
 from ..relaxation.families import Family
 from ..relaxation.lifting import Lifting
@@ -211,7 +211,7 @@ class _Run:
         for number in range(self.schedule.finish_rounds):
             self.minimise(np.float64, tolerance, self.schedule.finish_steps, grow=False)
             multipliers, M, d = self.dual()
-            if not (np.isfinite(M).all() and np.isfinite(d).all()):
+            if not (M.is_finite() and np.isfinite(d).all()):
                 return Status.NUMERICAL_ERROR
             least = float(d.sum())
             value = in_units(least, self.lifting)
@@ -237,10 +237,10 @@ class _Run:
             previous, tolerance = value, max(0.3 * tolerance, 1e-9)
         return Status.STALLED
 
-    def dual(self) -> tuple[dict[str, Array], Array, Array]:
-        """The multipliers, the Lagrangian matrix M (N, N), and d from the stationarity of V's rows."""
+    def dual(self) -> tuple[dict[str, Array], Arrow, Array]:
+        """The multipliers, the Lagrangian matrix M, and d from the stationarity of V's rows."""
         multipliers = self.unscaled()
-        M = lagrangian_matrix(self.lifting, multipliers).mid
+        M = lagrangian_matrix(self.lifting, multipliers).middle()
         V = _rows_of(self.P[self.factored.rows], self.lifting)
         d = np.einsum("ij,ij->i", V, M @ V)
         return multipliers, M, np.where(self.lifting.square_is_one, d, np.maximum(d, 0.0))
@@ -249,17 +249,17 @@ class _Run:
         """Certify what there is, at the end of an interrupted run."""
         if self.multipliers or not self.families:
             multipliers, M, d = self.dual()
-            if np.isfinite(M).all() and np.isfinite(d).all():
+            if M.is_finite() and np.isfinite(d).all():
                 self.monitor.certify(multipliers, feasible(M, d))
 
-    def raise_rank(self, M: Array, d: Array) -> None:
+    def raise_rank(self, M: Arrow, d: Array) -> None:
         """Leave a saddle: more columns, along the eigenvectors of S that want to be negative."""
         added = min(self.rank, self.lifting.size - self.rank)  # doubled: few shapes to compile
         if added <= 0:
             return
-        _, vectors = scipy.linalg.eigh(np.diag(d) - M, subset_by_index=[0, added - 1])
+        vectors = lowest(M, d, added)
         new = np.zeros((self.factored.size, added))
-        new[self.factored.rows] = vectors * np.sqrt(self.lifting.size) * 1e-2
+        new[self.factored.rows, : vectors.shape[1]] = vectors * np.sqrt(self.lifting.size) * 1e-2
         new *= np.linalg.norm(self.P, axis=1, keepdims=True)
         self.P = np.concatenate([self.P[:, :-1], new, self.P[:, -1:]], axis=1)
         self.rank += added
