@@ -396,27 +396,41 @@ def residual_row_sums(M: ArrowEnclosure, d: Array, L: Factor | None, arithmetic:
     With E the eliminated rows and R the kept ones, L L^T is Diag(root^2) on (E, E), Diag(root) coupling on
     (E, R) and coupling^T coupling + block block^T on (R, R); M is diagonal on (E, E).
     """
-    E, R, shape = M.eliminated, M.kept, M.coupling.shape
-    own = arithmetic(d[E]) - M.diagonal
-    if L is not None:
-        own = own - arithmetic(L.root) * arithmetic(L.root)
-    rows, columns = arithmetic(own.magnitude()), arithmetic(np.zeros(len(R)))
-    for c in pieces(*shape):
-        between = -M.coupling[c]
-        if L is not None:
-            between = between - arithmetic(L.root[c].reshape(-1, 1)) * arithmetic(L.coupling[c])
-        size = arithmetic(between.magnitude())
+    rows, columns = own_residual(M, d, L, arithmetic), kept_residual(M, d, L, arithmetic)
+    for c in pieces(*M.coupling.shape):
+        size = coupling_residual(M, L, c, arithmetic)
         rows[c] = rows[c] + size.sum(axis=1)
         columns = columns + size.sum(axis=0)
-    among = arithmetic(np.diag(d[R])) - M.block
+    out = arithmetic(np.zeros(M.size))
+    out[M.eliminated], out[M.kept] = rows, columns
+    return out
+
+
+def own_residual(M: ArrowEnclosure, d: Array, L: Factor | None, arithmetic: type[Enclosure]) -> Enclosure:
+    """(n,) upper bounds of |d - M - root^2| on the eliminated rows' diagonal; all else there is 0."""
+    own = arithmetic(d[M.eliminated]) - M.diagonal
     if L is not None:
-        for c in pieces(*shape):
+        own = own - arithmetic(L.root) * arithmetic(L.root)
+    return arithmetic(own.magnitude())
+
+
+def coupling_residual(M: ArrowEnclosure, L: Factor | None, piece: slice, arithmetic: type[Enclosure]) -> Enclosure:
+    """(rows of the piece, m) upper bounds of |-M - Diag(root) coupling| on (E, R)."""
+    between = -M.coupling[piece]
+    if L is not None:
+        between = between - arithmetic(L.root[piece].reshape(-1, 1)) * arithmetic(L.coupling[piece])
+    return arithmetic(between.magnitude())
+
+
+def kept_residual(M: ArrowEnclosure, d: Array, L: Factor | None, arithmetic: type[Enclosure]) -> Enclosure:
+    """(m,) row sums of |Diag(d) - M - coupling^T coupling - block block^T| on (R, R)."""
+    among = arithmetic(np.diag(d[M.kept])) - M.block
+    if L is not None:
+        for c in pieces(*L.coupling.shape):
             among = among - arithmetic(L.coupling[c]).gram()
         for c in pieces(*L.block.shape):
             among = among - arithmetic(L.block[:, c].T).gram()
-    out = arithmetic(np.zeros(M.size))
-    out[E], out[R] = rows, columns + arithmetic(among.magnitude()).sum(axis=1)
-    return out
+    return arithmetic(among.magnitude()).sum(axis=1)
 
 
 def scale_up(value: float, exponent: int) -> float:
