@@ -14,13 +14,15 @@ import numpy as np
 
 from .enclosure import Array, Enclosure
 
-# Entries of one temporary (64 MiB of float64); large products are summed over pieces of that size.
-PIECE = 2**23
+# Entries of one temporary of an operation entry by entry (4 MiB of float64: allocated anew at no cost).
+PIECE = 2**19
+# The same of a matrix product, whose result is to be added to others.
+LONG_PIECE = 2**24
 
 
-def pieces(rows: int, columns: int) -> Iterator[slice]:
-    """Consecutive slices of `rows` rows, each of about PIECE entries."""
-    step = max(PIECE // max(columns, 1), 1)
+def pieces(rows: int, columns: int, entries: int | None = None) -> Iterator[slice]:
+    """Consecutive slices of `rows` rows, each of about `entries` (PIECE) entries."""
+    step = max((entries or PIECE) // max(columns, 1), 1)
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
 
@@ -102,7 +104,7 @@ class Arrow:
         root = np.sqrt(own)
         K = self.coupling / -root[:, None]
         C = self.block.copy()
-        for c in pieces(*K.shape):
+        for c in pieces(*K.shape, LONG_PIECE):
             C += K[c].T @ K[c]
         return root, K, C
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrow import Arrow, ArrowEnclosure, arrow_enclosure, pieces
+from .arrow import LONG_PIECE, Arrow, ArrowEnclosure, arrow_enclosure, pieces
 from .diagonal import feasible
 from .enclosure import Array, Enclosure
 from .relaxation.families import CATALOGUE, Family, Term
@@ -207,7 +207,7 @@ def _add_half(target: Enclosure, rows: slice, columns: slice, values: Enclosure,
 
 def transposed_product(A: Enclosure, B: Enclosure) -> Enclosure:
     """A^T B, summed over pieces of the rows: little memory, and a smaller error bound than one long sum."""
-    parts = [A[c].T @ B[c] for c in pieces(A.shape[0], max(A.shape[1], B.shape[1]))]
+    parts = [A[c].T @ B[c] for c in pieces(A.shape[0], max(A.shape[1], B.shape[1]), LONG_PIECE)]
     total = parts[0]
     for part in parts[1:]:
         total = total + part
@@ -426,9 +426,9 @@ def kept_residual(M: ArrowEnclosure, d: Array, L: Factor | None, arithmetic: typ
     """(m,) row sums of |Diag(d) - M - coupling^T coupling - block block^T| on (R, R)."""
     among = arithmetic(np.diag(d[M.kept])) - M.block
     if L is not None:
-        for c in pieces(*L.coupling.shape):
+        for c in pieces(*L.coupling.shape, LONG_PIECE):
             among = among - arithmetic(L.coupling[c]).gram()
-        for c in pieces(*L.block.shape):
+        for c in pieces(*L.block.shape, LONG_PIECE):
             among = among - arithmetic(L.block[:, c].T).gram()
     return arithmetic(among.magnitude()).sum(axis=1)
 
