@@ -104,7 +104,7 @@ class Arrow:
         root = np.sqrt(own)
         K = self.coupling / -root[:, None]
         C = self.block.copy()
-        for c in pieces(*K.shape, LONG_PIECE):
+        for c in pieces(*K.shape, entries=LONG_PIECE):
             C += K[c].T @ K[c]
         return root, K, C
 

@@ -8,10 +8,12 @@ at every feasible point y
 With any matrix L,  -y^T S y <= y^T (L L^T - S) y <= sum_k e_k y_k^2,  e_k the k-th absolute row sum of
 S - L L^T. So  sum_k max(d_k + e_k, 0)* bounds the objective (* d_k + e_k itself where y_k^2 = 1), whatever
 L, d and Lambda were: no solver, eigenvalue or factorisation is trusted. S, e and the sum are enclosed.
+Where groups of rows couple to the others only, S and L are kept and multiplied block by block (arrow.py).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -35,9 +37,13 @@ DERIVED = {"z": ("one", "xi")}
 
 @dataclass
 class Block:
-    """What a form has between two groups: a dense part, and entries given one by one (rows, columns, values)."""
+    """What a form has between two groups: a dense part, and entries given one by one (rows, columns, values).
+
+    `is_own`: `dense` may be written to; otherwise it is somebody else's array.
+    """
 
     dense: Enclosure | None = None
+    is_own: bool = False
     entries: list[tuple[Array, Array, Enclosure]] = field(default_factory=list)
 
     @property
@@ -65,21 +71,29 @@ class QuadraticForm:
         shape = (self.lifting.length(g), self.lifting.length(h))
         block = self.blocks.setdefault((g, h), Block())
         if isinstance(rows, slice) and isinstance(columns, slice) and values.shape == shape and block.dense is None:
-            block.dense = values  # the whole block; never written to
+            block.dense = values
             return
         # none negative, none outside
         row, column = (np.arange(length)[index] for length, index in zip(shape, (rows, columns), strict=True))
         if isinstance(rows, slice) and isinstance(columns, slice):
             row, column = row[:, None], column[None, :]
-        places = row * shape[1] + column
-        if places.shape != values.shape or len(np.unique(places)) != places.size:
+        one_by_one = row.ndim == column.ndim == 1
+        if one_by_one:
+            distinct = len(np.unique(row * shape[1] + column))
+        else:
+            touched = np.zeros(shape, dtype=bool)
+            touched[row, column] = True
+            distinct = int(np.count_nonzero(touched))
+        if values.shape != np.broadcast_shapes(row.shape, column.shape) or distinct != math.prod(values.shape):
             raise ValueError(f"a form repeats an index in its term of group {g} or {h}")
-        if places.ndim != 1:
-            dense = self.arithmetic(np.zeros(shape))
-            if block.dense is not None:
-                dense[...] = block.dense
-            dense[row, column] = dense[row, column] + values
-            block.dense = dense
+        if not one_by_one:
+            if not block.is_own:
+                dense = self.arithmetic(np.zeros(shape))
+                if block.dense is not None:
+                    dense[...] = block.dense
+                block.dense, block.is_own = dense, True
+            assert block.dense is not None
+            block.dense[row, column] = block.dense[row, column] + values
             return
         for k, (known_row, known_column, earlier) in enumerate(block.entries):
             if np.array_equal(known_row, row) and np.array_equal(known_column, column):
@@ -121,6 +135,7 @@ class QuadraticForm:
         for term in self._in_the_basis():
             g, h, rows, columns, values = term if term[1] not in eliminated else _flipped(*term)
             if h in eliminated:  # squares of one group, by the choice of `eliminated`
+                assert g == h and np.array_equal(rows, columns)
                 k = rows + place[g].start
                 diagonal[k] = diagonal[k] + values
                 continue
@@ -426,9 +441,9 @@ def kept_residual(M: ArrowEnclosure, d: Array, L: Factor | None, arithmetic: typ
     """(m,) row sums of |Diag(d) - M - coupling^T coupling - block block^T| on (R, R)."""
     among = arithmetic(np.diag(d[M.kept])) - M.block
     if L is not None:
-        for c in pieces(*L.coupling.shape, LONG_PIECE):
+        for c in pieces(*L.coupling.shape, entries=LONG_PIECE):
             among = among - arithmetic(L.coupling[c]).gram()
-        for c in pieces(*L.block.shape, LONG_PIECE):
+        for c in pieces(*L.block.shape, entries=LONG_PIECE):
             among = among - arithmetic(L.block[:, c].T).gram()
     return arithmetic(among.magnitude()).sum(axis=1)
 
