@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import resource
 import subprocess
 import sys
@@ -43,9 +44,10 @@ def measure(p0: int, p1: int, relaxation: str, domain: str, method: str, tol: fl
     where = dict(center=np.zeros(p0), radius=RADIUS) if domain == "local" else {}
     result = hr2jax.solve(net, relaxation=relaxation, method=method, tol=tol, time_limit=limit, **where)
     seconds = result.timings
+    value = None if math.isnan(result.relaxation_value) else result.relaxation_value  # NaN is no JSON
     return dict(
-        N=result.problem["moment_matrix"], bound=result.bound, value=result.relaxation_value, lower=result.lower,
-        excess=result.bound / result.relaxation_value - 1, status=result.status.name, iterations=result.iterations,
+        N=result.problem["moment_matrix"], bound=result.bound, value=value, lower=result.lower,
+        excess=None if value is None else result.bound / value - 1, status=result.status.name, iterations=result.iterations,
         setup=seconds["setup"], compile=seconds["compile"], solve=seconds["solve"], certify=seconds["certify"],
         search=seconds["lower"], wall=time.perf_counter() - began, peak_bytes=seconds["peak_bytes"], idle_bytes=idle,
     )  # fmt: skip
@@ -89,7 +91,8 @@ def show(row: dict) -> None:
     if "bound" not in row:
         print(f"{head} {row['status']}: {row.get('message', '')}", flush=True)
         return
-    print(f"{head} {row['N']:>6} {row['bound']:>10.5f} {row['excess']:>9.1e} {row['iterations']:>6} "
+    excess = "-" if row["excess"] is None else f"{row['excess']:.1e}"
+    print(f"{head} {row['N']:>6} {row['bound']:>10.5f} {excess:>9} {row['iterations']:>6} "
           f"{row['setup']:>8.1f} {row['compile']:>8.1f} {row['solve']:>8.1f} {row['certify']:>8.1f} "
           f"{row['peak_bytes'] / 2**30:>7.2f} {row['status']}", flush=True)  # fmt: skip
 

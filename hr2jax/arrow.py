@@ -20,8 +20,9 @@ PIECE = 2**19
 LONG_PIECE = 2**24
 
 
-def pieces(rows: int, columns: int, entries: int | None = None) -> Iterator[slice]:
-    """Consecutive slices of `rows` rows, each of about `entries` (PIECE) entries."""
+def pieces(shape: tuple[int, ...], entries: int | None = None) -> Iterator[slice]:
+    """Consecutive slices of the rows of an array of that shape, each of about `entries` (PIECE) entries."""
+    rows, columns = shape
     step = max((entries or PIECE) // max(columns, 1), 1)
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
@@ -67,7 +68,7 @@ class Arrow:
         """(N,) sums of |M| along its rows."""
         out = np.empty(self.size)
         rows, columns = np.abs(self.diagonal), np.abs(self.block).sum(axis=1)
-        for c in pieces(*self.coupling.shape):
+        for c in pieces(self.coupling.shape):
             part = np.abs(self.coupling[c])
             rows[c] += part.sum(axis=1)
             columns += part.sum(axis=0)
@@ -104,7 +105,7 @@ class Arrow:
         root = np.sqrt(own)
         K = self.coupling / -root[:, None]
         C = self.block.copy()
-        for c in pieces(*K.shape, entries=LONG_PIECE):
+        for c in pieces(K.shape, LONG_PIECE):
             C += K[c].T @ K[c]
         return root, K, C
 

@@ -214,7 +214,7 @@ def _flipped(g: str, h: str, rows: Any, columns: Any, values: Enclosure) -> tupl
 
 def _add_half(target: Enclosure, rows: slice, columns: slice, values: Enclosure, is_first: bool) -> None:
     """Add values / 2 at [rows, columns]; nothing is there yet if `is_first`."""
-    for c in pieces(*values.shape):
+    for c in pieces(values.shape):
         index = (slice(rows.start + c.start, rows.start + c.stop), columns)
         half = values[c].scaled(-1)
         target[index] = half if is_first else target[index] + half
@@ -222,7 +222,7 @@ def _add_half(target: Enclosure, rows: slice, columns: slice, values: Enclosure,
 
 def transposed_product(A: Enclosure, B: Enclosure) -> Enclosure:
     """A^T B, summed over pieces of the rows: little memory, and a smaller error bound than one long sum."""
-    parts = [A[c].T @ B[c] for c in pieces(A.shape[0], max(A.shape[1], B.shape[1]), LONG_PIECE)]
+    parts = [A[c].T @ B[c] for c in pieces((A.shape[0], max(A.shape[1], B.shape[1])), LONG_PIECE)]
     total = parts[0]
     for part in parts[1:]:
         total = total + part
@@ -412,7 +412,7 @@ def residual_row_sums(M: ArrowEnclosure, d: Array, L: Factor | None, arithmetic:
     (E, R) and coupling^T coupling + block block^T on (R, R); M is diagonal on (E, E).
     """
     rows, columns = own_residual(M, d, L, arithmetic), kept_residual(M, d, L, arithmetic)
-    for c in pieces(*M.coupling.shape):
+    for c in pieces(M.coupling.shape):
         size = coupling_residual(M, L, c, arithmetic)
         rows[c] = rows[c] + size.sum(axis=1)
         columns = columns + size.sum(axis=0)
@@ -441,9 +441,9 @@ def kept_residual(M: ArrowEnclosure, d: Array, L: Factor | None, arithmetic: typ
     """(m,) row sums of |Diag(d) - M - coupling^T coupling - block block^T| on (R, R)."""
     among = arithmetic(np.diag(d[M.kept])) - M.block
     if L is not None:
-        for c in pieces(*L.coupling.shape, entries=LONG_PIECE):
+        for c in pieces(L.coupling.shape, LONG_PIECE):
             among = among - arithmetic(L.coupling[c]).gram()
-        for c in pieces(*L.block.shape, entries=LONG_PIECE):
+        for c in pieces(L.block.shape, LONG_PIECE):
             among = among - arithmetic(L.block[:, c].T).gram()
     return arithmetic(among.magnitude()).sum(axis=1)
 

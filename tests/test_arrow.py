@@ -1,5 +1,6 @@
 """The structured Lagrangian matrix: the same numbers as the dense one, and a proof as sound."""
 
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -7,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import hr2jax
 from hr2jax import arrow, diagonal, proof
 from hr2jax.arrow import Arrow, ArrowEnclosure, pieces
 from hr2jax.ball import Ball
+from hr2jax.certificate import prove
 from hr2jax.diagonal import feasible, is_feasible, lowest, tighten
 from hr2jax.enclosure import Enclosure
 from hr2jax.network import Network
@@ -89,7 +92,7 @@ def test_an_arrow_is_its_dense_matrix(n, m):
 
 def test_pieces_cover_all_rows_once():
     for rows, columns in ((0, 5), (1, 0), (10, 2**19), (5, 2**30), (100, 2**14)):
-        covered = [i for c in pieces(rows, columns) for i in range(rows)[c]]
+        covered = [i for c in pieces((rows, columns)) for i in range(rows)[c]]
         assert covered == list(range(rows))
 
 
@@ -417,3 +420,38 @@ def test_lowest_directions_are_directions_of_descent(limit, monkeypatch):
         assert (vectors[:, 0] @ S @ vectors[:, 0] < 0) == (np.linalg.eigvalsh(S)[0] < 0)
     assert lowest(A, d, 500).shape == (160, 70)
     assert is_feasible(A, feasible(A, d))
+
+
+# The whole way -------------------------------------------------------------------------------------------
+
+
+def test_nothing_of_size_n_by_n_is_formed():
+    rng = np.random.default_rng(6)
+    net = Network([rng.standard_normal((3000, 40)), rng.standard_normal((1, 3000))], [np.zeros(3000), [0.0]])
+    problem = lipschitz_problem(net)
+    fixed = presolve(net, problem)
+    lifting = lift(net, problem, fixed)
+    multipliers = some_multipliers(lifting, names_of("hr2", lifting), rng)
+    tracemalloc.start()
+    try:
+        middle = lagrangian_matrix(lifting, multipliers).middle()
+        d = tighten(middle, lifting.square_is_one, 0.3 * middle.row_sums(), tolerance=1e-2)
+        tracemalloc.reset_peak()
+        bound = prove(net, problem, fixed.unstable, fixed.exponent, multipliers, 0.9 * d)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert np.isfinite(bound)
+    assert peak < 0.5 * 8 * lifting.size**2
+
+
+def test_a_solve_whose_diagonal_newtons_method_may_not_touch_as_a_whole(monkeypatch):
+    """What solves of more than NEWTON rows do, at a small size."""
+    net, _, _ = case(9, 25, False)
+    known = {name: hr2jax.solve(net, relaxation=name, tol=1e-4).bound for name in ("shor", "hr2")}
+    monkeypatch.setattr(diagonal, "NEWTON", 20)
+    for name, bound in known.items():
+        result = hr2jax.solve(net, relaxation=name, tol=1e-2)
+        assert result.status is hr2jax.Status.SOLVED
+        assert bound * (1 - 1e-4) <= result.bound <= bound * (1 + 1e-2)
+        assert result.certificate.verify(net) == result.bound
