@@ -47,7 +47,8 @@ def measure(p0: int, p1: int, relaxation: str, domain: str, method: str, tol: fl
     value = None if math.isnan(result.relaxation_value) else result.relaxation_value  # NaN is no JSON
     return dict(
         N=result.problem["moment_matrix"], bound=result.bound, value=value, lower=result.lower,
-        excess=None if value is None else result.bound / value - 1, status=result.status.name, iterations=result.iterations,
+        excess=None if value is None else result.bound / value - 1,
+        status=result.status.name, iterations=result.iterations,
         setup=seconds["setup"], compile=seconds["compile"], solve=seconds["solve"], certify=seconds["certify"],
         search=seconds["lower"], wall=time.perf_counter() - began, peak_bytes=seconds["peak_bytes"], idle_bytes=idle,
     )  # fmt: skip
