@@ -140,6 +140,10 @@ class Ball(Enclosure):
     def __rmatmul__(self, other: Any) -> Ball:
         return _ball(other) @ self
 
+    def gram(self) -> Ball:
+        """self.T @ self."""
+        return self.T @ self
+
     @_at_precision
     def sum(self, axis: int | None = None) -> Ball:
         """The sum over an axis, or of all entries."""

@@ -7,17 +7,88 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse.linalg
 
+from .arrow import Arrow, arrow
 from .enclosure import Array
 
 # More negative eigenvalues than this and a single weighted shift is used instead of one correction for each.
 MAX_CORRECTED = 64
 # Up to this size both are tried.
 CHEAP = 500
+# Above this size Newton's method moves the kept rows' part of the diagonal only, if these are not too many.
+NEWTON = 3500
+# Above this size eigenvectors come from Lanczos' method.
+LANCZOS = 4000
 
 
-def feasible(M: Array, d: Array) -> Array:
+def feasible(M: Array | Arrow, d: Array) -> Array:
     """A diagonal at or above d (N,), float64, with Diag - M positive definite as far as LAPACK can tell.
+
+    With rows eliminated, what remains of M (their Schur complement) is corrected on the kept rows alone: a
+    shift of those costs about what one of all rows would, and nothing of size N is decomposed.
+    """
+    M = arrow(M)
+    if not len(M.eliminated):
+        return _feasible(M.block, d)
+    C = complement(M, d)
+    if C is not None and is_feasible(C, d[M.kept]):
+        return d
+    candidates = []
+    norms = np.sqrt(np.einsum("ij,ij->i", M.coupling, M.coupling))
+    least = max(1e-12 * max(float(np.abs(d).max()), M.largest()), 2.0**-900)
+    for share in (1e-3, 1.0):
+        raised = d.copy()
+        raised[M.eliminated] = np.maximum(d[M.eliminated], M.diagonal + np.maximum(share * norms, least))
+        if C is None or (raised != d).any():
+            C = complement(M, raised)
+        assert C is not None
+        raised[M.kept] = _feasible(C, d[M.kept])
+        candidates.append(raised)
+        if (raised[M.eliminated] == d[M.eliminated]).all():
+            break
+    return min(candidates, key=np.sum)
+
+
+def complement(M: Arrow, d: Array) -> Array | None:
+    """C (m, m): Diag(d) - M is positive definite if and only if Diag(d on the kept rows) - C is. None: it is not."""
+    if not len(M.eliminated):
+        return M.block
+    own = d[M.eliminated] - M.diagonal
+    return M.eliminate(own)[2] if (own > 0).all() else None
+
+
+def lowest(M: Array | Arrow, d: Array, count: int) -> Array:
+    """(N, at most count) unit vectors along which Diag(d) - M curves down most, as far as it does.
+
+    With rows eliminated: eigenvectors x of what remains, each with the eliminated rows' best answer to it.
+    """
+    M = arrow(M)
+    own = d[M.eliminated] - M.diagonal
+    own = np.maximum(own, 1e-3 * max(float(np.abs(own).mean()), 1e-280)) if len(own) else own
+    _, K, C = M.eliminate(own)
+    _, x = _lowest_pairs(np.diag(d[M.kept]) - C, min(count, len(C)))
+    out = np.zeros((M.size, x.shape[1]))
+    out[M.kept], out[M.eliminated] = x, -(K @ x) / np.sqrt(own)[:, None]
+    return out / np.maximum(np.linalg.norm(out, axis=0), 1e-300)
+
+
+def _lowest_pairs(S: Array, count: int) -> tuple[Array, Array]:
+    """The lowest eigenvalues, increasing, and their eigenvectors; by Lanczos' method, perhaps fewer."""
+    if len(S) > LANCZOS and count < len(S) // 8:
+        start = np.random.default_rng(0).standard_normal(len(S))
+        try:
+            values, vectors = scipy.sparse.linalg.eigsh(S, k=count, which="SA", tol=1e-3, maxiter=8, v0=start)
+        except scipy.sparse.linalg.ArpackNoConvergence as error:
+            values, vectors = error.eigenvalues, error.eigenvectors
+        if len(values):
+            order = np.argsort(values)
+            return values[order], vectors[:, order]
+    return scipy.linalg.eigh(S, subset_by_index=[0, count - 1])
+
+
+def _feasible(M: Array, d: Array) -> Array:
+    """`feasible` of a dense matrix.
 
     Each eigenvector u of a negative eigenvalue -w costs the absolute row sums of w u u^T, which is little
     where u is concentrated and never more than a uniform shift; if there are many, a shift in proportion
@@ -28,7 +99,7 @@ def feasible(M: Array, d: Array) -> Array:
     floor = 1e-3 * max(float(np.mean(np.abs(size))), 1e-280)
     if is_feasible(M, d):
         return d
-    values, vectors = scipy.linalg.eigh(S, subset_by_index=[0, min(MAX_CORRECTED, len(d)) - 1])
+    values, vectors = _lowest_pairs(S, min(MAX_CORRECTED, len(d)))
     negative = values < 0
     candidates = [d + max(-float(values[0]), 0.0) * (1 + 1e-9)]
     corrected = not negative.all() or len(d) <= MAX_CORRECTED
@@ -38,7 +109,7 @@ def feasible(M: Array, d: Array) -> Array:
     weight = np.maximum(size, floor)
     if not corrected or len(d) <= CHEAP:
         root = np.sqrt(weight)
-        least = scipy.linalg.eigh(S / np.outer(root, root), eigvals_only=True, subset_by_index=[0, 0])[0]
+        least = _lowest_pairs(S / np.outer(root, root), 1)[0][0]
         candidates.append(d + max(-float(least), 0.0) * (1 + 1e-9) * weight)
     best = min(candidates, key=np.sum)
     extra = max(1e-12 * float(np.abs(best).max(initial=0.0) + np.abs(M).max(initial=0.0)), 2.0**-900)
@@ -50,23 +121,25 @@ def feasible(M: Array, d: Array) -> Array:
     return np.abs(M).sum(axis=1)  # diagonally dominant; also where the numbers were too wild for LAPACK
 
 
-def is_feasible(M: Array, d: Array) -> bool:
+def is_feasible(M: Array | Arrow, d: Array) -> bool:
     """Whether LAPACK can factor Diag(d) - M."""
-    return _logdet(M, d) > -np.inf
+    M = arrow(M)
+    C = complement(M, d)
+    return C is not None and _logdet(C, d[M.kept]) > -np.inf
 
 
 def tighten(
-    M: Array, square_is_one: Array, d: Array, tolerance: float = 1e-6, iterations: int = 30,
+    M: Array | Arrow, square_is_one: Array, d: Array, tolerance: float = 1e-6, iterations: int = 30,
     reachable: float | None = None,
 ) -> Array:  # fmt: skip
     """d (N,) float64 with Diag(d) - M positive definite and sum d near its least (a path-following Newton method).
 
     Minimises  sum d / mu - logdet(Diag(d) - M) - sum_box log d  along mu -> 0, with d >= 0 where y_k^2 may
     be below 1; the Hessian of the first two terms is S^-1 o S^-1 (DESIGN section 6, SOLVERS.md step 4).
-    Every iterate is feasible.
+    Every iterate is feasible. Above NEWTON rows the eliminated ones keep their d, and the others' is improved.
 
     Args:
-        M: (N, N) symmetric float64.
+        M: (N, N) symmetric float64, dense or an arrow.
         square_is_one: (N,) bool; False marks the box entries.
         d: (N,) start, made feasible first.
         tolerance: stop when the barrier's gap (mu times its parameter) is below tolerance * sum d, or steps
@@ -74,8 +147,11 @@ def tighten(
         iterations: at most this many Newton steps.
         reachable: what the least sum d is believed to be, if anything is; within the tolerance of it, stop.
     """
-    box = ~square_is_one
+    M, box = arrow(M), ~square_is_one
     d = np.where(box, np.maximum(d, 0.0), d)
+    if M.size > NEWTON:
+        return _tighten_kept(M, square_is_one, d, tolerance, iterations, reachable)
+    M = M.dense() if len(M.eliminated) else M.block
     largest = max(float(np.abs(M).max()), float(np.abs(d).max()))
     if largest == 0:
         return feasible(M, d)
@@ -85,6 +161,25 @@ def tighten(
         None if reachable is None else float(np.ldexp(reachable, unit)),
     )  # fmt: skip
     return np.ldexp(best, -unit)
+
+
+def _tighten_kept(
+    M: Arrow, square_is_one: Array, d: Array, tolerance: float, iterations: int, reachable: float | None
+) -> Array:
+    """`tighten` on the kept rows alone, if they are few enough."""
+    d = feasible(M, d).copy()
+    C = complement(M, d)
+    if C is None or len(C) > NEWTON:
+        return d
+    kept, total = M.kept, float(d.sum())
+    share = None if reachable is None else reachable - float(d[M.eliminated].sum())
+    if share is not None and share <= 0:
+        share = None
+    tolerance *= abs(total) / max(abs(float(d[kept].sum())), 1e-3 * abs(total), 2.0**-900)
+    tight = tighten(C, square_is_one[kept], d[kept], tolerance, iterations, share)
+    if tight.sum() < d[kept].sum():
+        d[kept] = tight
+    return d
 
 
 def _follow_path(

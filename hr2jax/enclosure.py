@@ -63,6 +63,13 @@ def clipped_exponent(exponent: ArrayLike) -> Array:
     return np.clip(np.asarray(exponent, dtype=np.int64), -(2**20), 2**20).astype(np.intc)
 
 
+def _times_power(values: Array, power: Array) -> Array:
+    """values * 2**power correctly rounded; a product, where one will do, is several times faster than ldexp."""
+    if power.ndim == 0 and abs(int(power)) <= 1000:
+        return values * 2.0 ** int(power)
+    return np.ldexp(values, power)
+
+
 def _up(radius: Array, operations: int) -> Array:
     """`radius`, computed by at most `operations` roundings from nonnegative numbers, made an upper bound."""
     return radius * (1.0 + (operations + 2) * 2.0 * U)
@@ -150,6 +157,13 @@ class Enclosure:
     def __rmatmul__(self, other: Any) -> Enclosure:
         return enclose(other) @ self
 
+    def gram(self) -> Enclosure:
+        """self.T @ self, for an exact matrix at about half the cost."""
+        if self.rad.any():
+            return self.T @ self
+        n, size = self.mid.shape[0], np.abs(self.mid)
+        return Enclosure(self.mid.T @ self.mid, _up(gamma(n) * (size.T @ size), n + 8) + TINY)
+
     def sum(self, axis: int | None = None) -> Enclosure:
         """The sum over an axis, or of all entries."""
         n = self.mid.size if axis is None else self.mid.shape[axis]
@@ -161,8 +175,8 @@ class Enclosure:
     def scaled(self, exponent: ArrayLike) -> Enclosure:
         """The product with 2**exponent (integers, broadcast): exact but for underflow, which `rad` covers."""
         power = clipped_exponent(exponent)
-        mid, rad = np.ldexp(self.mid, power), np.ldexp(self.rad, power)
-        lost = (np.ldexp(mid, -power) != self.mid) | (np.ldexp(rad, -power) != self.rad)
+        mid, rad = _times_power(self.mid, power), _times_power(self.rad, power)
+        lost = (_times_power(mid, -power) != self.mid) | (_times_power(rad, -power) != self.rad)
         return Enclosure(mid, np.where(lost, _up(rad, 2) + TINY, rad))  # a large rad would absorb TINY
 
     def upper(self) -> Array:

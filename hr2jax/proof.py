@@ -8,15 +8,20 @@ at every feasible point y
 With any matrix L,  -y^T S y <= y^T (L L^T - S) y <= sum_k e_k y_k^2,  e_k the k-th absolute row sum of
 S - L L^T. So  sum_k max(d_k + e_k, 0)* bounds the objective (* d_k + e_k itself where y_k^2 = 1), whatever
 L, d and Lambda were: no solver, eigenvalue or factorisation is trusted. S, e and the sum are enclosed.
+Where groups of rows couple to the others only, S and L are kept and multiplied block by block (arrow.py).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 
+from .arrow import LONG_PIECE, Arrow, ArrowEnclosure, arrow_enclosure, pieces
 from .diagonal import feasible
 from .enclosure import Array, Enclosure
 from .relaxation.families import CATALOGUE, Family, Term
@@ -27,47 +32,202 @@ from .relaxation.triangles import TRIANGLES, entries
 SOS = "sos."  # multipliers of this name are factors of lasserre2's dual matrices
 
 
+# Groups that stand for others: z = z_one one + z_xi xi.
+DERIVED = {"z": ("one", "xi")}
+
+
+@dataclass
+class Block:
+    """What a form has between two groups: a dense part, and entries given one by one (rows, columns, values).
+
+    `is_own`: `dense` may be written to; otherwise it is somebody else's array.
+    """
+
+    dense: Enclosure | None = None
+    is_own: bool = False
+    entries: list[tuple[Array, Array, Enclosure]] = field(default_factory=list)
+
+    @property
+    def is_diagonal(self) -> bool:
+        """Whether only positions (k, k) occur."""
+        return self.dense is None and all(np.array_equal(rows, columns) for rows, columns, _ in self.entries)
+
+
 class QuadraticForm:
     """sum over groups g, h of y_g^T B_gh y_h over the extended basis (1, v, t, xi, z), B_gh enclosures."""
 
     def __init__(self, lifting: Lifting, arithmetic: type[Enclosure]):
         self.lifting = lifting
         self.arithmetic = arithmetic
-        self.blocks: dict[tuple[str, str], Enclosure] = {}
+        self.blocks: dict[tuple[str, str], Block] = {}
 
     def add(self, g: str, h: str, rows: Array | slice, columns: Array | slice, values: Enclosure) -> None:
         """Add `values` at [rows, columns] of block (g, h).
 
+        Positions given one by one (1-D rows, columns and values) are kept as such; others make the block dense.
+
         Raises:
             ValueError: a position occurs twice: of its two values one would be lost.
         """
-        if (g, h) not in self.blocks:
-            shape = (self.lifting.length(g), self.lifting.length(h))
-            self.blocks[g, h] = self.arithmetic(np.zeros(shape))
-        block, index = self.blocks[g, h], (rows, columns)
-        touched = np.zeros(block.shape, dtype=bool)
-        touched[index] = True
-        if np.count_nonzero(touched) != math.prod(values.shape):
+        shape = (self.lifting.length(g), self.lifting.length(h))
+        block = self.blocks.setdefault((g, h), Block())
+        if isinstance(rows, slice) and isinstance(columns, slice) and values.shape == shape and block.dense is None:
+            block.dense = values
+            return
+        # none negative, none outside
+        row, column = (np.arange(length)[index] for length, index in zip(shape, (rows, columns), strict=True))
+        if isinstance(rows, slice) and isinstance(columns, slice):
+            row, column = row[:, None], column[None, :]
+        one_by_one = row.ndim == column.ndim == 1
+        if one_by_one:
+            distinct = len(np.unique(row * shape[1] + column))
+        else:
+            touched = np.zeros(shape, dtype=bool)
+            touched[row, column] = True
+            distinct = int(np.count_nonzero(touched))
+        if values.shape != np.broadcast_shapes(row.shape, column.shape) or distinct != math.prod(values.shape):
             raise ValueError(f"a form repeats an index in its term of group {g} or {h}")
-        block[index] = block[index] + values
+        if not one_by_one:
+            if not block.is_own:
+                dense = self.arithmetic(np.zeros(shape))
+                if block.dense is not None:
+                    dense[...] = block.dense
+                block.dense, block.is_own = dense, True
+            assert block.dense is not None
+            block.dense[row, column] = block.dense[row, column] + values
+            return
+        for k, (known_row, known_column, earlier) in enumerate(block.entries):
+            if np.array_equal(known_row, row) and np.array_equal(known_column, column):
+                block.entries[k] = (row, column, earlier + values)
+                return
+        block.entries.append((row, column, values))
 
-    def matrix(self) -> Enclosure:
-        """The symmetric (N, N) matrix M with y^T M y the form's value, z replaced by its coefficients."""
-        lifting = self.lifting
-        M = self.arithmetic(np.zeros((lifting.size, lifting.size)))
+    def eliminable(self) -> tuple[str, ...]:
+        """Basis groups without any product among them but squares: those with the most entries (see arrow.py)."""
+        groups = [g for g in self.lifting.sizes if g != "one"]
+        coupled = set()
         for (g, h), block in self.blocks.items():
-            for row_group, left in self._expand(g, block):
-                for column_group, right in self._expand(h, left.T):
-                    index = (lifting.slice(row_group), lifting.slice(column_group))
-                    M[index] = M[index] + right.T
-        return (M + M.T).scaled(-1)
+            if not (g == h and g not in DERIVED and block.is_diagonal):
+                coupled |= {frozenset((a, b)) for a in DERIVED.get(g, (g,)) for b in DERIVED.get(h, (h,))}
+        choices = [
+            chosen
+            for k in range(len(groups) + 1)
+            for chosen in combinations(groups, k)
+            if not any(frozenset((a, b)) in coupled for a in chosen for b in chosen)
+        ]
+        return max(choices, key=lambda chosen: sum(self.lifting.sizes[g] for g in chosen))
+
+    def matrix(self, eliminate: bool = True) -> ArrowEnclosure:
+        """The symmetric (N, N) matrix M with y^T M y the form's value, z replaced by its coefficients.
+
+        Args:
+            eliminate: whether rows may be eliminated; without, entries can be added anywhere in `block`.
+        """
+        sizes = self.lifting.sizes
+        eliminated = self.eliminable() if eliminate else ()
+        kept = tuple(g for g in sizes if g not in eliminated)
+        place: dict[str, slice] = {}  # where each group lies among the eliminated or among the kept rows
+        for side in (eliminated, kept):
+            starts = np.cumsum([0, *(sizes[g] for g in side)]).tolist()
+            place |= {g: slice(a, b) for g, a, b in zip(side, starts, starts[1:], strict=False)}
+        n, m = (sum(sizes[g] for g in side) for side in (eliminated, kept))
+        diagonal, coupling, block = (self.arithmetic(np.zeros(shape)) for shape in ((n,), (n, m), (m, m)))
+        begun: set[tuple[str, str]] = set()
+        for term in self._in_the_basis():
+            g, h, rows, columns, values = term if term[1] not in eliminated else _flipped(*term)
+            if h in eliminated:  # squares of one group, by the choice of `eliminated`
+                assert g == h and np.array_equal(rows, columns)
+                k = rows + place[g].start
+                diagonal[k] = diagonal[k] + values
+                continue
+            target = coupling if g in eliminated else block
+            if isinstance(rows, slice):
+                _add_half(target, place[g], place[h], values, (g, h) not in begun)
+            else:
+                index = (rows + place[g].start, columns + place[h].start)
+                target[index] = target[index] + values.scaled(-1)
+            begun.add((g, h))
+        positions = np.arange(self.lifting.size)
+        at = [
+            np.concatenate([positions[:0], *(positions[self.lifting.slice(g)] for g in side)])
+            for side in (eliminated, kept)
+        ]
+        return ArrowEnclosure(at[0], at[1], diagonal, coupling, block + block.T)
+
+    def _in_the_basis(self) -> Iterator[tuple[str, str, Any, Any, Enclosure]]:
+        """(g, h, rows, columns, values) of basis groups: whole blocks (slices) and entries one by one."""
+        every = slice(None)
+        for (g, h), block in self.blocks.items():
+            if block.dense is not None:
+                for a, left in self._expand(g, block.dense):
+                    for b, right in self._expand(h, left.T):
+                        yield a, b, every, every, right.T
+            for rows, columns, values in block.entries:
+                if "z" not in (g, h):
+                    yield g, h, rows, columns, values
+                elif g == h:
+                    for a, first in self._z():
+                        for b, second in self._z():
+                            weighted = first[rows] * values.reshape(-1, 1)
+                            yield a, b, every, every, transposed_product(weighted, second[columns])
+                elif g == "z":
+                    for a, dense in self._expand_entries(h, rows, columns, values):
+                        yield a, h, every, every, dense
+                else:
+                    for a, dense in self._expand_entries(g, columns, rows, values):
+                        yield a, g, every, every, dense
+
+    def _z(self) -> list[tuple[str, Enclosure]]:
+        """z's coefficients: (n, 1) of the constant and (n, q) of xi."""
+        assert self.lifting.z_one is not None and self.lifting.z_xi is not None
+        return [("one", self.lifting.z_one), ("xi", self.lifting.z_xi)]
 
     def _expand(self, group: str, block: Enclosure) -> list[tuple[str, Enclosure]]:
         """The block with its rows' group replaced by basis groups: z^T B = one z_one^T B + xi^T z_xi^T B."""
-        if group != "z":
-            return [(group, block)]
-        assert self.lifting.z_one is not None and self.lifting.z_xi is not None
-        return [("one", self.lifting.z_one.T @ block), ("xi", self.lifting.z_xi.T @ block)]
+        return [(a, z.T @ block) for a, z in self._z()] if group == "z" else [(group, block)]
+
+    def _expand_entries(
+        self, other: str, rows: Array, columns: Array, values: Enclosure
+    ) -> list[tuple[str, Enclosure]]:
+        """`_expand` of the block (z, other) with `values` at [rows, columns] and nothing else."""
+        shape = (self.lifting.length("z"), self.lifting.length(other))
+        if other == "one":
+            return [(a, z[rows].T @ values.reshape(-1, 1)) for a, z in self._z()]
+        if len(np.unique(columns)) < len(columns):  # several to be added in one column
+            dense = self.arithmetic(np.zeros(shape))
+            dense[rows, columns] = values
+            return self._expand("z", dense)
+        out = []
+        for a, z in self._z():
+            weighted = z[rows] * values.reshape(-1, 1)
+            if not np.array_equal(columns, np.arange(shape[1])):
+                every = self.arithmetic(np.zeros((shape[1], z.shape[1])))
+                every[columns] = weighted
+                weighted = every
+            out.append((a, weighted.T))
+        return out
+
+
+def _flipped(g: str, h: str, rows: Any, columns: Any, values: Enclosure) -> tuple[str, str, Any, Any, Enclosure]:
+    """The same term with the groups in the other order."""
+    return h, g, columns, rows, values.T
+
+
+def _add_half(target: Enclosure, rows: slice, columns: slice, values: Enclosure, is_first: bool) -> None:
+    """Add values / 2 at [rows, columns]; nothing is there yet if `is_first`."""
+    for c in pieces(values.shape):
+        index = (slice(rows.start + c.start, rows.start + c.stop), columns)
+        half = values[c].scaled(-1)
+        target[index] = half if is_first else target[index] + half
+
+
+def transposed_product(A: Enclosure, B: Enclosure) -> Enclosure:
+    """A^T B, summed over pieces of the rows: little memory, and a smaller error bound than one long sum."""
+    parts = [A[c].T @ B[c] for c in pieces((A.shape[0], max(A.shape[1], B.shape[1])), LONG_PIECE)]
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
 
 
 def add_family(form: QuadraticForm, family: Family, multipliers: Enclosure) -> None:
@@ -100,8 +260,10 @@ def _add_all(form: QuadraticForm, a: Term, b: Term, weights: Enclosure) -> None:
 
 def lagrangian_matrix(
     lifting: Lifting, multipliers: Mapping[str, Array], arithmetic: type[Enclosure] = Enclosure
-) -> Enclosure:
+) -> ArrowEnclosure:
     """M = C + sum sym(F^T Lambda G), (N, N), enclosed; multipliers are clipped at 0.
+
+    Which rows are eliminated depends on the families that have multipliers; none are where `add_squares` will add.
 
     Raises:
         ValueError: a family that does not exist on this lifting, or multipliers of the wrong shape.
@@ -124,12 +286,12 @@ def lagrangian_matrix(
             raise ValueError(f"the multipliers of {name!r} have shape {np.shape(values)}, not {family.shape}")
         if family.F.rows:
             add_family(form, family, arithmetic(np.maximum(values, 0.0)))
-    return form.matrix()
+    return form.matrix(eliminate=not any(name.startswith(SOS) for name in multipliers))
 
 
 def add_squares(
-    lifting: Lifting, multipliers: Mapping[str, Array], M: Enclosure, arithmetic: type[Enclosure] = Enclosure
-) -> tuple[Enclosure, float]:
+    lifting: Lifting, multipliers: Mapping[str, Array], M: ArrowEnclosure, arithmetic: type[Enclosure] = Enclosure
+) -> tuple[ArrowEnclosure, float]:
     """M with the polynomials sum <L L^T, g b b^T> of `lasserre2` added, and what their other monomials cost.
 
     Monomials of degree 2 or less are entries of y y^T; each other one is at most 1 in magnitude, so the
@@ -146,6 +308,7 @@ def add_squares(
         raise ValueError(f"there is no matrix {sorted(factors.keys() - matrices.keys())[0]!r} in this problem")
     used = [matrices[name] for name in factors]
     plan = layout(used, lifting)
+    assert len(M.kept) == lifting.size  # nothing eliminated: M.block is all of M
     values, positions = [], []
     for matrix, index, L in zip(used, plan.index, factors.values(), strict=True):
         if np.ndim(L) != 2 or len(L) != len(matrix.basis):
@@ -172,13 +335,27 @@ def add_squares(
             a, b = (0, 0, *monomial)[-2:]
             half = total.scaled(-1).reshape(1, 1)
             for entry in ((slice(a, a + 1), slice(b, b + 1)), (slice(b, b + 1), slice(a, a + 1))):
-                M[entry] = M[entry] + half
+                M.block[entry] = M.block[entry] + half
     return M, float(rest.upper())
 
 
+@dataclass(frozen=True)
+class Factor:
+    """L = [[Diag(root), 0], [coupling^T, block]], rows eliminated and kept, in float64. Nothing about it is trusted."""
+
+    root: Array
+    coupling: Array
+    block: Array
+
+    def is_finite(self) -> bool:
+        """Whether no entry is infinite or NaN."""
+        return all(bool(np.isfinite(part).all()) for part in (self.root, self.coupling, self.block))
+
+
 def dual_bound(
-    lifting: Lifting, M: Enclosure, d: Array | None = None, arithmetic: type[Enclosure] = Enclosure, rest: float = 0.0
-) -> float:
+    lifting: Lifting, M: ArrowEnclosure | Enclosure, d: Array | None = None,
+    arithmetic: type[Enclosure] = Enclosure, rest: float = 0.0,
+) -> float:  # fmt: skip
     """A float64 upper bound of the lifting's objective (in the problem's own units), or infinity.
 
     Args:
@@ -189,45 +366,91 @@ def dual_bound(
         arithmetic: the arithmetic of M.
         rest: an upper bound of what the objective has beside M, in the lifting's units.
     """
+    M = arrow_enclosure(M)
     if not (M.is_finite() and np.isfinite(rest)):
         return float("inf")
     bound = _prove(lifting, M, np.zeros(lifting.size), None, arithmetic, rest)
     if d is not None and np.isfinite(d).all():
-        bound = min(bound, _prove(lifting, M, *_factor(d, M.mid), arithmetic, rest))
+        bound = min(bound, _prove(lifting, M, *_factor(d, M.middle()), arithmetic, rest))
     return bound
 
 
-def _factor(d: Array, middle: Array) -> tuple[Array, Array | None]:
+def _factor(d: Array, middle: Arrow) -> tuple[Array, Factor | None]:
     """A diagonal at or above d and a Cholesky factor of Diag - middle. Steering only: nothing here is trusted."""
-    scale = max(float(np.abs(d).max(initial=0.0)), float(np.abs(middle).max(initial=0.0)), 2.0**-900)
-    S = np.diag(d) - middle
-    slack = 4.0 * len(d) * 2.0**-53 * scale
+    scale = max(float(np.abs(d).max(initial=0.0)), middle.largest(), 2.0**-900)
     try:
-        return d, np.linalg.cholesky(S + slack * np.eye(len(d)))
+        return d, _cholesky(d + 4.0 * len(d) * 2.0**-53 * scale, middle)
     except np.linalg.LinAlgError:
         pass
     try:
         shifted = feasible(middle, d)
-        return shifted, np.linalg.cholesky(np.diag(shifted) - middle)
+        return shifted, _cholesky(shifted, middle)
     except (np.linalg.LinAlgError, ValueError):
         return d, None
 
 
+def _cholesky(d: Array, M: Arrow) -> Factor:
+    """A Cholesky factor of Diag(d) - M, up to rounding; LinAlgError where there seems to be none."""
+    own = d[M.eliminated] - M.diagonal
+    if not (own > 0).all():
+        raise np.linalg.LinAlgError("an eliminated row has no positive diagonal")
+    root, coupling, C = M.eliminate(own)
+    return Factor(root, coupling, np.linalg.cholesky(np.diag(d[M.kept]) - C))
+
+
 def _prove(
-    lifting: Lifting, M: Enclosure, d: Array, L: Array | None, arithmetic: type[Enclosure], rest: float
+    lifting: Lifting, M: ArrowEnclosure, d: Array, L: Factor | None, arithmetic: type[Enclosure], rest: float
 ) -> float:
     """rest + sum_k max(d_k + e_k, 0)*, rounded up; e_k the absolute row sums of S - L L^T, S = Diag(d) - M."""
-    if not (np.isfinite(d).all() and (L is None or np.isfinite(L).all())):
+    if not (np.isfinite(d).all() and (L is None or L.is_finite())):
         return float("inf")
-    difference = arithmetic(np.diag(d)) - M
-    if L is not None:
-        factor = arithmetic(L)
-        difference = difference - factor @ factor.T
-    row_sums = arithmetic(difference.magnitude()).sum(axis=1)
-    upper = (arithmetic(d) + row_sums).upper()
+    upper = (arithmetic(d) + residual_row_sums(M, d, L, arithmetic)).upper()
     upper = np.where(lifting.square_is_one, upper, np.maximum(upper, 0.0))
     total = float((arithmetic(upper).sum() + rest).upper())
     return scale_up(total, lifting.exponent) if total < np.inf else float("inf")  # NaN: overflow on the way
+
+
+def residual_row_sums(M: ArrowEnclosure, d: Array, L: Factor | None, arithmetic: type[Enclosure]) -> Enclosure:
+    """(N,) row sums of |Diag(d) - M - L L^T|, block by block; without L, of |Diag(d) - M|.
+
+    With E the eliminated rows and R the kept ones, L L^T is Diag(root^2) on (E, E), Diag(root) coupling on
+    (E, R) and coupling^T coupling + block block^T on (R, R); M is diagonal on (E, E).
+    """
+    rows, columns = own_residual(M, d, L, arithmetic), kept_residual(M, d, L, arithmetic)
+    for c in pieces(M.coupling.shape):
+        size = coupling_residual(M, L, c, arithmetic)
+        rows[c] = rows[c] + size.sum(axis=1)
+        columns = columns + size.sum(axis=0)
+    out = arithmetic(np.zeros(M.size))
+    out[M.eliminated], out[M.kept] = rows, columns
+    return out
+
+
+def own_residual(M: ArrowEnclosure, d: Array, L: Factor | None, arithmetic: type[Enclosure]) -> Enclosure:
+    """(n,) upper bounds of |d - M - root^2| on the eliminated rows' diagonal; all else there is 0."""
+    own = arithmetic(d[M.eliminated]) - M.diagonal
+    if L is not None:
+        own = own - arithmetic(L.root) * arithmetic(L.root)
+    return arithmetic(own.magnitude())
+
+
+def coupling_residual(M: ArrowEnclosure, L: Factor | None, piece: slice, arithmetic: type[Enclosure]) -> Enclosure:
+    """(rows of the piece, m) upper bounds of |-M - Diag(root) coupling| on (E, R)."""
+    between = -M.coupling[piece]
+    if L is not None:
+        between = between - arithmetic(L.root[piece].reshape(-1, 1)) * arithmetic(L.coupling[piece])
+    return arithmetic(between.magnitude())
+
+
+def kept_residual(M: ArrowEnclosure, d: Array, L: Factor | None, arithmetic: type[Enclosure]) -> Enclosure:
+    """(m,) row sums of |Diag(d) - M - coupling^T coupling - block block^T| on (R, R)."""
+    among = arithmetic(np.diag(d[M.kept])) - M.block
+    if L is not None:
+        for c in pieces(L.coupling.shape, LONG_PIECE):
+            among = among - arithmetic(L.coupling[c]).gram()
+        for c in pieces(L.block.shape, LONG_PIECE):
+            among = among - arithmetic(L.block[:, c].T).gram()
+    return arithmetic(among.magnitude()).sum(axis=1)
 
 
 def scale_up(value: float, exponent: int) -> float:

@@ -343,7 +343,7 @@ def test_the_lagrangian_matrix_encloses_objective_plus_products(kind, local, dat
     lifting = lift(net, problem, fixed, kind)
     multipliers = random_multipliers(lifting, rng, ["zero", "small", "normal", "negative"])
     with np.errstate(all="ignore"):
-        M = lagrangian_matrix(lifting, multipliers, kind)
+        M = lagrangian_matrix(lifting, multipliers, kind).dense()
     if not M.is_finite():
         return
     lowest, highest = ends(M)
@@ -571,7 +571,7 @@ def test_negative_multipliers_count_as_zero(kind):
     lifting = lift(net, problem, presolve.presolve(net, problem, kind), kind)
     for family in available(lifting):
         zero, negative = (
-            lagrangian_matrix(lifting, {family.name: np.full(family.shape, value)}, kind)
+            lagrangian_matrix(lifting, {family.name: np.full(family.shape, value)}, kind).dense()
             for value in (0.0, -3.0)
         )
         assert (negative.upper() == zero.upper()).all()

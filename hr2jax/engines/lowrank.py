@@ -15,9 +15,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
 
-from ..diagonal import feasible, tighten
+from ..arrow import Arrow
+from ..diagonal import feasible, lowest, tighten
 from ..proof import lagrangian_matrix
 from ..relaxation.families import Family
 from ..relaxation.lifting import Lifting
@@ -239,7 +239,7 @@ class _Run:
         """Something to show, and to keep, before the longer part begins."""
         self.minimise(dtype, 3e-4, self.schedule.finish_steps)
         multipliers, M, d = self.dual()
-        if np.isfinite(M).all() and np.isfinite(d).all():
+        if M.is_finite() and np.isfinite(d).all():
             self.certify(multipliers, M, d, newton=True)
         self.monitor.report(self.iteration, float("nan"), self.gradient)
 
@@ -315,7 +315,7 @@ class _Run:
             coarse = self.lifting.size > SMALL and tolerance >= FLOAT32
             self.minimise(np.float32 if coarse else np.float64, tolerance, self.schedule.finish_steps)
             multipliers, M, d = self.dual()
-            if not (np.isfinite(M).all() and np.isfinite(d).all()):
+            if not (M.is_finite() and np.isfinite(d).all()):
                 return Status.NUMERICAL_ERROR
             least = float(d.sum())
             value = in_units(least, self.lifting)
@@ -341,7 +341,7 @@ class _Run:
                 tolerance = max((0.3 if self.separator is None else 0.6) * tolerance, 1e-9)
         return Status.STALLED
 
-    def certify(self, multipliers: dict[str, Array], M: Array, d: Array, newton: bool) -> tuple[float, Array]:
+    def certify(self, multipliers: dict[str, Array], M: Arrow, d: Array, newton: bool) -> tuple[float, Array]:
         """Offer the multipliers with d made feasible, by Newton's method if that pays; the bound and that d."""
         began, tol, least = time.perf_counter(), self.monitor.tolerance, float(d.sum())
         d = feasible(M, d)
@@ -351,10 +351,10 @@ class _Run:
         self.certifying, self.certified = time.perf_counter() - began, self.iteration
         return bound, d
 
-    def dual(self) -> tuple[dict[str, Array], Array, Array]:
-        """The multipliers, the Lagrangian matrix M (N, N), and d from the stationarity of V's rows."""
+    def dual(self) -> tuple[dict[str, Array], Arrow, Array]:
+        """The multipliers, the Lagrangian matrix M, and d from the stationarity of V's rows."""
         multipliers = self.unscaled()
-        M = lagrangian_matrix(self.lifting, multipliers).mid
+        M = lagrangian_matrix(self.lifting, multipliers).middle()
         V = _rows_of(self.P[self.factored.rows], self.lifting)
         d = np.einsum("ij,ij->i", V, M @ V)
         return multipliers, M, np.where(self.lifting.square_is_one, d, np.maximum(d, 0.0))
@@ -363,10 +363,10 @@ class _Run:
         """Certify what there is, at the end of an interrupted run."""
         if self.iteration != self.certified and (self.multipliers or not self.families):
             multipliers, M, d = self.dual()
-            if np.isfinite(M).all() and np.isfinite(d).all():
+            if M.is_finite() and np.isfinite(d).all():
                 self.certify(multipliers, M, d, newton=True)
 
-    def raise_rank(self, M: Array, d: Array) -> None:
+    def raise_rank(self, M: Arrow, d: Array) -> None:
         """Leave a saddle: more columns, along the eigenvectors of S that want to be negative.
 
         A stationary V of deficient rank is no saddle (Burer and Monteiro 2005): then nothing is done.
@@ -380,9 +380,9 @@ class _Run:
         added = min(wanted, self.lifting.size - self.rank)
         if added <= 0:
             return
-        _, vectors = scipy.linalg.eigh(np.diag(d) - M, subset_by_index=[0, added - 1])
+        vectors = lowest(M, d, added)
         new = np.zeros((self.factored.size, added))
-        new[self.factored.rows] = vectors * np.sqrt(self.lifting.size) * NUDGE
+        new[self.factored.rows, : vectors.shape[1]] = vectors * np.sqrt(self.lifting.size) * NUDGE
         new *= np.linalg.norm(self.P, axis=1, keepdims=True)
         self.P = np.concatenate([self.P[:, :-1], new, self.P[:, -1:]], axis=1)
         self.rank += added
