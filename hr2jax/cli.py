@@ -332,7 +332,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--relaxation", default="hr2", metavar="NAME",
                    help=f"{', '.join(RELAXATIONS)} (default hr2); tighter ones take longer; best climbs")  # fmt: skip
     p.add_argument("--cuts", metavar="NAMES",
-                   help=f"the cutting planes of hr2+ and best, separated by commas: {','.join(CUTS)} (default all)")  # fmt: skip
+                   help=f"cutting planes of hr2+ and best, among {','.join(CUTS)} (default all)")  # fmt: skip
     p.add_argument("--method", default="auto", metavar="NAME", help=f"the solver: {', '.join(METHODS)} (default auto)")
     p.add_argument("--tol", type=float, default=1e-3, metavar="T",
                    help="stop when bound - relaxation optimum <= T * bound, by estimate (default 1e-3)")  # fmt: skip
