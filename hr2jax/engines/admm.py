@@ -7,15 +7,17 @@ moments h (DESIGN section 2). In scaled form, with multipliers U_k and penalty r
     X_k = the PSD part of A_k(Y, h) + U_k,     U_k = U_k + A_k(Y, h) - X_k,
 
 so that Z_k = -rho U_k >= 0 are the dual matrices. The first step is exact and cheap: h is eliminated
-clique by clique, and what is left is the identity plus the few functionals of Y that cliques share
-(Woodbury with one matrix of their number, factored once and for all rho). The second is one batched
-eigendecomposition per block shape. Over-relaxed (Boyd et al. 2011, section 3.4.3), rho balanced by the
-residuals.
+clique by clique, and what is left is the identity (or, where M_1 is split, the number of its parts that an
+entry lies in) plus the few functionals of Y that cliques share (Woodbury with one matrix of their number,
+factored once and for all rho). The second is a projection of each part of M_1 (projection.py) and one
+batched projection per shape of small block. Over-relaxed (Boyd et al. 2011, section 3.4.3), rho balanced
+by the residuals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,19 +25,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
+import threadpoolctl
 
 from ..diagonal import feasible, tighten
 from ..proof import SOS, add_squares, lagrangian_matrix
-from ..relaxation.block import BlockForm, CliqueBatch, clique_multipliers, clique_polynomials
+from ..relaxation.block import BlockForm, CliqueBatch, block_form, duals_of, multipliers_of
+from ..relaxation.lifting import Lifting
 from ..result import Status
 from .monitor import Monitor, Stop
+from .projection import Method, choose_projection, psd_part
 from .scale import ABSURD, in_units, mean_diagonal
 
 Array = np.ndarray
 
 OVER_RELAXATION = 1.6
 CHUNK = 40  # iterations between looks at the residuals
-PATIENCE = 30  # chunks without a better certificate before the run is called stalled
+PATIENCE = 30  # certificates without a better bound before the run is called stalled
+CONVERGED = 1e-2  # or 3 of them, once the residual is below this share of the tolerance
+SMALL = 400  # up to this N all is float64: a second compilation would cost more than float32 saves
+COARSE = 1e-4  # float32 steers until the residual is below this, or no longer falls
 
 
 class Maps(NamedTuple):
@@ -43,8 +51,9 @@ class Maps(NamedTuple):
 
     C: Any  # (N, N)
     pinned: Any  # (N,) bool
-    E: Any  # (N + n, N) the extended basis
-    pairs: Any  # (m, 2) shared functionals as entries of E Y E^T
+    z_one: Any  # (n, 1) z's coefficients, or (0, 1)
+    z_xi: Any  # (n, q), or (0, 0)
+    pairs: Any  # (m, 2) shared functionals: entries (a, b), a <= b, of the extended moment matrix
     woodbury: Any  # (m, m) (I + K G)^-1
     K: Any  # per batch (n, k, k)
     constants: Any  # per batch (n, D): the blocks' constant terms
@@ -55,13 +64,13 @@ class Maps(NamedTuple):
 
 
 class State(NamedTuple):
-    """Iterates; per batch arrays are (n, D), all its blocks' entries side by side."""
+    """Iterates; those of the small blocks per batch (n, D), all its blocks' entries side by side."""
 
-    X: Any
+    X: Any  # (parts, M, M): 1 part of side N, or 2 parts of M_1
     U: Any
     X_small: Any
     U_small: Any
-    Y: Any
+    Y: Any  # (N, N)
 
 
 Shapes = tuple[tuple[int, ...], ...]  # per batch, the sides of its blocks
@@ -69,20 +78,44 @@ Shapes = tuple[tuple[int, ...], ...]  # per batch, the sides of its blocks
 
 def build_maps(form: BlockForm, scale: float) -> tuple[Maps, Shapes]:
     """Arrays of the block form, the objective divided by `scale`."""
-    E = form.extended()
-    pairs = np.concatenate([batch.shared.reshape(-1, 2) for batch in form.batches])
+    lifting, E = form.lifting, form.extended()
+    pairs = np.sort(np.concatenate([batch.shared.reshape(-1, 2) for batch in form.batches]), axis=1)
     a, b = pairs.T
-    gram = E @ E.T
-    G = 0.5 * (gram[np.ix_(a, a)] * gram[np.ix_(b, b)] + gram[np.ix_(a, b)] * gram[np.ix_(b, a)])
-    fixed = E[a][:, form.pinned] * E[b][:, form.pinned]
+    inside = a < len(form.C)
+    if not (a[~inside] == b[~inside]).all():
+        raise ValueError("a block has the product of two neurons' z")
+    # G: inner products of the functionals, in the metric that the affine step inverts
+    G = _inner_products(E, a, b)
+    if form.chordal:
+        twice = slice(0, lifting.slice("v").stop)  # entries of (1, v) are in both parts
+        G -= 0.5 * _inner_products(E[:, twice], a, b)
+    fixed = E[a][:, form.pinned] * E[b][:, form.pinned] / np.sqrt(_copies(form)[form.pinned])
     G -= fixed @ fixed.T  # pinned entries of Y do not move
     parts = [_eliminate(batch) for batch in form.batches]
     K = scipy.linalg.block_diag(*[block for part in parts for block in part["K"]])
+    has_z = lifting.z_one is not None and lifting.z_xi is not None
     maps = Maps(
-        form.C / scale, form.pinned, E, pairs, np.linalg.inv(np.eye(len(pairs)) + K @ G),
-        *(tuple(part[name] for part in parts) for name in Maps._fields[5:]),
+        form.C / scale, form.pinned,
+        lifting.z_one.mid if has_z else np.zeros((0, 1)),  # type: ignore[union-attr]
+        lifting.z_xi.mid if has_z else np.zeros((0, 0)),  # type: ignore[union-attr]
+        pairs, np.linalg.inv(np.eye(len(pairs)) + K @ G),
+        *(tuple(part[name] for part in parts) for name in Maps._fields[6:]),
     )  # fmt: skip
     return maps, tuple(tuple(block.index.shape[0] for block in batch.blocks) for batch in form.batches)
+
+
+def _inner_products(E: Array, a: Array, b: Array) -> Array:
+    """<sym(e_a e_b^T), sym(e_c e_d^T)> of all pairs of functionals (a, b), (c, d), the e rows of E."""
+    gram = E @ E.T
+    return 0.5 * (gram[np.ix_(a, a)] * gram[np.ix_(b, b)] + gram[np.ix_(a, b)] * gram[np.ix_(b, a)])
+
+
+def _copies(form: BlockForm) -> Array:
+    """(N,): in how many parts of M_1 a diagonal entry lies."""
+    copies = np.ones(len(form.C))
+    if form.chordal:
+        copies[: form.lifting.slice("v").stop] = 2.0
+    return copies
 
 
 def _eliminate(batch: CliqueBatch) -> dict[str, Array]:
@@ -100,15 +133,50 @@ def _eliminate(batch: CliqueBatch) -> dict[str, Array]:
 
 def _shared(maps: Maps, Y: Any) -> Any:
     """The shared functionals of Y, (m,)."""
-    rows = maps.E @ Y
-    return jnp.sum(rows[maps.pairs[:, 0]] * maps.E[maps.pairs[:, 1]], axis=1)
+    a, b = maps.pairs[:, 0], maps.pairs[:, 1]
+    N, (n, q) = Y.shape[0], maps.z_xi.shape
+    if n == 0:
+        return Y[b, a]
+    rows = maps.z_one * Y[0] + maps.z_xi @ Y[N - q :]
+    squares = jnp.sum(rows[:, N - q :] * maps.z_xi, axis=1) + rows[:, 0] * maps.z_one[:, 0]
+    found = jnp.concatenate([Y, rows])[b, jnp.minimum(a, N - 1)]
+    return jnp.where(a < N, found, squares[jnp.maximum(a - N, 0)])
 
 
 def _adjoint(maps: Maps, psi: Any) -> Any:
     """sum_j psi_j sym(e_a e_b^T), (N, N)."""
-    left = maps.E[maps.pairs[:, 0]] * psi[:, None]
-    product = left.T @ maps.E[maps.pairs[:, 1]]
-    return 0.5 * (product + product.T)
+    a, b = maps.pairs[:, 0], maps.pairs[:, 1]
+    N, (n, q) = maps.C.shape[0], maps.z_xi.shape
+    rows = jnp.zeros((N + n, N), psi.dtype).at[b, jnp.minimum(a, N - 1)].add(jnp.where(a < N, psi, 0.0))
+    total = rows[:N]
+    if n:
+        squares = jnp.zeros((n,), psi.dtype).at[jnp.maximum(a - N, 0)].add(jnp.where(a < N, 0.0, psi))
+        of_z = rows[N:].at[:, :1].add(squares[:, None] * maps.z_one).at[:, N - q :].add(squares[:, None] * maps.z_xi)
+        total = total.at[0].add(maps.z_one[:, 0] @ of_z).at[N - q :].add(maps.z_xi.T @ of_z)
+    return 0.5 * (total + total.T)
+
+
+def take_parts(maps: Maps, Y: Any, count: int) -> Any:
+    """The parts of M_1 = Y that must be PSD: (1, N, N), or (2, M, M) over (1, v, t) and (1, v, xi)."""
+    if count == 1:
+        return Y[None]
+    n, q = maps.z_xi.shape
+    k, end = 1 + n, 1 + n + q
+    second = jnp.block([[Y[:k, :k], Y[:k, end:]], [Y[end:, :k], Y[end:, end:]]])
+    return jnp.stack([Y[:end, :end], second])
+
+
+def merge_parts(maps: Maps, T: Any) -> Any:
+    """(N, N): the mean of what the parts T (1 or 2, M, M) say of each entry, 0 where none says anything."""
+    if T.shape[0] == 1:
+        return T[0]
+    n, q = maps.z_xi.shape
+    k, zero = 1 + n, jnp.zeros((q, q), T.dtype)
+    return jnp.block([
+        [0.5 * (T[0, :k, :k] + T[1, :k, :k]), T[0, :k, k:], T[1, :k, k:]],
+        [T[0, k:, :k], T[0, k:, k:], zero],
+        [T[1, k:, :k], zero, T[1, k:, k:]],
+    ])  # fmt: skip
 
 
 def _split(maps: Maps, flat: Any) -> list[Any]:
@@ -125,16 +193,23 @@ def _join(parts: list[Any]) -> Any:
 
 
 def _affine_step(maps: Maps, T: Any, T_small: Any, rho: Any) -> tuple[Any, list[Any]]:
-    """(Y, h) nearest to the targets less the objective; returns Y and the small blocks there."""
-    diagonal = jnp.diag_indices(T.shape[0])
-    free = T + maps.C / rho
+    """(Y, h) nearest to the targets less the objective; returns Y and the small blocks there.
+
+    The objective's entries (v, t) and (1, t) lie in one part of M_1, so C needs no mean.
+    """
+    free = merge_parts(maps, T) + maps.C / rho
+    diagonal = jnp.diag_indices(free.shape[0])
     free = free.at[diagonal].set(jnp.where(maps.pinned, 1.0, free[diagonal]))
     wanted = _split(maps, _shared(maps, free))
     right = [
         jnp.einsum("nij,nj->ni", K, s) + jnp.einsum("nid,nd->ni", r, c - t)
         for K, s, r, c, t in zip(maps.K, wanted, maps.residual, maps.constants, T_small, strict=True)
     ]
-    Y = free - _adjoint(maps, maps.woodbury @ _join(right))
+    correction = _adjoint(maps, maps.woodbury @ _join(right)) if right else jnp.zeros_like(free)
+    if T.shape[0] == 2:
+        k = 1 + maps.z_xi.shape[0]
+        correction = correction.at[:k, :k].multiply(0.5)
+    Y = free - correction
     Y = Y.at[diagonal].set(jnp.where(maps.pinned, 1.0, Y[diagonal]))
     small = []
     at_Y = _split(maps, _shared(maps, Y))
@@ -144,11 +219,6 @@ def _affine_step(maps: Maps, T: Any, T_small: Any, rho: Any) -> tuple[Any, list[
         h = jnp.einsum("nod,nd->no", solve, t - value)
         small.append(value + jnp.einsum("ndo,no->nd", own, h))
     return Y, small
-
-
-def _psd_part(A: Any) -> Any:
-    values, vectors = jnp.linalg.eigh(A)
-    return (vectors * jnp.maximum(values, 0.0)[..., None, :]) @ jnp.swapaxes(vectors, -1, -2)
 
 
 def _project_small(parts: list[Any], shapes: Shapes) -> list[Any]:
@@ -163,7 +233,7 @@ def _project_small(parts: list[Any], shapes: Shapes) -> list[Any]:
     out: list[dict[int, Any]] = [{} for _ in parts]
     for side, blocks in pieces.items():
         stacked = jnp.concatenate([block for _, _, block in blocks])
-        done = jnp.maximum(stacked, 0.0) if side == 1 else _psd_part(0.5 * (stacked + jnp.swapaxes(stacked, 1, 2)))
+        done = psd_part(0.5 * (stacked + jnp.swapaxes(stacked, 1, 2)))
         first = 0
         for b, start, block in blocks:
             out[b][start] = done[first : first + block.shape[0]].reshape(block.shape[0], side * side)
@@ -171,29 +241,34 @@ def _project_small(parts: list[Any], shapes: Shapes) -> list[Any]:
     return [jnp.concatenate([pieces_of[start] for start in sorted(pieces_of)], axis=1) for pieces_of in out]
 
 
-@partial(jax.jit, static_argnames=("shapes",))
-def iterate(maps: Maps, state: State, rho: Any, count: Any, *, shapes: Shapes) -> tuple[State, Any]:
+@partial(jax.jit, static_argnames=("shapes", "method"))
+def iterate(
+    maps: Maps, state: State, rho: Any, count: Any, *, shapes: Shapes, method: Method = "eigh"
+) -> tuple[State, Any]:
     """`count` iterations; returns the state and [primal residual, dual residual, objective, <Z, A(Y) - X>]."""
+    parts = state.X.shape[0]
 
     def body(_: Any, carry: Any) -> Any:
         state, _ = carry
         Y, small = _affine_step(
             maps, state.X - state.U, [x - u for x, u in zip(state.X_small, state.U_small, strict=True)], rho
         )
-        relaxed = OVER_RELAXATION * Y + (1 - OVER_RELAXATION) * state.X
+        at_Y = take_parts(maps, Y, parts)
+        relaxed = OVER_RELAXATION * at_Y + (1 - OVER_RELAXATION) * state.X
         relaxed_small = [
             OVER_RELAXATION * a + (1 - OVER_RELAXATION) * x for a, x in zip(small, state.X_small, strict=True)
         ]
-        X = _psd_part(relaxed + state.U)
+        # part by part: a GPU's batched eigendecomposition is for small matrices
+        X = jnp.stack([psd_part(A, method) for A in relaxed + state.U])
         X_small = _project_small([a + u for a, u in zip(relaxed_small, state.U_small, strict=True)], shapes)
         U = state.U + relaxed - X
         U_small = [u + a - x for u, a, x in zip(state.U_small, relaxed_small, X_small, strict=True)]
-        gaps = [Y - X, *(a - x for a, x in zip(small, X_small, strict=True))]
+        gaps = [at_Y - X, *(a - x for a, x in zip(small, X_small, strict=True))]
         moves = [X - state.X, *(x - y for x, y in zip(X_small, state.X_small, strict=True))]
         duals = [U, *U_small]
         size = jnp.sqrt(sum(jnp.sum(x**2) for x in (X, *X_small)))
         dual_size = jnp.sqrt(sum(jnp.sum(u**2) for u in duals)) + 1e-30
-        info = jnp.array([
+        info = jnp.stack([
             jnp.sqrt(sum(jnp.sum(g**2) for g in gaps)) / size,
             jnp.sqrt(sum(jnp.sum(m**2) for m in moves)) / dual_size,
             jnp.sum(maps.C * Y),
@@ -204,8 +279,18 @@ def iterate(maps: Maps, state: State, rho: Any, count: Any, *, shapes: Shapes) -
     return jax.lax.fori_loop(0, count, body, (state, jnp.zeros(4, state.X.dtype)))
 
 
+def admm_form(relaxation: str, lifting: Lifting) -> BlockForm:
+    """The layout of a relaxation that ADMM solves fastest."""
+    return block_form(relaxation, lifting)
+
+
 def solve_admm(
-    form: BlockForm, monitor: Monitor, *, start: Mapping[str, Array] | None = None, seed: int = 0
+    form: BlockForm,
+    monitor: Monitor,
+    *,
+    start: Mapping[str, Array] | None = None,
+    seed: int = 0,
+    projection: Method | None = None,
 ) -> Status:
     """Solve the block form; certify as the residuals fall; stop on the certified gap.
 
@@ -214,13 +299,15 @@ def solve_admm(
         monitor: certifies, records, says when to stop.
         start: product-form multipliers to begin from (a warm start).
         seed: of the scale's estimate.
+        projection: of M_1; None: what `choose_projection` says.
 
     Returns:
         SOLVED when |bound - objective| + |<Z, A(Y) - X>| <= tol * bound / 2; STALLED when certificates stop improving.
     """
     scale = mean_diagonal(form.lifting, np.random.default_rng(seed))
-    run = _Run(form, monitor, scale)
-    with jax.enable_x64(True):
+    # float32's products are exact ones on a CPU only: a GPU would round their factors to 10 bits
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"), _few_threads(len(form.C)):
+        run = _Run(form, monitor, scale, projection)
         try:
             run.begin(start or {})
             return run.loop()
@@ -232,34 +319,84 @@ def solve_admm(
             return Status.STOPPED
 
 
+@contextlib.contextmanager
+def _few_threads(N: int) -> Iterator[None]:
+    """One BLAS thread for matrices of moderate size, within.
+
+    JAX's eigendecomposition on a CPU is SciPy's LAPACK, whose threads spin while they wait for each other: on
+    a machine that others use too, an iteration at N = 108 took 150 ms with two threads and 2 ms with one; at
+    N = 600 on an idle one two are no faster than one.
+    """
+    if N > 1000:
+        yield
+        return
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        yield
+
+
 class _Run:
-    def __init__(self, form: BlockForm, monitor: Monitor, scale: float):
+    def __init__(self, form: BlockForm, monitor: Monitor, scale: float, projection: Method | None = None):
         self.form, self.monitor, self.scale = form, monitor, scale
-        self.maps, self.shapes = build_maps(form, scale)
+        self.exact, self.shapes = build_maps(form, scale)
         self.rho, self.iteration = 0.3, 0
         self.state: State | None = None
+        self.method = projection
+        self.use(np.float64 if len(form.C) <= SMALL else np.float32)
+
+    def use(self, dtype: Any) -> None:
+        """Work in float32 or float64 from now on."""
+
+        def convert(array: Any) -> Any:
+            return jnp.asarray(array, dtype if jnp.issubdtype(array.dtype, jnp.floating) else None)
+
+        self.dtype = np.dtype(dtype)
+        self.maps = jax.tree.map(convert, self.exact)
+        if self.state is not None:
+            self.state = jax.tree.map(convert, self.state)
+        platform = next(iter(self.maps.C.devices())).platform
+        self.projection = self.method or choose_projection(len(self.form.C), platform)
 
     def begin(self, start: Mapping[str, Array]) -> None:
         """Y = I and no duals, or the dual matrices that the given multipliers describe."""
-        identity = np.eye(self.form.lifting.size)
-        U, U_small = np.zeros_like(identity), [np.zeros_like(c) for c in self.maps.constants]
+        N, parts = self.form.lifting.size, 2 if self.form.chordal else 1
+        identity = take_parts(self.maps, jnp.eye(N, dtype=self.dtype), parts)
+        U = jnp.zeros_like(identity)
+        U_small = [jnp.zeros_like(c) for c in self.maps.constants]
         with np.errstate(all="ignore"):
             M = lagrangian_matrix(self.form.lifting, start).mid / self.scale
         if start and np.abs(M).max() < ABSURD:
             d = tighten(M, self.form.lifting.square_is_one, np.abs(M).sum(axis=1), tolerance=1e-4)
-            U = -(np.diag(d) - M) / self.rho
-            for k, (q, batch) in enumerate(zip(clique_polynomials(self.form, start), self.form.batches, strict=True)):
-                dense = batch.dense()
-                Z = np.einsum("ndq,nq->nd", np.linalg.pinv(dense.transpose(0, 2, 1)), q / self.scale)
-                U_small[k] = -Z / self.rho
-        Y, small = _affine_step(self.maps, jnp.asarray(identity), [jnp.zeros_like(u) for u in U_small], 1e30)
-        self.state = State(Y, jnp.asarray(U), small, [jnp.asarray(u) for u in U_small], Y)
+            U = jnp.asarray(-self.split(np.diag(d) - M) / self.rho, self.dtype)
+            U_small = [jnp.asarray(-Z / (self.scale * self.rho), self.dtype) for Z in duals_of(self.form, start)]
+        Y, small = _affine_step(self.maps, identity, [jnp.zeros_like(u) for u in U_small], 1e30)
+        self.state = State(take_parts(self.maps, Y, parts), U, small, U_small, Y)
+
+    def split(self, S: Array) -> Array:
+        """PSD parts (1 or 2, M, M) that sum to the positive definite S, whose entries (t, xi) are 0 if there are 2."""
+        if not self.form.chordal:
+            return S[None]
+        n, q = self.maps.z_xi.shape
+        k, end = 1 + n, 1 + n + q
+        first, rest = S[:end, :end].copy(), np.delete(np.delete(S, np.s_[k:end], 0), np.s_[k:end], 1)
+        # the least first part is that of a Schur complement 0; the other takes half of what is left of S
+        least = S[:k, k:end] @ np.linalg.solve(S[k:end, k:end], S[k:end, :k])
+        other = S[:k, end:] @ np.linalg.solve(S[end:, end:], S[end:, :k])
+        half = 0.5 * (S[:k, :k] - least - other)
+        first[:k, :k], rest[:k, :k] = least + half, other + half
+        return np.stack([first, rest])
 
     def loop(self) -> Status:
-        best, idle, checked = np.inf, 0, np.inf
+        if not self.form.C.any():  # nothing to maximise: no multiplier can improve on none
+            self.offer()
+            self.monitor.report(0, 0.0, 0.0)
+            return Status.STALLED
+        best, idle, checked, least, since = np.inf, 0, np.inf, np.inf, 0
         while True:
             count = int(max(min(CHUNK, self.monitor.iterations_left()), 1))
-            self.state, info = iterate(self.maps, self.state, self.rho, count, shapes=self.shapes)
+            self.state, info = iterate(
+                self.maps, self.state, jnp.asarray(self.rho, self.dtype), count,
+                shapes=self.shapes, method=self.projection,
+            )  # fmt: skip
             primal, dual, objective, error = map(float, info)
             self.iteration += count
             if not np.isfinite([primal, dual, objective]).all():
@@ -276,8 +413,13 @@ class _Run:
             # half of the tolerance, because the objective of an iterate may lie above the optimum
             if best < np.inf and abs(best - value) + error <= 0.5 * self.monitor.tolerance * best:
                 return Status.SOLVED
-            if idle >= PATIENCE:
+            # what is left of the gap once converged is rounding, or an objective as small as its own radii
+            converged = residual < CONVERGED * self.monitor.tolerance
+            if idle >= (3 if converged else PATIENCE):
                 return Status.STALLED
+            least, since = (residual, 0) if residual < 0.9 * least else (least, since + 1)
+            if self.dtype == np.float32 and (residual < COARSE or since >= 10):
+                self.use(np.float64)
             self.balance(primal, dual)
 
     def balance(self, primal: float, dual: float) -> None:
@@ -299,30 +441,36 @@ class _Run:
         if self.state is None:
             return float("inf")
         form, lifting = self.form, self.form.lifting
-        polynomials = [
-            np.einsum("ndq,nd->nq", batch.dense(), -self.rho * self.scale * np.asarray(U))
-            for batch, U in zip(form.batches, self.state.U_small, strict=True)
-        ]
-        multipliers = clique_multipliers(form, polynomials) | self.square_factors()
+        unit = -self.rho * self.scale
+        duals = [unit * np.asarray(U, dtype=np.float64) for U in self.state.U_small]
+        multipliers = multipliers_of(form, duals) | self.square_factors(duals)
         M = add_squares(lifting, multipliers, lagrangian_matrix(lifting, multipliers))[0].mid
         if not np.isfinite(M).all():
             return float("inf")
-        d = np.diag(M) - self.rho * self.scale * np.diag(np.asarray(self.state.U))
+        d = np.diag(M) + unit * self.dual_diagonal()
         d = feasible(M, np.where(lifting.square_is_one, d, np.maximum(d, 0.0)))
         if lifting.size <= 1000:
             d = tighten(M, lifting.square_is_one, d, tolerance=0.1 * self.monitor.tolerance)
         return self.monitor.certify(multipliers, d)
 
-    def square_factors(self) -> dict[str, Array]:
-        """lasserre2's dual matrices as factors L, Z = L L^T (the product form has no families for them)."""
+    def dual_diagonal(self) -> Array:
+        """(N,): the diagonal of the sum of M_1's parts' multipliers U, each where it belongs."""
         assert self.state is not None
+        diagonals = np.diagonal(np.asarray(self.state.U, dtype=np.float64), axis1=1, axis2=2)
+        if not self.form.chordal:
+            return diagonals[0]
+        k = 1 + self.maps.z_xi.shape[0]
+        return np.concatenate([diagonals[0, :k] + diagonals[1, :k], diagonals[0, k:], diagonals[1, k:]])
+
+    def square_factors(self, duals: list[Array]) -> dict[str, Array]:
+        """lasserre2's dual matrices as factors L, Z = L L^T (the product form has no families for them)."""
         out = {}
-        for batch, U in zip(self.form.batches, self.state.U_small, strict=True):
+        for batch, dual in zip(self.form.batches, duals, strict=True):
             start = 0
             for block in batch.blocks:
                 d = block.index.shape[0]
                 if block.name.startswith(SOS):
-                    Z = -self.rho * self.scale * np.asarray(U)[0, start : start + d * d].reshape(d, d)
+                    Z = dual[0, start : start + d * d].reshape(d, d)
                     values, vectors = np.linalg.eigh(0.5 * (Z + Z.T))
                     out[block.name] = vectors * np.sqrt(np.maximum(values, 0.0))
                 start += d * d
