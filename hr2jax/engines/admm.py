@@ -17,6 +17,7 @@ by the residuals.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -29,7 +30,7 @@ import threadpoolctl
 
 from ..diagonal import feasible, tighten
 from ..proof import SOS, add_squares, lagrangian_matrix
-from ..relaxation.block import BlockForm, CliqueBatch, block_form, duals_of, multipliers_of
+from ..relaxation.block import BlockForm, CliqueBatch, block_form, duals_of, multipliers_of, splits
 from ..relaxation.lifting import Lifting
 from ..result import Status
 from .monitor import Monitor, Stop
@@ -40,6 +41,7 @@ Array = np.ndarray
 
 OVER_RELAXATION = 1.6
 CHUNK = 40  # iterations between looks at the residuals
+LOOKS = 4  # chunks between certificates (thrice as many above SMALL)
 PATIENCE = 30  # certificates without a better bound before the run is called stalled
 CONVERGED = 1e-2  # or 3 of them, once the residual is below this share of the tolerance
 SMALL = 400  # up to this N all is float64: a second compilation would cost more than float32 saves
@@ -280,8 +282,15 @@ def iterate(
 
 
 def admm_form(relaxation: str, lifting: Lifting) -> BlockForm:
-    """The layout of a relaxation that ADMM solves fastest."""
-    return block_form(relaxation, lifting)
+    """The layout of a relaxation that ADMM solves fastest: products, and M_1 split where nothing couples x with t.
+
+    Measured on the published (40, 40) and (80, 80) networks: the split halves the iterations, and either saves
+    a part of the time of each.
+    """
+    if relaxation == "lasserre2":
+        return block_form(relaxation, lifting)
+    form = block_form(relaxation, lifting, layout="product")
+    return dataclasses.replace(form, chordal=splits(form))
 
 
 def solve_admm(
@@ -391,6 +400,7 @@ class _Run:
             self.monitor.report(0, 0.0, 0.0)
             return Status.STALLED
         best, idle, checked, least, since = np.inf, 0, np.inf, np.inf, 0
+        often = LOOKS if len(self.form.C) <= SMALL else 3 * LOOKS
         while True:
             count = int(max(min(CHUNK, self.monitor.iterations_left()), 1))
             self.state, info = iterate(
@@ -402,16 +412,17 @@ class _Run:
             if not np.isfinite([primal, dual, objective]).all():
                 return Status.NUMERICAL_ERROR
             residual, value = max(primal, dual), in_units(objective * self.scale, self.form.lifting)
+            error = in_units(error * self.scale, self.form.lifting)
             # certificates cost as much as a few iterations: only when the residual has halved, or now and then
-            if residual < 0.5 * checked or self.iteration % (10 * CHUNK) == 0:
+            bound = np.inf
+            if residual < 0.5 * checked or self.iteration % (often * CHUNK) == 0:
                 checked = residual
                 bound = self.offer()
                 idle = 0 if bound < best * (1 - 0.01 * self.monitor.tolerance) else idle + 1
                 best = min(best, bound)
             self.monitor.report(self.iteration, value, residual)
-            error = in_units(abs(error) * self.scale, self.form.lifting)
             # half of the tolerance, because the objective of an iterate may lie above the optimum
-            if best < np.inf and abs(best - value) + error <= 0.5 * self.monitor.tolerance * best:
+            if best < np.inf and max(abs(best - value), abs(error)) <= 0.5 * self.monitor.tolerance * best:
                 return Status.SOLVED
             # what is left of the gap once converged is rounding, or an objective as small as its own radii
             converged = residual < CONVERGED * self.monitor.tolerance
@@ -420,21 +431,21 @@ class _Run:
             least, since = (residual, 0) if residual < 0.9 * least else (least, since + 1)
             if self.dtype == np.float32 and (residual < COARSE or since >= 10):
                 self.use(np.float64)
-            self.balance(primal, dual)
+            if bound < np.inf:
+                self.balance(abs(error), bound - (value + error))
 
     def balance(self, primal: float, dual: float) -> None:
-        """Keep the residuals within a factor of each other; a change of rho rescales U."""
-        factor = 1.0
-        if primal > 4 * dual:
-            factor = 1.5
-        elif dual > 4 * primal:
-            factor = 1 / 1.5
-        if factor != 1.0 and self.iteration % (2 * CHUNK) == 0:
+        """Keep what infeasibility costs on either side within a factor of 2; a change of rho rescales U.
+
+        Args:
+            primal: |<Z, A(Y) - X>|: the multipliers' value of the primal residual.
+            dual: the certified bound less the dual's value, which is what the dual residual costs.
+        """
+        factor = float(np.clip(np.sqrt(primal / max(dual, 1e-300)), 0.5, 2.0))
+        if not 0.7 < factor < 1.4:
             assert self.state is not None
             self.rho *= factor
-            self.state = self.state._replace(
-                U=self.state.U / factor, U_small=[u / factor for u in self.state.U_small]
-            )
+            self.state = self.state._replace(U=self.state.U / factor, U_small=[u / factor for u in self.state.U_small])
 
     def offer(self) -> float:
         """Certify the current duals."""
