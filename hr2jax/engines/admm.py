@@ -81,7 +81,8 @@ Shapes = tuple[tuple[int, ...], ...]  # per batch, the sides of its blocks
 def build_maps(form: BlockForm, scale: float) -> tuple[Maps, Shapes]:
     """Arrays of the block form, the objective divided by `scale`."""
     lifting, E = form.lifting, form.extended()
-    pairs = np.sort(np.concatenate([batch.shared.reshape(-1, 2) for batch in form.batches]), axis=1)
+    none = np.zeros((0, 2), dtype=np.int64)  # a relaxation may have no block but M_1
+    pairs = np.sort(np.concatenate([none, *(batch.shared.reshape(-1, 2) for batch in form.batches)]), axis=1)
     a, b = pairs.T
     inside = a < len(form.C)
     if not (a[~inside] == b[~inside]).all():
@@ -94,7 +95,7 @@ def build_maps(form: BlockForm, scale: float) -> tuple[Maps, Shapes]:
     fixed = E[a][:, form.pinned] * E[b][:, form.pinned] / np.sqrt(_copies(form)[form.pinned])
     G -= fixed @ fixed.T  # pinned entries of Y do not move
     parts = [_eliminate(batch) for batch in form.batches]
-    K = scipy.linalg.block_diag(*[block for part in parts for block in part["K"]])
+    K = scipy.linalg.block_diag(np.zeros((0, 0)), *[block for part in parts for block in part["K"]])
     has_z = lifting.z_one is not None and lifting.z_xi is not None
     maps = Maps(
         form.C / scale, form.pinned,
@@ -281,6 +282,12 @@ def iterate(
     return jax.lax.fori_loop(0, count, body, (state, jnp.zeros(4, state.X.dtype)))
 
 
+@jax.jit
+def _with_duals_over(state: State, factor: Any) -> State:
+    """The state with U divided by a number, as a change of rho asks."""
+    return state._replace(U=state.U / factor, U_small=[u / factor for u in state.U_small])
+
+
 def admm_form(relaxation: str, lifting: Lifting) -> BlockForm:
     """The layout of a relaxation that ADMM solves fastest: products, and M_1 split where nothing couples x with t.
 
@@ -361,24 +368,37 @@ class _Run:
         self.dtype = np.dtype(dtype)
         self.maps = jax.tree.map(convert, self.exact)
         if self.state is not None:
-            self.state = jax.tree.map(convert, self.state)
+            self.state = jax.tree.map(lambda array: jnp.asarray(np.asarray(array), dtype), self.state)
         platform = next(iter(self.maps.C.devices())).platform
         self.projection = self.method or choose_projection(len(self.form.C), platform)
 
     def begin(self, start: Mapping[str, Array]) -> None:
         """Y = I and no duals, or the dual matrices that the given multipliers describe."""
-        N, parts = self.form.lifting.size, 2 if self.form.chordal else 1
-        identity = take_parts(self.maps, jnp.eye(N, dtype=self.dtype), parts)
-        U = jnp.zeros_like(identity)
-        U_small = [jnp.zeros_like(c) for c in self.maps.constants]
+        # in NumPy: JAX would compile each of these few operations
+        parts = 2 if self.form.chordal else 1
+        side = len(self.form.C) if parts == 1 else 1 + sum(self.exact.z_xi.shape)
+        X = np.stack([np.eye(side)] * parts)
+        U, U_small = np.zeros_like(X), [np.zeros_like(c) for c in self.exact.constants]
         with np.errstate(all="ignore"):
             M = lagrangian_matrix(self.form.lifting, start).mid / self.scale
         if start and np.abs(M).max() < ABSURD:
             d = tighten(M, self.form.lifting.square_is_one, np.abs(M).sum(axis=1), tolerance=1e-4)
-            U = jnp.asarray(-self.split(np.diag(d) - M) / self.rho, self.dtype)
-            U_small = [jnp.asarray(-Z / (self.scale * self.rho), self.dtype) for Z in duals_of(self.form, start)]
-        Y, small = _affine_step(self.maps, identity, [jnp.zeros_like(u) for u in U_small], 1e30)
-        self.state = State(take_parts(self.maps, Y, parts), U, small, U_small, Y)
+            U = -self.split(np.diag(d) - M) / self.rho
+            U_small = [-Z / (self.scale * self.rho) for Z in duals_of(self.form, start)]
+        state = State(X, U, self.at_identity(), U_small, np.eye(len(self.form.C)))
+        self.state = jax.tree.map(lambda array: jnp.asarray(array, self.dtype), state)
+
+    def at_identity(self) -> list[Array]:
+        """The small blocks at Y = I, their own moments such that the blocks are small."""
+        E, exact, start, out = self.form.extended(), self.exact, 0, []
+        parts = zip(exact.constants, exact.to_shared, exact.to_own, exact.solve_own, strict=True)
+        for constants, shared, own, solve in parts:
+            n, k = constants.shape[0], shared.shape[2]
+            a, b = exact.pairs[start : start + n * k].T
+            value = constants + np.einsum("ndk,nk->nd", shared, np.einsum("jk,jk->j", E[a], E[b]).reshape(n, k))
+            out.append(value - np.einsum("ndo,noe,ne->nd", own, solve, value, optimize=True))
+            start += n * k
+        return out
 
     def split(self, S: Array) -> Array:
         """PSD parts (1 or 2, M, M) that sum to the positive definite S, whose entries (t, xi) are 0 if there are 2."""
