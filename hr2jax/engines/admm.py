@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -33,6 +34,7 @@ from ..proof import SOS, add_squares, lagrangian_matrix
 from ..relaxation.block import BlockForm, CliqueBatch, block_form, duals_of, multipliers_of, splits
 from ..relaxation.lifting import Lifting
 from ..result import Status
+from .compile_clock import compile_seconds
 from .monitor import Monitor, Stop
 from .projection import Method, choose_projection, psd_part
 from .scale import ABSURD, in_units, mean_diagonal
@@ -355,6 +357,7 @@ class _Run:
         self.form, self.monitor, self.scale = form, monitor, scale
         self.exact, self.shapes = build_maps(form, scale)
         self.rho, self.iteration = 0.3, 0
+        self.seconds = 0.0  # per iteration, measured as it runs
         self.state: State | None = None
         self.method = projection
         self.use(np.float64 if len(form.C) <= SMALL else np.float32)
@@ -419,23 +422,26 @@ class _Run:
             self.offer()
             self.monitor.report(0, 0.0, 0.0)
             return Status.STALLED
-        best, idle, checked, least, since = np.inf, 0, np.inf, np.inf, 0
+        best, idle, checked, least, since, rounds = np.inf, 0, np.inf, np.inf, 0, 0
         often = LOOKS if len(self.form.C) <= SMALL else 3 * LOOKS
         while True:
-            count = int(max(min(CHUNK, self.monitor.iterations_left()), 1))
+            count = self.count()
+            began, compiled = time.perf_counter(), compile_seconds()
             self.state, info = iterate(
                 self.maps, self.state, jnp.asarray(self.rho, self.dtype), count,
                 shapes=self.shapes, method=self.projection,
             )  # fmt: skip
             primal, dual, objective, error = map(float, info)
+            self.seconds = (time.perf_counter() - began - (compile_seconds() - compiled)) / count
             self.iteration += count
+            rounds += 1
             if not np.isfinite([primal, dual, objective]).all():
                 return Status.NUMERICAL_ERROR
             residual, value = max(primal, dual), in_units(objective * self.scale, self.form.lifting)
             error = in_units(error * self.scale, self.form.lifting)
             # certificates cost as much as a few iterations: only when the residual has halved, or now and then
             bound = np.inf
-            if residual < 0.5 * checked or self.iteration % (often * CHUNK) == 0:
+            if residual < 0.5 * checked or rounds % often == 0:
                 checked = residual
                 bound = self.offer()
                 idle = 0 if bound < best * (1 - 0.01 * self.monitor.tolerance) else idle + 1
@@ -453,6 +459,13 @@ class _Run:
                 self.use(np.float64)
             if bound < np.inf:
                 self.balance(abs(error), bound - (value + error))
+
+    def count(self) -> int:
+        """How many iterations until the next look: no more than are left, nor than half of the time left allows."""
+        left, seconds = self.monitor.iterations_left(), self.monitor.remaining()
+        if len(self.form.C) > SMALL and seconds < np.inf:
+            left = min(left, 0.5 * seconds / self.seconds if self.seconds else 1)
+        return int(max(min(CHUNK, left), 1))
 
     def balance(self, primal: float, dual: float) -> None:
         """Keep what infeasibility costs on either side within a factor of 2; a change of rho rescales U.
