@@ -40,6 +40,7 @@ def iteration_ms(N: int, method: str, seconds: float) -> dict:
     import jax
     import jax.numpy as jnp
     import numpy as np
+
     from hr2jax.engines import admm
     from hr2jax.presolve import presolve
     from hr2jax.problem import lipschitz_problem
@@ -74,8 +75,9 @@ def iteration_ms(N: int, method: str, seconds: float) -> dict:
 def measure(engine: str, N: int, seconds: float, tol: float) -> None:
     """One row, printed as lines of JSON to be merged; runs in a process of its own."""
     began = time.perf_counter()
-    import hr2jax
     import jax
+
+    import hr2jax
     from hr2jax.engines import admm
 
     where = jax.devices("cpu")[0] if engine.startswith("cpu") else jax.devices()[0]

@@ -378,27 +378,37 @@ class _Run:
     def begin(self, start: Mapping[str, Array]) -> None:
         """Y = I and no duals, or the dual matrices that the given multipliers describe."""
         # in NumPy: JAX would compile each of these few operations
-        parts = 2 if self.form.chordal else 1
-        side = len(self.form.C) if parts == 1 else 1 + sum(self.exact.z_xi.shape)
-        X = np.stack([np.eye(side)] * parts)
-        U, U_small = np.zeros_like(X), [np.zeros_like(c) for c in self.exact.constants]
+        N, lifting = len(self.form.C), self.form.lifting
+        Y, S, U_small = np.eye(N), np.zeros((N, N)), [np.zeros_like(c) for c in self.exact.constants]
         with np.errstate(all="ignore"):
-            M = lagrangian_matrix(self.form.lifting, start).mid / self.scale
+            M = lagrangian_matrix(lifting, start).mid / self.scale
         if start and np.abs(M).max() < ABSURD:
-            d = tighten(M, self.form.lifting.square_is_one, np.abs(M).sum(axis=1), tolerance=1e-4)
-            U = -self.split(np.diag(d) - M) / self.rho
+            d = tighten(M, lifting.square_is_one, np.abs(M).sum(axis=1), tolerance=1e-4)
+            S = np.diag(d) - M
+            inverse = np.linalg.inv(S)
+            root = np.sqrt(np.abs(np.diag(inverse)))
+            Y = inverse / np.outer(root, root)  # S^-1 is the moment matrix of the central path, up to its scale
             U_small = [-Z / (self.scale * self.rho) for Z in duals_of(self.form, start)]
-        state = State(X, U, self.at_identity(), U_small, np.eye(len(self.form.C)))
+        U = -self.split(S) / self.rho if S.any() else np.zeros_like(self.parts(Y))
+        state = State(self.parts(Y), U, self.small_at(Y), U_small, Y)
         self.state = jax.tree.map(lambda array: jnp.asarray(array, self.dtype), state)
 
-    def at_identity(self) -> list[Array]:
-        """The small blocks at Y = I, their own moments such that the blocks are small."""
+    def parts(self, Y: Array) -> Array:
+        """(1 or 2, M, M): `take_parts`, in NumPy."""
+        if not self.form.chordal:
+            return Y[None]
+        t, xi = self.form.lifting.slice("t"), self.form.lifting.slice("xi")
+        return np.stack([np.delete(np.delete(Y, other, 0), other, 1) for other in (xi, t)])
+
+    def small_at(self, Y: Array) -> list[Array]:
+        """The small blocks at Y, their own moments such that the blocks are small."""
         E, exact, start, out = self.form.extended(), self.exact, 0, []
-        parts = zip(exact.constants, exact.to_shared, exact.to_own, exact.solve_own, strict=True)
-        for constants, shared, own, solve in parts:
+        maps = zip(exact.constants, exact.to_shared, exact.to_own, exact.solve_own, strict=True)
+        for constants, shared, own, solve in maps:
             n, k = constants.shape[0], shared.shape[2]
             a, b = exact.pairs[start : start + n * k].T
-            value = constants + np.einsum("ndk,nk->nd", shared, np.einsum("jk,jk->j", E[a], E[b]).reshape(n, k))
+            moments = np.einsum("jk,jk->j", E[a] @ Y, E[b]).reshape(n, k)
+            value = constants + np.einsum("ndk,nk->nd", shared, moments)
             out.append(value - np.einsum("ndo,noe,ne->nd", own, solve, value, optimize=True))
             start += n * k
         return out
@@ -447,8 +457,10 @@ class _Run:
                 idle = 0 if bound < best * (1 - 0.01 * self.monitor.tolerance) else idle + 1
                 best = min(best, bound)
             self.monitor.report(self.iteration, value, residual)
-            # half of the tolerance, because the objective of an iterate may lie above the optimum
-            if best < np.inf and max(abs(best - value), abs(error)) <= 0.5 * self.monitor.tolerance * best:
+            # half of the tolerance, because the objective of an iterate may lie above the optimum; and a small
+            # residual, because all three numbers may agree by chance on the way
+            gap = max(abs(best - value), abs(error)) if best < np.inf else np.inf
+            if gap <= 0.5 * self.monitor.tolerance * best and residual <= self.monitor.tolerance:
                 return Status.SOLVED
             # what is left of the gap once converged is rounding, or an objective as small as its own radii
             converged = residual < CONVERGED * self.monitor.tolerance
@@ -458,7 +470,7 @@ class _Run:
             if self.dtype == np.float32 and (residual < COARSE or since >= 10):
                 self.use(np.float64)
             if bound < np.inf:
-                self.balance(abs(error), bound - (value + error))
+                self.balance((abs(error), primal), (bound - (value + error), dual))
 
     def count(self) -> int:
         """How many iterations until the next look: no more than are left, nor than half of the time left allows."""
@@ -467,14 +479,18 @@ class _Run:
             left = min(left, 0.5 * seconds / self.seconds if self.seconds else 1)
         return int(max(min(CHUNK, left), 1))
 
-    def balance(self, primal: float, dual: float) -> None:
+    def balance(self, primal: tuple[float, float], dual: tuple[float, float]) -> None:
         """Keep what infeasibility costs on either side within a factor of 2; a change of rho rescales U.
 
         Args:
-            primal: |<Z, A(Y) - X>|: the multipliers' value of the primal residual.
-            dual: the certified bound less the dual's value, which is what the dual residual costs.
+            primal: |<Z, A(Y) - X>|, the multipliers' value of the primal residual; and that residual.
+            dual: the certified bound less the dual's value, which is what the dual residual costs, and that
+                residual. The bound has other costs too (radii, rounding), so a side whose residual is much
+                the smaller is not asked to give more.
         """
-        factor = float(np.clip(np.sqrt(primal / max(dual, 1e-300)), 0.5, 2.0))
+        factor = float(np.clip(np.sqrt(primal[0] / max(dual[0], 1e-300)), 0.5, 2.0))
+        if (factor > 1 and primal[1] < 0.1 * dual[1]) or (factor < 1 and dual[1] < 0.1 * primal[1]):
+            return
         if not 0.7 < factor < 1.4:
             assert self.state is not None
             self.rho *= factor
