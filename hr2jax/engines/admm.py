@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
+import scipy.sparse
 import threadpoolctl
 
 from ..diagonal import feasible, tighten
@@ -47,6 +48,8 @@ LOOKS = 4  # chunks between certificates (thrice as many above SMALL)
 PATIENCE = 30  # certificates without a better bound before the run is called stalled
 CONVERGED = 1e-2  # or 3 of them, once the residual is below this share of the tolerance
 SMALL = 400  # up to this N all is float64: a second compilation would cost more than float32 saves
+NEWTON = 1000  # up to this N Newton's method on the diagonal is cheap beside the iterations it saves
+COLD = 1e-2
 COARSE = 1e-4  # float32 steers until the residual is below this, or no longer falls
 
 
@@ -58,7 +61,7 @@ class Maps(NamedTuple):
     z_one: Any  # (n, 1) z's coefficients, or (0, 1)
     z_xi: Any  # (n, q), or (0, 0)
     pairs: Any  # (m, 2) shared functionals: entries (a, b), a <= b, of the extended moment matrix
-    woodbury: Any  # (m, m) (I + K G)^-1
+    woodbury: Any  # (m, m) (I + K G)^-1, or its blocks per batch (n, k, k)
     K: Any  # per batch (n, k, k)
     constants: Any  # per batch (n, D): the blocks' constant terms
     to_shared: Any  # per batch (n, D, k)
@@ -89,24 +92,42 @@ def build_maps(form: BlockForm, scale: float) -> tuple[Maps, Shapes]:
     inside = a < len(form.C)
     if not (a[~inside] == b[~inside]).all():
         raise ValueError("a block has the product of two neurons' z")
-    # G: inner products of the functionals, in the metric that the affine step inverts
-    G = _inner_products(E, a, b)
-    if form.chordal:
-        twice = slice(0, lifting.slice("v").stop)  # entries of (1, v) are in both parts
-        G -= 0.5 * _inner_products(E[:, twice], a, b)
-    fixed = E[a][:, form.pinned] * E[b][:, form.pinned] / np.sqrt(_copies(form)[form.pinned])
-    G -= fixed @ fixed.T  # pinned entries of Y do not move
     parts = [_eliminate(batch) for batch in form.batches]
-    K = scipy.linalg.block_diag(np.zeros((0, 0)), *[block for part in parts for block in part["K"]])
+    if inside.all() and b.max(initial=0) < len(form.C) and len(np.unique(pairs, axis=0)) == len(pairs):
+        woodbury: Any = _separate(form, a, b, parts)
+    else:
+        # G: inner products of the functionals, in the metric that the affine step inverts
+        G = _inner_products(E, a, b)
+        if form.chordal:
+            twice = slice(0, lifting.slice("v").stop)  # entries of (1, v) are in both parts
+            G -= 0.5 * _inner_products(E[:, twice], a, b)
+        fixed = E[a][:, form.pinned] * E[b][:, form.pinned] / np.sqrt(_copies(form)[form.pinned])
+        G -= fixed @ fixed.T  # pinned entries of Y do not move
+        K = scipy.linalg.block_diag(*[block for part in parts for block in part["K"]])
+        woodbury = np.linalg.inv(np.eye(len(pairs)) + K @ G)
     has_z = lifting.z_one is not None and lifting.z_xi is not None
     maps = Maps(
         form.C / scale, form.pinned,
         lifting.z_one.mid if has_z else np.zeros((0, 1)),  # type: ignore[union-attr]
         lifting.z_xi.mid if has_z else np.zeros((0, 0)),  # type: ignore[union-attr]
-        pairs, np.linalg.inv(np.eye(len(pairs)) + K @ G),
+        pairs, woodbury,
         *(tuple(part[name] for part in parts) for name in Maps._fields[6:]),
     )  # fmt: skip
     return maps, tuple(tuple(block.index.shape[0] for block in batch.blocks) for batch in form.batches)
+
+
+def _separate(form: BlockForm, a: Array, b: Array, parts: list[dict[str, Array]]) -> tuple[Array, ...]:
+    """(I + K G)^-1 per batch (n, k, k), where every functional is an entry of Y of its own: G is diagonal."""
+    G = np.where(a == b, 1.0, 0.5)
+    if form.chordal:
+        G[b < form.lifting.slice("v").stop] *= 0.5  # an entry of both parts
+    G[(a == b) & form.pinned[a]] = 0.0
+    out, start = [], 0
+    for part in parts:
+        n, k = part["K"].shape[:2]
+        out.append(np.linalg.inv(np.eye(k) + part["K"] * G[start : start + n * k].reshape(n, 1, k)))
+        start += n * k
+    return tuple(out)
 
 
 def _inner_products(E: Array, a: Array, b: Array) -> Array:
@@ -210,7 +231,11 @@ def _affine_step(maps: Maps, T: Any, T_small: Any, rho: Any) -> tuple[Any, list[
         jnp.einsum("nij,nj->ni", K, s) + jnp.einsum("nid,nd->ni", r, c - t)
         for K, s, r, c, t in zip(maps.K, wanted, maps.residual, maps.constants, T_small, strict=True)
     ]
-    correction = _adjoint(maps, maps.woodbury @ _join(right)) if right else jnp.zeros_like(free)
+    if isinstance(maps.woodbury, tuple):
+        solved = [jnp.einsum("nij,nj->ni", w, r) for w, r in zip(maps.woodbury, right, strict=True)]
+        correction = _adjoint(maps, _join(solved)) if right else jnp.zeros_like(free)
+    else:
+        correction = _adjoint(maps, maps.woodbury @ _join(right))
     if T.shape[0] == 2:
         k = 1 + maps.z_xi.shape[0]
         correction = correction.at[:k, :k].multiply(0.5)
@@ -382,11 +407,10 @@ class _Run:
         Y, S, U_small = np.eye(N), np.zeros((N, N)), [np.zeros_like(c) for c in self.exact.constants]
         with np.errstate(all="ignore"):
             M = lagrangian_matrix(lifting, start).mid / self.scale
-        if start and np.abs(M).max() < ABSURD:
-            d = tighten(M, lifting.square_is_one, np.abs(M).sum(axis=1), tolerance=1e-4)
+        if (start or N <= NEWTON) and np.abs(M).max() < ABSURD:
+            d = tighten(M, lifting.square_is_one, np.abs(M).sum(axis=1), tolerance=1e-4 if start else COLD)
             S = np.diag(d) - M
-            inverse = np.linalg.inv(S)
-            root = np.sqrt(np.abs(np.diag(inverse)))
+            root = np.sqrt(np.abs(np.diag(inverse := np.linalg.inv(S))))
             Y = inverse / np.outer(root, root)  # S^-1 is the moment matrix of the central path, up to its scale
             U_small = [-Z / (self.scale * self.rho) for Z in duals_of(self.form, start)]
         U = -self.split(S) / self.rho if S.any() else np.zeros_like(self.parts(Y))
@@ -402,12 +426,12 @@ class _Run:
 
     def small_at(self, Y: Array) -> list[Array]:
         """The small blocks at Y, their own moments such that the blocks are small."""
-        E, exact, start, out = self.form.extended(), self.exact, 0, []
+        E, exact, start, out = scipy.sparse.csr_array(self.form.extended()), self.exact, 0, []
         maps = zip(exact.constants, exact.to_shared, exact.to_own, exact.solve_own, strict=True)
         for constants, shared, own, solve in maps:
             n, k = constants.shape[0], shared.shape[2]
             a, b = exact.pairs[start : start + n * k].T
-            moments = np.einsum("jk,jk->j", E[a] @ Y, E[b]).reshape(n, k)
+            moments = np.asarray(E[a].multiply(E[b] @ Y).sum(axis=1)).reshape(n, k)
             value = constants + np.einsum("ndk,nk->nd", shared, moments)
             out.append(value - np.einsum("ndo,noe,ne->nd", own, solve, value, optimize=True))
             start += n * k
@@ -509,7 +533,7 @@ class _Run:
             return float("inf")
         d = np.diag(M) + unit * self.dual_diagonal()
         d = feasible(M, np.where(lifting.square_is_one, d, np.maximum(d, 0.0)))
-        if lifting.size <= 1000:
+        if lifting.size <= NEWTON:
             d = tighten(M, lifting.square_is_one, d, tolerance=0.1 * self.monitor.tolerance)
         return self.monitor.certify(multipliers, d)
 
