@@ -29,8 +29,8 @@ GPU_PRODUCTS = 300
 def choose_projection(N: int, platform: str) -> Method:
     """The faster projection of one N by N matrix on a JAX platform ("cpu", "gpu", ...).
 
-    CPU: eigh at every size. Measured on 2 cores, N = 108 to 600: one eigh costs 10 to 18 products, and "products"
-    needs 34 (float64) or 22 (float32). GPU: products from N = 300 on; this number is unmeasured until
+    CPU: eigh at every size. Measured in float64, one BLAS thread: as fast as "products" up to N = 52, 1.4 times at
+    N = 81, 2 to 3.5 times at N = 108 to 1000. GPU: products from N = 300 on; this number is unmeasured until
     bench/gpu.py has run on a device (it prints both per size).
     """
     return "products" if platform != "cpu" and N >= GPU_PRODUCTS else "eigh"
