@@ -48,7 +48,7 @@ Array = np.ndarray
 OVER_RELAXATION = 1.6
 CHUNK = 40  # iterations between looks at the residuals
 LOOKS = 4  # chunks between certificates (thrice as many above SMALL)
-PATIENCE = 30  # certificates without a better bound before the run is called stalled
+PATIENCE = 15  # certificates without a better bound before the run is called stalled
 CONVERGED = 1e-2  # or 3 of them, once the residual is below this share of the tolerance
 SMALL = 400  # up to this N all is float64: a second compilation would cost more than float32 saves
 NEWTON = 1000  # up to this N Newton's method on the diagonal is cheap beside the iterations it saves
@@ -487,8 +487,8 @@ class _Run:
             self.monitor.report(self.iteration, value, residual)
             # half of the tolerance, because the objective of an iterate may lie above the optimum; and a small
             # residual, because all three numbers may agree by chance on the way
-            gap = max(abs(best - value), abs(error)) if best < np.inf else np.inf
-            if gap <= 0.5 * self.monitor.tolerance * best and residual <= self.monitor.tolerance:
+            gap, tolerance = max(abs(best - value), abs(error)), self.monitor.tolerance
+            if best < np.inf and gap <= 0.5 * tolerance * best and residual <= tolerance:
                 return Status.SOLVED
             # what is left of the gap once converged is rounding, or an objective as small as its own radii
             converged = residual < CONVERGED * self.monitor.tolerance
