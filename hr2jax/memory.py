@@ -27,9 +27,9 @@ from .relaxation.lifting import Lifting, lift
 # How many float64 arrays of a shape are alive at once, and bytes that do not grow, as measured.
 TABLE = {
     "process": 500e6,  # Python, JAX and compiled programs
-    "certificate": 24.0,  # (N, N): the Lagrangian matrix, its enclosure and the proof
+    "certificate": 13.0,  # entries of the arrow: the Lagrangian matrix, its enclosure and the proof
     "lowrank": 30.0,  # (N, rank + 1): L-BFGS and the products' gradients
-    "gram": 6.0,  # (N, N): Y, what is scattered to its cuts, the separation's copies
+    "gram": 12.0,  # (N, N): Y, what is scattered to its cuts, the separation's copies
     "all pairs": 8.0,  # the multipliers' shape, per family of all pairs
     "admm": 14.0,  # (N, N): the iterates, the eigendecomposition
     "woodbury": 4.0,  # (m, m)
@@ -91,8 +91,8 @@ def method_of(relaxation: str, method: str) -> str:
 def estimate(relaxation: str, method: str, sizes: Sizes) -> Need:
     """What `solve` will need at its peak."""
     relaxation = "hr2+" if relaxation == "best" else relaxation  # the largest of those it climbs
-    method, N = method_of(relaxation, method), float(sizes.N)
-    host = TABLE["process"] + 8.0 * TABLE["certificate"] * N**2
+    method = method_of(relaxation, method)
+    host = TABLE["process"] + 8.0 * TABLE["certificate"] * _arrow_entries(relaxation, sizes)
     if method == "lowrank":
         return Need(host, _lowrank(relaxation, sizes))
     if relaxation == "lasserre2":
@@ -101,6 +101,15 @@ def estimate(relaxation: str, method: str, sizes: Sizes) -> Need:
     if method == "admm":
         return Need(host + 8.0 * TABLE["woodbury"] * _block(relaxation, sizes).shared ** 2, _admm(relaxation, sizes))
     return Need(host + _interior_point(relaxation, method, sizes), 0.0)
+
+
+def _arrow_entries(relaxation: str, sizes: Sizes) -> float:
+    """Entries of the Lagrangian matrix that are kept: what is eliminated is a diagonal (`proof.eliminable`)."""
+    n, q = sizes.n, sizes.q
+    choices = {"shor": (n, 2 * q if sizes.local else q), "hr2": (n, 2 * q if sizes.local else q), "hr2z": (n,)}
+    eliminated = float(max(choices.get(relaxation, (0,))))
+    kept = sizes.N - eliminated
+    return kept * (eliminated + kept)
 
 
 def _lowrank(relaxation: str, sizes: Sizes) -> float:
