@@ -111,7 +111,9 @@ def solve(
 def _solve(
     net: Network, problem: LipschitzProblem, fixed: Presolve, options: Options, start: Certificate | None,
     show: Callable[[Progress], None] | None, began: float, steered: Steered | None = None,
+    brief: bool = False,
 ) -> Result:  # fmt: skip
+    """`solve` after its checks; `brief`: the search for a witness takes no longer than the engine."""
     sizes = Sizes.of(problem, fixed)
     if options.relaxation != "lasserre2":
         estimated = check_memory(options, sizes)
@@ -133,7 +135,7 @@ def _solve(
     status = Status.SOLVED
     try:
         with session.timings.span("lower"):
-            _search(session, min(1.0, 0.1 * session.remaining()))
+            _search(session, min(0.05 if brief else 1.0, 0.1 * session.remaining()))
         if session.bound > 0:
             session.report(0, math.nan, math.nan)
             session.keep_for_search(_lower_seconds(session, share=0.1) if session.remaining() < math.inf else 0.0)
@@ -144,7 +146,8 @@ def _solve(
                     break
             session.keep_for_search(0.0)
         with session.timings.span("lower"):
-            _search(session, _lower_seconds(session))
+            most = max(session.timings.seconds.get("solve", 0.0), 0.1) if brief else math.inf
+            _search(session, min(_lower_seconds(session), most))
     except Stop as stop:
         status = stop.status
     except KeyboardInterrupt:
