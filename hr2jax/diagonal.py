@@ -5,6 +5,9 @@ Steering only: the certificate proves with whatever d it is given.
 
 from __future__ import annotations
 
+import math
+import time
+
 import numpy as np
 import scipy.linalg
 import scipy.sparse.linalg
@@ -130,7 +133,7 @@ def is_feasible(M: Array | Arrow, d: Array) -> bool:
 
 def tighten(
     M: Array | Arrow, square_is_one: Array, d: Array, tolerance: float = 1e-6, iterations: int = 30,
-    reachable: float | None = None,
+    reachable: float | None = None, seconds: float = math.inf,
 ) -> Array:  # fmt: skip
     """d (N,) float64 with Diag(d) - M positive definite and sum d near its least (a path-following Newton method).
 
@@ -146,11 +149,13 @@ def tighten(
             no longer help.
         iterations: at most this many Newton steps.
         reachable: what the least sum d is believed to be, if anything is; within the tolerance of it, stop.
+        seconds: no new Newton step after so long.
     """
+    until = time.perf_counter() + seconds
     M, box = arrow(M), ~square_is_one
     d = np.where(box, np.maximum(d, 0.0), d)
     if M.size > NEWTON:
-        return _tighten_kept(M, square_is_one, d, tolerance, iterations, reachable)
+        return _tighten_kept(M, square_is_one, d, tolerance, iterations, reachable, seconds)
     M = M.dense() if len(M.eliminated) else M.block
     largest = max(float(np.abs(M).max()), float(np.abs(d).max()))
     if largest == 0:
@@ -158,14 +163,15 @@ def tighten(
     unit = -2 * (int(np.frexp(largest)[1]) // 2)  # even, so that square roots scale exactly as well
     best = _follow_path(
         np.ldexp(M, unit), box, np.ldexp(d, unit), tolerance, iterations,
-        None if reachable is None else float(np.ldexp(reachable, unit)),
+        None if reachable is None else float(np.ldexp(reachable, unit)), until,
     )  # fmt: skip
     return np.ldexp(best, -unit)
 
 
 def _tighten_kept(
-    M: Arrow, square_is_one: Array, d: Array, tolerance: float, iterations: int, reachable: float | None
-) -> Array:
+    M: Arrow, square_is_one: Array, d: Array, tolerance: float, iterations: int, reachable: float | None,
+    seconds: float,
+) -> Array:  # fmt: skip
     """`tighten` on the kept rows alone, if they are few enough."""
     d = feasible(M, d).copy()
     C = complement(M, d)
@@ -176,14 +182,14 @@ def _tighten_kept(
     if share is not None and share <= 0:
         share = None
     tolerance *= abs(total) / max(abs(float(d[kept].sum())), 1e-3 * abs(total), 2.0**-900)
-    tight = tighten(C, square_is_one[kept], d[kept], tolerance, iterations, share)
+    tight = tighten(C, square_is_one[kept], d[kept], tolerance, iterations, share, seconds)
     if tight.sum() < d[kept].sum():
         d[kept] = tight
     return d
 
 
 def _follow_path(
-    M: Array, box: Array, d: Array, tolerance: float, iterations: int, reachable: float | None
+    M: Array, box: Array, d: Array, tolerance: float, iterations: int, reachable: float | None, until: float
 ) -> Array:
     """`tighten` for M and d of size 1."""
     wanted = float(d.sum()) if reachable is None else reachable
@@ -199,6 +205,8 @@ def _follow_path(
         mu = max(mu, _central(M, box, d))  # from far inside, a small mu would run into the boundary
     idle = 0
     for _ in range(iterations):
+        if time.perf_counter() > until:
+            break
         if idle >= 3 or (reachable is not None and best.sum() - reachable <= tolerance * abs(reachable)):
             break
         step, decrement = _newton(M, box, d, mu)

@@ -77,6 +77,10 @@ CUT_RANK = 3.5
 LONGEST = 10.0
 # Gradients that float32 can still tell from rounding.
 FLOAT32 = 2e-5
+# Seconds that a diagonal and a proof take, over N^3: a guess, until measured.
+CUBED = 6e-10
+# Mean gradients from which Newton's method on the diagonal is worth while.
+NEAR = 1e-3
 # V is of deficient rank where its least singular value is below this share of the largest.
 DEFICIENT = 1e-3
 # The length of a new column, relative to V's.
@@ -166,7 +170,7 @@ class _Run:
         self.gradient = np.inf
         self.seconds = 1e-6  # per inner step, measured as it runs
         # what feasible, Newton's method and the proof take, measured as it runs: N^3
-        self.certifying, self.certified = 6e-10 * lifting.size**3, -1
+        self.certifying, self.certified, self.began = CUBED * lifting.size**3, -1, time.perf_counter()
         self.start = start or {}
         self.multipliers: list[Array] = []
         self._data: dict[Any, Data] = {}
@@ -370,7 +374,10 @@ class _Run:
         began, tol, least = time.perf_counter(), self.monitor.tolerance, float(d.sum())
         d = feasible(M, d)
         if newton and d.sum() - least > 0.3 * tol * abs(least):
-            d = tighten(M, self.lifting.square_is_one, d, tolerance=0.2 * tol, reachable=least)
+            patience = max(3.0 * CUBED * M.size**3, 0.1 * (began - self.began))
+            d = tighten(
+                M, self.lifting.square_is_one, d, tolerance=0.2 * tol, reachable=least, seconds=patience
+            )
         bound = self.monitor.certify(multipliers, d)
         self.certifying, self.certified = time.perf_counter() - began, self.iteration
         return bound, d
@@ -388,7 +395,8 @@ class _Run:
         if self.iteration != self.certified and (self.multipliers or not self.families):
             multipliers, M, d = self.dual()
             if M.is_finite() and np.isfinite(d).all():
-                self.certify(multipliers, M, d, newton=True)
+                # far from a stationary point Newton's method would take long and gain little
+                self.certify(multipliers, M, d, newton=self.gradient <= NEAR)
 
     def raise_rank(self, M: Arrow, d: Array) -> None:
         """Leave a saddle: more columns, along the eigenvectors of S that want to be negative.
