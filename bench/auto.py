@@ -4,7 +4,8 @@
 
 `hr2` globally and `hr2z` in the box of radius 0.1. `seconds` are of solving and certifying, `with` is that and the
 compilation (JAX's caches are cleared before every solve); `fastest` marks the engine that was faster to a certified
-bound within `tol`, apart from compilation. `--markdown` prints the rows that the file has and runs nothing. `--quick`:
+bound within `tol`, apart from compilation; `excess` is the bound over the engine's own estimate of the optimum, less
+1 (ADMM's may lie above its bound). `--markdown` prints the rows that the file has and runs nothing. `--quick`:
 (10, 10) alone.
 """
 

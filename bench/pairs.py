@@ -3,10 +3,10 @@
     python bench/pairs.py [--quick] [--time-limit 600] [--json bench/results/pairs.json] [--markdown]
 
 SDP-NN and the densest published (80, 80) network, globally and in the box of radius 0.1 (`--quick`: the published
-network of (10, 10)). `base` has no cutting planes, `+ X0.U` those of the row above and of X0.U besides. Each row runs in
-a process of its own, so that its peak is its own; seconds are of solving and certifying, compilation apart; `cuts`
-are those with a multiplier in the certificate; `less` is how much lower than the base's bound. `--markdown` prints
-the rows that the file has and runs nothing.
+network of (10, 10)). `base` has no cutting planes, `+ U.U` has U.U besides all kinds that come before it in ORDER.
+Each row runs in a process of its own, so that its peak is its own; seconds are of solving and certifying,
+compilation apart; `number` counts the cuts with a multiplier in the certificate; `less` is how much lower than the
+base's bound. `--markdown` prints the rows that the file has and runs nothing.
 """
 
 from __future__ import annotations
