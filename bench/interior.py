@@ -3,10 +3,11 @@
     python bench/interior.py [--solvers sdpa cvxopt clarabel] [--time-limit 300] [--json bench/results/interior.json]
 
 Trial 0 of every published sparsity. Seconds are of solving and certifying, compilation apart. `lowrank` runs here,
-twice, and its second time counts (`first` is the other); each interior-point solver has a process of its own, which is
-ended where it takes longer than the time limit (SDPA knows none), and what it refuses is a row; where it has taken too
-long it is not tried at denser networks. All bounds are certified; `excess` is ours over the solver's value, less 1; `times` is the solver's seconds over ours. The last lines
-are the fastest solver's seconds over ours, per sparsity, and their median. `--quick`: (10, 10), 60 s.
+twice, and its second time counts (`first` is the other). Each interior-point solver has a process of its own, which
+is ended where it takes a minute longer than the time limit (SDPA knows none); a refusal is a row too; a solver that
+has taken too long is not tried at denser networks. All bounds are certified; `excess` is ours over the solver's
+value, less 1; `times` is the solver's seconds over ours. The last lines are the fastest solver's seconds over ours, per
+sparsity, and their median. `--quick`: (10, 10), 60 s.
 """
 
 from __future__ import annotations
