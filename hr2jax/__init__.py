@@ -3,8 +3,12 @@
 from .api import solve
 from .certificate import Certificate, CertificateError
 from .io import load
+from .many import solve_all
 from .network import Network
 from .result import Progress, Result, Status
 from .version import __version__
 
-__all__ = ["Certificate", "CertificateError", "Network", "Progress", "Result", "Status", "__version__", "load", "solve"]
+__all__ = [
+    "Certificate", "CertificateError", "Network", "Progress", "Result", "Status", "__version__", "load", "solve",
+    "solve_all",
+]  # fmt: skip

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -33,6 +33,9 @@ from .report import progress_line
 from .result import Progress, Result, Status, relative_gap
 from .session import Session
 from .version import __version__
+
+if TYPE_CHECKING:
+    from .engines.lowrank import Steered
 
 
 def solve(
@@ -107,7 +110,7 @@ def solve(
 
 def _solve(
     net: Network, problem: LipschitzProblem, fixed: Presolve, options: Options, start: Certificate | None,
-    show: Callable[[Progress], None] | None, began: float,
+    show: Callable[[Progress], None] | None, began: float, steered: Steered | None = None,
 ) -> Result:  # fmt: skip
     sizes = Sizes.of(problem, fixed)
     if options.relaxation != "lasserre2":
@@ -116,7 +119,7 @@ def _solve(
     if options.relaxation == "lasserre2":
         _refuse_large(lifting)
         estimated = check_memory(options, sizes)
-    stages = _stages(lifting, options)
+    stages = _stages(lifting, options, steered)
     session = Session(net, problem, fixed, options, _versions(), show, began)
     if not math.isfinite(session.bound):
         raise ValueError("the network's Lipschitz constant exceeds what float64 can hold")
@@ -184,7 +187,7 @@ class _Stage:
         return {name: values for name, values in multipliers.items() if name in self.families}
 
 
-def _stages(lifting: Lifting, options: Options) -> list[_Stage]:
+def _stages(lifting: Lifting, options: Options, steered: Steered | None) -> list[_Stage]:
     """The relaxation asked for, or those that `best` climbs; the easy ones need no more than a first idea."""
     if options.relaxation != "best":
         names = {options.relaxation: (options.tol, 1.0)}
@@ -197,7 +200,7 @@ def _stages(lifting: Lifting, options: Options) -> list[_Stage]:
     for name, effort in names.items():
         families = preset(name, lifting)
         known = {family.name for family in families} | ({TRIANGLES} if name == "hr2+" else set())
-        engine = choose_engine(lifting, families, replace(options, relaxation=name))
+        engine = choose_engine(lifting, families, replace(options, relaxation=name), steered)
         stages.append(_Stage(name, frozenset(known), engine, *effort))
     return stages
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from ..enclosure import Array
 from ..options import INTERIOR_POINT, Options
@@ -11,10 +12,15 @@ from ..relaxation.lifting import Lifting
 from ..result import Status
 from .monitor import Monitor
 
+if TYPE_CHECKING:
+    from .lowrank import Steered
+
 Engine = Callable[[Monitor, Mapping[str, Array]], Status]
 
 
-def choose_engine(lifting: Lifting, families: list[Family], options: Options) -> Engine:
+def choose_engine(
+    lifting: Lifting, families: list[Family], options: Options, steered: Steered | None = None
+) -> Engine:
     """What `options.method` names, ready to run from some multipliers; refuses here what it cannot take.
 
     "auto" is `lowrank`, the fastest to a certified bound at every size from (10, 10) to (784, 500)
@@ -26,7 +32,7 @@ def choose_engine(lifting: Lifting, families: list[Family], options: Options) ->
 
         cuts = options.cuts if options.relaxation == "hr2+" else ()
         return lambda monitor, start: solve_lowrank(
-            lifting, families, monitor, cuts=cuts, seed=options.seed, start=start
+            lifting, families, monitor, cuts=cuts, seed=options.seed, start=start, steered=steered
         )
     if options.method in INTERIOR_POINT:
         from ..relaxation.block import block_form

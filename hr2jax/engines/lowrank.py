@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -85,6 +85,16 @@ NUDGE = 0.05
 PATIENCE = 6
 
 
+class Steered(NamedTuple):
+    """Where a run stands after its steering rounds (`batch.steer_together`)."""
+
+    P: Array
+    multipliers: list[Array]
+    sigma: float
+    scale: float
+    iteration: int
+
+
 def columns_for(size: int, cuts: bool) -> int:
     """Columns of V to begin with, for a basis of `size` entries."""
     return max(RANK, 8 * -(-int(CUT_RANK * np.sqrt(size)) // 8)) if cuts else RANK
@@ -98,6 +108,7 @@ def solve_lowrank(
     cuts: tuple[str, ...] = (),
     seed: int = 0,
     start: Mapping[str, Array] | None = None,
+    steered: Steered | None = None,
     schedule: Schedule | None = None,
 ) -> Status:
     """Solve the product form; every round's multipliers are offered to the monitor's certificate.
@@ -108,6 +119,7 @@ def solve_lowrank(
         cuts: which cutting planes to separate besides (`separate.kinds`, "triangles"); none for a fixed relaxation.
         seed: of the random start.
         start: multipliers to begin from (a warm start), by family name.
+        steered: a run to continue instead of steering.
         schedule: effort.
 
     Returns:
@@ -118,7 +130,7 @@ def solve_lowrank(
     run = _Run(lifting, families, monitor, schedule, cuts, seed, start)
     try:
         run.scale_objective()
-        status = run.solve()
+        status = run.solve(steered)
         if run.is_warm and status is not Status.SOLVED:  # the start was misleading
             run.start_cold()
             status = run.solve()
@@ -138,13 +150,14 @@ class _Run:
         self,
         lifting: Lifting,
         families: list[Family],
-        monitor: Monitor,
+        monitor: Monitor | None,
         schedule: Schedule,
         cuts: tuple[str, ...],
         seed: int,
         start: Mapping[str, Array] | None,
     ):
-        self.lifting, self.families, self.monitor, self.schedule = lifting, families, monitor, schedule
+        self.lifting, self.families, self.schedule = lifting, families, schedule
+        self._monitor = monitor
         self.factored = Factored(lifting, families)
         self.separator = Separator(lifting, self.factored.rows, cuts) if cuts else None
         self.rng = np.random.default_rng(seed)
@@ -159,6 +172,12 @@ class _Run:
         self._data: dict[Any, Data] = {}
         self.start_cold()
 
+    @property
+    def monitor(self) -> Monitor:
+        """Who certifies, records and says when to stop."""
+        assert self._monitor is not None  # only `batch` steers without
+        return self._monitor
+
     def start_cold(self) -> None:
         """A random factor, the first penalties, no multipliers."""
         self.rank = columns_for(self.lifting.size, cuts=self.separator is not None)
@@ -168,10 +187,14 @@ class _Run:
         self.pool = Pool.empty()
         self.is_warm = False
 
-    def solve(self) -> Status:
-        """Steer, then finish."""
+    def solve(self, steered: Steered | None = None) -> Status:
+        """Steer, or go on from where that was done, then finish."""
         dtype = np.float64 if self.lifting.size <= SMALL else np.float32
-        self.bulk(dtype)
+        if steered is None:
+            self.bulk(dtype)
+        else:
+            self.P, self.multipliers, self.sigma, self.scale, self.iteration = steered
+            self._data = {}
         if self.separator is not None:
             self.steer_cuts(dtype)
         return self.finish()
@@ -265,9 +288,7 @@ class _Run:
         if left <= 0 < self.iteration:
             raise Stop(Status.TIME_LIMIT)
         steps = max(int(min(steps, self.monitor.iterations_left(), left / self.seconds)), 1)
-        # a row that one step has made very long would hardly move again: its gradient shrinks as it grows
-        longest = LONGEST * np.sqrt(self.P.shape[1])
-        self.P = self.P * np.minimum(longest / np.linalg.norm(self.P, axis=1, keepdims=True), 1.0)
+        self.P = shortened(self.P)
         began, compiled = time.perf_counter(), compile_seconds()
         with jax.enable_x64(dtype == np.float64):
             if dtype not in self._data:
@@ -389,6 +410,12 @@ class _Run:
         new *= np.linalg.norm(self.P, axis=1, keepdims=True)
         self.P = np.concatenate([self.P[:, :-1], new, self.P[:, -1:]], axis=1)
         self.rank += added
+
+
+def shortened(P: Array) -> Array:
+    """P with no very long row: one that a step has made so would hardly move again, for its gradient shrinks."""
+    longest = LONGEST * np.sqrt(P.shape[1])
+    return P * np.minimum(longest / np.linalg.norm(P, axis=1, keepdims=True), 1.0)
 
 
 def _rows_of(P: Array, lifting: Lifting) -> Array:

@@ -1,0 +1,111 @@
+"""`solve_all`: many outputs of one network; compiled programs and multipliers are used again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .api import _on_device, _solve
+from .enclosure import check_arithmetic
+from .network import Network
+from .options import CUTTING, check_options
+from .presolve import presolve
+from .problem import Output, lipschitz_problem
+from .relaxation import lift, preset
+from .report import progress_line
+from .result import Result, Status
+
+ONE_PROBLEM = ("output", "warm_start", "checkpoint")
+
+
+def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: Any) -> list[Result]:
+    """`solve` for several outputs: one compilation, and each problem begins from what the others found.
+
+    Small problems of one shape are steered together (vmapped); large ones warm-start from an earlier pair that
+    shares a label.
+
+    Args:
+        net: a ReLU network.
+        pairs: outputs as in `solve`: k, (k, j), or coefficients; None: all pairs (k, j), k < j.
+        options: those of `solve`, for every problem, but for `output`, `warm_start` and `checkpoint`.
+
+    Returns:
+        A Result for each of `pairs`, in their order. Ctrl-C ends the problem that runs, and those after it are
+        bounded at once, with status STOPPED.
+
+    Raises:
+        ValueError, NotImplementedError: as `solve`, before any work.
+        TypeError: an option that `solve` does not have.
+    """
+    began = time.perf_counter()
+    if not isinstance(net, Network):
+        raise ValueError(f"net must be a hr2jax.Network, but {type(net).__name__} was given")
+    for name in ONE_PROBLEM:
+        if name in options:
+            raise ValueError(f"{name} is for one problem: it is given to solve, not to solve_all")
+    outputs = _outputs(net, pairs)
+    known = {"norm": "inf", "center": None, "radius": None} | options
+    domain = [known.pop(name) for name in ("norm", "center", "radius")]
+    problems = [lipschitz_problem(net, output, *domain) for output in outputs]
+    defaults: dict[str, Any] = {
+        "relaxation": "hr2", "bounds": "auto", "method": "auto", "tol": 1e-3, "time_limit": None,
+        "max_iterations": None, "device": None, "seed": 0, "warm_start": None, "progress": False, "callback": None,
+        "checkpoint": None, "cuts": None,
+    }  # fmt: skip
+    unknown = sorted(known.keys() - defaults.keys())
+    if unknown:
+        raise TypeError(f"solve_all() got an unexpected keyword argument {unknown[0]!r}")
+    if not problems:
+        return []
+    chosen = [check_options(net, problem, **(defaults | known)) for problem in problems]
+    check_arithmetic()
+    results: list[Result] = []
+    with _on_device(chosen[0].device), progress_line(chosen[0].progress) as show:
+        fixed = [presolve(net, problem) for problem in problems]
+        steered: list[Any] = [None] * len(problems)
+        if chosen[0].method in ("auto", "lowrank") and chosen[0].relaxation not in (*CUTTING, "lasserre2"):
+            steered = _steered(net, problems, fixed, chosen[0])
+        for k, problem in enumerate(problems):
+            own, stopped = chosen[k], bool(results) and results[-1].status is Status.STOPPED
+            if stopped:
+                own = replace(own, time_limit=0.0, callback=None)
+            elif results and steered[k] is None:
+                own = replace(own, warm_start=_nearest(problem.coefficients, problems, results))
+            result = _solve(net, problem, fixed[k], own, None, show, began, steered[k])
+            results.append(replace(result, status=Status.STOPPED, message=Status.STOPPED.value) if stopped else result)
+            began = time.perf_counter()
+    return results
+
+
+def _outputs(net: Network, pairs: Sequence[Output] | None) -> list[Any]:
+    outputs = net.widths[-1]
+    if pairs is not None:
+        if isinstance(pairs, str | bytes) or not hasattr(pairs, "__iter__"):
+            raise ValueError(f"pairs must be a list of outputs, but {pairs!r} was given")
+        return list(pairs)
+    return [0] if outputs == 1 else [(k, j) for k in range(outputs) for j in range(k + 1, outputs)]
+
+
+def _steered(net: Network, problems: list[Any], fixed: list[Any], options: Any) -> list[Any]:
+    """The small problems' first rounds, done together; None for the others."""
+    from .engines.batch import steer_together
+    from .engines.lowrank import SMALL
+
+    liftings = [lift(net, problem, f) for problem, f in zip(problems, fixed, strict=True)]
+    small = [k for k, lifting in enumerate(liftings) if lifting.size <= SMALL and options.time_limit is None]
+    out: list[Any] = [None] * len(problems)
+    if len(small) > 1:
+        chosen = [(liftings[k], preset(options.relaxation, liftings[k])) for k in small]
+        for k, steered in zip(small, steer_together(chosen, seed=options.seed), strict=True):
+            out[k] = steered
+    return out
+
+
+def _nearest(coefficients: Any, problems: list[Any], results: list[Result]) -> Result:
+    """The latest earlier result whose output is most like this one."""
+    like = [abs(float(np.dot(coefficients, problems[k].coefficients))) for k in range(len(results))]
+    return results[len(results) - 1 - int(np.argmax(like[::-1]))]
