@@ -29,8 +29,8 @@ def published_network(p: int, sparsity: int, trial: int) -> tuple[Network, np.nd
     return Network([A, C], [b, d]), np.random.RandomState(trial).rand(p)
 
 
-def random_network(p0: int, p1: int, seed: int) -> Network:
-    """A dense network of widths (p0, p1, 1) with PyTorch's default law, uniform on +-1/sqrt(fan_in).
+def random_network(p0: int, p1: int, seed: int, outputs: int = 1) -> Network:
+    """A dense network of widths (p0, p1, outputs) with PyTorch's default law, uniform on +-1/sqrt(fan_in).
 
     Float64 of float32 values, as a trained network's would be. Not PyTorch's random stream.
     """
@@ -40,7 +40,7 @@ def random_network(p0: int, p1: int, seed: int) -> Network:
         return (rng.uniform(-1.0, 1.0, shape) / np.sqrt(fan_in)).astype(np.float32)
 
     A, b = uniform(p0, p1, p0), uniform(p0, p1)
-    return Network([A, uniform(p1, 1, p1)], [b, uniform(p1, 1)])
+    return Network([A, uniform(p1, outputs, p1)], [b, uniform(p1, outputs)])
 
 
 def sdp_nn() -> tuple[Network, np.ndarray]:
