@@ -3,8 +3,8 @@
     python bench/inner.py [--json bench/results/inner.json]
 
 The first, the fifth and the tenth subproblem of `hr2z` (radius 0.1) on a published (80, 80) network and on SDP-NN,
-from the same point, float64, to the same norm of the gradient. optax's line search needs several evaluations a step; it counts
-them itself. Seconds exclude compilation.
+from the same point, float64, to the same norm of the gradient. optax's line search needs several
+evaluations a step; it counts them itself. Seconds exclude compilation.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from .certificate import Certificate, CertificateError
 from .enclosure import Array, check_arithmetic
-from .engines import Engine, choose_engine
+from .engines import Engine, certificate_seconds, choose_engine
 from .engines.compile_clock import compile_seconds
 from .engines.monitor import Stop
 from .memory import Sizes, check_memory, lasserre_size
@@ -140,6 +140,8 @@ def _solve(
             session.report(0, math.nan, math.nan)
             session.keep_for_search(_lower_seconds(session, share=0.1) if session.remaining() < math.inf else 0.0)
             for stage in stages:
+                if stage is not stages[-1] and stage.share * session.remaining() < certificate_seconds(lifting.size):
+                    continue  # not worth beginning
                 with session.timings.span("solve"), session.stage(stage.relaxation, stage.tolerance, stage.share):
                     status = stage.engine(session, stage.own(multipliers))
                 if status is Status.STOPPED or session.is_over():

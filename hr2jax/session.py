@@ -103,7 +103,7 @@ class Session:
 
     def remaining(self) -> float:
         """Seconds left before the time limit or the stage's end, less what a last certificate takes."""
-        return min(self._left(), self.until - self.seconds())
+        return min(self._left(), self.until - (self.seconds() - compile_seconds()))
 
     def _left(self) -> float:
         """Seconds left before the time limit, less what a last certificate and the search for a witness take."""
@@ -122,7 +122,8 @@ class Session:
     def stage(self, relaxation: str, tolerance: float, share: float) -> Iterator[None]:
         """Solve this relaxation, to this tolerance, in this share of the time that is left."""
         self.relaxation, self.tolerance, self._before = relaxation, tolerance, self.iteration
-        self.until = math.inf if share >= 1 else self.seconds() + share * self._left()
+        # compiling is not the stage's fault: its programs serve the next ones too
+        self.until = math.inf if share >= 1 else self.seconds() - compile_seconds() + share * self._left()
         try:
             yield
         finally:

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 Engine = Callable[[Monitor, Mapping[str, Array]], Status]
 
 
+def certificate_seconds(size: int) -> float:
+    """What a diagonal and a proof take with M_1 of side `size`, about: a guess, until measured."""
+    return 6e-10 * size**3
+
+
 def choose_engine(
     lifting: Lifting, families: list[Family], options: Options, steered: Steered | None = None
 ) -> Engine:

@@ -23,6 +23,7 @@ from ..relaxation.families import Family
 from ..relaxation.lifting import Lifting
 from ..relaxation.triangles import TRIANGLES
 from ..result import Status
+from . import certificate_seconds
 from .compile_clock import compile_seconds
 from .factored import Data, Factored, minimise
 from .monitor import Monitor, Stop
@@ -77,8 +78,6 @@ CUT_RANK = 3.5
 LONGEST = 10.0
 # Gradients that float32 can still tell from rounding.
 FLOAT32 = 2e-5
-# Seconds that a diagonal and a proof take, over N^3: a guess, until measured.
-CUBED = 6e-10
 # Mean gradients from which Newton's method on the diagonal is worth while.
 NEAR = 1e-3
 # V is of deficient rank where its least singular value is below this share of the largest.
@@ -170,7 +169,7 @@ class _Run:
         self.gradient = np.inf
         self.seconds = 1e-6  # per inner step, measured as it runs
         # what feasible, Newton's method and the proof take, measured as it runs: N^3
-        self.certifying, self.certified, self.began = CUBED * lifting.size**3, -1, time.perf_counter()
+        self.certifying, self.certified, self.began = certificate_seconds(lifting.size), -1, time.perf_counter()
         self.start = start or {}
         self.multipliers: list[Array] = []
         self._data: dict[Any, Data] = {}
@@ -374,7 +373,7 @@ class _Run:
         began, tol, least = time.perf_counter(), self.monitor.tolerance, float(d.sum())
         d = feasible(M, d)
         if newton and d.sum() - least > 0.3 * tol * abs(least):
-            patience = max(3.0 * CUBED * M.size**3, 0.1 * (began - self.began))
+            patience = max(3.0 * certificate_seconds(M.size), 0.1 * (began - self.began))
             d = tighten(
                 M, self.lifting.square_is_one, d, tolerance=0.2 * tol, reachable=least, seconds=patience
             )
