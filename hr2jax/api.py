@@ -22,7 +22,7 @@ from .engines.compile_clock import compile_seconds
 from .engines.monitor import Stop
 from .memory import Sizes, check_memory, lasserre_size
 from .network import Network
-from .options import Options, check_options
+from .options import CUTTING, Options, check_options
 from .presolve import Presolve, presolve
 from .problem import LipschitzProblem, Output, lipschitz_problem
 from .relaxation import Lifting, lift, preset
@@ -299,6 +299,7 @@ def _description(
         "center": None if problem.center is None else problem.center.tolist(),
         "radius": None if problem.radius is None else problem.radius.tolist(),
         "relaxation": options.relaxation,
+        **({"cuts": list(options.cuts)} if options.relaxation in CUTTING else {}),
         "method": options.method,
         "tol": options.tol,
         "seed": options.seed,

@@ -330,8 +330,8 @@ class _Run:
     def finish(self) -> Status:
         """Float64 rounds until the certified gap is met.
 
-        A round is certified once the Lagrangian's value has settled; with a time limit every round is, since
-        each may be the last. The diagonal is repaired by eigenvectors as long as more inner steps may make
+        A round is certified once the Lagrangian's value has settled, and now and then before; near the time
+        limit every round is, since each may be the last. The diagonal is repaired by eigenvectors as long as more inner steps may make
         that cheap enough, and by Newton's method when they no longer do.
         """
         tol, previous, best, idle, tolerance = self.monitor.tolerance, np.nan, np.inf, 0, 1e-4
@@ -348,7 +348,7 @@ class _Run:
             value = in_units(least, self.lifting)
             settled = abs(value - previous) <= 0.5 * tol * abs(value) or not (self.families or self.separator)
             close = self.gradient <= 2 * tolerance
-            if settled or close or number % 3 == 2 or self.monitor.remaining() < np.inf:
+            if settled or close or number % 3 == 2 or self.monitor.remaining() < 10.0 * self.certifying:
                 bound, d = self.certify(multipliers, M, d, newton=close or number >= patient)
                 self.monitor.report(self.iteration, value, self.gradient)
                 if settled and bound < np.inf and bound - value <= 0.5 * tol * bound:
