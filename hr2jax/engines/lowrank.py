@@ -331,8 +331,8 @@ class _Run:
         """Float64 rounds until the certified gap is met.
 
         A round is certified once the Lagrangian's value has settled, and now and then before; near the time
-        limit every round is, since each may be the last. The diagonal is repaired by eigenvectors as long as more inner steps may make
-        that cheap enough, and by Newton's method when they no longer do.
+        limit every round is, since each may be the last. The diagonal is repaired by eigenvectors as long as
+        more inner steps may make that cheap enough, and by Newton's method when they no longer do.
         """
         tol, previous, best, idle, tolerance = self.monitor.tolerance, np.nan, np.inf, 0, 1e-4
         patient = 0 if self.lifting.size <= SMALL or self.separator is not None else 4
