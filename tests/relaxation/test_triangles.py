@@ -73,7 +73,7 @@ multipliers = st.one_of(
 )
 
 
-def some_rows(draw, size, most=40):
+def some_rows(draw, size, most=20):
     """Rows of many repeated entries: few corners, in any order, the constant and one corner twice among them."""
     corner = st.sampled_from([k for s in (1, 2, size // 2, size) for k in (s, -s)])
     rows = draw(st.lists(st.tuples(corner, corner, corner, multipliers), max_size=most))
@@ -190,16 +190,15 @@ def test_moving_renames_corners_and_drops_triangles_that_lost_one():
     assert moved(rows, np.full(SIZE, -1)).shape == (0, 4)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data(), st.permutations(range(SIZE)))
 def test_moving_there_and_back_changes_nothing(data, places):
     rows = some_rows(data.draw, SIZE)
     rows[:, 3] = np.maximum(rows[:, 3], 0.0)
     there = moved(rows, np.array(places))
     np.testing.assert_array_equal(moved(there, np.argsort(places)), rows)
-    y = np.random.default_rng(0).uniform(-1, 1, SIZE)
-    renamed = np.empty(SIZE)
-    renamed[places] = y
+    renamed = np.array([1.0, -0.5, 0.25, 0.75, -0.125, 0.375, -0.875])  # short numbers: fast fractions
+    y = renamed[list(places)]
     assert [value_of_row(row, y) for row in rows] == [value_of_row(row, renamed) for row in there]
 
 
@@ -208,7 +207,7 @@ def test_moving_there_and_back_changes_nothing(data, places):
 
 @KINDS
 @BOTH
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_entries_enclose_the_exact_sums(kind, local, data):
     """Every entry of the form, with many rows on one entry, multipliers of unlike sizes, and sums that cancel."""
