@@ -29,7 +29,8 @@ def no_lower_search(monkeypatch):
 @cache
 def network(seed=1, p=4, m=5):
     rng = np.random.default_rng([seed, p, m])
-    return Network([rng.standard_normal((m, p)), rng.standard_normal((2, m))], [0.1 * rng.standard_normal(m), [0.0] * 2])
+    weights = [rng.standard_normal((m, p)), rng.standard_normal((2, m))]
+    return Network(weights, [0.1 * rng.standard_normal(m), np.zeros(2)])
 
 
 def box(local, shift=0.0, radius=1.0):
@@ -122,8 +123,7 @@ def test_any_multipliers_of_triangles_are_refused_or_valid(local, tmp_path):
             changed[where, 3] = value
             bound = outcome(changed, local, tmp_path)
             assert bound is not None or value == 1.7e308
-    negative = outcome(rows * [1, 1, 1, -1], local, tmp_path)
-    assert negative == outcome(rows[:0], local, tmp_path)
+    assert outcome(rows * [1, 1, 1, -1], local, tmp_path) == outcome(rows * [1, 1, 1, 0], local, tmp_path)
 
 
 @settings(max_examples=60, deadline=None)
