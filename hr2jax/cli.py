@@ -29,11 +29,10 @@ from .files import refusal
 from .io import load
 from .memory import Sizes, estimate
 from .network import Network
-from .options import METHODS
+from .options import CUTS, METHODS, RELAXATIONS
 from .presolve import presolve
 from .problem import LipschitzProblem, lipschitz_problem
 from .proof import scale_up
-from .relaxation.families import PRESETS
 from .relaxation.lifting import lift
 from .report import domain_text, output_text, table, upper_text, widths_text
 from .result import Result
@@ -144,6 +143,7 @@ def _solve(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
             progress=not arguments.quiet,
             checkpoint=arguments.checkpoint,
+            cuts=None if arguments.cuts is None else [name for name in arguments.cuts.split(",") if name],
         )
     failures = []
     try:
@@ -330,7 +330,9 @@ def _parser() -> argparse.ArgumentParser:
     _network(p)
     _claim(p)
     p.add_argument("--relaxation", default="hr2", metavar="NAME",
-                   help=f"{', '.join(PRESETS)} (default hr2); tighter ones take longer")  # fmt: skip
+                   help=f"{', '.join(RELAXATIONS)} (default hr2); tighter ones take longer; best climbs")  # fmt: skip
+    p.add_argument("--cuts", metavar="NAMES",
+                   help=f"cutting planes of hr2+ and best, among {','.join(CUTS)} (default all)")  # fmt: skip
     p.add_argument("--method", default="auto", metavar="NAME", help=f"the solver: {', '.join(METHODS)} (default auto)")
     p.add_argument("--tol", type=float, default=1e-3, metavar="T",
                    help="stop when bound - relaxation optimum <= T * bound, by estimate (default 1e-3)")  # fmt: skip
@@ -393,6 +395,7 @@ _SOLVE_EXAMPLES = f"""examples:
                                                                  of F_3 - F_5 around x
   hr2jax solve model.npz --certificate bound.cert.npz --json bound.json --plot bound.png
   hr2jax solve model.npz --relaxation shor --time-limit 60       looser, sooner
+  hr2jax solve model.npz --relaxation best --time-limit 600      the tightest in ten minutes
 
 {EXIT_CODES}"""
 _VERIFY = """Prove a certificate's bound again, from the network's weights and the certificate's multipliers alone;

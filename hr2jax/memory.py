@@ -27,8 +27,9 @@ from .relaxation.lifting import Lifting, lift
 # How many float64 arrays of a shape are alive at once, and bytes that do not grow, as measured.
 TABLE = {
     "process": 500e6,  # Python, JAX and compiled programs
-    "certificate": 24.0,  # (N, N): the Lagrangian matrix, its enclosure and the proof
+    "certificate": 13.0,  # entries of the arrow: the Lagrangian matrix, its enclosure and the proof
     "lowrank": 30.0,  # (N, rank + 1): L-BFGS and the products' gradients
+    "gram": 12.0,  # (N, N): Y, what is scattered to its cuts, the separation's copies
     "all pairs": 8.0,  # the multipliers' shape, per family of all pairs
     "admm": 14.0,  # (N, N): the iterates, the eigendecomposition
     "woodbury": 4.0,  # (m, m)
@@ -89,8 +90,9 @@ def method_of(relaxation: str, method: str) -> str:
 
 def estimate(relaxation: str, method: str, sizes: Sizes) -> Need:
     """What `solve` will need at its peak."""
-    method, N = method_of(relaxation, method), float(sizes.N)
-    host = TABLE["process"] + 8.0 * TABLE["certificate"] * N**2
+    relaxation = "hr2+" if relaxation == "best" else relaxation  # the largest of those it climbs
+    method = method_of(relaxation, method)
+    host = TABLE["process"] + 8.0 * TABLE["certificate"] * _arrow_entries(relaxation, sizes)
     if method == "lowrank":
         return Need(host, _lowrank(relaxation, sizes))
     if relaxation == "lasserre2":
@@ -101,12 +103,24 @@ def estimate(relaxation: str, method: str, sizes: Sizes) -> Need:
     return Need(host + _interior_point(relaxation, method, sizes), 0.0)
 
 
+def _arrow_entries(relaxation: str, sizes: Sizes) -> float:
+    """Entries of the Lagrangian matrix that are kept: what is eliminated is a diagonal (`proof.eliminable`)."""
+    n, q = sizes.n, sizes.q
+    choices = {"shor": (n, 2 * q if sizes.local else q), "hr2": (n, 2 * q if sizes.local else q), "hr2z": (n,)}
+    eliminated = float(max(choices.get(relaxation, (0,))))
+    kept = sizes.N - eliminated
+    return kept * (eliminated + kept)
+
+
 def _lowrank(relaxation: str, sizes: Sizes) -> float:
     from .engines.factored import padded
-    from .engines.lowrank import RANK
+    from .engines.lowrank import columns_for
 
     size = 1.0 + padded(sizes.n) + (2 if sizes.local else 1) * padded(sizes.q)
-    bytes_ = 8.0 * TABLE["lowrank"] * size * (RANK + 1) + 4 * 8.0 * sizes.n * sizes.q
+    rank = columns_for(sizes.N, cuts=relaxation == "hr2+")
+    bytes_ = 8.0 * TABLE["lowrank"] * size * (rank + 1) + 4 * 8.0 * sizes.n * sizes.q
+    if relaxation == "hr2+":
+        bytes_ += 8.0 * TABLE["gram"] * size**2
     for family in preset(relaxation, _smallest(sizes.local)):
         rows, columns = (
             form.rows * max((_count(t.group, sizes) for t in form.terms if t.group != "one"), default=1)
@@ -115,7 +129,7 @@ def _lowrank(relaxation: str, sizes: Sizes) -> float:
         if family.pairs == "all":
             bytes_ += 8.0 * TABLE["all pairs"] * rows * columns
         else:  # two forms, their gradients and what is gathered for them
-            bytes_ += 8.0 * 2.0 * max(rows, columns) * (RANK + 1)
+            bytes_ += 8.0 * 2.0 * max(rows, columns) * (rank + 1)
     return bytes_
 
 
@@ -368,11 +382,11 @@ def _what_fits(options: Options, sizes: Sizes, host: float, device: float | None
     if device is not None and _fits(need := estimate(options.relaxation, options.method, sizes), host, None):
         return f"device='cpu' needs about {_amount(need.on(False))}"
     smallest: tuple[float, str] = (math.inf, "")
-    others = [name for name in reversed(PRESETS) if name not in (options.relaxation, "lasserre2")]
+    others = [name for name in reversed(PRESETS) if name not in (options.relaxation, "lasserre2", "hr2+")]
     asked = (options.relaxation, method_of(options.relaxation, options.method))
     for relaxation in (options.relaxation, *others):
         for method in ("lowrank", "admm"):
-            if (relaxation, method) in (asked, ("lasserre2", "lowrank")):
+            if (relaxation, method) in (asked, ("lasserre2", "lowrank"), ("hr2+", "admm"), ("best", "admm")):
                 continue
             need = estimate(relaxation, method, sizes)
             change = [f"relaxation={relaxation!r}"] * (relaxation != options.relaxation) + [f"method={method!r}"]

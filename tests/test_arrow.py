@@ -425,9 +425,10 @@ def test_lowest_directions_are_directions_of_descent(limit, monkeypatch):
 # The whole way -------------------------------------------------------------------------------------------
 
 
-def test_nothing_of_size_n_by_n_is_formed():
+def test_nothing_of_size_n_by_n_is_formed(monkeypatch):
+    monkeypatch.setattr(diagonal, "NEWTON", 1000)
     rng = np.random.default_rng(6)
-    net = Network([rng.standard_normal((3000, 40)), rng.standard_normal((1, 3000))], [np.zeros(3000), [0.0]])
+    net = Network([rng.standard_normal((1500, 20)), rng.standard_normal((1, 1500))], [np.zeros(1500), [0.0]])
     problem = lipschitz_problem(net)
     fixed = presolve(net, problem)
     lifting = lift(net, problem, fixed)

@@ -155,6 +155,7 @@ def test_every_option_reaches_solve(folder: Path, monkeypatch: pytest.MonkeyPatc
     assert asked == {
         "output": 0, "norm": "inf", "center": None, "radius": None, "relaxation": "hr2z", "method": "admm", "tol": 0.5,
         "time_limit": 9.0, "max_iterations": 7, "device": "cpu", "seed": 3, "progress": False, "checkpoint": "c.npz",
+        "cuts": None,
     }  # fmt: skip
 
 

@@ -28,13 +28,13 @@ def choose_engine(lifting: Lifting, families: list[Family], options: Options) ->
         return lambda monitor, start: solve_lowrank(
             lifting, families, monitor, cuts=cuts, seed=options.seed, start=start
         )
-    from ..relaxation.block import block_form
-
-    form = block_form(options.relaxation, lifting)
     if options.method in INTERIOR_POINT:
+        from ..relaxation.block import block_form
         from .interior_point import run_interior_point
 
+        form = block_form(options.relaxation, lifting)
         return lambda monitor, _: run_interior_point(form, options.method, monitor)
-    from .admm import solve_admm
+    from .admm import admm_form, solve_admm
 
-    return lambda monitor, start: solve_admm(form, monitor, start=start, seed=options.seed)
+    chosen = admm_form(options.relaxation, lifting)
+    return lambda monitor, start: solve_admm(chosen, monitor, start=start, seed=options.seed)

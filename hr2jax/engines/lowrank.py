@@ -85,6 +85,11 @@ NUDGE = 0.05
 PATIENCE = 6
 
 
+def columns_for(size: int, cuts: bool) -> int:
+    """Columns of V to begin with, for a basis of `size` entries."""
+    return max(RANK, 8 * -(-int(CUT_RANK * np.sqrt(size)) // 8)) if cuts else RANK
+
+
 def solve_lowrank(
     lifting: Lifting,
     families: list[Family],
@@ -156,9 +161,7 @@ class _Run:
 
     def start_cold(self) -> None:
         """A random factor, the first penalties, no multipliers."""
-        self.rank = RANK
-        if self.separator is not None:
-            self.rank = max(self.rank, 8 * -(-int(CUT_RANK * np.sqrt(self.lifting.size)) // 8))
+        self.rank = columns_for(self.lifting.size, cuts=self.separator is not None)
         self.P: Array = self.rng.standard_normal((self.factored.size, self.rank + 1))
         self.sigma, self.cut_sigma = self.schedule.sigma, self.schedule.cut_sigma
         self.multipliers = [np.zeros_like(values) for values in self.multipliers]

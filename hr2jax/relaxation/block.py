@@ -12,16 +12,19 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
+from typing import Literal
 
 import numpy as np
 
 from ..enclosure import Array
-from .families import clique_pairs
+from .families import Family, clique_pairs, preset
 from .lasserre import Monomial, lasserre_matrices, layout
 from .lifting import Lifting
 
 Polynomial = dict[Monomial, Array | float]
 
+
+Layout = Literal["clique", "product"]
 
 MAX_DENSE_BYTES = 2**30  # of lasserre2's map from moments to matrix entries
 
@@ -89,8 +92,11 @@ class BlockForm:
         relaxation: its name.
         lifting: the basis and z's coefficients.
         C: (N, N) float64 symmetric, in units of 2**lifting.exponent.
-        pinned: (N,) bool, diagonal entries of M_1 that are 1 (1 and v; t and xi are bounded by blocks).
+        pinned: (N,) bool, diagonal entries of M_1 that are 1 (the others are bounded by blocks).
         batches: the cliques.
+        layout: "clique" (order-2 blocks, as the relaxations are defined) or "product" (1 by 1 blocks).
+        chordal: M_1 is two matrices, over (1, v, t) and (1, v, xi): they agree on (1, v), and Y has no entries
+            (t, xi). The largest PSD matrix with those given does the same (DESIGN section 3).
     """
 
     relaxation: str
@@ -98,6 +104,8 @@ class BlockForm:
     C: Array
     pinned: Array
     batches: tuple[CliqueBatch, ...]
+    layout: Layout = "clique"
+    chordal: bool = False
 
     def extended(self) -> Array:
         """E (N + n, N): rows of the extended basis (1, v, t, xi, z) in the basis, so that M = E Y E^T."""
@@ -221,9 +229,7 @@ def _uz_clique(lifting: Lifting) -> CliqueBatch:
     clique = _Clique("{u_i,z_i}", variables, [True, False])
     clique.add("M_2({u_i,z_i})", clique.basis(2))
     clique.add("M_1((u_i-1/2)z_i,{u_i,z_i})", clique.basis(1), {(0, 1): 1.0})
-    clique.add(
-        "M_1((z_i-l_i)(h_i-z_i),{u_i,z_i})", clique.basis(1), {(): -low * high, (1,): low + high, (1, 1): -1.0}
-    )
+    clique.add("M_1((z_i-l_i)(h_i-z_i),{u_i,z_i})", clique.basis(1), {(): -low * high, (1,): low + high, (1, 1): -1.0})
     clique.add("z(hu+l(1-u)-z)", [()], {(1,): (high + low) / 2, (0, 1): (high - low) / 2, (1, 1): -1.0})
     return clique.build()
 
@@ -237,9 +243,7 @@ def _xt_clique(lifting: Lifting) -> CliqueBatch:
     for a in (1.0, -1.0):
         for b in (1.0, -1.0):
             sign = {1.0: "+", -1.0: "-"}
-            clique.add(
-                f"(1{sign[a]}xi_i)(1{sign[b]}t_i)", [()], {(): 1.0, (0,): a, (1,): b, (0, 1): a * b}
-            )
+            clique.add(f"(1{sign[a]}xi_i)(1{sign[b]}t_i)", [()], {(): 1.0, (0,): a, (1,): b, (0, 1): a * b})
     return clique.build()
 
 
@@ -262,12 +266,83 @@ def _lasserre(lifting: Lifting) -> CliqueBatch:
     return CliqueBatch("{x,u},{u,t_i}", plan.monomials, shared, blocks)
 
 
-def block_form(relaxation: str, lifting: Lifting) -> BlockForm:
-    """The named relaxation in block form. No loop over neurons: cliques of a kind are built as one batch."""
+def _product_batches(lifting: Lifting, families: Sequence[Family]) -> list[CliqueBatch]:
+    """The diagonal families as 1 by 1 blocks f.y g.y >= 0; those over the same variables are one batch."""
+    batches: dict[tuple[tuple[str, bytes], ...], _Clique] = {}
+    for family in families:
+        if family.pairs != "diagonal":
+            raise ValueError(f"family {family.name!r} is of all pairs: the product layout takes one product per row")
+        terms = (*family.F.terms, *family.G.terms)
+        variables = sorted({(t.group, t.index.tobytes()) for t in terms if t.group != "one"}, reverse=True)
+        position = {variable: k for k, variable in enumerate(variables)}
+        if (key := tuple(variables)) not in batches:
+            places = {(t.group, t.index.tobytes()): _positions(lifting, t.group)[t.index] for t in terms}
+            signs = [group == "v" for group, _ in variables]
+            batches[key] = _Clique(",".join(g for g, _ in variables), [places[v] for v in variables], signs)
+        product: Polynomial = {}
+        for f in family.F.terms:
+            for g in family.G.terms:
+                names = [(t.group, t.index.tobytes()) for t in (f, g) if t.group != "one"]
+                monomial = batches[key]._reduce(tuple(position[name] for name in names))
+                product[monomial] = product.get(monomial, 0.0) + f.coefficient * g.coefficient
+        batches[key].add(family.name, [()], product)
+    return [clique.build() for clique in batches.values()]
+
+
+def block_form(relaxation: str, lifting: Lifting, layout: Layout = "clique", chordal: bool = False) -> BlockForm:
+    """The named relaxation in block form. No loop over neurons: cliques of a kind are built as one batch.
+
+    Args:
+        relaxation: its name.
+        lifting: the basis.
+        layout: "clique", the order-2 blocks of its definition; "product", the same optimum from the families'
+            products (DESIGN section 4), without small matrices and with t's diagonal entries pinned.
+        chordal: split M_1, see `BlockForm`.
+
+    Raises:
+        ValueError: a relaxation that has no such form: lasserre2 no product layout, and chordal only where
+            there is an xi and nothing couples it with t.
+    """
     local = "xi" in lifting.sizes
-    batches = [_bounded(lifting, "t", "t")]
+    pinned = np.zeros(lifting.size, dtype=bool)
+    pinned[lifting.slice("one")] = pinned[lifting.slice("v")] = True
+    batches = []
+    if layout == "product":
+        if relaxation == "lasserre2":
+            raise ValueError("relaxation='lasserre2' has no product layout: its moments are not products of two")
+        pinned = lifting.square_is_one
+        batches = _product_batches(lifting, preset(relaxation, lifting))
+    else:
+        batches.append(_bounded(lifting, "t", "t"))
     if local:
         batches.append(_bounded(lifting, "xi", "xi"))
+    if layout == "clique":
+        batches += _clique_batches(relaxation, lifting)
+    C = np.zeros((lifting.size, lifting.size))
+    C[lifting.slice("v"), lifting.slice("t")] = lifting.objective_v.mid
+    C[lifting.slice("one"), lifting.slice("t")] = lifting.objective_one.mid
+    form = BlockForm(
+        relaxation, lifting, (C + C.T) / 2, pinned, tuple(batch for batch in batches if batch.count), layout, chordal
+    )
+    if chordal and not splits(form):
+        raise ValueError(f"relaxation={relaxation!r} has no chordal form here: no xi, or blocks of both t and xi")
+    return form
+
+
+def splits(form: BlockForm) -> bool:
+    """Whether M_1 may be split: there is an xi, and no block has a moment of both t and xi."""
+    if "xi" not in form.lifting.sizes:
+        return False
+    E = form.extended() != 0
+    t, xi = (E[:, form.lifting.slice(group)].any(axis=1) for group in ("t", "xi"))
+    pairs = [batch.shared.reshape(-1, 2).T for batch in form.batches]
+    return not any((t[a] & xi[b] | xi[a] & t[b]).any() for a, b in pairs)
+
+
+def _clique_batches(relaxation: str, lifting: Lifting) -> list[CliqueBatch]:
+    """The cliques of a relaxation."""
+    local = "xi" in lifting.sizes
+    batches = []
     if relaxation in ("shor", "hr2") and local:
         batches.append(_sign_times_z(lifting))
     if relaxation == "hr2":
@@ -276,14 +351,35 @@ def block_form(relaxation: str, lifting: Lifting) -> BlockForm:
         batches.append(_lasserre(lifting))
     if relaxation == "hr2z" and local:
         batches += [_uz_clique(lifting), _xt_clique(lifting)]
-    pinned = np.zeros(lifting.size, dtype=bool)
-    pinned[lifting.slice("one")] = pinned[lifting.slice("v")] = True
-    C = np.zeros((lifting.size, lifting.size))
-    C[lifting.slice("v"), lifting.slice("t")] = lifting.objective_v.mid
-    C[lifting.slice("one"), lifting.slice("t")] = lifting.objective_one.mid
-    return BlockForm(
-        relaxation, lifting, (C + C.T) / 2, pinned, tuple(batch for batch in batches if batch.count)
-    )
+    return batches
+
+
+def multipliers_of(form: BlockForm, duals: Sequence[Array]) -> dict[str, Array]:
+    """Multipliers of the product form, family name -> (n,), from dual matrices: per batch (n, D), block by block."""
+    if form.layout == "clique":
+        polynomials = [np.einsum("ndq,nd->nq", batch.dense(), Z) for batch, Z in zip(form.batches, duals, strict=True)]
+        return clique_multipliers(form, polynomials)
+    names = {family.name for family in preset(form.relaxation, form.lifting)}
+    return {
+        block.name: np.maximum(Z[:, k], 0.0)
+        for batch, Z in zip(form.batches, duals, strict=True)
+        for k, block in enumerate(batch.blocks)
+        if block.name in names
+    }
+
+
+def duals_of(form: BlockForm, multipliers: Mapping[str, Array]) -> list[Array]:
+    """Dual matrices that product-form multipliers describe, per batch (n, D): for a warm start."""
+    if form.layout == "product":
+        zero = {batch.name: np.zeros(batch.count) for batch in form.batches}
+        return [
+            np.stack([multipliers.get(block.name, zero[batch.name]) for block in batch.blocks], axis=1)
+            for batch in form.batches
+        ]
+    return [
+        np.einsum("ndq,nq->nd", np.linalg.pinv(batch.dense().transpose(0, 2, 1)), q)
+        for q, batch in zip(clique_polynomials(form, multipliers), form.batches, strict=True)
+    ]
 
 
 def clique_multipliers(form: BlockForm, polynomials: Sequence[Array]) -> dict[str, Array]:
