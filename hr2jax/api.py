@@ -260,7 +260,9 @@ def _load_checkpoint(net: Network, problem: LipschitzProblem, options: Options) 
         bound = certificate.verify(net)
     except CertificateError as error:
         raise ValueError(f"checkpoint {str(path)!r} exists but cannot be resumed from: {error}") from None
-    if certificate.lipschitz_problem != problem or certificate.relaxation != options.relaxation:
+    # a certificate that best has kept names the step it came from
+    expected = {options.relaxation} if options.relaxation != "best" else {"best", "shor", "hr2", "hr2z", "hr2+"}
+    if certificate.lipschitz_problem != problem or certificate.relaxation not in expected:
         raise ValueError(f"checkpoint {str(path)!r} exists but is of another problem; give another path or remove it")
     return certificate.with_bound(bound)
 

@@ -5,6 +5,8 @@
 over the lower triangle of Y itself: the primal, where hr2jax.engines.interior_point solves the dual.
 """
 
+from itertools import combinations
+
 import clarabel
 import cvxopt
 import cvxopt.solvers
@@ -52,8 +54,29 @@ def product_rows(lifting, families):
     return out
 
 
-def solve_product_form(lifting, families, solver="clarabel", tolerance=1e-9):
-    """The optimum (in units of 2**lifting.exponent) and the (N, N) moment matrix Y."""
+def every_triangle(lifting, cuts):
+    """Symmetric matrices whose inner products with Y the triangle inequalities want >= 0: all that `cuts` names.
+
+    "T.U" and so on are those through the constant with a corner in t and one in v; "triangles" are the others.
+    """
+    group = np.repeat(list(lifting.sizes), list(lifting.sizes.values()))
+    letters = {"U": "v", "T": "t", "X0": "xi"}
+    wanted = {frozenset(letters[part] for part in name.split(".")) for name in cuts if name != "triangles"}
+    out = []
+    for i, j, k in combinations(range(lifting.size), 3):
+        if frozenset((group[j], group[k])) not in wanted if i == 0 else "triangles" not in cuts:
+            continue
+        for a, b, c in ((1, 1, 1), (-1, 1, 1), (1, -1, 1), (1, 1, -1)):  # 1 + ab + bc + ca
+            P = np.zeros((lifting.size, lifting.size))
+            P[0, 0] = 1.0
+            for (row, column), sign in (((i, j), a * b), ((j, k), b * c), ((i, k), a * c)):
+                P[row, column] = P[column, row] = P[row, column] + sign / 2
+            out.append(P)
+    return out
+
+
+def solve_product_form(lifting, families, solver="clarabel", tolerance=1e-9, extra=()):
+    """The optimum (in units of 2**lifting.exponent) and the (N, N) moment matrix Y; <P, Y> >= 0 for `extra` too."""
     N = lifting.size
     i, j = np.tril_indices(N)
     off = np.where(i == j, 1.0, 2.0)  # <A, Y> over the entries of Y's lower triangle
@@ -62,7 +85,7 @@ def solve_product_form(lifting, families, solver="clarabel", tolerance=1e-9):
     signs, box = [], []
     for k in range(N):
         (signs if lifting.square_is_one[k] else box).append((i == k) & (j == k))
-    products = [-(P[i, j] * off) for P in product_rows(lifting, families)]
+    products = [-(P[i, j] * off) for P in (*product_rows(lifting, families), *extra)]
     A = np.array(signs, dtype=float)
     G = np.array([*map(np.float64, box), *products]).reshape(-1, len(i))
     h = np.concatenate([np.ones(len(box)), np.zeros(len(products))])

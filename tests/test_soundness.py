@@ -23,7 +23,9 @@ from .product_reference import solve_product_form
 from .test_proof import exact_z, gradient_norm, rational
 
 RELAXATIONS = ("shor", "hr2", "hr2z")
-NETWORKS = 90  # of each relaxation, globally and locally
+CUTTING = ("hr2+", "best")
+# of each relaxation, globally and locally; with cuts every size compiles
+NETWORKS = dict.fromkeys(RELAXATIONS, 90) | {"hr2+": 4, "best": 2}
 WIDEST = 6
 
 # Random problems ----------------------------------------------------------------------------------------
@@ -180,11 +182,14 @@ def no_lower_search(monkeypatch):
 
 
 @pytest.mark.parametrize("local", [False, True], ids=["global", "local"])
-@pytest.mark.parametrize("relaxation", RELAXATIONS)
-def test_no_bound_is_below_the_constant(relaxation, local, monkeypatch):
-    rng = np.random.default_rng([RELAXATIONS.index(relaxation), local])
+@pytest.mark.parametrize(
+    ("relaxation", "count"),
+    [*NETWORKS.items(), *(pytest.param(name, 90, marks=pytest.mark.slow) for name in CUTTING)],
+)
+def test_no_bound_is_below_the_constant(relaxation, count, local, monkeypatch):
+    rng = np.random.default_rng([(RELAXATIONS + CUTTING).index(relaxation), local])
     search, solved, sharp = api._search, 0, 0
-    for k in range(NETWORKS):
+    for k in range(count):
         net = random_network(rng)
         ask = random_question(rng, net, local)
         known = truth(net, lipschitz_problem(net, ask["output"], "inf", ask.get("center"), ask.get("radius")))
@@ -200,8 +205,9 @@ def test_no_bound_is_below_the_constant(relaxation, local, monkeypatch):
                 result = hr2jax.solve(net, relaxation=relaxation, max_iterations=iterations, **ask)
                 assert result.iterations <= iterations
                 check(net, result, known)
-    assert solved == NETWORKS
-    assert sharp > NETWORKS // 10  # where the relaxation is exact, nothing but the proof keeps the bound above
+    assert solved == count
+    # where the relaxation is exact, nothing but the proof keeps the bound above
+    assert sharp > count // 10
 
 
 def square_network(rng):
@@ -253,9 +259,10 @@ def certified(seed):
     families=st.sets(st.sampled_from(sorted(CATALOGUE))),
     size=st.sampled_from([0.0, 1e-300, 1e-9, 1e-3, 0.3, 1.0, 30.0, 1e9, 1e200]),
     sign=st.sampled_from([1, -1, 0]),
+    triangles=st.sampled_from([0, 0, 1, 5, 40]),
     diagonal=st.sampled_from(["none", "kept", "zero", "noise", "huge", "negative"]),
 )
-def test_no_multipliers_prove_a_bound_below_the_constant(seed, noise, families, size, sign, diagonal):
+def test_no_multipliers_prove_a_bound_below_the_constant(seed, noise, families, size, sign, triangles, diagonal):
     net, certificate, shapes, N, known = certified(seed)
     rng = np.random.default_rng(noise)
 
@@ -271,10 +278,16 @@ def test_no_multipliers_prove_a_bound_below_the_constant(seed, noise, families, 
         "huge": np.full(N, 1e300),
         "negative": np.full(N, -1.0),
     }[diagonal]
-    changed = dataclasses.replace(
-        certificate, multipliers={name: fill(shapes[name]) for name in families if name in shapes}, diagonal=d
-    )
+    multipliers = {name: fill(shapes[name]) for name in families if name in shapes}
+    if triangles:
+        multipliers["triangles"] = np.column_stack([random_corners(rng, N, triangles), fill(triangles)])
+    changed = dataclasses.replace(certificate, multipliers=multipliers, diagonal=d)
     assert Fraction(changed.verify(net)) >= known.attained
+
+
+def random_corners(rng, N, count):
+    """Signed positions of triangles, with repeats and through the constant."""
+    return rng.integers(1, N + 1, (count, 3)) * rng.choice([-1, 1], (count, 3))
 
 
 @pytest.mark.usefixtures("no_lower_search")
@@ -287,11 +300,13 @@ def test_an_adversary_who_picks_the_diagonal_proves_nothing_false(seed):
     rng = np.random.default_rng(seed)
     zero = lagrangian_matrix(lifting, {}).mid
     size = np.abs(zero).max()
-    for name, shape in shapes.items():
-        values = size * rng.random(shape)
+    picked = {name: (size * rng.random(shape), -1.0) for name, shape in shapes.items()}
+    rows = np.column_stack([random_corners(rng, lifting.size, 20), size * rng.random(20)])
+    picked["triangles"] = (rows, np.array([1, 1, 1, -1]))
+    for name, (values, sign) in picked.items():
         M = 2 * zero - lagrangian_matrix(lifting, {name: values}).mid
         d = tighten(M, lifting.square_is_one, np.abs(M).sum(axis=1))
-        changed = dataclasses.replace(certificate, multipliers={name: -values}, diagonal=d)
+        changed = dataclasses.replace(certificate, multipliers={name: values * sign}, diagonal=d)
         assert Fraction(changed.verify(net)) >= known.attained
 
 
