@@ -213,8 +213,8 @@ def stages_run(monkeypatch):
     """Names of the relaxations whose engines ran, as they begin."""
     names, original = [], api.choose_engine
 
-    def choose(lifting, families, options):
-        engine = original(lifting, families, options)
+    def choose(lifting, families, options, steered=None):
+        engine = original(lifting, families, options, steered)
 
         def run(monitor, start):
             names.append(options.relaxation)
@@ -281,14 +281,14 @@ def test_a_stage_that_runs_out_of_its_share_leaves_the_rest_to_the_next(monkeypa
     """Its status is not the solve's: the last stage says how it ended."""
     names, original = [], api.choose_engine
 
-    def choose(lifting, families, options):
-        engine = original(lifting, families, options)
+    def choose(lifting, families, options, steered=None):
+        engine = original(lifting, families, options, steered)
 
         def run(monitor, start):
             names.append(options.relaxation)
             if options.relaxation == "hr2+":
                 return engine(monitor, start)
-            monitor.until = monitor.seconds()  # its share is over
+            monitor.until = -1e9  # its share is over
             assert monitor.remaining() <= 0
             assert not monitor.is_over()
             return engine(monitor, start)

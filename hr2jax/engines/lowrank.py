@@ -373,7 +373,8 @@ class _Run:
         began, tol, least = time.perf_counter(), self.monitor.tolerance, float(d.sum())
         d = feasible(M, d)
         if newton and d.sum() - least > 0.3 * tol * abs(least):
-            patience = max(3.0 * certificate_seconds(M.size), 0.1 * (began - self.began))
+            # the clock must not decide anything where it does not matter
+            patience = max(10.0, 3.0 * certificate_seconds(M.size), 0.1 * (began - self.began))
             d = tighten(
                 M, self.lifting.square_is_one, d, tolerance=0.2 * tol, reachable=least, seconds=patience
             )
