@@ -408,7 +408,7 @@ class _Run:
             spectrum = np.linalg.eigvalsh(V.T @ V)
             if spectrum[0] < DEFICIENT**2 * spectrum[-1]:
                 return
-        wanted = self.rank if self.separator is None else 8 * -(-self.rank // 16)  # doubled: few shapes to compile
+        wanted = self.rank if self.separator is None else 8 * -(-self.rank // 16)  # few shapes to compile
         added = min(wanted, self.lifting.size - self.rank)
         if added <= 0:
             return
