@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .api import _on_device, _solve
+from .api import _on_device, _solve, solve
 from .enclosure import check_arithmetic
 from .network import Network
 from .options import CUTTING, check_options
@@ -48,20 +48,17 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
         if name in options:
             raise ValueError(f"{name} is for one problem: it is given to solve, not to solve_all")
     outputs = _outputs(net, pairs)
-    known = {"norm": "inf", "center": None, "radius": None} | options
-    domain = [known.pop(name) for name in ("norm", "center", "radius")]
-    problems = [lipschitz_problem(net, output, *domain) for output in outputs]
-    defaults: dict[str, Any] = {
-        "relaxation": "hr2", "bounds": "auto", "method": "auto", "tol": 1e-3, "time_limit": None,
-        "max_iterations": None, "device": None, "seed": 0, "warm_start": None, "progress": False, "callback": None,
-        "checkpoint": None, "cuts": None,
-    }  # fmt: skip
-    unknown = sorted(known.keys() - defaults.keys())
+    defaults: dict[str, Any] = dict(solve.__kwdefaults__ or {})
+    unknown = sorted(options.keys() - defaults.keys())
     if unknown:
         raise TypeError(f"solve_all() got an unexpected keyword argument {unknown[0]!r}")
+    del defaults["output"]
+    known = defaults | options
+    domain = [known.pop(name) for name in ("norm", "center", "radius")]
+    problems = [lipschitz_problem(net, output, *domain) for output in outputs]
     if not problems:
         return []
-    chosen = [check_options(net, problem, **(defaults | known)) for problem in problems]
+    chosen = [check_options(net, problem, **known) for problem in problems]
     check_arithmetic()
     results: list[Result] = []
     with _on_device(chosen[0].device), progress_line(chosen[0].progress) as show:

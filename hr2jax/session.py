@@ -42,7 +42,6 @@ class Session:
         self.timings = Timings(lambda: time.perf_counter() - compile_seconds())
         self.lower, self.witness = 0.0, np.zeros(net.widths[0]) if problem.center is None else problem.center.copy()
         self.iteration = 0
-        self.stopped = False
         self.relaxation_value = math.nan
         self.history: dict[str, list[float]] = {
             name: [] for name in ("seconds", "iteration", "bound", "relaxation_value", "residual")
@@ -112,7 +111,7 @@ class Session:
 
     def is_over(self) -> bool:
         """Whether a limit has been reached, not only a stage's end."""
-        return self.stopped or self._left() <= 0 or self.iterations_left() <= 0
+        return self._left() <= 0 or self.iterations_left() <= 0
 
     def keep_for_search(self, seconds: float) -> None:
         """Let the engines end so long before the time limit."""
@@ -150,7 +149,6 @@ class Session:
         if self.options.callback is not None:
             answer = self.options.callback(record)
             if isinstance(answer, bool | np.bool_) and answer:
-                self.stopped = True
                 raise Stop(Status.STOPPED)
         if self.iterations_left() <= 0:
             raise Stop(Status.ITERATION_LIMIT)

@@ -209,8 +209,8 @@ def test_the_best_is_as_good_as_every_step(local):
     assert (np.diff(iteration) > 0).any()
 
 
-def stages_run(monkeypatch):
-    """Names of the relaxations whose engines ran, as they begin."""
+def stages_run(monkeypatch, before=lambda relaxation, monitor: None):
+    """Names of the relaxations whose engines ran, as they begin; `before` is called then."""
     names, original = [], api.choose_engine
 
     def choose(lifting, families, options, steered=None):
@@ -218,6 +218,7 @@ def stages_run(monkeypatch):
 
         def run(monitor, start):
             names.append(options.relaxation)
+            before(options.relaxation, monitor)
             return engine(monitor, start)
 
         return run
@@ -279,23 +280,14 @@ def test_without_time_the_first_certificate_comes_back():
 
 def test_a_stage_that_runs_out_of_its_share_leaves_the_rest_to_the_next(monkeypatch):
     """Its status is not the solve's: the last stage says how it ended."""
-    names, original = [], api.choose_engine
 
-    def choose(lifting, families, options, steered=None):
-        engine = original(lifting, families, options, steered)
-
-        def run(monitor, start):
-            names.append(options.relaxation)
-            if options.relaxation == "hr2+":
-                return engine(monitor, start)
+    def end(relaxation, monitor):
+        if relaxation != "hr2+":
             monitor.until = -1e9  # its share is over
             assert monitor.remaining() <= 0
             assert not monitor.is_over()
-            return engine(monitor, start)
 
-        return run
-
-    monkeypatch.setattr(api, "choose_engine", choose)
+    names = stages_run(monkeypatch, end)
     result = hr2jax.solve(network(), relaxation="best", time_limit=10**6, **box(True))
     assert names == list(STEPS)
     assert result.status is Status.SOLVED
