@@ -1,12 +1,13 @@
-"""Which inputs move, which neurons can switch: what is fixed before any relaxation is built."""
+"""Which inputs move, which neurons can switch, how large everything is: what is fixed before any relaxation is built."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from .bounds import interval_bounds
+from .bounds import adjoint_bounds, interval_bounds, preactivation_bounds, tangent_bounds
 from .enclosure import Array, Enclosure, clipped_exponent
 from .network import Network
 from .problem import LipschitzProblem
@@ -15,76 +16,244 @@ from .problem import LipschitzProblem
 # halves of them are then exact in float64, so the factors h u + l (1-u) - z carry no rounding error.
 GRID = 40
 
+# lifting -> the chains of variables that carry the derivative (DESIGN section 5)
+LIFTINGS = {"forward": ("p",), "adjoint": ("a",), "both": ("p", "a")}
+
+Slopes = Mapping[tuple[int, int], Array]
+
 
 @dataclass(frozen=True)
-class Presolve:
-    """The neurons and inputs that get variables (one hidden layer).
+class Layer:
+    """One hidden layer's neurons, by what they need.
 
-    A neuron is stable when its sign is known almost everywhere on the domain (l >= 0: always on,
-    h <= 0: always off) or when its row vanishes on the free inputs (it cannot change f). Stable
-    neurons need no variable (DESIGN section 3).
+    A neuron is stable when its sign is known almost everywhere on the domain (l >= 0: always on, h <= 0:
+    always off) or when nothing that moves reaches it (it cannot change f). Stable neurons need no variable
+    (DESIGN section 3).
 
     Attributes:
-        free: (q,) indices of the inputs of positive radius (all of them globally).
         unstable: (n,) indices of the neurons that get a variable v = 2u - 1.
         active: (m,) indices of the neurons whose u is 1.
+        constant: indices of the neurons that do not move.
         low, high: (n,) scaled bounds: 2**exponent * low <= z <= 2**exponent * high on the domain,
-            multiples of 2**-40 in [-1, 1]; empty globally.
+            multiples of 2**-GRID in [-1, 1]; empty globally.
         exponent: (n,) int64.
+        reach: chain ("p", "a") -> (n,) scaled bounds of what the chain's mask multiplies, multiples of 2**-GRID in
+            [0, 1]: |w| <= 2**reach_exponent * reach for tangents, |g| for adjoints. No chain in the last layer.
+        reach_exponent: chain -> (n,) int64.
     """
 
-    free: Array
     unstable: Array
     active: Array
+    constant: Array
     low: Array
     high: Array
     exponent: Array
+    reach: Mapping[str, Array] = field(default_factory=dict)
+    reach_exponent: Mapping[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a certificate fixes of a `Presolve`, so that another machine's rounding does not change it.
+
+    Attributes:
+        unstable: per layer, the neurons that have a variable.
+        exponent: per layer, the scales of their z (empty globally); None: the smallest.
+        reach_exponent: chain -> per layer but the last, the scales of what its mask multiplies; no chain at depth 1;
+            None: the smallest.
+    """
+
+    unstable: tuple[Array, ...]
+    exponent: tuple[Array, ...] | None = None
+    reach_exponent: Mapping[str, tuple[Array, ...]] | None = None
+
+
+@dataclass(frozen=True)
+class Presolve:
+    """The inputs and neurons that get variables, and their scales.
+
+    Attributes:
+        free: (q,) indices of the inputs of positive radius (all of them globally).
+        layers: one entry per hidden layer.
+        slopes: what proves the pre-activation bounds beside intervals (`bounds.preactivation_bounds`); None: nothing.
+        chains: which chains of variables carry the derivative through the layers, of "p" (tangents) and "a" (adjoints).
+    """
+
+    free: Array
+    layers: tuple[Layer, ...]
+    slopes: Slopes | None = None
+    chains: tuple[str, ...] = ("p",)
+
+    @property
+    def depth(self) -> int:
+        """L."""
+        return len(self.layers)
+
+    @property
+    def unstable(self) -> Array:
+        """The first layer's; for networks with one hidden layer, like `active`, `low`, `high` and `exponent`."""
+        return self.layers[0].unstable
+
+    @property
+    def active(self) -> Array:
+        return self.layers[0].active
+
+    @property
+    def low(self) -> Array:
+        return self.layers[0].low
+
+    @property
+    def high(self) -> Array:
+        return self.layers[0].high
+
+    @property
+    def exponent(self) -> Array:
+        return self.layers[0].exponent
+
+    @property
+    def switching(self) -> int:
+        """How many neurons have a variable."""
+        return sum(len(layer.unstable) for layer in self.layers)
+
+    def layout(self) -> Layout:
+        """What a certificate must fix."""
+        chains = self.chains if self.depth > 1 else ()
+        return Layout(
+            tuple(layer.unstable for layer in self.layers),
+            tuple(layer.exponent for layer in self.layers),
+            {c: tuple(layer.reach_exponent[c] for layer in self.layers[:-1]) for c in chains},
+        )
 
 
 def presolve(
     net: Network,
     problem: LipschitzProblem,
     arithmetic: type[Enclosure] = Enclosure,
-    unstable: Array | None = None,
-    exponent: Array | None = None,
+    layout: Layout | None = None,
+    slopes: Slopes | None = None,
+    chains: tuple[str, ...] = ("p",),
 ) -> Presolve:
     """Decide what gets a variable, from bounds proved in `arithmetic`.
 
     Args:
-        net: the network, one hidden layer.
+        net: the network.
         problem: the problem.
         arithmetic: the arithmetic that proves the bounds.
-        unstable: neurons to keep as variables although they may be stable (a certificate's choice, which
-            another machine's rounding must not change). Every other neuron must be proved stable.
-        exponent: (n,) scales to use for them; must be valid.
+        layout: neurons to keep as variables although they may be stable, and scales (a certificate's choice, which
+            another machine's rounding must not change). Every other neuron must be proved stable, every scale valid.
+        slopes: of linear pre-activation bounds; None: intervals.
+        chains: see `Presolve`.
 
     Raises:
-        ValueError: if a neuron outside `unstable` cannot be proved stable, or a scale is too small.
+        ValueError: if a neuron that `layout` leaves out cannot be proved stable, a scale is too small, or the layout
+            does not fit the network; or where bounds overflow float64.
     """
-    A = net.weights[0]
-    free = problem.free_inputs if problem.is_local else np.arange(A.shape[1])
-    no_row = ~A[:, free].any(axis=1)
-    if not problem.is_local:
-        open_ = np.flatnonzero(~no_row)
-        kept = open_ if unstable is None else unstable
-        _require(np.isin(open_, kept), open_)
+    free = problem.free_inputs if problem.is_local else np.arange(net.widths[0])
+    depth = net.depth
+    if layout is not None:
+        _check_layout(layout, net, chains)
+    bounds = _bounds(net, problem, slopes, arithmetic)
+    layers: list[Layer] = []
+    moving = free
+    for l, A in enumerate(net.weights[:-1]):
+        still = ~A[:, moving].any(axis=1)
+        kept = None if layout is None else layout.unstable[l]
         none = np.zeros(0)
-        return Presolve(free, kept, np.zeros(0, dtype=np.int64), none, none, none.astype(np.int64))
-    low, high = interval_bounds(net, problem, arithmetic)[0]
-    on, off = low >= 0, high <= 0
-    open_ = np.flatnonzero(~(on | off | no_row))
-    kept = open_ if unstable is None else unstable
-    _require(np.isin(open_, kept), open_)
-    active = np.setdiff1d(np.flatnonzero(on & ~no_row), kept)
-    size = np.maximum(np.abs(low[kept]), np.abs(high[kept]))
+        if bounds is None:
+            open_ = np.flatnonzero(~still)
+            kept = open_ if kept is None else kept
+            _require(np.isin(open_, kept), open_, l, depth)
+            active = np.zeros(0, dtype=np.int64)
+            low, high, exponent = none, none, none.astype(np.int64)
+        else:
+            low, high = bounds[l]
+            on, off = low >= 0, high <= 0
+            open_ = np.flatnonzero(~(on | off | still))
+            kept = open_ if kept is None else kept
+            _require(np.isin(open_, kept), open_, l, depth)
+            active = np.setdiff1d(np.flatnonzero(on & ~still), kept)
+            size = np.maximum(np.abs(low[kept]), np.abs(high[kept]))
+            exponent = _exponents(size, None if layout is None or layout.exponent is None else layout.exponent[l], "pre-activation")
+            low, high = -_ceil(-low[kept], exponent), _ceil(high[kept], exponent)
+        # a kept neuron counts as one that moves, whatever reaches it
+        constant = np.setdiff1d(np.flatnonzero(still), kept)
+        layers.append(Layer(kept, active, constant, low, high, exponent))
+        moving = np.union1d(kept, active)
+    if depth > 1:
+        layers = _with_reach(net, problem, free, layers, arithmetic, layout, chains)
+    return Presolve(free, tuple(layers), slopes, chains if depth > 1 else ("p",))
+
+
+def _bounds(
+    net: Network, problem: LipschitzProblem, slopes: Slopes | None, arithmetic: type[Enclosure]
+) -> list[tuple[Array, Array]] | None:
+    if not problem.is_local:
+        return None
+    if slopes is None:
+        return interval_bounds(net, problem, arithmetic)
+    return preactivation_bounds(net, problem, slopes, arithmetic)
+
+
+def masks(net: Network, layers: tuple[Layer, ...] | list[Layer]) -> tuple[list[Array], list[Array]]:
+    """Per layer (p_l,) bool: neurons whose mask is 1 always, and those whose mask is 0 or without effect."""
+    on, off = [], []
+    for layer, width in zip(layers, net.widths[1:], strict=False):
+        always = np.zeros(width, dtype=bool)
+        always[layer.active] = True
+        never = ~always
+        never[layer.unstable] = False
+        on.append(always)
+        off.append(never)
+    return on, off
+
+
+def _with_reach(
+    net: Network, problem: LipschitzProblem, free: Array, layers: list[Layer], arithmetic: type[Enclosure],
+    layout: Layout | None, chains: tuple[str, ...],
+) -> list[Layer]:  # fmt: skip
+    """The layers with the sizes of what the chains' masks multiply."""
+    on, off = masks(net, layers)
+    reach: list[dict[str, Array]] = [{} for _ in layers]
+    exponents: list[dict[str, Array]] = [{} for _ in layers]
+    for chain in chains:
+        sizes = {"p": tangent_bounds, "a": adjoint_bounds}[chain](net, problem, free, on, off, arithmetic)
+        for l, layer in enumerate(layers[:-1]):
+            size = sizes[l][layer.unstable]
+            if not np.isfinite(sizes[l][np.concatenate([layer.unstable, layer.active]).astype(np.int64)]).all():
+                raise ValueError(f"the bounds of layer {l + 1}'s derivatives overflow float64")
+            fixed = None if layout is None else layout.reach_exponent
+            exponents[l][chain] = _exponents(size, None if fixed is None else fixed[chain][l], "derivative's")
+            reach[l][chain] = _ceil(size, exponents[l][chain])
+    return [
+        Layer(x.unstable, x.active, x.constant, x.low, x.high, x.exponent, r, e)
+        for x, r, e in zip(layers, reach, exponents, strict=True)
+    ]
+
+
+def _check_layout(layout: Layout, net: Network, chains: tuple[str, ...]) -> None:
+    exponents, scales = layout.exponent, layout.reach_exponent
+    wanted = set(chains) if net.depth > 1 else set()
+    counts = {len(layout.unstable)} | (set() if exponents is None else {len(exponents)})
+    if counts != {net.depth} or (scales is not None and set(scales) != wanted):
+        raise ValueError(f"the layout is not one of {net.depth} hidden layers")
+    for l, kept in enumerate(layout.unstable):
+        if len(np.unique(kept)) != len(kept) or not ((kept >= 0) & (kept < net.widths[l + 1])).all():
+            raise ValueError(f"the unstable neurons must be distinct indices of hidden layer {l + 1}")
+    for of_chain in (scales or {}).values():
+        if len(of_chain) != net.depth - 1:
+            raise ValueError(f"the layout is not one of {net.depth} hidden layers")
+
+
+def _exponents(size: Array, given: Array | None, what: str) -> Array:
+    """(n,) int64 with size < 2**exponent, or those given if they are as large."""
     smallest = np.frexp(size)[1].astype(np.int64)  # size < 2**smallest
-    if exponent is None:
-        exponent = smallest
-    elif np.shape(exponent) != np.shape(kept):
-        raise ValueError(f"{len(kept)} scales are needed, but their shape is {np.shape(exponent)}")
-    elif (exponent < smallest).any():
-        raise ValueError("a neuron's scale is smaller than its pre-activation bound")
-    return Presolve(free, kept, active, -_ceil(-low[kept], exponent), _ceil(high[kept], exponent), exponent)
+    if given is None:
+        return smallest
+    if np.shape(given) != np.shape(size):
+        raise ValueError(f"{len(size)} scales are needed, but their shape is {np.shape(given)}")
+    if (given < smallest).any():
+        raise ValueError(f"a neuron's scale is smaller than its {what} bound")
+    return given
 
 
 def _ceil(value: Array, exponent: Array) -> Array:
@@ -95,8 +264,9 @@ def _ceil(value: Array, exponent: Array) -> Array:
     return np.ldexp(steps, -GRID)
 
 
-def _require(covered: Array, neurons: Array) -> None:
+def _require(covered: Array, neurons: Array, layer: int, depth: int) -> None:
     if not covered.all():
+        where = f" of hidden layer {layer + 1}" if depth > 1 else ""
         raise ValueError(
-            f"neuron {int(neurons[~covered][0])} cannot be proved to keep its sign on the domain"
+            f"neuron {int(neurons[~covered][0])}{where} cannot be proved to keep its sign on the domain"
         )

@@ -24,16 +24,19 @@ import numpy as np
 from .arrow import LONG_PIECE, Arrow, ArrowEnclosure, arrow_enclosure, pieces
 from .diagonal import feasible
 from .enclosure import Array, Enclosure
-from .relaxation.families import CATALOGUE, Family, Term
+from .relaxation.families import Family, Term, catalogue
 from .relaxation.lasserre import lasserre_matrices, layout
 from .relaxation.lifting import Lifting
+from .relaxation.products import PRODUCTS, product_entries
 from .relaxation.triangles import TRIANGLES, entries
 
+# cutting planes: multipliers of this name are rows, what they say is theirs
+CUTS = {TRIANGLES: entries, PRODUCTS: product_entries}
 SOS = "sos."  # multipliers of this name are factors of lasserre2's dual matrices
 
 
-# Groups that stand for others: z = z_one one + z_xi xi.
-DERIVED = {"z": ("one", "xi")}
+# Up to so many groups the best choice of those to eliminate is looked for, among more a good one.
+FEW_GROUPS = 8
 
 
 @dataclass
@@ -104,18 +107,26 @@ class QuadraticForm:
 
     def eliminable(self) -> tuple[str, ...]:
         """Basis groups without any product among them but squares: those with the most entries (see arrow.py)."""
-        groups = [g for g in self.lifting.sizes if g != "one"]
+        sizes = self.lifting.sizes
+        derived = self.lifting.derived
         coupled = set()
         for (g, h), block in self.blocks.items():
-            if not (g == h and g not in DERIVED and block.is_diagonal):
-                coupled |= {frozenset((a, b)) for a in DERIVED.get(g, (g,)) for b in DERIVED.get(h, (h,))}
-        choices = [
-            chosen
-            for k in range(len(groups) + 1)
-            for chosen in combinations(groups, k)
-            if not any(frozenset((a, b)) in coupled for a in chosen for b in chosen)
-        ]
-        return max(choices, key=lambda chosen: sum(self.lifting.sizes[g] for g in chosen))
+            if not (g == h and g not in derived and block.is_diagonal):
+                coupled |= {frozenset((a, b)) for a in derived.get(g, (g,)) for b in derived.get(h, (h,))}
+        groups = [g for g in sizes if g != "one" and frozenset((g,)) not in coupled]
+        if len(groups) <= FEW_GROUPS:
+            choices = [
+                chosen
+                for k in range(len(groups) + 1)
+                for chosen in combinations(groups, k)
+                if not any(frozenset((a, b)) in coupled for a in chosen for b in chosen)
+            ]
+            return max(choices, key=lambda chosen: sum(sizes[g] for g in chosen))
+        chosen: set[str] = set()
+        for group in sorted(groups, key=lambda g: -sizes[g]):
+            if not any(frozenset((group, other)) in coupled for other in chosen):
+                chosen.add(group)
+        return tuple(g for g in sizes if g in chosen)
 
     def matrix(self, eliminate: bool = True) -> ArrowEnclosure:
         """The symmetric (N, N) matrix M with y^T M y the form's value, z replaced by its coefficients.
@@ -157,48 +168,46 @@ class QuadraticForm:
     def _in_the_basis(self) -> Iterator[tuple[str, str, Any, Any, Enclosure]]:
         """(g, h, rows, columns, values) of basis groups: whole blocks (slices) and entries one by one."""
         every = slice(None)
+        derived = self.lifting.derived
         for (g, h), block in self.blocks.items():
             if block.dense is not None:
                 for a, left in self._expand(g, block.dense):
                     for b, right in self._expand(h, left.T):
                         yield a, b, every, every, right.T
             for rows, columns, values in block.entries:
-                if "z" not in (g, h):
+                if g not in derived and h not in derived:
                     yield g, h, rows, columns, values
-                elif g == h:
-                    for a, first in self._z():
-                        for b, second in self._z():
-                            weighted = first[rows] * values.reshape(-1, 1)
+                elif g in derived and h in derived:
+                    for a, first in derived[g].items():
+                        weighted = first[rows] * values.reshape(-1, 1)
+                        for b, second in derived[h].items():
                             yield a, b, every, every, transposed_product(weighted, second[columns])
-                elif g == "z":
-                    for a, dense in self._expand_entries(h, rows, columns, values):
+                elif g in derived:
+                    for a, dense in self._expand_entries(g, h, rows, columns, values):
                         yield a, h, every, every, dense
                 else:
-                    for a, dense in self._expand_entries(g, columns, rows, values):
+                    for a, dense in self._expand_entries(h, g, columns, rows, values):
                         yield a, g, every, every, dense
-
-    def _z(self) -> list[tuple[str, Enclosure]]:
-        """z's coefficients: (n, 1) of the constant and (n, q) of xi."""
-        assert self.lifting.z_one is not None and self.lifting.z_xi is not None
-        return [("one", self.lifting.z_one), ("xi", self.lifting.z_xi)]
 
     def _expand(self, group: str, block: Enclosure) -> list[tuple[str, Enclosure]]:
         """The block with its rows' group replaced by basis groups: z^T B = one z_one^T B + xi^T z_xi^T B."""
-        return [(a, z.T @ block) for a, z in self._z()] if group == "z" else [(group, block)]
+        coefficients = self.lifting.rows(group)
+        return [(group, block)] if coefficients is None else [(a, z.T @ block) for a, z in coefficients.items()]
 
     def _expand_entries(
-        self, other: str, rows: Array, columns: Array, values: Enclosure
+        self, group: str, other: str, rows: Array, columns: Array, values: Enclosure
     ) -> list[tuple[str, Enclosure]]:
-        """`_expand` of the block (z, other) with `values` at [rows, columns] and nothing else."""
-        shape = (self.lifting.length("z"), self.lifting.length(other))
+        """`_expand` of the block (derived group, other) with `values` at [rows, columns] and nothing else."""
+        coefficients = self.lifting.derived[group]
+        shape = (self.lifting.length(group), self.lifting.length(other))
         if other == "one":
-            return [(a, z[rows].T @ values.reshape(-1, 1)) for a, z in self._z()]
+            return [(a, z[rows].T @ values.reshape(-1, 1)) for a, z in coefficients.items()]
         if len(np.unique(columns)) < len(columns):  # several to be added in one column
             dense = self.arithmetic(np.zeros(shape))
             dense[rows, columns] = values
-            return self._expand("z", dense)
+            return self._expand(group, dense)
         out = []
-        for a, z in self._z():
+        for a, z in coefficients.items():
             weighted = z[rows] * values.reshape(-1, 1)
             if not np.array_equal(columns, np.arange(shape[1])):
                 every = self.arithmetic(np.zeros((shape[1], z.shape[1])))
@@ -261,7 +270,7 @@ def _add_all(form: QuadraticForm, a: Term, b: Term, weights: Enclosure) -> None:
 def lagrangian_matrix(
     lifting: Lifting, multipliers: Mapping[str, Array], arithmetic: type[Enclosure] = Enclosure
 ) -> ArrowEnclosure:
-    """M = C + sum sym(F^T Lambda G), (N, N), enclosed; multipliers are clipped at 0.
+    """M = C + sum sym(F^T Lambda G), (N, N), enclosed; multipliers are clipped at 0, but for equalities.
 
     Which rows are eliminated depends on the families that have multipliers; none are where `add_squares` will add.
 
@@ -270,22 +279,23 @@ def lagrangian_matrix(
     """
     form = QuadraticForm(lifting, arithmetic)
     every = slice(None)
-    form.add("v", "t", every, every, lifting.objective_v)
-    form.add("one", "t", every, every, lifting.objective_one)
+    for (g, h), values in lifting.objective.items():
+        form.add(g, h, every, every, values)
+    known = catalogue(lifting)
     for name, values in multipliers.items():
         if name.startswith(SOS):
             continue
-        if name == TRIANGLES:
-            for term in entries(lifting, values, arithmetic):
+        if name in CUTS:
+            for term in CUTS[name](lifting, values, arithmetic):
                 form.add(*term)
             continue
-        if name not in CATALOGUE or ("xi" not in lifting.sizes and ("z" in name or "x" in name)):
+        if name not in known:
             raise ValueError(f"there is no family {name!r} in this problem")
-        family = CATALOGUE[name](lifting)
+        family = known[name]()
         if np.shape(values) != family.shape:
             raise ValueError(f"the multipliers of {name!r} have shape {np.shape(values)}, not {family.shape}")
         if family.F.rows:
-            add_family(form, family, arithmetic(np.maximum(values, 0.0)))
+            add_family(form, family, arithmetic(family.clipped(values)))
     return form.matrix(eliminate=not any(name.startswith(SOS) for name in multipliers))
 
 
@@ -406,6 +416,10 @@ def _prove(
         return float("inf")
     upper = (arithmetic(d) + residual_row_sums(M, d, L, arithmetic)).upper()
     upper = np.where(lifting.square_is_one, upper, np.maximum(upper, 0.0))
+    if lifting.balls:  # entries that share a bound cost what the dearest of them does
+        most = np.full(lifting.size, -np.inf)
+        np.maximum.at(most, lifting.budget, upper)
+        upper = most[: int(lifting.budget.max()) + 1]
     total = float((arithmetic(upper).sum() + rest).upper())
     return scale_up(total, lifting.exponent) if total < np.inf else float("inf")  # NaN: overflow on the way
 

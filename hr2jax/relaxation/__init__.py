@@ -1,6 +1,6 @@
 """Relaxations: the lifted basis, the families of products, the block form."""
 
-from .families import CATALOGUE, PRESETS, Family, Form, Term, preset
+from .families import PRESETS, Family, Form, Term, catalogue, preset
 from .lifting import Lifting, lift
 
-__all__ = ["CATALOGUE", "PRESETS", "Family", "Form", "Lifting", "Term", "lift", "preset"]
+__all__ = ["PRESETS", "Family", "Form", "Lifting", "Term", "catalogue", "lift", "preset"]

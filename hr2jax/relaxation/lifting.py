@@ -1,7 +1,8 @@
-"""The lifted basis y = (1, v, t, xi) and the objective as a quadratic form of it (DESIGN section 4)."""
+"""The lifted basis y and the objective as a quadratic form of it (DESIGN sections 4 and 5)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,35 +14,44 @@ from ..problem import LipschitzProblem
 
 NOTHING = -(2**16)  # the exponent of 0: below that of every product of float64 numbers
 
+# chain -> what its mask multiplies: the tangents p = u w, the values x = u z, the adjoints a = u g
+BEFORE_MASK = {"p": "w", "x": "z", "a": "g"}
+
+LinearMap = dict[str, Enclosure]  # rows of linear forms: basis group -> (rows, size of the group) coefficients
+
 
 @dataclass(frozen=True)
 class Lifting:
-    """One hidden layer, inf norm: the maximum of  t^T A^T D(u) c  as a quadratic form.
+    """The maximum of  t^T A_1^T D(u_1) ... A_L^T D(u_L) c  as a quadratic form.
 
-    Basis groups, in order, every entry at most 1 in magnitude at every feasible point:
-      one  the constant 1
-      v    (n,) signs of the unstable neurons, v = 2u - 1 in {-1, 1}
-      t    (q,) the direction, in {-1, 1} (a linear function of t is largest at a vertex)
-      xi   (q,) the input, x = center + radius xi; local problems with unstable neurons only
-    and one derived group, linear in the basis:
-      z    (n,) scaled pre-activations  z_i / 2**exponent_i = z_one_i + sum_j z_xi_ij xi_j
+    Basis groups, every entry at most 1 in magnitude at every feasible point; those of hidden layer l end in the
+    layer's tag, its number, or nothing where there is one layer only:
+      one   the constant 1
+      v     signs of the layer's unstable neurons, v = 2u - 1 in {-1, 1}
+      t     (q,) the direction; in {-1, 1} for norm inf (a linear function of t is largest at a vertex)
+      p     tangents after the mask, u_l (A_l p_{l-1}), p_0 = t, scaled; in all layers but the last (DESIGN's v_l)
+      a     adjoints after the mask, u_l (A_{l+1}^T a_{l+1}), a_L = c u_L, scaled; in all layers but the last
+      xi    (q,) the input, x = center + radius xi; local problems with unstable neurons only
+      x     values after the mask, u_l z_l, scaled; local problems, in all layers but the last
+    and derived groups, linear in the basis: z, w and g, what the masks of x, p and a multiply, in their scales:
+      z     pre-activations  z_i / 2**exponent_i;  local problems only
+      w, g  tangents and adjoints before the mask, over 2**reach_exponent_i
 
     Attributes:
         sizes: group name -> number of entries, in basis order.
-        z_one, z_xi: (n, 1) and (n, q) enclosures of z's coefficients; None without xi.
-        objective_v: (n, q) enclosure; the objective is sum_ij objective_v_ij v_i t_j + sum_j objective_one_j t_j.
-        objective_one: (1, q) enclosure.
+        derived: derived group -> its coefficients.
+        objective: (g, h) -> (size g, size h) enclosure B; the objective is the sum of y_g^T B y_h.
         exponent: the true objective is 2**exponent times that.
         presolve: the neurons and inputs that the groups stand for.
+        balls: groups whose squares add up to at most 1 (norm 2); every other entry has its own bound.
     """
 
     sizes: dict[str, int]
-    z_one: Enclosure | None
-    z_xi: Enclosure | None
-    objective_v: Enclosure
-    objective_one: Enclosure
+    derived: dict[str, LinearMap]
+    objective: dict[tuple[str, str], Enclosure]
     exponent: int
     presolve: Presolve
+    balls: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -57,46 +67,253 @@ class Lifting:
     @property
     def square_is_one(self) -> Array:
         """(N,) bool: y_k^2 = 1 at every feasible point (elsewhere y_k^2 <= 1)."""
-        mask = np.ones(self.size, dtype=bool)
-        if "xi" in self.sizes:
-            mask[self.slice("xi")] = False
+        mask = np.zeros(self.size, dtype=bool)
+        for group in self.sizes:
+            if group[0] in "ov" or (group == "t" and not self.balls):
+                mask[self.slice(group)] = True
         return mask
+
+    @property
+    def budget(self) -> Array:
+        """(N,) int64: entries of one number share one bound, the sum of their squares is at most 1."""
+        out = np.arange(self.size)
+        for group in self.balls:
+            where = self.slice(group)
+            out[where] = where.start
+        return np.unique(out, return_inverse=True)[1]
 
     def length(self, group: str) -> int:
         """Number of entries of a basis or derived group."""
-        return self.sizes["v"] if group == "z" else self.sizes[group]
+        return self.sizes[group] if group in self.sizes else next(iter(self.derived[group].values())).shape[0]
+
+    def rows(self, group: str) -> LinearMap | None:
+        """A derived group's coefficients; None for a basis group."""
+        return self.derived.get(group)
+
+    # --- one hidden layer ---
+
+    @property
+    def z_one(self) -> Enclosure | None:
+        """(n, 1) z's constants; None without xi."""
+        return self.derived["z"]["one"] if "z" in self.derived else None
+
+    @property
+    def z_xi(self) -> Enclosure | None:
+        """(n, q) z's coefficients of xi; None without xi."""
+        return self.derived["z"]["xi"] if "z" in self.derived else None
+
+    @property
+    def objective_v(self) -> Enclosure:
+        """(n, q); the objective is sum_ij objective_v_ij v_i t_j + sum_j objective_one_j t_j."""
+        return self.objective["v", "t"]
+
+    @property
+    def objective_one(self) -> Enclosure:
+        """(1, q)."""
+        return self.objective["one", "t"]
+
+
+def tag(l: int, depth: int) -> str:
+    """What the groups of hidden layer l = 0 .. depth - 1 end in."""
+    return str(l + 1) if depth > 1 else ""
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Entries `columns` of a layer's vector: 2**exponent times the rows of `map` (None: of the basis group `group`)."""
+
+    columns: Array
+    exponent: Array
+    map: LinearMap | None
+    group: str = ""
 
 
 def lift(
     net: Network, problem: LipschitzProblem, fixed: Presolve, arithmetic: type[Enclosure] = Enclosure
 ) -> Lifting:
-    """The lifting of a one-hidden-layer network, every coefficient enclosed in `arithmetic`."""
-    free, unstable, active = fixed.free, fixed.unstable, fixed.active
-    n, q = len(unstable), len(free)
-    A = net.weights[0][:, free]
-    rows = np.concatenate([unstable, active]).astype(np.int64)
+    """The lifting of a network, every coefficient enclosed in `arithmetic`."""
+    depth, layers, q = net.depth, fixed.layers, len(fixed.free)
+    counts = [len(layer.unstable) for layer in layers]
+    local = problem.is_local and sum(counts) > 0
+    sizes = {"one": 1} | {f"v{tag(l, depth)}": n for l, n in enumerate(counts)} | {"t": q}
+    for chain in fixed.chains:
+        sizes |= {f"{chain}{tag(l, depth)}": n for l, n in enumerate(counts[:-1])}
+    if local:
+        sizes |= {"xi": q} | {f"x{tag(l, depth)}": n for l, n in enumerate(counts[:-1])}
+    derived: dict[str, LinearMap] = {}
+    if local:
+        derived |= _values(net, problem, fixed, sizes, arithmetic)
+    if "a" in fixed.chains:
+        of_adjoints, objective, exponent = _adjoints(net, problem, fixed, sizes, arithmetic)
+        derived |= of_adjoints
+    if "p" in fixed.chains:
+        of_tangents, objective, exponent = _tangents(net, problem, fixed, sizes, arithmetic)
+        derived |= of_tangents
+    balls = () if problem.norm == "inf" else ("t", "xi") if local else ("t",)
+    return Lifting(sizes, derived, objective, exponent, fixed, balls)
+
+
+def _tangents(
+    net: Network, problem: LipschitzProblem, fixed: Presolve, sizes: dict[str, int], arithmetic: type[Enclosure]
+) -> tuple[dict[str, LinearMap], dict[tuple[str, str], Enclosure], int]:
+    """The groups w, and the objective sum_k c_k u_{L,k} w_{L,k} with its exponent."""
+    depth = fixed.depth
+    derived: dict[str, LinearMap] = {}
+    pieces = [_Piece(fixed.free, np.zeros(len(fixed.free), dtype=np.int64), None, "t")]
+    for l, layer in enumerate(fixed.layers[:-1]):
+        A, name = net.weights[l], tag(l, depth)
+        exponent = layer.reach_exponent["p"]
+        derived[f"w{name}"] = _through(A[layer.unstable], pieces, exponent, sizes, arithmetic)
+        always = A[layer.active]
+        own = _row_exponents(always, pieces)
+        pieces = [
+            _Piece(layer.unstable, exponent, None, f"p{name}"),
+            _Piece(layer.active, own, _through(always, pieces, own, sizes, arithmetic)),
+        ]
+    last = fixed.layers[-1]
+    rows = np.concatenate([last.unstable, last.active]).astype(np.int64)
+    n = len(last.unstable)
     # row by row first, then one unit for all: c_i may be tiny just where A_i is huge, and c_i A_i is what counts
     c, exponent_c = _output_row(net, problem, rows, arithmetic)
-    exponent_A = np.frexp(np.abs(A[rows]).max(axis=1, initial=0.0))[1].astype(np.int64)
-    counts = (exponent_c > NOTHING) & A[rows].any(axis=1)
-    exponent_W = int((exponent_c + exponent_A)[counts].max(initial=NOTHING)) if counts.any() else 0
-    W = c.reshape(-1, 1) * arithmetic(A[rows]).scaled(-exponent_A.reshape(-1, 1))
-    W = W.scaled(np.where(counts, exponent_c + exponent_A - exponent_W, 0).reshape(-1, 1))
-    half = W[:n].scaled(-1)
-    constant = half.sum(axis=0) + W[n:].sum(axis=0)
-    sizes = {"one": 1, "v": n, "t": q}
-    z_one = z_xi = None
-    if problem.is_local and n:
-        assert problem.center is not None and problem.radius is not None
-        sizes["xi"] = q
-        # scaled before multiplying, so that no product underflows
-        exponent, e_center, e_radius = fixed.exponent, _exponent(problem.center), _exponent(problem.radius)
-        every = arithmetic(net.weights[0][unstable]).scaled((e_center - exponent).reshape(-1, 1))
-        shift = arithmetic(net.biases[0][unstable]).scaled(-exponent)
-        z_one = (every @ arithmetic(problem.center).scaled(-e_center) + shift).reshape(-1, 1)
-        moving = arithmetic(A[unstable]).scaled((e_radius - exponent).reshape(-1, 1))
-        z_xi = moving * arithmetic(problem.radius[free]).scaled(-e_radius)
-    return Lifting(sizes, z_one, z_xi, half, constant.reshape(1, -1), exponent_W, fixed)
+    exponent_w = _row_exponents(net.weights[depth - 1][rows], pieces)
+    matter = (exponent_c > NOTHING) & (exponent_w > NOTHING)
+    unit = int((exponent_c + exponent_w)[matter].max(initial=NOTHING)) if matter.any() else 0
+    w = _through(net.weights[depth - 1][rows], pieces, exponent_w, sizes, arithmetic)
+    objective: dict[tuple[str, str], Enclosure] = {}
+    up = np.where(matter, exponent_c + exponent_w - unit, 0).reshape(-1, 1)
+    for group, coefficients in w.items():
+        weighted = (c.reshape(-1, 1) * coefficients).scaled(up)
+        half = weighted[:n].scaled(-1)
+        objective[f"v{tag(depth - 1, depth)}", group] = half
+        objective["one", group] = (half.sum(axis=0) + weighted[n:].sum(axis=0)).reshape(1, -1)
+    return derived, objective, unit
+
+
+def _adjoints(
+    net: Network, problem: LipschitzProblem, fixed: Presolve, sizes: dict[str, int], arithmetic: type[Enclosure]
+) -> tuple[dict[str, LinearMap], dict[tuple[str, str], Enclosure], int]:
+    """The groups g, and the objective sum_j t_j (A_1^T a_1)_j with its exponent; several hidden layers."""
+    depth = fixed.depth
+    last, name = fixed.layers[-1], tag(depth - 1, depth)
+    rows = np.concatenate([last.unstable, last.active]).astype(np.int64)
+    n = len(last.unstable)
+    c, exponent_c = _output_row(net, problem, rows, arithmetic)
+    exponent_c = np.where(exponent_c > NOTHING, exponent_c, 0)
+    halves = c[:n].scaled(-1)
+    of_signs = arithmetic(np.zeros((n, n)))
+    of_signs[np.arange(n), np.arange(n)] = halves
+    pieces = [
+        _Piece(last.unstable, exponent_c[:n], {f"v{name}": of_signs, "one": halves.reshape(-1, 1)}),
+        _Piece(last.active, exponent_c[n:], {"one": c[n:].reshape(-1, 1)}),
+    ]
+    derived: dict[str, LinearMap] = {}
+    for l in range(depth - 2, -1, -1):
+        layer, back, name = fixed.layers[l], net.weights[l + 1].T, tag(l, depth)
+        exponent = layer.reach_exponent["a"]
+        derived[f"g{name}"] = _through(back[layer.unstable], pieces, exponent, sizes, arithmetic)
+        always = back[layer.active]
+        own = _row_exponents(always, pieces)
+        pieces = [
+            _Piece(layer.unstable, exponent, None, f"a{name}"),
+            _Piece(layer.active, own, _through(always, pieces, own, sizes, arithmetic)),
+        ]
+    back = net.weights[0].T[fixed.free]
+    unit = int(_row_exponents(back, pieces).max(initial=NOTHING))
+    unit = unit if unit > NOTHING else 0
+    gradient = _through(back, pieces, np.full(len(back), unit), sizes, arithmetic)
+    return derived, {(group, "t"): coefficients.T for group, coefficients in gradient.items()}, unit
+
+
+def _values(
+    net: Network, problem: LipschitzProblem, fixed: Presolve, sizes: dict[str, int], arithmetic: type[Enclosure]
+) -> dict[str, LinearMap]:
+    """The groups z."""
+    depth = fixed.depth
+    derived: dict[str, LinearMap] = {}
+    pieces: list[_Piece] = []
+    for l, layer in enumerate(fixed.layers):
+        A, b, name = net.weights[l], net.biases[l], tag(l, depth)
+
+        def rows(index: Array, exponent: Array | None, A: Array = A, b: Array = b, l: int = l) -> _Piece:
+            if l == 0:
+                own = _input_exponents(A[index], b[index], problem) if exponent is None else exponent
+                return _Piece(index, own, _first(A[index], b[index], problem, fixed, own, arithmetic))
+            own = np.maximum(_row_exponents(A[index], pieces), _exponents(b[index])) if exponent is None else exponent
+            out = _through(A[index], pieces, own, sizes, arithmetic)
+            shift = arithmetic(b[index]).scaled(-own).reshape(-1, 1)
+            out["one"] = out["one"] + shift if "one" in out else shift
+            return _Piece(index, own, out)
+
+        unstable = rows(layer.unstable, layer.exponent)
+        assert unstable.map is not None
+        derived[f"z{name}"] = unstable.map
+        if l + 1 == depth:
+            break
+        active, constant = rows(layer.active, None), rows(layer.constant, None)
+        assert constant.map is not None
+        value = constant.map["one"]
+        positive = arithmetic(np.maximum(value.mid, 0.0), value.rad)  # max(z, 0) moves no farther than z does
+        pieces = [
+            _Piece(layer.unstable, layer.exponent, None, f"x{name}"),
+            active,
+            _Piece(layer.constant, constant.exponent, {"one": positive}),
+        ]
+    return derived
+
+
+def _first(
+    A: Array, b: Array, problem: LipschitzProblem, fixed: Presolve, exponent: Array, arithmetic: type[Enclosure]
+) -> LinearMap:
+    """Rows (A x + b) / 2**exponent over one and xi; scaled before multiplying, so that no product underflows."""
+    assert problem.center is not None and problem.radius is not None
+    e_center, e_radius = _exponent(problem.center), _exponent(problem.radius)
+    every = arithmetic(A).scaled((e_center - exponent).reshape(-1, 1))
+    shift = arithmetic(b).scaled(-exponent)
+    one = (every @ arithmetic(problem.center).scaled(-e_center) + shift).reshape(-1, 1)
+    moving = arithmetic(A[:, fixed.free]).scaled((e_radius - exponent).reshape(-1, 1))
+    return {"one": one, "xi": moving * arithmetic(problem.radius[fixed.free]).scaled(-e_radius)}
+
+
+def _through(
+    A: Array, pieces: list[_Piece], exponent: Array, sizes: Mapping[str, int], arithmetic: type[Enclosure]
+) -> LinearMap:
+    """Rows A (n, width) times a layer's vector, given in pieces, over 2**exponent (n,)."""
+    out: LinearMap = {}
+    for piece in pieces:
+        if not len(piece.columns):
+            if piece.map is None and piece.group not in out:
+                out[piece.group] = arithmetic(np.zeros((len(A), sizes[piece.group])))
+            continue
+        part = arithmetic(A[:, piece.columns]).scaled(piece.exponent - exponent.reshape(-1, 1))
+        terms = {piece.group: part} if piece.map is None else {g: part @ m for g, m in piece.map.items()}
+        for group, term in terms.items():
+            out[group] = out[group] + term if group in out else term
+    return out
+
+
+def _row_exponents(A: Array, pieces: list[_Piece]) -> Array:
+    """(n,) int64: the largest exponent of a row's entries times their pieces'; NOTHING for a row of zeros.
+
+    Integers and single float64 operations only: whoever made a certificate and whoever verifies it must agree.
+    """
+    out = np.full(len(A), NOTHING)
+    for piece in pieces:
+        part = A[:, piece.columns]
+        exponent = np.where(part != 0, np.frexp(part)[1] + piece.exponent, NOTHING)
+        out = np.maximum(out, exponent.max(axis=1, initial=NOTHING))
+    return out.astype(np.int64)
+
+
+def _input_exponents(A: Array, b: Array, problem: LipschitzProblem) -> Array:
+    """(n,) int64: about the size of rows of A x + b."""
+    assert problem.center is not None and problem.radius is not None
+    most = np.frexp(np.abs(A).max(axis=1, initial=0.0))[1] + max(_exponent(problem.center), _exponent(problem.radius))
+    return np.maximum(most, _exponents(b)).astype(np.int64)
+
+
+def _exponents(b: Array) -> Array:
+    """(n,) int64: the entries' exponents; NOTHING for zeros."""
+    return np.where(b != 0, np.frexp(b)[1], NOTHING).astype(np.int64)
 
 
 def _output_row(

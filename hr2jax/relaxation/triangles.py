@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..enclosure import TINY, Array, Enclosure, U, gamma
+from ..enclosure import Array, Enclosure
 from .lifting import Lifting
+from .sums import sums_by_place
 
 TRIANGLES = "triangles"
 EDGES = ((0, 1), (1, 2), (0, 2))
@@ -76,7 +77,7 @@ def entries(
     first, second = np.minimum(first, second), np.maximum(first, second)
     # the constant lambda, times y_0 y_0
     place = np.concatenate([first * size + second, np.zeros(len(weight), dtype=np.int64)])
-    sums = _sums(place, np.concatenate([value, weight]))
+    sums = sums_by_place(place, np.concatenate([value, weight]))
     names = np.array(list(lifting.sizes))
     starts = np.cumsum([0, *lifting.sizes.values()])[:-1]
     i, j = np.divmod(sums[0], size)
@@ -90,13 +91,3 @@ def entries(
                 values = arithmetic(sums[1][here], sums[2][here])
                 out.append((str(names[a]), str(names[b]), i[here] - starts[a], j[here] - starts[b], values))
     return out
-
-
-def _sums(place: Array, value: Array) -> tuple[Array, Array, Array]:
-    """Distinct places, the sums of the values there, and bounds of these sums' rounding errors."""
-    places, inverse, count = np.unique(place, return_inverse=True, return_counts=True)
-    total = np.bincount(inverse, value, len(places))
-    largest = int(count.max(initial=1))
-    # bincount adds one by one: within gamma_n of the sum of magnitudes, itself computed with as many roundings
-    error = gamma(largest) * np.bincount(inverse, np.abs(value), len(places)) * (1.0 + 4.0 * (largest + 4) * U)
-    return places, total, np.where(count > 1, error + TINY, 0.0)

@@ -1,0 +1,112 @@
+"""Products of two factors as cutting planes: what `hr2+` adds at several hidden layers (DESIGN section 5).
+
+Factors (masked.py) are numbered through, kind by kind. A cut is a pair of numbers: f_a.y f_b.y >= 0. Which kinds are
+paired is the relaxation's choice; to the certificate every pair is valid.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..enclosure import Array, Enclosure
+from .forms import Form
+from .lifting import Lifting
+from .masked import factors
+from .sums import sums_by_place
+
+PRODUCTS = "products"
+
+# pairs of kinds that hr2+ separates: globally, locally (kinds without sign and layer, see masked.py)
+GLOBAL_PAIRS = ("T.U", "T.V", "T.VC", "U.U", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC")
+LOCAL_PAIRS = (
+    "T.U", "X0.U", "T.X0", "T.V", "T.VC", "U.U", "U.V", "U.VC", "U.X", "U.XC", "T.A", "T.AC", "U.A", "U.AC",
+)  # fmt: skip
+
+
+class FactorTable:
+    """All factors of a lifting, numbered.
+
+    Attributes:
+        names: one per kind, sign and layer.
+        forms: their forms.
+        starts: (len(names) + 1,) number of the first factor of each.
+    """
+
+    def __init__(self, lifting: Lifting):
+        every = factors(lifting)
+        self.names, self.forms = tuple(every), tuple(every.values())
+        self.starts = np.cumsum([0, *(form.rows for form in self.forms)])
+
+    @property
+    def count(self) -> int:
+        """How many factors."""
+        return int(self.starts[-1])
+
+    def of(self, number: Array) -> Array:
+        """Which of `names` each number belongs to."""
+        return np.searchsorted(self.starts, number, side="right") - 1
+
+
+def letters(name: str) -> str:
+    """The kind of a factor's name, without sign and layer: "T", "X0", "U", "V", "VC", ..."""
+    return name.split("+")[0].split("-")[0]
+
+
+def product_entries(
+    lifting: Lifting, rows: Array, arithmetic: type[Enclosure] = Enclosure
+) -> list[tuple[str, str, Array, Array, Enclosure]]:
+    """What sum lambda f_a f_b adds to a quadratic form, as arguments of its `add`; no position twice.
+
+    Args:
+        lifting: the basis.
+        rows: (m, 3) float64: two numbers of factors and a multiplier (clipped at 0), as a certificate has them.
+        arithmetic: of the result.
+
+    Raises:
+        ValueError: not rows of three numbers, or numbers that are no factors.
+    """
+    if np.ndim(rows) != 2 or np.shape(rows)[1] != 3:
+        raise ValueError(f"products must be rows of three numbers, but their shape is {np.shape(rows)}")
+    if lifting.presolve.depth == 1:
+        raise ValueError("there are no products in this problem: with one hidden layer they are triangles")
+    table = FactorTable(lifting)
+    pair, weight = rows[:, :2], np.maximum(rows[:, 2], 0.0)
+    if not ((pair >= 0) & (pair < table.count) & (pair == np.rint(pair))).all():
+        raise ValueError(f"a product's factors must be numbers from 0 to {table.count - 1}")
+    a, b = pair.astype(np.int64).T
+    kind_a, kind_b = table.of(a), table.of(b)
+    parts: dict[tuple[str, str], list[tuple[Array, Array, Array]]] = {}
+    kinds, inverse = np.unique(np.stack([kind_a, kind_b]), axis=1, return_inverse=True)
+    for k, (first, second) in enumerate(kinds.T.tolist()):
+        here = np.ravel(inverse) == k
+        i, j = a[here] - table.starts[first], b[here] - table.starts[second]
+        for f in table.forms[first].terms:
+            for g in table.forms[second].terms:
+                place = (f.index[i], g.index[j])
+                # two roundings of the three factors: accounted for in the sums' error
+                value = weight[here] * f.coefficient[i] * g.coefficient[j]
+                if (f.group, g.group) in parts or (g.group, f.group) not in parts:
+                    parts.setdefault((f.group, g.group), []).append((*place, value))
+                else:
+                    parts[g.group, f.group].append((*place[::-1], value))
+    out = []
+    for (g, h), terms in parts.items():
+        i, j, value = (np.concatenate(column) for column in zip(*terms, strict=True))
+        width = lifting.length(h)
+        places, total, error = sums_by_place(i * width + j, value, roundings=2)
+        out.append((g, h, *np.divmod(places, width), arithmetic(total, error)))
+    return out
+
+
+def dense_rows(lifting: Lifting, form: Form) -> Array:
+    """(n, N) float64: a form's rows over the basis, derived groups by their midpoints. Steering only."""
+    out = np.zeros((form.rows, lifting.size))
+    rows = np.arange(form.rows)
+    for term in form.terms:
+        coefficients = lifting.rows(term.group)
+        if coefficients is None:
+            out[rows, lifting.slice(term.group).start + term.index] += term.coefficient
+            continue
+        for group, matrix in coefficients.items():
+            out[:, lifting.slice(group)] += term.coefficient[:, None] * matrix.mid[term.index]
+    return out
