@@ -17,7 +17,8 @@ from .enclosure import Array, Enclosure, check_arithmetic
 from .files import replaced
 from .messages import shown
 from .network import Network, exact_float64
-from .presolve import Presolve, presolve
+from .bounds import interval_constant, product_constant
+from .presolve import LIFTINGS, Layout, Presolve, masks, presolve
 from .problem import (
     LipschitzProblem,
     Output,
@@ -29,7 +30,7 @@ from .problem import (
 from .proof import add_squares, dual_bound, lagrangian_matrix
 from .relaxation.lifting import lift
 
-FORMAT = "hr2jax certificate 1"
+FORMAT = "hr2jax certificate 2"
 
 
 class CertificateError(ValueError):
@@ -45,9 +46,10 @@ class Certificate:
         lipschitz_problem: what is bounded.
         relaxation: the relaxation that the multipliers came from (descriptive: every family is valid).
         network_hash: `Network.hash` of the network it is about.
-        unstable: (n,) int64, the neurons that have a variable.
-        exponent: (n,) int64, scales of their pre-activations (empty globally).
-        multipliers: family name -> float64 array >= 0 (negative entries count as 0).
+        layout: the neurons that have variables, and scales.
+        lifting: "forward", "adjoint" or "both" (`presolve.LIFTINGS`).
+        slopes: what proves the pre-activation bounds beside intervals; None: nothing.
+        multipliers: family name -> float64 array >= 0 (negative entries count as 0, but for equalities).
         diagonal: (N,) float64, d; None proves with the sum of |M| alone.
     """
 
@@ -55,11 +57,12 @@ class Certificate:
     lipschitz_problem: LipschitzProblem
     relaxation: str
     network_hash: str
-    unstable: Array
-    exponent: Array
+    layout: Layout
     multipliers: Mapping[str, Array]
     diagonal: Array | None
     versions: Mapping[str, str] = field(default_factory=dict)
+    lifting: str = "forward"
+    slopes: Mapping[tuple[int, int], Array] | None = None
 
     @property
     def problem(self) -> dict[str, Any]:
@@ -108,8 +111,9 @@ class Certificate:
         self._check_claim(net, output, norm, center, radius)
         try:
             bound = prove(
-                net, self.lipschitz_problem, self.unstable, self.exponent, self.multipliers, self.diagonal, numbers
-            )
+                net, self.lipschitz_problem, self.layout, self.multipliers, self.diagonal, numbers,
+                relaxation=self.relaxation, lifting=self.lifting, slopes=self.slopes,
+            )  # fmt: skip
         except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
             raise CertificateError(f"the certificate's multipliers do not fit its problem: {error}") from error
         if not np.isfinite(bound):
@@ -150,15 +154,20 @@ class Certificate:
             "bound": float(self.bound).hex(),
             "norm": claim.norm,
             "relaxation": self.relaxation,
+            "lifting": self.lifting,
+            "depth": len(self.layout.unstable),
             "network_hash": self.network_hash,
             "versions": dict(self.versions),
         }
-        arrays = {
-            "claim": np.array(json.dumps(head, sort_keys=True)),
-            "coefficients": claim.coefficients,
-            "unstable": self.unstable,
-            "exponent": self.exponent,
-        }
+        arrays = {"claim": np.array(json.dumps(head, sort_keys=True)), "coefficients": claim.coefficients}
+        for l, (unstable, exponent) in enumerate(zip(self.layout.unstable, self.layout.exponent or (), strict=True)):
+            arrays |= {f"unstable/{l + 1}": unstable, f"exponent/{l + 1}": exponent}
+        for chain, of_layers in (self.layout.reach_exponent or {}).items():
+            arrays |= {f"reach/{chain}{l + 1}": values for l, values in enumerate(of_layers)}
+        for (l, k), values in (self.slopes or {}).items():
+            arrays[f"slopes/{l}.{k}"] = values
+        if self.slopes is not None:
+            arrays["slopes"] = np.zeros(0)  # linear bounds, even where no slope is free
         if self.diagonal is not None:
             arrays["diagonal"] = self.diagonal
         if claim.center is not None and claim.radius is not None:
@@ -193,21 +202,19 @@ def _from_arrays(arrays: dict[str, Array]) -> Certificate:
     head = json.loads(str(arrays.pop("claim")))
     if head["format"] != FORMAT:
         raise CertificateError(f"the certificate's format is {head['format']!r}; {FORMAT!r} is expected")
-    take = {name: arrays.pop(name) for name in ("coefficients", "unstable", "exponent")}
+    coefficients = _vector(arrays.pop("coefficients"), "coefficients")
     center, radius, diagonal = (arrays.pop(name, None) for name in ("center", "radius", "diagonal"))
     if (center is None) != (radius is None):
         raise CertificateError("the certificate has a center or a radius without the other")
+    layout, slopes = _layout_from(arrays, head)
     multipliers = {}
     for name, values in arrays.items():
         kind, _, family = name.partition("/")
         if kind != "multipliers":
             raise CertificateError(f"the certificate has an unknown entry {name!r}")
         multipliers[family] = _floats(values, name)
-    for name in ("unstable", "exponent"):
-        if take[name].dtype != np.int64 or take[name].ndim != 1:
-            raise CertificateError(f"{name} must be a vector of int64")
     problem = LipschitzProblem(
-        _vector(take["coefficients"], "coefficients"),
+        coefficients,
         parse_norm(head["norm"]),
         None if center is None else _vector(center, "center"),
         None if radius is None else _vector(radius, "radius"),
@@ -216,9 +223,40 @@ def _from_arrays(arrays: dict[str, Array]) -> Certificate:
     if not (np.isfinite(bound) and bound >= 0):
         raise CertificateError("the certificate's bound is not a nonnegative number")
     return Certificate(
-        bound, problem, str(head["relaxation"]), str(head["network_hash"]), take["unstable"], take["exponent"],
+        bound, problem, str(head["relaxation"]), str(head["network_hash"]), layout,
         multipliers, None if diagonal is None else _floats(diagonal, "diagonal"), dict(head["versions"]),
+        head["lifting"], slopes,
     )  # fmt: skip
+
+
+def _layout_from(
+    arrays: dict[str, Array], head: Mapping[str, Any]
+) -> tuple[Layout, dict[tuple[int, int], Array] | None]:
+    """The layout and the slopes, taken out of `arrays`."""
+    depth, lifting = head["depth"], head["lifting"]
+    if not (isinstance(depth, int) and 1 <= depth <= len(arrays)):
+        raise CertificateError(f"the certificate's number of hidden layers is {depth!r}")
+    if lifting not in LIFTINGS:
+        raise CertificateError(f"the certificate's lifting must be one of {', '.join(LIFTINGS)}, not {lifting!r}")
+
+    def integers(name: str) -> Array:
+        values = arrays.pop(name)
+        if values.dtype != np.int64 or values.ndim != 1:
+            raise CertificateError(f"{name} must be a vector of int64")
+        return values
+
+    unstable, exponent = (
+        tuple(integers(f"{name}/{l + 1}") for l in range(depth)) for name in ("unstable", "exponent")
+    )
+    chains = LIFTINGS[lifting] if depth > 1 else ()
+    reach = {c: tuple(integers(f"reach/{c}{l + 1}") for l in range(depth - 1)) for c in chains}
+    slopes: dict[tuple[int, int], Array] | None = None
+    if arrays.pop("slopes", None) is not None:
+        slopes = {}
+        for name in [name for name in arrays if name.startswith("slopes/")]:
+            l, _, k = name.removeprefix("slopes/").partition(".")
+            slopes[int(l), int(k)] = _floats(arrays.pop(name), name)
+    return Layout(unstable, exponent, reach), slopes
 
 
 def _floats(values: Array, name: str) -> Array:
@@ -246,34 +284,60 @@ def _digest(arrays: Mapping[str, Array]) -> str:
 def prove(
     net: Network,
     problem: LipschitzProblem,
-    unstable: Array,
-    exponent: Array,
+    layout: Layout,
     multipliers: Mapping[str, Array],
     diagonal: Array | None,
     arithmetic: type[Enclosure] = Enclosure,
+    *,
+    relaxation: str = "",
+    lifting: str = "forward",
+    slopes: Mapping[tuple[int, int], Array] | None = None,
 ) -> float:
     """The upper bound that the multipliers prove for this network and problem, or infinity.
 
+    Without multipliers and diagonal, the bound that interval arithmetic or norm products prove; `relaxation`
+    "interval" or "product" is one of them alone, no other name matters.
+
     Raises:
-        ValueError: the problem is not one for this network, a neuron outside `unstable` can switch, or
+        ValueError: the problem is not one for this network, a neuron outside the layout can switch, or
             the multipliers do not fit.
     """
-    if net.depth != 1 or problem.norm != "inf":
-        raise ValueError("certificates are for one hidden layer and the inf norm")
-    problem = lipschitz_problem(net, problem.coefficients, problem.norm, problem.center, problem.radius)
-    if len(np.unique(unstable)) != len(unstable) or not ((unstable >= 0) & (unstable < net.widths[1])).all():
-        raise ValueError("the unstable neurons must be distinct indices of the hidden layer")
+    problem = lipschitz_problem(
+        net, problem.coefficients, problem.norm, problem.center,
+        problem.radius if problem.radius is None or problem.norm == "inf" else _single(problem.radius),
+    )  # fmt: skip
     with np.errstate(all="ignore"):
-        fixed = presolve(net, problem, arithmetic, unstable, exponent if problem.is_local else None)
-        lifting = lift(net, problem, fixed, arithmetic)
-        if diagonal is not None and np.shape(diagonal) != (lifting.size,):
-            raise ValueError(f"the diagonal has shape {np.shape(diagonal)}, not ({lifting.size},)")
+        fixed = presolve(net, problem, arithmetic, layout, slopes, LIFTINGS[lifting])
+        if diagonal is None and not multipliers:
+            return baseline(net, problem, fixed, relaxation, arithmetic)
+        lifted = lift(net, problem, fixed, arithmetic)
+        if diagonal is not None and np.shape(diagonal) != (lifted.size,):
+            raise ValueError(f"the diagonal has shape {np.shape(diagonal)}, not ({lifted.size},)")
         if not all(np.isfinite(values).all() for values in multipliers.values()):
             return float("inf")
-        M, rest = add_squares(
-            lifting, multipliers, lagrangian_matrix(lifting, multipliers, arithmetic), arithmetic
-        )
-        return dual_bound(lifting, M, diagonal, arithmetic, rest)
+        M, rest = add_squares(lifted, multipliers, lagrangian_matrix(lifted, multipliers, arithmetic), arithmetic)
+        return dual_bound(lifted, M, diagonal, arithmetic, rest)
+
+
+def baseline(
+    net: Network, problem: LipschitzProblem, fixed: Presolve, relaxation: str = "",
+    arithmetic: type[Enclosure] = Enclosure,
+) -> float:  # fmt: skip
+    """The bound that needs no solver: by interval arithmetic, by norm products ("interval", "product"), or the best."""
+    bounds = []
+    if relaxation != "product":
+        on, off = masks(net, fixed.layers)
+        bounds.append(interval_constant(net, problem, fixed.free, on, off, arithmetic))
+    if relaxation != "interval":
+        bounds.append(product_constant(net, problem, fixed.free, arithmetic))
+    return min(bounds)
+
+
+def _single(radius: Array) -> float:
+    """The radius of a Euclidean ball from its (p_0,) array of equal entries."""
+    if not (np.ndim(radius) == 1 and len(radius) and (radius == radius[0]).all()):
+        raise ValueError("the radius of a Euclidean ball must be one number")
+    return float(radius[0])
 
 
 def certify_multipliers(
@@ -286,11 +350,13 @@ def certify_multipliers(
     versions: Mapping[str, str] | None = None,
 ) -> Certificate:
     """A certificate of whatever bound the multipliers prove (any multipliers prove one; its bound may be infinite)."""
-    bound = prove(net, problem, fixed.unstable, fixed.exponent, multipliers, diagonal)
+    layout, lifting = fixed.layout(), {chains: name for name, chains in LIFTINGS.items()}[fixed.chains]
+    bound = prove(
+        net, problem, layout, multipliers, diagonal, relaxation=relaxation, lifting=lifting, slopes=fixed.slopes
+    )
     return Certificate(
-        bound, problem, relaxation, net.hash, fixed.unstable, fixed.exponent,
-        dict(multipliers), diagonal, versions or {},
-    )  # fmt: skip
+        bound, problem, relaxation, net.hash, layout, dict(multipliers), diagonal, versions or {}, lifting, fixed.slopes
+    )
 
 
 def _arithmetic(name: str) -> type[Enclosure]:

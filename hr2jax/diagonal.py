@@ -1,6 +1,7 @@
 """The diagonal of the dual: for fixed multipliers, a d that makes Diag(d) - M positive definite cheaply.
 
-Steering only: the certificate proves with whatever d it is given.
+What d costs is its sum, where every y_k^2 has a bound of its own; entries that share one (`Lifting.budget`, norm 2)
+cost what the largest of them does. Steering only: the certificate proves with whatever d it is given.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import time
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse
 import scipy.sparse.linalg
 
 from .arrow import Arrow, arrow
@@ -25,15 +27,33 @@ NEWTON = 3500
 LANCZOS = 4000
 
 
-def feasible(M: Array | Arrow, d: Array) -> Array:
+def cost(d: Array, budget: Array | None = None) -> float:
+    """The sum over the numbers in `budget` (N,) of the largest d with that number; None: each has its own."""
+    if budget is None:
+        return float(d.sum())
+    most = np.full(int(budget.max()) + 1, -np.inf)
+    np.maximum.at(most, budget, d)
+    return float(most.sum())
+
+
+def levelled(d: Array, budget: Array | None) -> Array:
+    """d with entries that share a bound raised to the largest of them, which costs nothing."""
+    if budget is None:
+        return d
+    most = np.full(int(budget.max()) + 1, -np.inf)
+    np.maximum.at(most, budget, d)
+    return most[budget]
+
+
+def feasible(M: Array | Arrow, d: Array, budget: Array | None = None) -> Array:
     """A diagonal at or above d (N,), float64, with Diag - M positive definite as far as LAPACK can tell.
 
     With rows eliminated, what remains of M (their Schur complement) is corrected on the kept rows alone: a
     shift of those costs about what one of all rows would, and nothing of size N is decomposed.
     """
-    M = arrow(M)
+    M, d = arrow(M), levelled(d, budget)
     if not len(M.eliminated):
-        return _feasible(M.block, d)
+        return levelled(_feasible(M.block, d, budget), budget)
     C = complement(M, d)
     if C is not None and is_feasible(C, d[M.kept]):
         return d
@@ -46,11 +66,15 @@ def feasible(M: Array | Arrow, d: Array) -> Array:
         if C is None or (raised != d).any():
             C = complement(M, raised)
         assert C is not None
-        raised[M.kept] = _feasible(C, d[M.kept])
-        candidates.append(raised)
+        raised[M.kept] = _feasible(C, d[M.kept], _among(budget, M.kept))
+        candidates.append(levelled(raised, budget))
         if (raised[M.eliminated] == d[M.eliminated]).all():
             break
-    return min(candidates, key=np.sum)
+    return min(candidates, key=lambda d: cost(d, budget))
+
+
+def _among(budget: Array | None, kept: Array) -> Array | None:
+    return None if budget is None else np.unique(budget[kept], return_inverse=True)[1]
 
 
 def complement(M: Arrow, d: Array) -> Array | None:
@@ -90,7 +114,7 @@ def _lowest_pairs(S: Array, count: int) -> tuple[Array, Array]:
     return scipy.linalg.eigh(S, subset_by_index=[0, count - 1])
 
 
-def _feasible(M: Array, d: Array) -> Array:
+def _feasible(M: Array, d: Array, budget: Array | None = None) -> Array:
     """`feasible` of a dense matrix.
 
     Each eigenvector u of a negative eigenvalue -w costs the absolute row sums of w u u^T, which is little
@@ -114,7 +138,7 @@ def _feasible(M: Array, d: Array) -> Array:
         root = np.sqrt(weight)
         least = _lowest_pairs(S / np.outer(root, root), 1)[0][0]
         candidates.append(d + max(-float(least), 0.0) * (1 + 1e-9) * weight)
-    best = min(candidates, key=np.sum)
+    best = min(candidates, key=lambda d: cost(d, budget))
     extra = max(1e-12 * float(np.abs(best).max(initial=0.0) + np.abs(M).max(initial=0.0)), 2.0**-900)
     for _ in range(60):
         if is_feasible(M, best):
@@ -133,7 +157,7 @@ def is_feasible(M: Array | Arrow, d: Array) -> bool:
 
 def tighten(
     M: Array | Arrow, square_is_one: Array, d: Array, tolerance: float = 1e-6, iterations: int = 30,
-    reachable: float | None = None, seconds: float = math.inf,
+    reachable: float | None = None, seconds: float = math.inf, budget: Array | None = None,
 ) -> Array:  # fmt: skip
     """d (N,) float64 with Diag(d) - M positive definite and sum d near its least (a path-following Newton method).
 
@@ -150,12 +174,13 @@ def tighten(
         iterations: at most this many Newton steps.
         reachable: what the least sum d is believed to be, if anything is; within the tolerance of it, stop.
         seconds: no new Newton step after so long.
+        budget: (N,) which entries of d share a cost (`cost`).
     """
     until = time.perf_counter() + seconds
     M, box = arrow(M), ~square_is_one
     d = np.where(box, np.maximum(d, 0.0), d)
     if M.size > NEWTON:
-        return _tighten_kept(M, square_is_one, d, tolerance, iterations, reachable, seconds)
+        return _tighten_kept(M, square_is_one, d, tolerance, iterations, reachable, seconds, budget)
     M = M.dense() if len(M.eliminated) else M.block
     largest = max(float(np.abs(M).max()), float(np.abs(d).max()))
     if largest == 0:
@@ -163,71 +188,146 @@ def tighten(
     unit = -2 * (int(np.frexp(largest)[1]) // 2)  # even, so that square roots scale exactly as well
     best = _follow_path(
         np.ldexp(M, unit), box, np.ldexp(d, unit), tolerance, iterations,
-        None if reachable is None else float(np.ldexp(reachable, unit)), until,
+        None if reachable is None else float(np.ldexp(reachable, unit)), until, budget,
     )  # fmt: skip
     return np.ldexp(best, -unit)
 
 
 def _tighten_kept(
     M: Arrow, square_is_one: Array, d: Array, tolerance: float, iterations: int, reachable: float | None,
-    seconds: float,
+    seconds: float, budget: Array | None,
 ) -> Array:  # fmt: skip
     """`tighten` on the kept rows alone, if they are few enough."""
-    d = feasible(M, d).copy()
+    d = feasible(M, d, budget).copy()
     C = complement(M, d)
     if C is None or len(C) > NEWTON:
         return d
-    kept, total = M.kept, float(d.sum())
-    share = None if reachable is None else reachable - float(d[M.eliminated].sum())
+    kept, total, among = M.kept, cost(d, budget), _among(budget, M.kept)
+    share = None if reachable is None else reachable - (total - cost(d[kept], among))
     if share is not None and share <= 0:
         share = None
-    tolerance *= abs(total) / max(abs(float(d[kept].sum())), 1e-3 * abs(total), 2.0**-900)
-    tight = tighten(C, square_is_one[kept], d[kept], tolerance, iterations, share, seconds)
-    if tight.sum() < d[kept].sum():
+    tolerance *= abs(total) / max(abs(cost(d[kept], among)), 1e-3 * abs(total), 2.0**-900)
+    tight = tighten(C, square_is_one[kept], d[kept], tolerance, iterations, share, seconds, among)
+    if cost(tight, among) < cost(d[kept], among):
         d[kept] = tight
     return d
 
 
 def _follow_path(
-    M: Array, box: Array, d: Array, tolerance: float, iterations: int, reachable: float | None, until: float
-) -> Array:
+    M: Array, box: Array, d: Array, tolerance: float, iterations: int, reachable: float | None, until: float,
+    budget: Array | None,
+) -> Array:  # fmt: skip
     """`tighten` for M and d of size 1."""
-    wanted = float(d.sum()) if reachable is None else reachable
-    d = feasible(M, d)
-    parameter = len(d) + int(box.sum())
+    d = levelled(d, budget)
+    wanted = cost(d, budget) if reachable is None else reachable
+    d = feasible(M, d, budget)
+    barrier = _Barrier(M, box, budget)
+    point = barrier.numbers(d)
+    parameter = len(d) + int(barrier.box.sum())
     least = 2.0**-60
     goal = max(tolerance * abs(wanted) / parameter, least)
-    mu = max((float(d.sum()) - wanted) / parameter, goal if reachable is not None else 30 * goal)
+    mu = max((float(point.sum()) - wanted) / parameter, goal if reachable is not None else 30 * goal)
     # strictly inside, by about what the first mu asks for
     inside = mu * 0.5 + 1e-14 * np.abs(d).max(initial=0.0)
-    best, d = d, d + inside
+    best, point = point, point + inside
     if reachable is None:
-        mu = max(mu, _central(M, box, d))  # from far inside, a small mu would run into the boundary
+        mu = max(mu, barrier.central(point))  # from far inside, a small mu would run into the boundary
     idle = 0
     for _ in range(iterations):
         if time.perf_counter() > until:
             break
         if idle >= 3 or (reachable is not None and best.sum() - reachable <= tolerance * abs(reachable)):
             break
-        step, decrement = _newton(M, box, d, mu)
+        step, decrement = barrier.newton(point, mu)
         if step is None:
             break
-        before = float(d.sum() if reachable is None else best.sum())
-        d, moved = _line_search(M, box, d, step, decrement, mu)
+        before = float(point.sum() if reachable is None else best.sum())
+        point, moved = barrier.line_search(point, step, decrement, mu)
         if not moved:
             break
-        fall = before - float(d.sum())
+        fall = before - float(point.sum())
         idle = 0 if fall > 0.05 * tolerance * abs(wanted) or step.sum() > 0 else idle + 1
-        if d.sum() < best.sum():
-            best = d
+        if point.sum() < best.sum():
+            best = point
             if reachable is None:
-                wanted = float(d.sum())
+                wanted = float(point.sum())
                 goal = max(min(goal, tolerance * abs(wanted) / parameter), least)
         if decrement < 0.7:
             if mu <= goal:
                 break
             mu = max(0.12 * mu, goal)
-    return best
+    return barrier.diagonal(best)
+
+
+class _Barrier:
+    """sum x / mu - logdet(Diag(d) - M) - sum_box log x, d = x[budget]: x (k,) has one number for each bound."""
+
+    def __init__(self, M: Array, box: Array, budget: Array | None):
+        self.M, self.budget = M, budget
+        if budget is None:
+            self.box = box
+            return
+        self.box = np.zeros(int(budget.max()) + 1, dtype=bool)
+        self.box[budget] = box
+        n = len(budget)
+        self._sum = scipy.sparse.csr_matrix((np.ones(n), (budget, np.arange(n))))
+
+    def numbers(self, d: Array) -> Array:
+        if self.budget is None:
+            return d
+        x = np.empty(len(self.box))
+        x[self.budget] = d
+        return x
+
+    def diagonal(self, x: Array) -> Array:
+        return x if self.budget is None else x[self.budget]
+
+    def central(self, x: Array) -> float:
+        """The mu to whose point of the path x is nearest: where the barrier problem's mean gradient vanishes."""
+        inverse = _inverse(self.M, self.diagonal(x))
+        return 0.0 if inverse is None else len(x) / float(np.trace(inverse) + (1.0 / x[self.box]).sum())
+
+    def newton(self, x: Array, mu: float) -> tuple[Array | None, float]:
+        """The Newton step of the barrier problem and its decrement."""
+        inverse = _inverse(self.M, self.diagonal(x))
+        if inverse is None:
+            return None, 0.0
+        own = np.diag(inverse).copy()
+        hessian = inverse**2  # dposv reads the lower triangle only
+        if self.budget is not None:
+            own = self._sum @ own
+            hessian = np.tril(hessian) + np.tril(hessian, -1).T
+            hessian = self._sum @ (self._sum @ hessian).T
+        gradient = 1.0 / mu - own
+        box = self.box
+        if box.any():
+            gradient[box] -= 1.0 / x[box]
+            hessian[box, box] += 1.0 / x[box] ** 2
+        _, step, failed = scipy.linalg.lapack.dposv(hessian, -gradient, lower=True, overwrite_a=True)
+        if failed or not np.isfinite(step).all():
+            return None, 0.0
+        return step, float(np.sqrt(max(-(gradient @ step), 0.0)))
+
+    def line_search(self, x: Array, step: Array, decrement: float, mu: float) -> tuple[Array, bool]:
+        """The barrier function falls along the step: all of it near the path, damped far from it."""
+
+        def value(point: Array) -> float:
+            if (point[self.box] <= 0).any():
+                return np.inf
+            return (
+                float(point.sum()) / mu
+                - _logdet(self.M, self.diagonal(point))
+                - float(np.log(point[self.box]).sum())
+            )
+
+        start = value(x)
+        length = 1.0
+        for _ in range(30):
+            point = x + length * step
+            if value(point) <= start - 0.1 * length * decrement**2 + 1e-12 * abs(start):
+                return point, True
+            length = max(0.5 * length, min(1.0 / (1.0 + decrement), 0.9 * length)) if length == 1.0 else 0.5 * length
+        return x, False
 
 
 def _inverse(M: Array, d: Array) -> Array | None:
@@ -237,46 +337,6 @@ def _inverse(M: Array, d: Array) -> Array | None:
         return None
     inverse, failed = scipy.linalg.lapack.dpotri(factor, lower=True, overwrite_c=True)
     return None if failed else inverse
-
-
-def _central(M: Array, box: Array, d: Array) -> float:
-    """The mu to whose point of the path d is nearest: where the barrier problem's mean gradient vanishes."""
-    inverse = _inverse(M, d)
-    return 0.0 if inverse is None else len(d) / float(np.trace(inverse) + (1.0 / d[box]).sum())
-
-
-def _newton(M: Array, box: Array, d: Array, mu: float) -> tuple[Array | None, float]:
-    """The Newton step of the barrier problem and its decrement."""
-    inverse = _inverse(M, d)
-    if inverse is None:
-        return None, 0.0
-    gradient = 1.0 / mu - np.diag(inverse)
-    hessian = inverse**2  # dposv reads the lower triangle only
-    if box.any():
-        gradient[box] -= 1.0 / d[box]
-        hessian[box, box] += 1.0 / d[box] ** 2
-    _, step, failed = scipy.linalg.lapack.dposv(hessian, -gradient, lower=True, overwrite_a=True)
-    if failed or not np.isfinite(step).all():
-        return None, 0.0
-    return step, float(np.sqrt(max(-(gradient @ step), 0.0)))
-
-
-def _line_search(M: Array, box: Array, d: Array, step: Array, decrement: float, mu: float) -> tuple[Array, bool]:
-    """The barrier function falls along the step: all of it near the path, damped far from it."""
-
-    def barrier(point: Array) -> float:
-        if (point[box] <= 0).any():
-            return np.inf
-        return float(point.sum()) / mu - _logdet(M, point) - float(np.log(point[box]).sum())
-
-    start = barrier(d)
-    length = 1.0
-    for _ in range(30):
-        point = d + length * step
-        if barrier(point) <= start - 0.1 * length * decrement**2 + 1e-12 * abs(start):
-            return point, True
-        length = max(0.5 * length, min(1.0 / (1.0 + decrement), 0.9 * length)) if length == 1.0 else 0.5 * length
-    return d, False
 
 
 def _logdet(M: Array, d: Array) -> float:

@@ -381,11 +381,11 @@ def dual_bound(
         return float("inf")
     bound = _prove(lifting, M, np.zeros(lifting.size), None, arithmetic, rest)
     if d is not None and np.isfinite(d).all():
-        bound = min(bound, _prove(lifting, M, *_factor(d, M.middle()), arithmetic, rest))
+        bound = min(bound, _prove(lifting, M, *_factor(d, M.middle(), lifting.budget if lifting.balls else None), arithmetic, rest))
     return bound
 
 
-def _factor(d: Array, middle: Arrow) -> tuple[Array, Factor | None]:
+def _factor(d: Array, middle: Arrow, budget: Array | None) -> tuple[Array, Factor | None]:
     """A diagonal at or above d and a Cholesky factor of Diag - middle. Steering only: nothing here is trusted."""
     scale = max(float(np.abs(d).max(initial=0.0)), middle.largest(), 2.0**-900)
     try:
@@ -393,7 +393,7 @@ def _factor(d: Array, middle: Arrow) -> tuple[Array, Factor | None]:
     except np.linalg.LinAlgError:
         pass
     try:
-        shifted = feasible(middle, d)
+        shifted = feasible(middle, d, budget)
         return shifted, _cholesky(shifted, middle)
     except (np.linalg.LinAlgError, ValueError):
         return d, None
