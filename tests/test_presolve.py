@@ -13,7 +13,7 @@ from hr2jax.network import Network
 from hr2jax.presolve import GRID, _ceil, presolve
 from hr2jax.problem import lipschitz_problem
 
-from .test_bounds import NUMBERS, TAME, exact_range, local_problems
+from .bounds.test_interval import NUMBERS, TAME, exact_range, local_problems
 
 KINDS = pytest.mark.parametrize("kind", [Enclosure, Ball])
 ROWS = [[1.0, 0.0], [-1.0, 0.0], [1.0, 1.0], [1.0, 1.0], [1.0, -1.0], [0.0, 5.0], [0.0, 0.0], [1.0, 1.0]]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hr2jax import bounds
+from hr2jax.bounds import interval
 from hr2jax.ball import Ball
 from hr2jax.bounds import interval_bounds
 from hr2jax.enclosure import Enclosure
@@ -150,7 +150,7 @@ def test_a_neuron_just_on_the_boundary_has_a_bound_that_is_exactly_zero(kind, a)
 
 
 def test_boundary_rows_past_the_exact_budget_stay_outward(monkeypatch):
-    monkeypatch.setattr(bounds, "MAX_EXACT_PRODUCTS", 2)
+    monkeypatch.setattr(interval, "MAX_EXACT_PRODUCTS", 2)
     net = Network([np.full((3, 2), 0.1), np.ones((1, 3))], [np.zeros(3), np.zeros(1)])
     problem = lipschitz_problem(net, norm="inf", center=[0.7, 0.7], radius=0.7)
     low, _ = interval_bounds(net, problem)[0]

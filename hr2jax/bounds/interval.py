@@ -1,0 +1,97 @@
+"""Interval propagation: floats l <= z <= h, rounded outward, that hold on the whole domain."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from ..enclosure import TINY, Array, Enclosure
+from ..network import Network
+from ..problem import LipschitzProblem
+from .norms import row_norms
+
+# Rows that rounding alone leaves undecided are settled in rational arithmetic, up to this many products.
+MAX_EXACT_PRODUCTS = 2_000_000
+
+
+Pair = tuple[Array, Array]
+
+
+def interval_bounds(
+    net: Network, problem: LipschitzProblem, arithmetic: type[Enclosure] = Enclosure
+) -> list[Pair]:
+    """Interval propagation through every hidden layer: [(l_1, h_1), ..., (l_L, h_L)], float64 (p_i,) each.
+
+    l_i <= A_i x_{i-1} + b_i <= h_i for every real x_0 of the domain (|x_0 - center| <= radius entry by entry
+    for norm inf, ||x_0 - center||_2 <= radius for norm 2), the data taken as exact reals. A first-layer bound
+    that is exactly 0 comes out as 0, not as a rounding error beside it, so that a neuron just on the
+    boundary is recognised as stable.
+
+    Raises:
+        ValueError: for a global problem, which has no bounded domain, or when the bounds overflow float64.
+    """
+    bounds = [first_layer(net, problem, arithmetic)]
+    for k in range(2, net.depth + 1):
+        bounds.append(finite(interval_step(net.weights[k - 1], net.biases[k - 1], bounds[-1], arithmetic), k))
+    return bounds
+
+
+def first_layer(net: Network, problem: LipschitzProblem, arithmetic: type[Enclosure] = Enclosure) -> Pair:
+    """(l_1, h_1): the exact range of the first layer's pre-activations, rounded outward.
+
+    Raises:
+        ValueError: as `interval_bounds`.
+    """
+    if problem.center is None or problem.radius is None:
+        raise ValueError("pre-activation bounds need a bounded domain: give center and radius")
+    A, b = net.weights[0], net.biases[0]
+    with np.errstate(all="ignore"):
+        middle = arithmetic(A) @ problem.center + b
+        if problem.norm == "inf":
+            spread = arithmetic(np.abs(A)) @ problem.radius
+        else:
+            spread = arithmetic(row_norms(A, 2, arithmetic)) * problem.radius[0]
+        low, high = (middle - spread).lower(), (middle + spread).upper()
+        _settle_exactly(A, b, problem, low, high)
+    return finite((low, high), 1)
+
+
+def interval_step(A: Array, b: Array, before: Pair, arithmetic: type[Enclosure] = Enclosure) -> Pair:
+    """Bounds of A ReLU(z) + b for l <= z <= h, (l, h) = `before`; NaN or infinite where float64 overflows."""
+    x_low, x_high = np.maximum(before[0], 0.0), np.maximum(before[1], 0.0)
+    plus, minus = arithmetic(np.maximum(A, 0.0)), arithmetic(np.minimum(A, 0.0))
+    with np.errstate(all="ignore"):
+        return (plus @ x_low + minus @ x_high + b).lower(), (plus @ x_high + minus @ x_low + b).upper()
+
+
+def finite(pair: Pair, layer: int) -> Pair:
+    """`pair` itself; a ValueError that names the layer where it is not finite."""
+    if not all(np.isfinite(side).all() for side in pair):
+        raise ValueError(f"the pre-activation bounds of layer {layer} overflow float64 on this domain")
+    return pair
+
+
+def _settle_exactly(A: Array, b: Array, problem: LipschitzProblem, low: Array, high: Array) -> None:
+    """Replace, in place, bounds whose sign rounding left open (0 well within the error) by exact ones."""
+    center, radius = problem.center, problem.radius
+    assert center is not None and radius is not None
+    scale = np.abs(A) @ (np.abs(center) + radius) + np.abs(b)  # at least the Euclidean spread too
+    error = 8.0 * (A.shape[1] + 4) * 2.0**-53 * scale + 16.0 * TINY
+    open_low = (low < 0) & (low >= -error)
+    open_high = (high > 0) & (high <= error)
+    rows = np.flatnonzero(open_low | open_high)
+    for i in rows[: MAX_EXACT_PRODUCTS // (2 * A.shape[1]) + 1]:
+        used = np.flatnonzero(A[i])
+        a, c, r = ([Fraction(float(v)) for v in values[used]] for values in (A[i], center, radius))
+        middle = Fraction(float(b[i])) + sum((x * y for x, y in zip(a, c, strict=True)), Fraction(0))
+        if problem.norm == "inf":
+            spread = sum((abs(x) * y for x, y in zip(a, r, strict=True)), Fraction(0))
+            size = abs(middle)
+        else:  # the squares of both: |middle| >= spread exactly when they say so
+            spread = sum((x * x * y * y for x, y in zip(a, r, strict=True)), Fraction(0))
+            size = middle * middle
+        if open_low[i] and middle >= 0 and size >= spread:
+            low[i] = 0.0
+        if open_high[i] and middle <= 0 and size >= spread:
+            high[i] = 0.0
