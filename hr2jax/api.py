@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .bounds import find_slopes, pick_method
 from .certificate import Certificate, CertificateError
 from .enclosure import Array, check_arithmetic
 from .engines import Engine, certificate_seconds, choose_engine
@@ -22,8 +23,8 @@ from .engines.compile_clock import compile_seconds
 from .engines.monitor import Stop
 from .memory import Sizes, check_memory, lasserre_size
 from .network import Network
-from .options import CUTTING, Options, check_options
-from .presolve import Presolve, presolve
+from .options import BASELINES, CUTTING, Options, check_options
+from .presolve import LIFTINGS, Presolve, presolve
 from .problem import LipschitzProblem, Output, lipschitz_problem
 from .relaxation import Lifting, lift, preset
 from .relaxation.block import MAX_DENSE_BYTES
@@ -36,6 +37,10 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .engines.lowrank import Steered
+
+
+# At most so long is spent on pre-activation bounds.
+BOUND_SECONDS = 60.0
 
 
 def solve(
@@ -58,6 +63,7 @@ def solve(
     callback: Callable[[Progress], Any] | None = None,
     checkpoint: Any = None,
     cuts: Sequence[str] | None = None,
+    lifting: str = "auto",
 ) -> Result:
     """A certified upper bound of the Lipschitz constant of one output (or combination) of the network.
 
@@ -67,15 +73,18 @@ def solve(
     rounding-safe arithmetic, and `result.certificate` proves it again.
 
     Args:
-        net: a ReLU network with one hidden layer.
+        net: a ReLU network.
         output: None (the only output), k (F_k), (k, j) (F_k - F_j), or a 1-D array c (c.F).
-        norm: "inf" (the only one today) on the input.
-        center, radius: the box's center (p_0,) and half-width (a number, or one per input, zeros allowed),
-            in the input's units; neither for the global constant.
+        norm: "inf" or 2, on the input.
+        center, radius: the ball's center (p_0,) and radius in that norm, in the input's units; for "inf" also one
+            half-width per input, zeros allowed. Neither for the global constant.
         relaxation: "shor", "hr2", "hr2z", "hr2+", "lasserre2" (docs/mathematics.md), or "best": climbs from "shor"
-            to "hr2+" within the time limit and returns the tightest bound.
-        bounds: pre-activation bounds; "auto" and "interval" are the same, and exact, for one hidden layer.
-        method: "auto", "lowrank", "admm", or an interior-point reference ("clarabel", "cvxopt", "sdpa", "mosek").
+            to "hr2+" within the time limit and returns the tightest bound. "interval" and "product" are baselines
+            that need no solver: interval arithmetic on the Jacobian, and the product of the layers' norms.
+        bounds: pre-activation bounds of local problems: "interval" (exact for one hidden layer), "linear" (backward,
+            CROWN), "lp" (the triangle relaxation's), or "auto": the best that is cheap at this size.
+        method: "auto", "lowrank", and for one hidden layer in norm inf "admm", or an interior-point reference
+            ("clarabel", "cvxopt", "sdpa", "mosek").
         tol: stop when bound - relaxation optimum <= tol * bound, as estimated by the duality gap.
         time_limit: seconds; the best certified bound so far comes back.
         max_iterations: of the engine.
@@ -86,11 +95,14 @@ def solve(
         callback: called with a Progress now and then; returning True stops.
         checkpoint: path of a certificate file that always holds the best bound so far; resumed from if it exists.
         cuts: which cutting planes "hr2+" separates, of "T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0" (pairs of
-            factors) and "triangles"; None: all of them.
+            factors) and "triangles", and with several hidden layers also products such as "T.V" (docs/mathematics.md);
+            None: all of them.
+        lifting: with several hidden layers, which variables carry the derivative through them: "forward" (tangents),
+            "adjoint", "both", or "auto".
 
     Raises:
         ValueError: an argument that means nothing, or a problem that does not fit in memory, before any work.
-        NotImplementedError: a documented choice that is not built yet, before any work.
+        NotImplementedError: a combination that is not built, before any work.
     """
     began = time.perf_counter()
     if not isinstance(net, Network):
@@ -98,14 +110,29 @@ def solve(
     problem = lipschitz_problem(net, output, norm, center, radius)
     options = check_options(
         net, problem, relaxation, bounds, method, tol, time_limit, max_iterations, device, seed, warm_start,
-        progress, callback, checkpoint, cuts,
+        progress, callback, checkpoint, cuts, lifting,
     )  # fmt: skip
     check_arithmetic()
     with _on_device(options.device):
         start = _load_checkpoint(net, problem, options)
-        fixed = presolve(net, problem)
+        fixed = prepare(net, problem, options)
         with progress_line(options.progress) as show:
             return _solve(net, problem, fixed, options, start, show, began)
+
+
+def prepare(net: Network, problem: LipschitzProblem, options: Options) -> Presolve:
+    """The presolved problem, with the pre-activation bounds and the lifting that the options ask for."""
+    chosen = "forward" if options.lifting == "auto" else options.lifting
+    method = options.bounds
+    if not problem.is_local or net.depth == 1:  # intervals are exact at depth 1
+        method = "interval"
+    elif method == "auto":
+        method = pick_method(net, problem)
+    slopes = None
+    if method != "interval":
+        limit = math.inf if options.time_limit is None else options.time_limit
+        slopes = find_slopes(net, problem, method, seconds=min(0.2 * limit, BOUND_SECONDS), seed=options.seed)
+    return presolve(net, problem, slopes=slopes, chains=LIFTINGS[chosen])
 
 
 def _solve(
@@ -114,6 +141,8 @@ def _solve(
     brief: bool = False,
 ) -> Result:  # fmt: skip
     """`solve` after its checks; `brief`: the search for a witness takes no longer than the engine."""
+    if options.relaxation in BASELINES:
+        return _without_solver(net, problem, fixed, options, show, began)
     sizes = Sizes.of(problem, fixed)
     if options.relaxation != "lasserre2":
         estimated = check_memory(options, sizes)
@@ -156,11 +185,36 @@ def _solve(
         status = Status.STOPPED
     except (FloatingPointError, np.linalg.LinAlgError):
         status = Status.NUMERICAL_ERROR
+    return _result(session, status, setup, compile_seconds() - compiled, lifting.size, estimated)
+
+
+def _without_solver(
+    net: Network, problem: LipschitzProblem, fixed: Presolve, options: Options,
+    show: Callable[[Progress], None] | None, began: float,
+) -> Result:  # fmt: skip
+    """The certificate of a baseline, and a search for a witness."""
+    session = Session(net, problem, fixed, options, _versions(), show, began)
+    if not math.isfinite(session.bound):
+        raise ValueError("the network's Lipschitz constant exceeds what float64 can hold")
+    setup, compiled, status = session.seconds(), compile_seconds(), Status.SOLVED
+    session.relaxation_value = session.bound
+    try:
+        with session.timings.span("lower"):
+            _search(session, min(1.0, 0.5 * session.remaining()))
+    except Stop as stop:
+        status = stop.status
+    except KeyboardInterrupt:
+        status = Status.STOPPED
+    return _result(session, status, setup, compile_seconds() - compiled, 0, 0.0)
+
+
+def _result(
+    session: Session, status: Status, setup: float, compiling: float, size: int, estimated: float
+) -> Result:
     timings = dict.fromkeys(("setup", "compile", "solve", "certify", "lower"), 0.0) | session.timings.seconds
-    timings["setup"] = setup
-    timings["compile"] = compile_seconds() - compiled
-    timings["peak_bytes"] = _peak_bytes()
+    timings |= {"setup": setup, "compile": compiling, "peak_bytes": _peak_bytes()}
     bound = session.bound
+    description = _description(session.net, session.problem, session.fixed, session.options, size)
     return Result(
         bound=bound,
         lower=session.lower,
@@ -173,7 +227,7 @@ def _solve(
         iterations=session.iteration,
         history=session.arrays(),
         timings=timings,
-        problem=_description(net, problem, fixed, options, lifting.size) | {"estimated_bytes": int(estimated)},
+        problem=description | {"estimated_bytes": int(estimated)},
     )
 
 
@@ -199,8 +253,8 @@ def _stages(lifting: Lifting, options: Options, steered: Steered | None) -> list
     else:
         coarse = max(options.tol, 1e-2)
         names = {"shor": (coarse, 0.05), "hr2": (coarse, 0.05), "hr2z": (coarse, 0.1), "hr2+": (options.tol, 1.0)}
-        if "xi" not in lifting.sizes:
-            del names["hr2z"]  # equals shor
+        if "xi" not in lifting.sizes or lifting.presolve.depth > 1:
+            del names["hr2z"]  # equals shor, or does not exist
     stages = []
     for name, effort in names.items():
         families = preset(name, lifting)
@@ -227,7 +281,7 @@ def _lower_seconds(session: Session, share: float = 1.0) -> float:
     """Time for the final search: nothing where the gap is closed, else by size, within a share of what is left."""
     if relative_gap(session.bound, session.lower) <= session.tolerance:
         return 0.0
-    size = len(session.fixed.unstable) * len(session.fixed.free)
+    size = session.fixed.switching * len(session.fixed.free)
     return max(min(1.0 + 15.0 * size / 300_000, 15.0, share * session.remaining()), 0.0)
 
 
@@ -237,7 +291,7 @@ def _starting_multipliers(
     """An earlier certificate's multipliers, neuron by neuron and input by input, of the families of this problem."""
     claim = earlier.lipschitz_problem
     free = claim.free_inputs if claim.is_local else np.arange(net.widths[0])
-    moved = transfer(earlier.multipliers, earlier.unstable, free, lifting)
+    moved = transfer(earlier.multipliers, earlier.layout, free, lifting)
     return {name: values for name, values in moved.items() if np.isfinite(values).all()}
 
 
@@ -303,10 +357,11 @@ def _description(
         "relaxation": options.relaxation,
         **({"cuts": list(options.cuts)} if options.relaxation in CUTTING else {}),
         "method": options.method,
+        **({"lifting": options.lifting} if net.depth > 1 else {}),
         "tol": options.tol,
         "seed": options.seed,
         "free_inputs": len(fixed.free),
-        "unstable_neurons": len(fixed.unstable),
+        "unstable_neurons": fixed.switching,
         "moment_matrix": size,
         "network_hash": net.hash,
         "versions": _versions(),

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .api import _on_device, _solve, solve
+from .api import _on_device, _solve, prepare, solve
 from .enclosure import check_arithmetic
 from .network import Network
 from .options import CUTTING, check_options
-from .presolve import presolve
 from .problem import Output, lipschitz_problem
 from .relaxation import lift, preset
 from .report import progress_line
@@ -62,7 +61,7 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
     check_arithmetic()
     results: list[Result] = []
     with _on_device(chosen[0].device), progress_line(chosen[0].progress) as show:
-        fixed = [presolve(net, problem) for problem in problems]
+        fixed = [prepare(net, problem, own) for problem, own in zip(problems, chosen, strict=True)]
         steered: list[Any] = [None] * len(problems)
         if chosen[0].method in ("auto", "lowrank") and chosen[0].relaxation not in (*CUTTING, "lasserre2"):
             steered = _steered(net, problems, fixed, chosen[0])

@@ -46,30 +46,37 @@ MAX_PATTERN = 4_000_000  # entries of M_1's pattern up to which Clarabel's chord
 
 @dataclass(frozen=True)
 class Sizes:
-    """What decides the size of a problem (one hidden layer).
+    """What decides the size of a problem.
 
     Attributes:
         n: neurons with a variable.
         q: inputs that can move.
         pairs: cliques {u_i, t_i}.
-        local: whether there is an x: a box, and neurons that can switch.
+        local: whether there is an x: a ball, and neurons that can switch.
+        masked: variables behind masks (several hidden layers).
+        derived: rows of derived groups (several hidden layers).
     """
 
     n: int
     q: int
     pairs: int
     local: bool
+    masked: int = 0
+    derived: int = 0
 
     @staticmethod
     def of(problem: LipschitzProblem, fixed: Presolve) -> Sizes:
         """Sizes of a presolved problem."""
-        n, pairs = len(fixed.unstable), len(np.intersect1d(fixed.unstable, fixed.free))
-        return Sizes(n, len(fixed.free), pairs, problem.is_local and n > 0)
+        n, pairs = fixed.switching, len(np.intersect1d(fixed.unstable, fixed.free))
+        local = problem.is_local and n > 0
+        inner = n - len(fixed.layers[-1].unstable)
+        masked = (len(fixed.chains) + local) * inner
+        return Sizes(n, len(fixed.free), pairs, local, masked, masked + local * (n - inner) if inner else 0)
 
     @property
     def N(self) -> int:
         """Side of M_1."""
-        return 1 + self.n + (2 if self.local else 1) * self.q
+        return 1 + self.n + (2 if self.local else 1) * self.q + self.masked
 
 
 class Need(NamedTuple):
@@ -106,6 +113,8 @@ def estimate(relaxation: str, method: str, sizes: Sizes) -> Need:
 def _arrow_entries(relaxation: str, sizes: Sizes) -> float:
     """Entries of the Lagrangian matrix that are kept: what is eliminated is a diagonal (`proof.eliminable`)."""
     n, q = sizes.n, sizes.q
+    if sizes.derived:
+        return float(sizes.N) * (sizes.N + 2.0 * sizes.derived)
     choices = {"shor": (n, 2 * q if sizes.local else q), "hr2": (n, 2 * q if sizes.local else q), "hr2z": (n,)}
     eliminated = float(max(choices.get(relaxation, (0,))))
     kept = sizes.N - eliminated
@@ -116,12 +125,13 @@ def _lowrank(relaxation: str, sizes: Sizes) -> float:
     from .engines.factored import padded
     from .engines.lowrank import columns_for
 
-    size = 1.0 + padded(sizes.n) + (2 if sizes.local else 1) * padded(sizes.q)
+    size = 1.0 + padded(sizes.n) + (2 if sizes.local else 1) * padded(sizes.q) + padded(sizes.masked)
     rank = columns_for(sizes.N, cuts=relaxation == "hr2+")
     bytes_ = 8.0 * TABLE["lowrank"] * size * (rank + 1) + 4 * 8.0 * sizes.n * sizes.q
+    bytes_ += 8.0 * sizes.derived * (6.0 * size + 20.0 * (rank + 1))  # their coefficients; rows of their families
     if relaxation == "hr2+":
-        bytes_ += 8.0 * TABLE["gram"] * size**2
-    for family in preset(relaxation, _smallest(sizes.local)):
+        bytes_ += 8.0 * TABLE["gram"] * (size + sizes.derived) ** 2
+    for family in preset(relaxation if relaxation in PRESETS else "hr2", _smallest(sizes.local)):
         rows, columns = (
             form.rows * max((_count(t.group, sizes) for t in form.terms if t.group != "one"), default=1)
             for form in (family.F, family.G)

@@ -14,15 +14,21 @@ import numpy as np
 from .files import refusal
 from .messages import shown
 from .network import Network
+from .presolve import LIFTINGS
 from .problem import LipschitzProblem
 from .result import Progress, Result
 
-RELAXATIONS = ("shor", "hr2", "hr2z", "hr2+", "lasserre2", "best")
+RELAXATIONS = ("shor", "hr2", "hr2z", "hr2+", "lasserre2", "best", "interval", "product")
+BASELINES = ("interval", "product")  # no solver
 BOUNDS = ("auto", "interval", "linear", "lp")
 INTERIOR_POINT = ("clarabel", "cvxopt", "sdpa", "mosek")
 CUTTING = ("hr2+", "best")
 # Pairs of factors, and triangle inequalities not through the constant (docs/mathematics.md).
-CUTS = ("T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0", "triangles")
+CUTS = (
+    "T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0", "triangles",
+    # several hidden layers only (relaxation/products.py)
+    "T.V", "T.VC", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "U.X", "U.XC",
+)  # fmt: skip
 METHODS = ("auto", "admm", "lowrank", *INTERIOR_POINT)
 
 
@@ -42,6 +48,8 @@ class Options:
     callback: Callable[[Progress], Any] | None
     checkpoint: Path | None
     cuts: tuple[str, ...]
+    bounds: str = "auto"
+    lifting: str = "auto"
 
 
 def check_options(
@@ -60,16 +68,18 @@ def check_options(
     callback: Any,
     checkpoint: Any,
     cuts: Any = None,
+    lifting: Any = "auto",
 ) -> Options:
     """Options if every argument means something, and can be done today.
 
     Raises:
         ValueError: what was given and what was expected.
-        NotImplementedError: a documented choice that is not built yet.
+        NotImplementedError: a combination that is not built.
     """
     _one_of("relaxation", relaxation, RELAXATIONS)
     _one_of("bounds", bounds, BOUNDS)
     _one_of("method", method, METHODS)
+    _one_of("lifting", lifting, ("auto", *LIFTINGS))
     _number("tol", tol, positive=True)
     if time_limit is not None:
         _number("time_limit", time_limit, positive=False)
@@ -104,12 +114,23 @@ def check_options(
         raise ValueError(f"cuts are part of relaxation='hr2+' and 'best', but relaxation={relaxation!r} was given")
     else:
         cuts = _names("cuts", cuts, CUTS)
-    if net.depth != 1:
-        raise NotImplementedError(
-            f"the network has {net.depth} hidden layers; only one hidden layer is available yet"
+    if net.depth == 1 and lifting not in ("auto", "forward"):
+        raise ValueError(
+            f"lifting={lifting!r} was given, but with one hidden layer there is nothing to choose: 'auto' or 'forward'"
         )
-    if problem.norm != "inf":
-        raise NotImplementedError(f"norm={problem.norm!r} is not available yet; norm='inf' is")
+    if relaxation in ("hr2z", "lasserre2") and net.depth > 1:
+        raise NotImplementedError(
+            f"relaxation={relaxation!r} is for one hidden layer and the network has {net.depth}; "
+            "'shor', 'hr2', 'hr2+' and 'best' are for any number"
+        )
+    if relaxation == "lasserre2" and problem.norm != "inf":
+        raise NotImplementedError("relaxation='lasserre2' is for norm='inf'; 'shor', 'hr2' and 'hr2+' are for norm=2 too")
+    if method not in ("auto", "lowrank") and (net.depth > 1 or problem.norm != "inf"):
+        what = f"{net.depth} hidden layers" if net.depth > 1 else "norm=2"
+        raise NotImplementedError(
+            f"method={method!r} is for one hidden layer and norm='inf', but the problem has {what}; method='lowrank' is "
+            "for any"
+        )
     if relaxation in CUTTING and method not in ("auto", "lowrank"):
         raise NotImplementedError(
             f"method={method!r} was given, but only method='lowrank' solves relaxation={relaxation!r}: "
@@ -120,11 +141,9 @@ def check_options(
             "method='lowrank' was given, but relaxation='lasserre2' has a block form only: method='admm' or "
             f"{', '.join(map(repr, INTERIOR_POINT))} solve it"
         )
-    if bounds in ("linear", "lp"):
-        raise NotImplementedError(f"bounds={bounds!r} is not available yet; 'interval' is (and is exact at depth 1)")
     return Options(
         relaxation, method, float(tol), None if time_limit is None else float(time_limit),
-        max_iterations, device, int(seed), warm_start, progress, callback, checkpoint, cuts,
+        max_iterations, device, int(seed), warm_start, progress, callback, checkpoint, cuts, bounds, lifting,
     )  # fmt: skip
 
 

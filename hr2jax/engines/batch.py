@@ -14,7 +14,6 @@ from ..relaxation.families import Family
 from ..relaxation.lifting import Lifting
 from .factored import minimise
 from .lowrank import Schedule, Steered, _Run, shortened
-from .separate import Pool
 
 # The batch is filled up to a multiple of this: few shapes to compile.
 MULTIPLE = 8
@@ -50,7 +49,6 @@ def _steer(runs: list[_Run], schedule: Schedule) -> None:
             lambda *parts: jnp.stack([jnp.asarray(p) for p in parts]),
             *(run.factored.data(run.scale, np.float64) for run in every),
         )
-        cuts, no_multipliers = Pool.empty().arrays(runs[0].factored.size, np.float64)
         together = jax.vmap(
             partial(minimise, spec=runs[0].factored.spec), in_axes=(0, 0, 0, 0, None, None, None, 0, None)
         )
@@ -59,7 +57,7 @@ def _steer(runs: list[_Run], schedule: Schedule) -> None:
             step = together(
                 jnp.stack([shortened(run.P) for run in every]), data,
                 [jnp.stack(parts) for parts in zip(*(run.multipliers for run in every), strict=True)],
-                jnp.asarray([run.sigma for run in every]), cuts, no_multipliers, jnp.asarray(1.0),
+                jnp.asarray([run.sigma for run in every]), (), [], jnp.asarray(1.0),
                 jnp.asarray(tolerance * size), steps,
             )  # fmt: skip
             P, gradient, used = np.asarray(step.P), np.asarray(step.gradient) / size, np.asarray(step.used)

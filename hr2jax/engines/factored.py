@@ -1,11 +1,13 @@
 """The product form at Y = V V^T: arrays for the device, the objective and the families' products.
 
-Families of one structure are stacked into one, and every dimension is padded to a multiple that grows
-with it, so that problems of nearby sizes share a compiled program. Padding rows have coefficient 0.
+Groups of one kind are merged over the layers, families of one structure are stacked into one, and every dimension is
+padded to a multiple that grows with it: the program's size does not depend on the depth, and problems of nearby
+sizes share a compiled one. Padding rows have coefficient 0.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..relaxation.families import Family, Term
+from ..relaxation.families import Family, Form
 from ..relaxation.lifting import Lifting
 from .lbfgs import lbfgs
 
@@ -23,32 +25,42 @@ Array = np.ndarray
 class Data(NamedTuple):
     """Arrays of one problem in the engine's units, padded (a pytree: arguments of the jitted functions)."""
 
-    objective_v: Any  # (n, q)
-    objective_one: Any  # (1, q)
-    z_one: Any  # (n, 1), or (0, 1) without xi
-    z_xi: Any  # (n, q), or (0, 0) without xi
-    slack: Any  # (N, 1): 1 where a row of V may be shorter than 1
+    objective: Any  # per block of `Spec.objective`, (rows, columns)
+    derived: Any  # per derived kind, per kind of its terms, (rows, columns)
+    slack: Any  # (N, 1): 1 where a row of V may be shorter than 1; of rows that share a bound, the first has it
+    budget: Any  # (N,) int32: rows of one number share a bound; empty where none do
     families: Any  # per stack: F's terms (index, coefficient), G's terms, row scale
 
 
 class Cuts(NamedTuple):
-    """Triangle inequalities  1 + sum_e sign_e Y_e >= 0  over three entries e of Y each (padding: no sign, no bound)."""
+    """Inequalities  constant + sum_e coefficient_e G_e >= 0  over entries e of G, the Gram matrix of the extended rows.
 
-    place: Any  # (3, m) int32 positions in Y, flat
-    sign: Any  # (3, m)
+    Padding: no coefficient, constant 1.
+    """
+
+    place: Any  # (E, m) int32 positions in G, flat
+    coefficient: Any  # (E, m)
+    constant: Any  # (m,)
 
 
 class Spec(NamedTuple):
-    """What is static: padded group sizes and, per stack of families, the groups of its terms."""
+    """What is static: padded sizes of the kinds of groups, and which kinds the arrays of `Data` are for."""
 
     sizes: tuple[tuple[str, int], ...]
-    stacks: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...]
+    objective: tuple[tuple[str, str], ...]
+    derived: tuple[tuple[str, tuple[str, ...]], ...]
+    stacks: tuple[tuple[tuple[str, ...], tuple[str, ...], str, bool], ...]  # kinds of F, of G, pairs, equality
 
 
 def padded(n: int) -> int:
     """The size to which n is padded: at most an eighth more, from 64 on."""
     step = 8 if n <= 64 else 32 if n <= 512 else 64
     return max(step * -(-n // step), 8)
+
+
+def kind_of(group: str) -> str:
+    """A group's name without its layer's number."""
+    return group.rstrip("0123456789")
 
 
 class Factored:
@@ -58,23 +70,52 @@ class Factored:
         spec: static structure.
         stacks: the families of each stack.
         rows: (N,) positions of the basis entries among the padded ones.
+        offset: group, basis or derived -> where it begins in the group of its kind.
+        starts: kind -> where its group begins among the extended rows, derived ones behind the basis.
     """
 
     def __init__(self, lifting: Lifting, families: list[Family]):
         self.lifting = lifting
-        self.sizes = {g: 1 if g == "one" else padded(k) for g, k in lifting.sizes.items()}
+        self.offset: dict[str, int] = {}
+        basis: dict[str, int] = {}
+        derived: dict[str, int] = {}
+        self._terms: dict[str, list[str]] = {}
+        for group, size in lifting.sizes.items():
+            self.offset[group] = basis.get(kind_of(group), 0)
+            basis[kind_of(group)] = self.offset[group] + size
+        for group, terms in lifting.derived.items():
+            kind = kind_of(group)
+            self.offset[group] = derived.get(kind, 0)
+            derived[kind] = self.offset[group] + lifting.length(group)
+            known = self._terms.setdefault(kind, [])
+            known += [k for k in dict.fromkeys(map(kind_of, terms)) if k not in known]
+        self.sizes = {kind: 1 if kind == "one" else padded(size) for kind, size in basis.items()}
+        every = self.sizes | {kind: padded(size) for kind, size in derived.items()}
+        self.starts = dict(zip(every, np.cumsum([0, *every.values()])[:-1].tolist(), strict=True))
+        self.extended_size = sum(every.values())
+        self._every = every
+        self.rows = np.concatenate([self.places(group) for group in lifting.sizes])
         by_structure: dict[Any, list[Family]] = {}
         for family in families:
-            key = (_groups_of(family.F.terms), _groups_of(family.G.terms), family.pairs)
+            key = (self._structure(family.F), self._structure(family.G), family.pairs, family.equality)
             # a family of all pairs is a matrix of its own; rows of diagonal families can be stacked
             by_structure.setdefault(key if family.pairs == "diagonal" else (*key, family.name), []).append(family)
         self.stacks = list(by_structure.values())
-        self.spec = Spec(tuple(self.sizes.items()), tuple(key[:3] for key in by_structure))
-        starts = np.cumsum([0, *self.sizes.values()])[:-1]
-        self.rows = np.concatenate(
-            [start + np.arange(k) for start, k in zip(starts, lifting.sizes.values(), strict=True)]
+        objective = dict.fromkeys((kind_of(g), kind_of(h)) for g, h in lifting.objective)
+        self.spec = Spec(
+            tuple(self.sizes.items()),
+            tuple(objective),
+            tuple((kind, tuple(terms)) for kind, terms in self._terms.items()),
+            tuple(key[:4] for key in by_structure),
         )
         self.row_scales = [[row_scale(lifting, f) for f in stack] for stack in self.stacks]
+
+    def _structure(self, form: Form) -> tuple[str, ...]:
+        return tuple(kind_of(t.group) for t in form.terms)
+
+    def places(self, group: str) -> Array:
+        """Positions of a group's entries among the extended rows."""
+        return self.starts[kind_of(group)] + self.offset[group] + np.arange(self.lifting.length(group))
 
     @property
     def size(self) -> int:
@@ -83,26 +124,52 @@ class Factored:
 
     def data(self, scale: float, dtype: Any) -> Data:
         """The arrays, the objective divided by `scale`."""
-        lifting, n, q = self.lifting, self.sizes["v"], self.sizes["t"]
+        lifting, every = self.lifting, self._every
+        objective = {pair: np.zeros((every[pair[0]], every[pair[1]]), dtype) for pair in self.spec.objective}
+        for (g, h), block in lifting.objective.items():
+            objective[kind_of(g), kind_of(h)][self._within(g), self._within(h)] = block.mid / scale
+        derived = {
+            kind: {other: np.zeros((every[kind], every[other]), dtype) for other in terms}
+            for kind, terms in self.spec.derived
+        }
+        for group, terms in lifting.derived.items():
+            for other, matrix in terms.items():
+                derived[kind_of(group)][kind_of(other)][self._within(group), self._within(other)] = matrix.mid
         slack = np.zeros((self.size, 1))
         slack[self.rows, 0] = ~lifting.square_is_one
-        has_z = lifting.z_one is not None and lifting.z_xi is not None
+        budget = np.zeros(0, np.int32)
+        if lifting.balls:
+            shared = np.arange(self.size)
+            for group in lifting.balls:
+                places = self.places(group)
+                shared[places] = places[0]
+                slack[places[1:]] = 0.0
+            budget = np.unique(shared, return_inverse=True)[1].astype(np.int32)
         stacks = tuple(
             (
-                _stack([f.F.terms for f in stack], dtype),
-                _stack([f.G.terms for f in stack], dtype),
+                self._stack([f.F for f in stack], dtype),
+                self._stack([f.G for f in stack], dtype),
                 self.stack(scales).astype(dtype),
             )
             for stack, scales in zip(self.stacks, self.row_scales, strict=True)
         )
         return Data(
-            _pad(lifting.objective_v.mid / scale, (n, q)).astype(dtype),
-            _pad(lifting.objective_one.mid / scale, (1, q)).astype(dtype),
-            _pad(lifting.z_one.mid if has_z else np.zeros((0, 1)), (n if has_z else 0, 1)).astype(dtype),  # type: ignore[union-attr]
-            _pad(lifting.z_xi.mid if has_z else np.zeros((0, 0)), (n, q) if has_z else (0, 0)).astype(dtype),  # type: ignore[union-attr]
-            slack.astype(dtype),
-            stacks,
-        )
+            tuple(objective.values()),
+            tuple(tuple(terms.values()) for terms in derived.values()),
+            slack.astype(dtype), budget, stacks,
+        )  # fmt: skip
+
+    def _within(self, group: str) -> slice:
+        return slice(self.offset[group], self.offset[group] + self.lifting.length(group))
+
+    def _stack(self, forms: list[Form], dtype: Any) -> Any:
+        out = []
+        for terms in zip(*(form.terms for form in forms), strict=True):
+            index = np.concatenate([t.index + self.offset[t.group] for t in terms])
+            shape = (padded(len(index)),)
+            coefficient = np.concatenate([t.coefficient for t in terms])
+            out.append((_pad(index, shape), _pad(coefficient, shape).astype(dtype)))
+        return tuple(out)
 
     def stack(self, arrays: list[Array]) -> Array:
         """One padded array from one array per family of a stack."""
@@ -127,114 +194,134 @@ class Factored:
 
 def row_scale(lifting: Lifting, family: Family) -> Array:
     """What brings all the products of a family to one norm, so that one penalty suits them all."""
-    norm_f, norm_g = _row_norms(lifting, family.F.terms), _row_norms(lifting, family.G.terms)
+    norm_f, norm_g = _row_norms(lifting, family.F), _row_norms(lifting, family.G)
     return 2.0 / (norm_f * norm_g if family.pairs == "diagonal" else np.outer(norm_f, norm_g))
 
 
-def _row_norms(lifting: Lifting, terms: tuple[Term, ...]) -> Array:
+def _row_norms(lifting: Lifting, form: Form) -> Array:
     """Euclidean norms of forms in the basis."""
-    total = np.zeros(len(terms[0].index))
-    for term in terms:
+    total = np.zeros(form.rows)
+    for term in form.terms:
         weight = np.ones(1)
-        if term.group == "z":
-            assert lifting.z_one is not None and lifting.z_xi is not None
-            weight = (lifting.z_one.mid[:, 0] ** 2 + (lifting.z_xi.mid**2).sum(axis=1))[term.index]
+        coefficients = lifting.rows(term.group)
+        if coefficients is not None:
+            weight = sum((m.mid**2).sum(axis=1) for m in coefficients.values())[term.index]
         total += term.coefficient**2 * weight
     return np.sqrt(np.maximum(total, 1e-30))
-
-
-def _groups_of(terms: tuple[Term, ...]) -> tuple[str, ...]:
-    return tuple(t.group for t in terms)
-
-
-def _stack(forms: list[tuple[Term, ...]], dtype: Any) -> Any:
-    out = []
-    for terms in zip(*forms, strict=True):
-        index = np.concatenate([t.index for t in terms])
-        shape = (padded(len(index)),)
-        coefficient = np.concatenate([t.coefficient for t in terms])
-        out.append((_pad(index, shape), _pad(coefficient, shape).astype(dtype)))
-    return tuple(out)
 
 
 def _pad(array: Array, shape: tuple[int, ...]) -> Array:
     return np.pad(array, [(0, n - k) for n, k in zip(shape, array.shape, strict=True)])
 
 
-def rows_of(P: Any, slack: Any) -> Any:
-    """V (N, r): P's rows (N, r + 1) normalised; the last column is the slack of rows that may be shorter."""
+def rows_of(P: Any, slack: Any, budget: Any) -> Any:
+    """V (N, r): P's rows (N, r + 1) normalised, those that share a bound together; the last column is the slack."""
     mask = jnp.concatenate([jnp.ones((P.shape[0], P.shape[1] - 1), P.dtype), slack], axis=1)
     P = P * mask
-    return (P / jnp.sqrt(jnp.sum(P * P, axis=1, keepdims=True)))[:, :-1]
+    squares = jnp.sum(P * P, axis=1, keepdims=True)
+    if budget.shape[0]:
+        squares = jax.ops.segment_sum(squares, budget, P.shape[0])[budget]
+    return (P / jnp.sqrt(squares))[:, :-1]
 
 
-def objective_and_products(spec: Spec, data: Data, V: Any) -> tuple[Any, list[Any]]:
-    """<C, V V^T> and, per stack, the scaled products  row_scale * (F V)(G V)^T  (diagonal or all)."""
+def extended_rows(spec: Spec, data: Data, V: Any) -> dict[str, Any]:
+    """V's rows by kind of group, derived ones too."""
     y, start = {}, 0
     for name, size in spec.sizes:
         y[name] = V[start : start + size]
         start += size
-    if "xi" in y:
-        y["z"] = data.z_one * y["one"] + data.z_xi @ y["xi"]
+    for (kind, terms), matrices in zip(spec.derived, data.derived, strict=True):
+        y[kind] = sum(m * y["one"] if t == "one" else m @ y[t] for t, m in zip(terms, matrices, strict=True))
+    return y
 
-    def form(groups: tuple[str, ...], terms: Any) -> Any:
+
+def objective_and_products(spec: Spec, data: Data, y: dict[str, Any]) -> tuple[Any, list[Any]]:
+    """<C, V V^T> and, per stack, the scaled products  row_scale * (F V)(G V)^T  (diagonal or all)."""
+
+    def form(kinds: tuple[str, ...], terms: Any) -> Any:
         return sum(
-            c[:, None] * (y[g] if g == "one" else y[g][index]) for g, (index, c) in zip(groups, terms, strict=True)
+            c[:, None] * (y[k] if k == "one" else y[k][index]) for k, (index, c) in zip(kinds, terms, strict=True)
         )
 
-    directions = data.objective_v.T @ y["v"] + data.objective_one.T * y["one"]
+    by_column: dict[str, Any] = {}
+    for (g, h), block in zip(spec.objective, data.objective, strict=True):
+        part = block.T * y["one"] if g == "one" else block.T @ y[g]
+        by_column[h] = by_column[h] + part if h in by_column else part
+    value = sum(jnp.sum(part * y[h]) for h, part in by_column.items())
     products = []
-    for (f_groups, g_groups, pairs), (f_terms, g_terms, scale) in zip(spec.stacks, data.families, strict=True):
-        f, g = form(f_groups, f_terms), form(g_groups, g_terms)
+    for (f_kinds, g_kinds, pairs, _), (f_terms, g_terms, scale) in zip(spec.stacks, data.families, strict=True):
+        f, g = form(f_kinds, f_terms), form(g_kinds, g_terms)
         products.append(scale * (jnp.sum(f * g, axis=1) if pairs == "diagonal" else f @ g.T))
-    return jnp.sum(directions * y["t"]), products
+    return value, products
 
 
 @jax.custom_vjp
-def cut_penalty(V: Any, cuts: Cuts, multipliers: Any, sigma: Any) -> Any:
-    """1/(2 sigma) sum max(0, lambda - sigma p)^2 over the cuts' values p at Y = V V^T.
+def cut_penalty(E: Any, cuts: tuple[Cuts, ...], multipliers: Any, sigma: Any) -> Any:
+    """1/(2 sigma) sum max(0, lambda - sigma p)^2 over the cuts' values p at the Gram matrix of the rows E.
 
-    Y is formed: two products of size N^2 r serve any number of cuts, where gathering their rows of V would
-    cost three rows for each. The derivative is written out, so that only one matrix is scattered to.
+    It is formed: two products of size N^2 r serve any number of cuts, where gathering their rows would
+    cost several rows for each. The derivative is written out, so that only one matrix is scattered to.
     """
-    return _cut_penalty(V, cuts, multipliers, sigma)[0]
+    return _cut_penalty(E, cuts, multipliers, sigma)[0]
 
 
-def _cut_penalty(V: Any, cuts: Cuts, multipliers: Any, sigma: Any) -> tuple[Any, Any]:
-    weight = jnp.maximum(multipliers - sigma * cut_values(V, cuts), 0.0)
-    return jnp.sum(weight**2) / (2.0 * sigma), (V, cuts, weight)
+def _cut_penalty(E: Any, cuts: tuple[Cuts, ...], multipliers: Any, sigma: Any) -> tuple[Any, Any]:
+    gram = (E @ E.T).ravel()
+    weights = [jnp.maximum(m - sigma * _values(gram, c), 0.0) for c, m in zip(cuts, multipliers, strict=True)]
+    return sum(jnp.sum(w**2) for w in weights) / (2.0 * sigma), (E, cuts, weights)
 
 
 def _cut_penalty_back(kept: Any, g: Any) -> tuple[Any, ...]:
-    V, cuts, weight = kept
-    n = V.shape[0]
-    i, j = jnp.divmod(cuts.place.ravel(), n)
-    # both halves of a symmetric matrix: a second scatter costs less than the product with the transpose
-    place = jnp.concatenate([i * n + j, j * n + i])
-    value = (-g * weight * cuts.sign).ravel()
-    W = jnp.zeros(n * n, V.dtype).at[place].add(jnp.concatenate([value, value]))
-    return W.reshape(n, n) @ V, None, None, None
+    E, cuts, weights = kept
+    n = E.shape[0]
+    W = jnp.zeros(n * n, E.dtype)
+    for cut, weight in zip(cuts, weights, strict=True):
+        i, j = jnp.divmod(cut.place.ravel(), n)
+        # both halves of a symmetric matrix: a second scatter costs less than the product with the transpose
+        place = jnp.concatenate([i * n + j, j * n + i])
+        value = (-g * weight * cut.coefficient).ravel()
+        W = W.at[place].add(jnp.concatenate([value, value]))
+    return W.reshape(n, n) @ E, None, None, None
 
 
 cut_penalty.defvjp(_cut_penalty, _cut_penalty_back)
 
 
-def cut_values(V: Any, cuts: Cuts) -> Any:
-    """1 + sum_e sign_e Y_e (m,), 1 for padding."""
-    return 1.0 + jnp.sum(cuts.sign * (V @ V.T).ravel()[cuts.place], axis=0)
+def _values(gram: Any, cut: Cuts) -> Any:
+    return cut.constant + jnp.sum(cut.coefficient * gram[cut.place], axis=0)
+
+
+def cut_values(E: Any, cuts: tuple[Cuts, ...]) -> list[Any]:
+    """The cuts' values (m,), 1 for padding."""
+    gram = (E @ E.T).ravel()
+    return [_values(gram, cut) for cut in cuts]
+
+
+def _all_rows(spec: Spec, y: dict[str, Any], V: Any, cuts: Sequence[Cuts]) -> Any:
+    """The rows of which the cuts' Gram matrix is: derived ones too, where products of factors need them."""
+    return V if len(cuts) < 2 else jnp.concatenate([V, *(y[kind] for kind, _ in spec.derived)])
+
+
+def _step(multiplier: Any, product: Any, sigma: Any, equality: bool) -> Any:
+    """The multipliers' update, and what the penalty squares: lambda - sigma p, at least 0 unless p is to be 0."""
+    shifted = multiplier - sigma * product
+    return shifted if equality else jnp.maximum(shifted, 0.0)
 
 
 def augmented_lagrangian(
-    P: Any, spec: Spec, data: Data, multipliers: Any, sigma: Any, cuts: Cuts, cut_multipliers: Any, cut_sigma: Any
-) -> Any:
-    """-<C, Y> + 1/(2 sigma) sum max(0, lambda - sigma p)^2, to be minimised over P."""
-    V = rows_of(P, data.slack)
-    value, products = objective_and_products(spec, data, V)
+    P: Any, spec: Spec, data: Data, multipliers: Any, sigma: Any, cuts: tuple[Cuts, ...], cut_multipliers: Any,
+    cut_sigma: Any,
+) -> Any:  # fmt: skip
+    """-<C, Y> + 1/(2 sigma) sum max(0, lambda - sigma p)^2, to be minimised over P; equalities without the max."""
+    V = rows_of(P, data.slack, data.budget)
+    y = extended_rows(spec, data, V)
+    value, products = objective_and_products(spec, data, y)
     penalty = sum(
-        jnp.sum(jnp.maximum(lam - sigma * p, 0.0) ** 2) for lam, p in zip(multipliers, products, strict=True)
+        jnp.sum(_step(lam, p, sigma, stack[3]) ** 2)
+        for lam, p, stack in zip(multipliers, products, spec.stacks, strict=True)
     )
     total = -value + penalty / (2.0 * sigma)
-    return total + cut_penalty(V, cuts, cut_multipliers, cut_sigma) if cuts.place.shape[1] else total
+    return total + cut_penalty(_all_rows(spec, y, V, cuts), cuts, cut_multipliers, cut_sigma) if cuts else total
 
 
 class Step(NamedTuple):
@@ -242,15 +329,15 @@ class Step(NamedTuple):
 
     P: Any  # (N, r + 1)
     multipliers: Any  # updated, per stack
-    cut_multipliers: Any  # (m,) updated
-    cut_values: Any  # (m,)
+    cut_multipliers: Any  # per kind of cuts, (m,) updated
+    cut_values: Any  # per kind of cuts, (m,)
     gradient: Any  # its norm
     used: Any  # evaluations
 
 
 @partial(jax.jit, static_argnames=("spec",))
 def minimise(
-    P: Any, data: Data, multipliers: Any, sigma: Any, cuts: Cuts, cut_multipliers: Any, cut_sigma: Any,
+    P: Any, data: Data, multipliers: Any, sigma: Any, cuts: tuple[Cuts, ...], cut_multipliers: Any, cut_sigma: Any,
     tolerance: Any, steps: Any, *, spec: Spec,
 ) -> Step:  # fmt: skip
     """Minimise the augmented Lagrangian from P (N, r + 1), then update the multipliers: max(lambda - sigma p, 0)."""
@@ -264,8 +351,12 @@ def minimise(
     first_step = jnp.asarray(0.1 * np.sqrt(shape[0]), P.dtype)
     flat, norm, used = lbfgs(evaluate, P.ravel(), first_step, tolerance, steps)
     P = flat.reshape(shape)
-    V = rows_of(P, data.slack)
-    _, products = objective_and_products(spec, data, V)
-    updated = [jnp.maximum(lam - sigma * p, 0.0) for lam, p in zip(multipliers, products, strict=True)]
-    values = cut_values(V, cuts) if cuts.place.shape[1] else cut_multipliers
-    return Step(P, updated, jnp.maximum(cut_multipliers - cut_sigma * values, 0.0), values, norm, used)
+    V = rows_of(P, data.slack, data.budget)
+    y = extended_rows(spec, data, V)
+    _, products = objective_and_products(spec, data, y)
+    updated = [
+        _step(lam, p, sigma, stack[3]) for lam, p, stack in zip(multipliers, products, spec.stacks, strict=True)
+    ]
+    values = cut_values(_all_rows(spec, y, V, cuts), cuts) if cuts else []
+    moved = [jnp.maximum(m - cut_sigma * v, 0.0) for m, v in zip(cut_multipliers, values, strict=True)]
+    return Step(P, updated, moved, values, norm, used)

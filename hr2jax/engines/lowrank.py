@@ -17,16 +17,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..arrow import Arrow
-from ..diagonal import feasible, lowest, tighten
+from ..diagonal import cost, feasible, lowest, tighten
 from ..proof import lagrangian_matrix
 from ..relaxation.families import Family
 from ..relaxation.lifting import Lifting
+from ..relaxation.products import PRODUCTS
 from ..relaxation.triangles import TRIANGLES
 from ..result import Status
 from . import certificate_seconds
 from .compile_clock import compile_seconds
-from .factored import Data, Factored, minimise
+from .factored import Cuts, Data, Factored, minimise
 from .monitor import Monitor, Stop
+from .product_cuts import ProductPool
 from .scale import ABSURD, in_units, mean_diagonal, unit_rows
 from .separate import Pool, Separator
 
@@ -163,6 +165,9 @@ class _Run:
         self._monitor = monitor
         self.factored = Factored(lifting, families)
         self.separator = Separator(lifting, self.factored.rows, cuts) if cuts else None
+        several = lifting.presolve.depth > 1
+        self.products = ProductPool(lifting, self.factored, cuts) if cuts and several else None
+        self.budget = lifting.budget if lifting.balls else None
         self.rng = np.random.default_rng(seed)
         self.scale = 1.0
         self.iteration = 0
@@ -188,6 +193,8 @@ class _Run:
         self.sigma, self.cut_sigma = self.schedule.sigma, self.schedule.cut_sigma
         self.multipliers = [np.zeros_like(values) for values in self.multipliers]
         self.pool = Pool.empty()
+        if self.products is not None:
+            self.products.clear()
         self.is_warm = False
 
     def solve(self, steered: Steered | None = None) -> Status:
@@ -204,7 +211,8 @@ class _Run:
 
     def scale_objective(self) -> None:
         """Work in units in which the mean entry of the diagonal is about 1; take the start's multipliers over."""
-        self.scale = mean_diagonal(self.lifting, self.rng)
+        attained = 0.0 if self._monitor is None else self._monitor.lower
+        self.scale = mean_diagonal(self.lifting, self.rng, attained)
         self._data = {}
         factored = self.factored
 
@@ -212,7 +220,7 @@ class _Run:
             zero = np.zeros(family.shape)
             with np.errstate(over="ignore"):
                 scaled = self.start.get(family.name, zero) / (self.scale * row_scale)
-            return scaled if scaled.max(initial=0.0) < ABSURD else zero
+            return scaled if np.abs(scaled).max(initial=0.0) < ABSURD else zero
 
         self.multipliers = [
             factored.stack([begin(f, r) for f, r in zip(stack, scales, strict=True)])
@@ -225,6 +233,12 @@ class _Run:
                 pool = Pool.decoded(self.start[TRIANGLES], self.factored.rows, self.scale)
             if len(pool) and pool.multipliers.max(initial=0.0) < ABSURD:
                 self.pool, self.is_warm = pool, True
+        if self.products is not None and PRODUCTS in self.start:
+            self.products.decode(self.start[PRODUCTS], self.scale)
+            if self.products.multipliers.max(initial=0.0) < ABSURD:
+                self.is_warm = True
+            else:
+                self.products.clear()
 
     def bulk(self, dtype: Any) -> None:
         """Rounds of falling inner tolerance and growing penalty; from given multipliers the last few are enough.
@@ -261,7 +275,7 @@ class _Run:
             if self.minimise(dtype, tolerance, schedule.cut_steps):
                 self.cut_sigma *= schedule.pair_growth if k < pairs else schedule.triangle_growth
             self.monitor.report(self.iteration, float("nan"), self.gradient)
-            if not added and k >= pairs and len(self.pool) == 0:
+            if not added and k >= pairs and len(self.pool) == 0 and not self.products:
                 return
 
     def first_certificate(self, dtype: Any) -> None:
@@ -277,11 +291,19 @@ class _Run:
         assert self.separator is not None
         pool, schedule, n = self.pool, self.schedule, self.lifting.size
         pool.keep((pool.multipliers > 0) | (pool.values < 0))
-        Y = self.separator.gram(_rows_of(self.P[self.factored.rows], self.lifting))
+        V = rows_on_host(self.P[self.factored.rows], self.lifting)
+        Y = self.separator.gram(V)
         added = pool.add(*self.separator.pairs(Y, schedule.pairs_per_row * n, min(least, 0.02)), self.factored.size)
         if triangles:
             found = self.separator.others(Y, schedule.triangles_per_row * n, least)
             added += pool.add(*found, self.factored.size)
+        if self.products is not None:
+            self.products.keep((self.products.multipliers > 0) | (self.products.values < 0))
+            E = np.zeros((self.factored.extended_size, V.shape[1]))
+            E[self.factored.rows] = V
+            for group, terms in self.lifting.derived.items():
+                E[self.factored.places(group)] = sum(m.mid @ V[self.lifting.slice(g)] for g, m in terms.items())
+            added += self.products.separate(E, schedule.pairs_per_row * n, min(least, 0.02))
         return added
 
     def minimise(self, dtype: Any, tolerance: float, steps: int) -> bool:
@@ -296,7 +318,7 @@ class _Run:
         with jax.enable_x64(dtype == np.float64):
             if dtype not in self._data:
                 self._data[dtype] = jax.tree.map(jnp.asarray, factored.data(self.scale, dtype))
-            cuts, cut_multipliers = self.pool.arrays(factored.size, dtype)
+            cuts, cut_multipliers = self.cuts(dtype)
             step = minimise(
                 jnp.asarray(self.P, dtype), self._data[dtype],
                 [jnp.asarray(m, dtype) for m in self.multipliers], jnp.asarray(self.sigma, dtype),
@@ -308,11 +330,28 @@ class _Run:
         self.seconds = max(spent / max(taken, 1), 1e-6)
         self.P = np.asarray(step.P, dtype=np.float64)
         self.multipliers = [np.asarray(m, dtype=np.float64) for m in step.multipliers]
-        self.pool.multipliers = np.asarray(step.cut_multipliers, dtype=np.float64)[: len(self.pool)]
-        self.pool.values = np.asarray(step.cut_values, dtype=np.float64)[: len(self.pool)]
+        for pool, updated, values in zip(self.pools, step.cut_multipliers, step.cut_values, strict=False):
+            pool.multipliers = np.asarray(updated, dtype=np.float64)[: len(pool)]
+            pool.values = np.asarray(values, dtype=np.float64)[: len(pool)]
         self.gradient = float(step.gradient) / size
         self.iteration += taken
         return self.gradient <= 1.5 * tolerance
+
+    @property
+    def pools(self) -> tuple[Pool | ProductPool, ...]:
+        """The pools of cuts there are."""
+        return (self.pool,) if self.products is None else (self.pool, self.products)
+
+    def cuts(self, dtype: Any) -> tuple[tuple[Cuts, ...], list[Any]]:
+        """Their arrays; nothing before the first cut."""
+        if not any(len(pool) for pool in self.pools):
+            return (), []
+        size = self.factored.size if self.products is None else self.factored.extended_size
+        arrays = [self.pool.arrays(size, dtype)]
+        if self.products is not None:
+            arrays.append(self.products.arrays(dtype))
+        cuts, multipliers = zip(*arrays, strict=True)
+        return cuts, list(multipliers)
 
     def unscaled(self) -> dict[str, Array]:
         """The multipliers of the product form."""
@@ -325,6 +364,8 @@ class _Run:
             position = np.zeros(self.factored.size, np.int64)
             position[self.factored.rows] = np.arange(self.lifting.size)
             out[TRIANGLES] = self.pool.encoded(position, self.scale)
+        if self.products is not None and self.products.multipliers.any():
+            out[PRODUCTS] = self.products.encoded(self.scale)
         return out
 
     def finish(self) -> Status:
@@ -344,7 +385,7 @@ class _Run:
             multipliers, M, d = self.dual()
             if not (M.is_finite() and np.isfinite(d).all()):
                 return Status.NUMERICAL_ERROR
-            least = float(d.sum())
+            least = cost(d, self.budget)
             value = in_units(least, self.lifting)
             settled = abs(value - previous) <= 0.5 * tol * abs(value) or not (self.families or self.separator)
             close = self.gradient <= 2 * tolerance
@@ -370,14 +411,15 @@ class _Run:
 
     def certify(self, multipliers: dict[str, Array], M: Arrow, d: Array, newton: bool) -> tuple[float, Array]:
         """Offer the multipliers with d made feasible, by Newton's method if that pays; the bound and that d."""
-        began, tol, least = time.perf_counter(), self.monitor.tolerance, float(d.sum())
-        d = feasible(M, d)
-        if newton and d.sum() - least > 0.3 * tol * abs(least):
+        began, tol, least = time.perf_counter(), self.monitor.tolerance, cost(d, self.budget)
+        d = feasible(M, d, self.budget)
+        if newton and cost(d, self.budget) - least > 0.3 * tol * abs(least):
             # the clock must not decide anything where it does not matter
             patience = max(10.0, 3.0 * certificate_seconds(M.size), 0.1 * (began - self.began))
             d = tighten(
-                M, self.lifting.square_is_one, d, tolerance=0.2 * tol, reachable=least, seconds=patience
-            )
+                M, self.lifting.square_is_one, d, tolerance=0.2 * tol, reachable=least, seconds=patience,
+                budget=self.budget,
+            )  # fmt: skip
         bound = self.monitor.certify(multipliers, d)
         self.certifying, self.certified = time.perf_counter() - began, self.iteration
         return bound, d
@@ -386,8 +428,10 @@ class _Run:
         """The multipliers, the Lagrangian matrix M, and d from the stationarity of V's rows."""
         multipliers = self.unscaled()
         M = lagrangian_matrix(self.lifting, multipliers).middle()
-        V = _rows_of(self.P[self.factored.rows], self.lifting)
+        V = rows_on_host(self.P[self.factored.rows], self.lifting)
         d = np.einsum("ij,ij->i", V, M @ V)
+        if self.budget is not None:
+            d = np.bincount(self.budget, d)[self.budget]
         return multipliers, M, np.where(self.lifting.square_is_one, d, np.maximum(d, 0.0))
 
     def offer(self) -> None:
@@ -404,7 +448,7 @@ class _Run:
         A stationary V of deficient rank is no saddle (Burer and Monteiro 2005): then nothing is done.
         """
         if self.lifting.size > SMALL:
-            V = _rows_of(self.P[self.factored.rows], self.lifting)
+            V = rows_on_host(self.P[self.factored.rows], self.lifting)
             spectrum = np.linalg.eigvalsh(V.T @ V)
             if spectrum[0] < DEFICIENT**2 * spectrum[-1]:
                 return
@@ -426,8 +470,14 @@ def shortened(P: Array) -> Array:
     return P * np.minimum(longest / np.linalg.norm(P, axis=1, keepdims=True), 1.0)
 
 
-def _rows_of(P: Array, lifting: Lifting) -> Array:
+def rows_on_host(P: Array, lifting: Lifting) -> Array:
+    """V (N, r) of P (N, r + 1): `factored.rows_of` of the basis entries."""
     mask = np.ones(P.shape)
     mask[lifting.square_is_one, -1] = 0.0
+    for group in lifting.balls:
+        mask[lifting.slice(group), -1] = np.eye(1, lifting.sizes[group])[0]
     P = P * mask
-    return unit_rows(P)[:, :-1]
+    if not lifting.balls:
+        return unit_rows(P)[:, :-1]
+    squares = np.bincount(lifting.budget, np.einsum("ij,ij->i", P, P))[lifting.budget]
+    return (P / np.sqrt(np.maximum(squares, 1e-300))[:, None])[:, :-1]

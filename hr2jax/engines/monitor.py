@@ -21,6 +21,7 @@ class Monitor(Protocol):
     """What an engine sees of the solve that runs it. An engine never keeps a bound of its own."""
 
     tolerance: float
+    lower: float  # attained so far, in the objective's own units
 
     def certify(self, multipliers: Mapping[str, Array], diagonal: Array | None) -> float:
         """The bound these prove (in the objective's own units); the best one is kept."""

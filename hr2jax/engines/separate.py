@@ -16,7 +16,7 @@ import numpy as np
 
 from ..relaxation.lifting import Lifting
 from ..relaxation.triangles import EDGES, PATTERNS, decode, encode
-from .factored import Cuts
+from .factored import Cuts, kind_of
 
 Array = np.ndarray
 
@@ -56,19 +56,10 @@ class Pool:
     def __len__(self) -> int:
         return len(self.pattern)
 
-    def padded_size(self) -> int:
-        """Doubled from SMALLEST: few shapes to compile. 0 without cuts."""
-        return 0 if len(self) == 0 else SMALLEST * 2 ** max(int(np.ceil(np.log2(len(self) / SMALLEST))), 0)
-
     def arrays(self, size: int, dtype: Any) -> tuple[Cuts, Any]:
-        """The cuts over V of `size` rows, and their multipliers, padded."""
-        m, n = self.padded_size(), len(self)
-        place, sign, multipliers = np.zeros((3, m), np.int32), np.zeros((3, m)), np.zeros(m)
-        for e, (a, b) in enumerate(EDGES):
-            place[e, :n] = self.triples[:, a] * size + self.triples[:, b]
-        sign[:, :n] = PATTERNS[self.pattern].T
-        multipliers[:n] = self.multipliers
-        return Cuts(jnp.asarray(place), jnp.asarray(sign, dtype)), jnp.asarray(multipliers, dtype)
+        """The cuts over a Gram matrix of side `size`, and their multipliers, padded."""
+        place = np.stack([self.triples[:, a] * size + self.triples[:, b] for a, b in EDGES])
+        return padded_cuts(place, PATTERNS[self.pattern].T, np.ones(len(self)), self.multipliers, dtype)
 
     def keep(self, which: Array) -> None:
         """Only these."""
@@ -92,18 +83,33 @@ class Pool:
         return encode(position[self.triples[used]], self.pattern[used], scale * self.multipliers[used])
 
 
+def padded_cuts(
+    place: Array, coefficient: Array, constant: Array, multipliers: Array, dtype: Any
+) -> tuple[Cuts, Any]:
+    """Cuts and multipliers padded to SMALLEST, doubled as often as needed: few shapes to compile."""
+    n = len(multipliers)
+    m = SMALLEST * 2 ** max(int(np.ceil(np.log2(max(n, 1) / SMALLEST))), 0)
+    pad = [(0, 0), (0, m - n)]
+    cuts = Cuts(
+        jnp.asarray(np.pad(place, pad).astype(np.int32)),
+        jnp.asarray(np.pad(coefficient, pad), dtype),
+        jnp.asarray(np.pad(constant, pad[1:], constant_values=1.0), dtype),
+    )
+    return cuts, jnp.asarray(np.pad(multipliers, pad[1:]), dtype)
+
+
 def _keys(triples: Array, pattern: Array, size: int) -> Array:
     i, j, k = triples.T
     return ((i * size + j) * size + k) * 4 + pattern
 
 
 def kinds(lifting: Lifting) -> dict[str, tuple[str, str]]:
-    """The pairs of factors by name, as the groups they belong to."""
+    """The pairs of factors by name, as the kinds of groups they belong to."""
     every = {
         "T.U": ("v", "t"), "U.U": ("v", "v"), "T.T": ("t", "t"),
         "X0.U": ("v", "xi"), "T.X0": ("t", "xi"), "X0.X0": ("xi", "xi"),
     }  # fmt: skip
-    return {name: pair for name, pair in every.items() if set(pair) <= set(lifting.sizes)}
+    return {name: pair for name, pair in every.items() if set(pair) <= set(map(kind_of, lifting.sizes))}
 
 
 class Separator:
@@ -117,13 +123,15 @@ class Separator:
 
     def __init__(self, lifting: Lifting, rows: Array, names: tuple[str, ...]):
         self.rows, self.triangles = rows, "triangles" in names
-        groups = list(lifting.sizes)
+        groups = list(dict.fromkeys(map(kind_of, lifting.sizes)))
         wanted = np.zeros((len(groups), len(groups)), bool)
         for name, (a, b) in kinds(lifting).items():
             if name in names:
                 wanted[groups.index(a), groups.index(b)] = wanted[groups.index(b), groups.index(a)] = True
         self.wanted = wanted
-        self.group = np.repeat(np.arange(len(groups)), list(lifting.sizes.values()))
+        self.group = np.repeat([groups.index(kind_of(g)) for g in lifting.sizes], list(lifting.sizes.values()))
+        # only signs, directions and inputs come near enough to +-1 for triangles among them to matter
+        self.corner = np.isin(self.group, [k for k, g in enumerate(groups) if g in ("one", "v", "t", "xi")])
 
     def gram(self, V: Array) -> Any:
         """Y = V V^T (N, N) float32 on the device, from the basis' rows V; ones on the diagonal."""
@@ -144,6 +152,8 @@ class Separator:
         """The most violated triangles, one at most for each entry Y_ij; see `pairs`."""
         if not self.triangles or len(self.rows) < 4:
             return _nothing()
+        kept = np.flatnonzero(self.corner)
+        among, Y = Y, Y if len(kept) == len(Y) else Y[np.ix_(kept, kept)]
         edges = np.argwhere(np.asarray(_long_edges(Y, (1.0 + least) / 3.0)))
         best = _in_chunks(_best, Y, edges)
         edges = edges[best > 1.0 + least]
@@ -152,7 +162,7 @@ class Separator:
         third = _in_chunks(_best_at, Y, edges).astype(np.int64)
         triples = np.unique(np.sort(np.column_stack([edges, third]), axis=1), axis=0)
         triples = triples[(np.diff(triples, axis=1) > 0).all(axis=1)]
-        found = self._found(Y, *triples.T)
+        found = self._found(among, *kept[triples].T)
         chosen = _largest(-found[2], limit)
         return found[0][chosen], found[1][chosen], found[2][chosen]
 

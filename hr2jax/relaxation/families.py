@@ -18,6 +18,7 @@ from ..presolve import Layout
 from .forms import Family, Form, Term, constant, entries
 from .lifting import Lifting, tag
 from .masked import base_families
+from .products import PRODUCTS
 from .triangles import TRIANGLES, moved
 
 __all__ = ["Family", "Form", "Term", "catalogue", "constant", "entries", "preset", "transfer"]
@@ -166,9 +167,12 @@ def transfer(multipliers: Mapping[str, Array], layout: Layout, free: Array, to: 
     out = {}
     known = catalogue(to)
     for name, values in multipliers.items():
+        if name in (TRIANGLES, PRODUCTS) and to.presolve.depth > 1:
+            if _alike(layout, to.presolve.layout()) and np.array_equal(free, to.presolve.free):
+                out[name] = values
+            continue
         if name == TRIANGLES:
-            if to.presolve.depth == 1:
-                out[name] = moved(values, _places(layout, free, to))
+            out[name] = moved(values, _places(layout, free, to))
             continue
         if name not in known or values.ndim != 1:
             continue
@@ -181,6 +185,11 @@ def transfer(multipliers: Mapping[str, Array], layout: Layout, free: Array, to: 
         out[name] = np.zeros(len(new))
         out[name][here] = family.clipped(values[there])
     return out
+
+
+def _alike(a: Layout, b: Layout) -> bool:
+    """Whether the same neurons have variables."""
+    return len(a.unstable) == len(b.unstable) and all(map(np.array_equal, a.unstable, b.unstable))
 
 
 def _places(layout: Layout, free: Array, to: Lifting) -> Array:
