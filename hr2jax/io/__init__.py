@@ -16,9 +16,15 @@ from .vnnlib import VnnlibProperty, read_vnnlib
 __all__ = ["VnnlibProperty", "load", "read_vnnlib", "save"]
 
 # Suffix -> module of this package with  read(file) -> (weights, biases)  or  write(net, file).
-_READERS = {".npz": "npz", ".mat": "mat", ".onnx": "onnx", ".nnet": "nnet", ".safetensors": "safetensors"}
+_READERS = {
+    ".npz": "npz",
+    ".mat": "mat",
+    ".onnx": "onnx",
+    ".nnet": "nnet",
+    ".safetensors": "safetensors",
+    ".pt": "pt",
+}
 _WRITERS = {".npz": "npz"}
-_LATER = (".pt",)
 
 
 def load(path: str | os.PathLike[str]) -> Network:
@@ -33,11 +39,11 @@ def load(path: str | os.PathLike[str]) -> Network:
     .nnet: the layers as they stand, between normalised inputs and normalised outputs.
     .safetensors: the keys of .npz, or PyTorch's 0.weight, 0.bias, 2.weight, ..., with a ReLU between
     any two layers.
+    .pt: a state dict saved by PyTorch, with the same names; a file with anything else is refused.
 
     Raises:
         ValueError: an unknown suffix, something that is not a whole network file, or arrays that are
             not a network; one sentence that names the path and the key or layer.
-        NotImplementedError: a format that is promised but not read yet.
         ImportError: .onnx without the package onnx.
         OSError: the file is missing or may not be read.
     """
@@ -78,7 +84,7 @@ def _module(path: Path, formats: dict[str, str], done: str) -> Any:
     suffix = path.suffix.lower()
     if suffix in formats:
         return import_module(f".{formats[suffix]}", __package__)
-    if suffix in _READERS or suffix in _LATER:
+    if suffix in _READERS:
         raise NotImplementedError(f"{path}: {suffix} files cannot be {done} yet; today {_joined(formats, 'and')} can")
     given = f"the suffix {path.suffix}" if suffix else "no suffix"
     raise ValueError(f"{path} has {given}, but the name of a network file ends in {_joined(formats, 'or')}")
