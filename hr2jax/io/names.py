@@ -21,6 +21,8 @@ def named(names: Collection[str], get: Callable[[str], Array]) -> Layers:
         ValueError: keys of neither kind, layers whose order the names do not say, or an array that is no
             weight or bias (such as a normalisation's), which would change what the network is.
     """
+    if not all(name.isprintable() for name in names):
+        raise ValueError("a name in the file is not printable text")
     if not any(name.endswith(".weight") for name in names):
         return layers(names, get)
     found: dict[str, set[str]] = {}

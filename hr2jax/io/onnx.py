@@ -45,7 +45,9 @@ def read(file: IO[bytes]) -> Layers:
         if given.name not in values:
             _define(values, given.name, Chain(given.name, _shape(given)), "the inputs")
     for number, node in enumerate(graph.node):
-        what = f"node {number} ({node.op_type}{f' {node.name!r}' if node.name else ''})"
+        if not (isinstance(node.op_type, str) and node.op_type.isidentifier()):  # damaged text comes as bytes
+            raise ValueError(f"node {number} has no operator, but {node.op_type[:60]!r}")
+        what = f"node {number} ({node.op_type[:60]}{f' {node.name[:60]!r}' if node.name else ''})"
         outputs = [name for name in node.output if name]
         if node.op_type in functions:
             raise ValueError(f"{what} is a function of the model's own, which is not read")

@@ -11,11 +11,20 @@ import numpy as np
 from ..network import Array
 from . import exact
 from .affine import Chain
+from .onnx_shapes import (
+    Attributes,
+    Inputs,
+    Value,
+    concat,
+    flatten,
+    gather,
+    reshape,
+    shape_of,
+    squeeze,
+    transpose,
+    unsqueeze,
+)
 from .onnx_tensors import FLOATS, cast, integer
-
-Value = Chain | Array
-Inputs = list[Any]  # of Value, or None for an optional input that is left out
-Attributes = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -154,7 +163,7 @@ def _gemm(inputs: Inputs, found: Attributes) -> Value:
     """alpha a' b' + beta c."""
     factors = [np.array(float(found.get(name, 1.0))) for name in ("alpha", "beta")]
     flips = [integer(found, name, 0) != 0 for name in ("transA", "transB")]
-    a, b = (_transpose([x], {}) if flip else x for x, flip in zip(inputs[:2], flips, strict=True))
+    a, b = (transpose([x], {}) if flip else x for x, flip in zip(inputs[:2], flips, strict=True))
     chain, matrix = (a, b) if isinstance(a, Chain) else (b, a)
     if not isinstance(chain, Chain) or isinstance(matrix, Chain):
         raise ValueError("one of its two factors must be a constant, the other computed by the network")
@@ -169,108 +178,6 @@ def _gemm(inputs: Inputs, found: Attributes) -> Value:
     if result.shape != shape:
         raise ValueError(f"its third input has the shape {inputs[2].shape}, but the product has {shape}")
     return result.plus(shift)
-
-
-# Shapes
-
-
-def _integers(value: Any) -> list[int]:
-    if not isinstance(value, np.ndarray) or value.dtype != np.int64 or value.ndim > 1:
-        raise ValueError("a constant list of integers was expected")
-    return [int(v) for v in value.ravel()]
-
-
-def _shaped(value: Value, shape: tuple[int, ...]) -> Value:
-    if len(shape) > 32 or np.prod(shape, dtype=np.float64) != np.prod(value.shape, dtype=np.float64):
-        raise ValueError(f"a tensor of shape {value.shape} cannot take the shape {shape}")
-    return replace(value, shape=shape) if isinstance(value, Chain) else value.reshape(shape)
-
-
-def _axes(axes: list[int], ndim: int) -> list[int]:
-    found = [axis + ndim if axis < 0 else axis for axis in axes]
-    if len(set(found)) != len(found) or any(not 0 <= axis < ndim for axis in found):
-        raise ValueError(f"the axes {axes} are not those of a tensor of {ndim} dimensions")
-    return found
-
-
-def _flatten(inputs: Inputs, found: Attributes) -> Value:
-    (a,) = inputs
-    shape, axis = a.shape, integer(found, "axis", 1)
-    axis = axis + len(shape) if axis < 0 else axis
-    if not 0 <= axis <= len(shape):
-        raise ValueError(f"a tensor of shape {shape} cannot be flattened at axis {axis}")
-    return _shaped(a, (int(np.prod(shape[:axis])), int(np.prod(shape[axis:]))))
-
-
-def _reshape(inputs: Inputs, found: Attributes) -> Value:
-    a, target = inputs[0], _integers(inputs[1])
-    if not integer(found, "allowzero", 0):
-        target = [a.shape[i] if n == 0 else n for i, n in enumerate(target)]
-    if target.count(-1) == 1:
-        rest, size = 1, int(np.prod(a.shape, dtype=np.int64))
-        for n in target:
-            rest *= 1 if n == -1 else n
-        target[target.index(-1)] = size // rest if rest > 0 else 0
-    if min(target, default=0) < 0:
-        raise ValueError(f"the shape {target} is none")
-    return _shaped(a, tuple(target))
-
-
-def _given_axes(inputs: Inputs, found: Attributes) -> list[int] | None:
-    if len(inputs) > 1 and inputs[1] is not None:
-        return _integers(inputs[1])
-    return _integers(np.array(found["axes"], dtype=np.int64)) if "axes" in found else None
-
-
-def _squeeze(inputs: Inputs, found: Attributes) -> Value:
-    shape, axes = inputs[0].shape, _given_axes(inputs, found)
-    if axes is None:
-        return _shaped(inputs[0], tuple(n for n in shape if n != 1))
-    gone = _axes(axes, len(shape))
-    return _shaped(inputs[0], tuple(n for i, n in enumerate(shape) if i not in gone))
-
-
-def _unsqueeze(inputs: Inputs, found: Attributes) -> Value:
-    shape, axes = list(inputs[0].shape), _given_axes(inputs, found)
-    if axes is None or len(axes) > 32:
-        raise ValueError("it does not say its axes")
-    for axis in sorted(_axes(axes, len(shape) + len(axes))):
-        shape.insert(axis, 1)
-    return _shaped(inputs[0], tuple(shape))
-
-
-def _transpose(inputs: Inputs, found: Attributes) -> Value:
-    (a,) = inputs
-    ndim = len(a.shape)
-    axes = _axes(found.get("perm", list(range(ndim))[::-1]), ndim)
-    if len(axes) != ndim:
-        raise ValueError(f"perm has {len(axes)} entries, but the tensor has {ndim} dimensions")
-    if not isinstance(a, Chain):
-        return a.transpose(axes)
-    long = [axis for axis in axes if a.shape[axis] != 1]
-    if long != sorted(long):
-        raise ValueError(f"it reorders a tensor of shape {a.shape}, and only the flat order of the input is read")
-    return replace(a, shape=tuple(a.shape[axis] for axis in axes))
-
-
-def _shape(inputs: Inputs, _: Attributes) -> Value:
-    return np.array(inputs[0].shape, dtype=np.int64)
-
-
-def _gather(inputs: Inputs, found: Attributes) -> Value:
-    data, index = np.array(_integers(inputs[0])), inputs[1]
-    _integers(index)
-    if inputs[0].ndim != 1 or integer(found, "axis", 0) not in (0, -1):
-        raise ValueError("only entries of a constant list are read")
-    return np.asarray(data[index], dtype=np.int64)
-
-
-def _concat(inputs: Inputs, found: Attributes) -> Value:
-    parts = [_integers(part) for part in inputs]
-    exact.limited(sum(map(len, parts)))
-    if any(part.ndim != 1 for part in inputs) or integer(found, "axis", 0) not in (0, -1):
-        raise ValueError("only constant lists of integers can be joined")
-    return np.array([n for part in parts for n in part], dtype=np.int64)
 
 
 # The rest
@@ -316,16 +223,16 @@ RULES = {
     "Div": Rule(_div, 2, 2),
     "Neg": Rule(_neg, 1, 1),
     "BatchNormalization": Rule(_batch_normalization, 5, 5, ("epsilon", "momentum", "spatial", "training_mode")),
-    "Flatten": Rule(_flatten, 1, 1, ("axis",)),
-    "Reshape": Rule(_reshape, 2, 2, ("allowzero",)),
-    "Squeeze": Rule(_squeeze, 1, 2, ("axes",)),
-    "Unsqueeze": Rule(_unsqueeze, 1, 2, ("axes",)),
-    "Transpose": Rule(_transpose, 1, 1, ("perm",)),
+    "Flatten": Rule(flatten, 1, 1, ("axis",)),
+    "Reshape": Rule(reshape, 2, 2, ("allowzero",)),
+    "Squeeze": Rule(squeeze, 1, 2, ("axes",)),
+    "Unsqueeze": Rule(unsqueeze, 1, 2, ("axes",)),
+    "Transpose": Rule(transpose, 1, 1, ("perm",)),
     "Identity": Rule(_identity, 1, 1),
     "Dropout": Rule(_dropout, 1, 3, ("ratio", "seed")),
     "Cast": Rule(_cast, 1, 1, ("to", "saturate", "round_mode")),
     "Constant": Rule(_constant, 0, 0, ("value", "value_float", "value_floats", "value_int", "value_ints")),
-    "Shape": Rule(_shape, 1, 1),
-    "Gather": Rule(_gather, 2, 2, ("axis",)),
-    "Concat": Rule(_concat, 1, 64, ("axis",)),
+    "Shape": Rule(shape_of, 1, 1),
+    "Gather": Rule(gather, 2, 2, ("axis",)),
+    "Concat": Rule(concat, 1, 64, ("axis",)),
 }

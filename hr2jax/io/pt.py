@@ -196,7 +196,7 @@ def _made(what: Any, arguments: Any) -> Any:
             raise TypeError
         return _Tensor(storage, offset, tuple(size), tuple(stride))
     raise ValueError(
-        f"the .pt file asks for {name.replace(' ', '.')[:80]}, and nothing in a file is executed; "
+        f"the .pt file asks for {name.replace(' ', '.')[:80]!r}, and nothing in a file is executed; "
         "save model.state_dict() instead"
     )
 
@@ -206,7 +206,7 @@ def _fill(target: Any, items: list[Any]) -> None:
         raise TypeError
     for key, value in zip(items[::2], items[1::2], strict=True):
         if key in target:
-            raise ValueError(f"{key[:80]} is there more than once")
+            raise ValueError(f"{key[:80]!r} is there more than once")
         target[key] = value
 
 
@@ -215,5 +215,5 @@ def _checked(state: Any) -> dict[str, _Tensor]:
         raise ValueError("the .pt file does not hold a state dict; save model.state_dict() instead")
     for key, value in state.items():
         if not isinstance(value, _Tensor):
-            raise ValueError(f"{key[:80]} in the .pt file is not a tensor; save model.state_dict() and nothing else")
+            raise ValueError(f"{key[:80]!r} in the .pt file is not a tensor; save model.state_dict() and nothing else")
     return state

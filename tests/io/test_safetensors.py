@@ -97,6 +97,7 @@ def test_bfloat16_and_a_missing_bias(tmp_path):
         (packed(KEYS | {"head.weight": KEYS["0.weight"]}), "do not say the order"),
         (packed({"a.weight": KEYS["0.weight"], "b.weight": KEYS["2.weight"]}), "do not say the order"),
         (packed({"a.1.weight": KEYS["0.weight"], "b.2.weight": KEYS["2.weight"]}), "do not say the order"),
+        (packed(KEYS | {"a\nb.weight": KEYS["0.weight"]}), "not printable"),
         (packed(KEYS | {"02.weight": KEYS["0.weight"]}), "the same number"),
         (packed(without("2.weight", "2.bias")), "C has shape"),
         (packed(KEYS | {"0.bias": np.full(3, np.inf)}), "must be finite"),

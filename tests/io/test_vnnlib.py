@@ -48,7 +48,7 @@ def test_the_properties_of_the_competition(epsilon):
 )
 def test_the_box_is_never_shrunk_and_hardly_grows(tmp_path_factory, low, width):
     high = low + width
-    text = HEAD + BOX.replace("(assert (<= X_0 0.3))(assert (>= X_0 -0.1))", f"(assert (<= X_0 {high}))(assert (>= X_0 {low}))")
+    text = HEAD + BOX.replace("0.3", str(high)).replace("-0.1", str(low))
     prop = read_vnnlib(write(tmp_path_factory.getbasetemp(), text))
     c, r = Fraction(prop.center[0]), Fraction(prop.radius[0])
     low, high = Fraction(low), Fraction(high)
