@@ -47,8 +47,8 @@ def test_the_properties_of_the_competition(epsilon):
     st.decimals(allow_nan=False, allow_infinity=False, min_value=0, max_value=10),
 )
 def test_the_box_is_never_shrunk_and_hardly_grows(tmp_path_factory, low, width):
-    high = low + width
-    text = HEAD + BOX.replace("0.3", str(high)).replace("-0.1", str(low))
+    high = max(low, low + width)
+    text = HEAD + BOX.replace("-0.1", "LOW").replace("0.3", str(high)).replace("LOW", str(low))
     prop = read_vnnlib(write(tmp_path_factory.getbasetemp(), text))
     c, r = Fraction(prop.center[0]), Fraction(prop.radius[0])
     low, high = Fraction(low), Fraction(high)
