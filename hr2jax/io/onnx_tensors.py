@@ -46,7 +46,8 @@ def tensor(proto: Any, what: str) -> Array:
     except Exception as error:  # whatever the package raises for contents that do not fit
         raise ValueError(f"{what} is damaged ({reason(error)})") from None
     if proto.data_type in FLOATS:
-        array = array.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # signalling NaN
+            array = array.astype(np.float64)
         if not np.isfinite(array).all():
             raise ValueError(f"{what} must be finite, but it contains NaN or infinity")
         return array

@@ -100,7 +100,8 @@ class _Tensor:
         if 0 in self.size:
             return np.zeros(self.size)
         strides = [s * flat.itemsize for s in self.stride]
-        return np.lib.stride_tricks.as_strided(flat[self.offset :], self.size, strides).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # signalling NaN, which Network refuses
+            return np.lib.stride_tricks.as_strided(flat[self.offset :], self.size, strides).astype(np.float64)
 
 
 def _state(pickle: bytes) -> dict[str, _Tensor]:

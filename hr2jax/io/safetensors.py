@@ -60,7 +60,8 @@ def _tensor(entry: Any, key: str, data: memoryview) -> Array:
         values = (np.frombuffer(data[start:end], "<u2").astype(np.uint32) << 16).view(np.float32)
     else:
         values = np.frombuffer(data[start:end], f"<f{_WIDTHS[kind]}")
-    return values.astype(np.float64).reshape(shape)
+    with np.errstate(invalid="ignore"):  # signalling NaN, which Network refuses
+        return values.astype(np.float64).reshape(shape)
 
 
 def _naturals(value: Any) -> bool:

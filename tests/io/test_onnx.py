@@ -433,3 +433,9 @@ def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     with pytest.raises(ImportError, match=r'pip install "hr2jax\[onnx\]"'):
         hr2jax.io.load(path)
+
+
+def test_a_signalling_nan_is_refused_without_a_warning(tmp_path):
+    bad = np.full((4, 3), 0x7F800001, "u4").tobytes()
+    with pytest.raises(ValueError, match="must be finite"):
+        hr2jax.io.load(write(tmp_path, changed(model(*GOOD), initializer(raw_data=bad))))

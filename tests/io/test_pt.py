@@ -151,3 +151,9 @@ def test_damaged_archives_only_raise_value_error(tmp_path_factory, changes):
         hr2jax.io.load(path)
     except ValueError as error:
         assert str(error).startswith(str(path))
+
+
+def test_a_signalling_nan_is_refused_without_a_warning(tmp_path):
+    bad = np.full(3, 0x7F800001, "<u4").view("<f4")
+    with pytest.raises(ValueError, match="must be finite"):
+        hr2jax.io.load(write(tmp_path, packed(arrays=[ARRAYS[0], bad, *ARRAYS[2:]])))
