@@ -19,6 +19,8 @@ from .units import Units
 
 CHUNK = 25  # steps between looks at the clock
 POINTS = 64
+FEWEST = 8
+ENTRIES = 8_000_000  # weights times points of one step
 HOT, COLD = 0.03, 0.0003  # temperatures of the annealing, relative to the value
 
 
@@ -140,14 +142,17 @@ class Ascent:
         net: the network.
         units: the problem's units.
         clock: its `paused` covers the compilation.
-        points: how many chains.
+
+    Attributes:
+        points: how many chains, by the network's size.
     """
 
-    def __init__(self, net: Network, units: Units, clock: Clock, points: int = POINTS):
-        self.units, self.clock, self.points = units, clock, points
+    def __init__(self, net: Network, units: Units, clock: Clock):
+        self.units, self.clock = units, clock
+        self.points = int(np.clip(ENTRIES // sum(A.size for A in net.weights), FEWEST, POINTS))
         self.data = _in_units(net, units)
         with clock.paused():
-            start = np.zeros((points, len(units.free)))
+            start = np.zeros((self.points, len(units.free)))
             self.ascend(start, 0)
             self.anneal(jax.random.key(0), start, 0)
 
@@ -193,13 +198,12 @@ def _in_units(net: Network, units: Units) -> _Data:
     scaled_weights, scaled_biases, spreads, switched = [], [], [], []
     before = 1.0
     for A, b in zip(weights, biases, strict=True):
-        A = A * before
-        z = x @ A.T + b
+        z = x @ (A * before).T + b
         size = float(np.abs(z).max(initial=0.0)) or 1.0
-        A, b, z = A / size, b / size, z / size
+        z = z / size
         spread = z.std(axis=0)
-        scaled_weights.append(A)
-        scaled_biases.append(b)
+        scaled_weights.append(A * (before / size))
+        scaled_biases.append(b / size)
         spreads.append(np.maximum(spread, 1e-6 + 1e-3 * float(spread.mean())))
         switched.append(z > 0)
         x, before = np.maximum(z, 0.0), size

@@ -18,8 +18,8 @@ from .units import Units, build_units
 
 FEW = 60  # so many neurons are searched exhaustively, first within half the time and without compiling anything
 SAMPLES = 1024
-STEPS = 250
-MOVES = 500
+STEPS, MOVES = 40, 120  # of the first round; every round has twice as many as the one before, up to
+DOUBLINGS = 4
 ROUNDS = 40
 PATIENCE = 3  # rounds without progress before the search ends early
 REACH = (10.0, 1.0, 100.0)  # global problems: how far out points are sought, round by round
@@ -144,7 +144,7 @@ def _search(best: _Best, clock: Clock, seed: int, points: list[Array]) -> None:
         if ascent is None:
             ascent = Ascent(net, region, clock)
         start = region.random(ascent.points, random)
-        found = ascent.ascend(start, STEPS)
+        found = ascent.ascend(start, STEPS * 2 ** min(turn, DOUBLINGS))
         best.offer_many(region.points(found), OFFERS)
         if clock.is_over():
             break
@@ -153,10 +153,10 @@ def _search(best: _Best, clock: Clock, seed: int, points: list[Array]) -> None:
         start = np.concatenate([found[order[: (len(order) + 1) // 2]]] * 2)[: len(found)]
         known = [*starts, region.locate(best.witness)][-4:]
         start[-len(known) :] = known
-        found = ascent.anneal(jax.random.fold_in(key, turn), start, MOVES * 2 ** min(turn, 3))
+        found = ascent.anneal(jax.random.fold_in(key, turn), start, MOVES * 2 ** min(turn, DOUBLINGS))
         best.offer_many(_in_domain(region, found), OFFERS)
         starts = []
-        stale = stale + 1 if best.lower <= before * (1 + 1e-9) else 0
+        stale = stale + 1 if best.lower <= before * (1 + 1e-9) and turn >= DOUBLINGS else 0
     if is_small and not clock.is_over():
         Tree(net, units, clock, best.offer, _known(best, sampled)).run()
 

@@ -184,7 +184,9 @@ def _sort_starts(net: Network, starts: Any) -> tuple[list[Array], list[Array]]:
         array = np.asarray(start)
         kind, width = (patterns, sum(net.widths[1:-1])) if array.dtype == bool else (points, net.widths[0])
         if array.shape != (width,):
-            raise ValueError(f"a start must be a point (p_0,) or a bool pattern of all neurons, not of shape {array.shape}")
+            raise ValueError(
+                f"a start must be a point (p_0,) or a bool pattern of all hidden neurons, not of shape {array.shape}"
+            )
         if array.dtype != bool and not np.isfinite(array).all():
             raise ValueError("a starting point must be finite")
         kind.append(array if array.dtype == bool else array.astype(np.float64))
