@@ -280,7 +280,7 @@ def test_the_module_runs() -> None:
         (("solve", "net.npz", "--output", "0,1,0"), "K or K,J"),
         (("solve", "net.npz", "--device", "abacus"), "abacus"),
         (("solve", "absent.npz"), "absent.npz: No such file"),
-        (("solve", "net.onnx"), "cannot be read yet"),
+        (("solve", "absent.onnx"), "absent.onnx: No such file"),
         (("solve", "x.npy"), "suffix"),
         (("solve", "net.npz"), "2 outputs"),
         (("solve", "net.npz", "--output", "2"), "output must be"),

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ..files import replaced
 from ..network import Network
+from .vnnlib import VnnlibProperty, read_vnnlib
 
-__all__ = ["load", "save"]
+__all__ = ["VnnlibProperty", "load", "read_vnnlib", "save"]
 
 # Suffix -> module of this package with  read(file) -> (weights, biases)  or  write(net, file).
-_READERS = {".npz": "npz", ".mat": "mat"}
+_READERS = {
+    ".npz": "npz",
+    ".mat": "mat",
+    ".onnx": "onnx",
+    ".nnet": "nnet",
+    ".safetensors": "safetensors",
+    ".pt": "pt",
+}
 _WRITERS = {".npz": "npz"}
-_LATER = (".onnx", ".nnet", ".safetensors", ".pt")
 
 
 def load(path: str | os.PathLike[str]) -> Network:
@@ -26,11 +34,17 @@ def load(path: str | os.PathLike[str]) -> Network:
     zeros, other keys are ignored.
     .mat (MATLAB's save -v6 or -v7): the same names, or LipSDP's cell arrays `weights` and, optionally,
     `biases`.
+    .onnx: a chain of Gemm, MatMul, Add, Relu and the like; affine operations that follow one another
+    are folded only where that is exact. Needs the extra `onnx`.
+    .nnet: the layers as they stand, between normalised inputs and normalised outputs.
+    .safetensors: the keys of .npz, or PyTorch's 0.weight, 0.bias, 2.weight, ..., with a ReLU between
+    any two layers.
+    .pt: a state dict saved by PyTorch, with the same names; a file with anything else is refused.
 
     Raises:
         ValueError: an unknown suffix, something that is not a whole network file, or arrays that are
             not a network; one sentence that names the path and the key or layer.
-        NotImplementedError: a format that is promised but not read yet.
+        ImportError: .onnx without the package onnx.
         OSError: the file is missing or may not be read.
     """
     path = Path(path)
@@ -70,9 +84,12 @@ def _module(path: Path, formats: dict[str, str], done: str) -> Any:
     suffix = path.suffix.lower()
     if suffix in formats:
         return import_module(f".{formats[suffix]}", __package__)
-    if suffix in _READERS or suffix in _LATER:
-        raise NotImplementedError(
-            f"{path}: {suffix} files cannot be {done} yet; today {' and '.join(formats)} can"
-        )
+    if suffix in _READERS:
+        raise NotImplementedError(f"{path}: {suffix} files cannot be {done} yet; today {_joined(formats, 'and')} can")
     given = f"the suffix {path.suffix}" if suffix else "no suffix"
-    raise ValueError(f"{path} has {given}, but the name of a network file ends in {' or '.join(formats)}")
+    raise ValueError(f"{path} has {given}, but the name of a network file ends in {_joined(formats, 'or')}")
+
+
+def _joined(words: Iterable[str], last: str) -> str:
+    *rest, word = words
+    return f"{', '.join(rest)} {last} {word}" if rest else word

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..network import Array, Network
 from ..problem import LipschitzProblem
-from .attained import outside
+from .domain import outside
 
 
 @dataclass

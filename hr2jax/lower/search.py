@@ -16,6 +16,7 @@ from .branch import branch
 from .cells import Cells, build_cells
 from .climb import climb
 from .clock import Clock
+from .deep import search_deep
 from .patterns import PatternSearch
 from .points import PointSearch
 from .realise import deepest, direct, elastic
@@ -36,32 +37,33 @@ def search(
 ) -> tuple[float, Array]:
     """The best lower bound of the Lipschitz constant found in about `seconds`, and the point that attains it.
 
-    Small networks are searched exhaustively. Otherwise patterns are annealed and realised by linear
-    programs, points are found by smoothed ascent, and the best of both are improved (`climb`). The search
-    ends early when several rounds bring nothing. Compilation does not count against `seconds`.
+    Small networks are searched exhaustively. Otherwise, with one hidden layer and norm inf, patterns are
+    annealed and realised by linear programs, points are found by smoothed ascent, and the best of both are
+    improved (`climb`); any other network is searched point by point (`search_deep`). The search ends early
+    when several rounds bring nothing. Compilation does not count against `seconds`.
 
     For one machine and one set of library versions the result depends on the arguments alone as long as
     the time does not bind; where it does, more time never makes the result worse, but the moment at
     which it stops is not reproducible.
 
     Args:
-        net: a network with one hidden layer.
-        problem: the problem, norm "inf".
+        net: the network, any number of hidden layers.
+        problem: the problem, norm inf or 2.
         seconds: wall time, about.
         seed: of every random choice.
-        starts: further starting points, (p_0,) each, moved into the domain, or patterns, (p_1,) bool each.
+        starts: further starting points, (p_0,) each, moved into the domain, or patterns, (p_1 + ... + p_L,)
+            bool each.
 
     Returns:
         lower: from `attained` at the witness; 0.0 when nothing better was proved.
         witness: (p_0,) float64, a point of the domain.
 
     Raises:
-        NotImplementedError: several hidden layers, or norm 2.
         ValueError: a start of the wrong shape.
     """
-    if net.depth != 1 or problem.norm != "inf":
-        raise NotImplementedError("lower bounds are searched for networks with one hidden layer and norm inf only")
     points, patterns = _sort_starts(net, starts)
+    if net.depth != 1 or problem.norm != "inf":
+        return search_deep(net, problem, seconds=seconds, seed=seed, points=points, patterns=patterns)
     clock = Clock(seconds)
     with np.errstate(all="ignore"):
         cells = build_cells(net, problem, REACH[0])
@@ -175,14 +177,16 @@ def _distinct(cells: Cells, points: list[Array], count: int) -> list[Array]:
 
 
 def _sort_starts(net: Network, starts: Any) -> tuple[list[Array], list[Array]]:
-    """Points (p_0,) float64 and patterns (p_1,) bool among the starts."""
+    """Points (p_0,) float64 and patterns (neurons,) bool among the starts."""
     points: list[Array] = []
     patterns: list[Array] = []
     for start in starts:
         array = np.asarray(start)
-        kind, width = (patterns, net.widths[1]) if array.dtype == bool else (points, net.widths[0])
+        kind, width = (patterns, sum(net.widths[1:-1])) if array.dtype == bool else (points, net.widths[0])
         if array.shape != (width,):
-            raise ValueError(f"a start must be a point (p_0,) or a bool pattern (p_1,), not of shape {array.shape}")
+            raise ValueError(
+                f"a start must be a point (p_0,) or a bool pattern of all hidden neurons, not of shape {array.shape}"
+            )
         if array.dtype != bool and not np.isfinite(array).all():
             raise ValueError("a starting point must be finite")
         kind.append(array if array.dtype == bool else array.astype(np.float64))

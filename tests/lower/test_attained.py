@@ -12,6 +12,7 @@ from hr2jax.lower import attained
 from hr2jax.problem import lipschitz_problem
 
 from ..test_proof import exact_z, gradient_norm, rational
+from .reference import as_float, at_most, exact_gradient, pattern_at, random_network
 
 
 def kinked():
@@ -55,12 +56,9 @@ def test_what_overflows_proves_nothing():
     assert attained(net, lipschitz_problem(net), np.ones(2)) == 0.0
 
 
-def test_a_wrong_shape_and_norm_2_are_refused():
-    net = kinked()
+def test_a_wrong_shape_is_refused():
     with pytest.raises(ValueError, match="shape"):
-        attained(net, lipschitz_problem(net), np.zeros(2))
-    with pytest.raises(NotImplementedError):
-        attained(net, lipschitz_problem(net, norm=2), np.zeros(1))
+        attained(kinked(), lipschitz_problem(kinked()), np.zeros(2))
 
 
 @settings(max_examples=200, deadline=None)
@@ -79,3 +77,94 @@ def test_it_never_exceeds_the_exact_gradient_norm_and_comes_close(seed, local, o
     found = attained(net, problem, x)
     assert Fraction(found) <= exact
     assert found == 0.0 or found >= float(exact) * (1 - 1e-9)
+
+
+# Several layers, norm 2 -----------------------------------------------------------------------------------
+
+
+def kinked_below():
+    """The same behind a layer that passes x on as x + 9, and with a third layer on top."""
+    A, C = np.array([[1.0], [1.0], [-1.0]]), np.array([[1.0, -1.0, 1.0]])
+    shift = np.array([5.0, 0.0, 0.0]) - 9.0 * A[:, 0]
+    return Network([np.ones((1, 1)), A, C, np.ones((1, 1))], [np.full(1, 9.0), shift, np.full(1, 3.0), np.zeros(1)])
+
+
+@pytest.mark.parametrize("norm", ["inf", 2])
+def test_a_kink_in_the_second_layer_proves_nothing(norm):
+    net = kinked_below()
+    problem = lipschitz_problem(net, norm=norm, center=np.zeros(1), radius=1.0)
+    assert abs(net.gradient(np.zeros(1))).sum() == 1.0  # though the function is constant on [-1, 1]
+    assert attained(net, problem, np.zeros(1)) == 0.0
+    assert attained(net, problem, np.full(1, 0.5)) <= 1e-12
+    wide = lipschitz_problem(net, norm=norm, center=np.zeros(1), radius=7.0)
+    assert attained(net, wide, np.full(1, -6.0)) == pytest.approx(1.0, rel=1e-12)
+
+
+def test_a_neuron_above_a_dead_one_is_constant():
+    net = Network([np.array([[1.0], [1.0]]), np.array([[0.0, 1.0], [1.0, 0.0]]), np.ones((1, 2))],
+                  [np.array([0.0, -5.0]), np.array([0.0, 1.0]), np.zeros(1)])  # fmt: skip
+    # neuron (2, 0) is 0 around x = 1, since what it sees is off there: its kink does not matter
+    assert attained(net, lipschitz_problem(net), np.ones(1)) == pytest.approx(1.0, rel=1e-12)
+    assert attained(net, lipschitz_problem(net), np.full(1, 5.0)) == 0.0  # here it wakes up
+    assert attained(net, lipschitz_problem(net), np.full(1, 6.0)) == pytest.approx(2.0, rel=1e-12)
+
+
+def test_membership_of_the_ball_is_exact():
+    net = Network([np.eye(2), np.ones((1, 2))], [np.ones(2) * 9, np.zeros(1)])
+    problem = lipschitz_problem(net, norm=2, center=np.zeros(2), radius=5.0)
+    full = pytest.approx(np.sqrt(2.0), rel=1e-12)
+    assert attained(net, problem, np.array([3.0, 4.0])) == full  # on the sphere, exactly
+    assert attained(net, problem, np.array([3.0, np.nextafter(4.0, 5.0)])) == 0.0
+    assert attained(net, problem, np.array([-3.0, np.nextafter(-4.0, 0.0)])) == full
+    tiny = lipschitz_problem(net, norm=2, center=np.zeros(2), radius=5e-200)  # squares underflow
+    assert attained(net, tiny, np.array([3e-200, 3.9e-200])) == full
+    assert attained(net, tiny, np.array([3e-200, 4.1e-200])) == 0.0
+    huge = lipschitz_problem(net, norm=2, center=np.zeros(2), radius=5e200)
+    assert attained(net, huge, np.array([3e200, 4.1e200])) == 0.0
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    depth=st.integers(1, 4),
+    norm=st.sampled_from(["inf", 2]),
+    local=st.booleans(),
+    kind=st.sampled_from(["normal", "uneven", "ties"]),
+)
+def test_it_is_at_most_the_exact_norm_at_any_depth(seed, depth, norm, local, kind):
+    rng = np.random.default_rng(seed)
+    net = random_network(rng, rng.integers(1, 5, depth).tolist(), int(rng.integers(1, 5)), int(rng.integers(1, 3)), kind)
+    p = net.widths[0]
+    box = {}
+    if local:
+        box = dict(center=rng.choice([0.0, 0.5, 1.0, 0.1], p), radius=1.0)
+        if norm == "inf":
+            box["radius"] = rng.choice([0.0, 0.5, 1.0], p)
+            box["radius"][rng.integers(p)] = 0.7
+    problem = lipschitz_problem(net, rng.choice([1.0, -1.0, 0.3], net.widths[-1]), norm=norm, **box)
+    x = rng.choice([0.0, 0.5, 1.0, -0.1], p) if kind == "ties" else rng.standard_normal(p)
+    if local:
+        x = box["center"] + 0.9 * np.clip(x, -1, 1) * box["radius"] / (np.sqrt(p) if norm == 2 else 1.0)
+    found = attained(net, problem, x)
+    # f is affine around x where anything is claimed: the gradient anywhere near is the same.
+    free = problem.free_inputs if local else np.arange(p)
+    for _ in range(2):
+        near = rational(x)
+        near[free] += rational(rng.standard_normal(len(free))) * Fraction(1, 10**60)
+        assert at_most(found, exact_gradient(net, problem, near), norm)
+    if depth > 1 and all(sign for layer in pattern_at(net, rational(x)) for sign in layer):
+        assert found >= as_float(exact_gradient(net, problem, rational(x)), norm) * (1 - 1e-8)
+
+
+@pytest.mark.parametrize("norm", ["inf", 2])
+def test_twenty_layers_are_as_sharp_as_one(norm):
+    rng = np.random.default_rng(0)
+    widths = [50] * 21 + [1]
+    net = Network([rng.standard_normal((m, n)) * np.sqrt(2 / n) for n, m in zip(widths[:-1], widths[1:], strict=True)],
+                  [0.1 * rng.standard_normal(m) for m in widths[1:]])  # fmt: skip
+    x = rng.standard_normal(50)
+    problem = lipschitz_problem(net, norm=norm)
+    gradient = exact_gradient(net, problem, rational(x))
+    found = attained(net, problem, x)
+    assert at_most(found, gradient, norm)
+    assert found >= as_float(gradient, norm) * (1 - 1e-9)

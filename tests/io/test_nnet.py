@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import hr2jax.io
+
+TEXT = """// Neural network file of the format by Kyle Julian, Stanford 2016
+// a second line, with numbers 1,2,3
+2,3,2,4,
+3,4,2,
+0,
+-1.0,-1.0,-1.0,
+1.0,1.0,1.0,
+0.5,0.5,0.5,7.0,
+2.0,2.0,2.0,3.0,
+1.0,2.0,3.0,
+-4.0,0.1,6e-3,
+7.0,8.0,9.0,
+10.0,11.0,12.0,
+0.5,
+-0.5,
+0.25,
+0.0,
+1.0,-2.0,3.0,-4.0,
+5.0,6.0,-7.0,8.0,
+-1.5,
+2.5,
+"""
+
+
+def write(folder, text, name="net.nnet"):
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_the_layers_as_they_stand(tmp_path):
+    net = hr2jax.io.load(write(tmp_path, TEXT))
+    assert net.weights[0].tolist() == [[1, 2, 3], [-4, 0.1, 0.006], [7, 8, 9], [10, 11, 12]]
+    assert net.biases[0].tolist() == [0.5, -0.5, 0.25, 0]
+    assert net.weights[1].tolist() == [[1, -2, 3, -4], [5, 6, -7, 8]]
+    assert net.biases[1].tolist() == [-1.5, 2.5]
+    loose = TEXT.replace(",\n", "\n").replace(",", " , ").replace("\n", "\r\n")
+    assert hr2jax.io.load(write(tmp_path, loose)).hash == net.hash
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (TEXT[:-5], "need 26 weights and biases, but the file has 25"),
+        (TEXT + "1.0,\n", "but the file has 27"),
+        (TEXT.replace("6e-3", "six"), r"line 11 \(a layer\) must hold numbers"),
+        (TEXT.replace("6e-3", ""), r"line 11 \(a layer\) must hold numbers"),
+        (TEXT.replace("6e-3", "1e999"), "A_1 must be finite"),
+        (TEXT.replace("3,4,2,", "3,4,4,2,"), "the widths are"),
+        (TEXT.replace("3,4,2,", "3,4.5,2,"), "the widths must be positive integers"),
+        (TEXT.replace("3,4,2,", "3,0,2,"), "the widths must be positive integers"),
+        (TEXT.replace("3,4,2,", "3,nan,2,"), "the widths must be positive integers"),
+        (TEXT.replace("3,4,2,", "3,2000000000,2,"), "need 12000000002 weights"),
+        ("// only this\n", "heading has 7 lines"),
+        (b"\x93NUMPY\xff", "plain text"),
+        (np.random.default_rng(0).bytes(500), "plain text"),
+    ],
+)  # fmt: skip
+def test_what_is_refused(tmp_path, text, message):
+    path = write(tmp_path, text)
+    with pytest.raises(ValueError, match=message) as caught:
+        hr2jax.io.load(path)
+    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(TEXT)), st.binary(max_size=2)), min_size=1, max_size=3))
+def test_damaged_files_only_raise_value_error(tmp_path_factory, changes):
+    data = bytearray(TEXT.encode())
+    for at, new in changes:
+        data[at : at + 1] = new
+    path = write(tmp_path_factory.getbasetemp(), bytes(data), "fuzz.nnet")
+    try:
+        hr2jax.io.load(path)
+    except ValueError as error:
+        assert str(error).startswith(str(path))

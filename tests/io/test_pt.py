@@ -1,0 +1,159 @@
+import base64
+import io
+import pickle
+import pickletools
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import hr2jax.io
+
+# data.pkl as PyTorch 2.13 wrote it: the state dict of Sequential(Linear(2, 3), ReLU(), Linear(3, 1)).
+PICKLE = zlib.decompress(base64.b85decode(
+    "c-mEwNpFKN5QQP6S?Ip+`<8T}3H=LIFFsVI7jB4v6(iBmhfR7y>Lro-uWRfs>c!TK=Y8{L{85XdEKO-7l5E87r#z-"
+    "PjUSRo*f6>t%#PnO45R0~(`3j5YLUqDh&e$al9by)P6tJj#(|(Cp5?*VwPAHSep70=tPF<~buF<U(<~G(I%#9ZH!Ch0z9sMItw57"
+    "B1X|C;AQq`j(Iz!wPGNtt%Ezq0oQHY8q09`DkYj<#POQ!}sgFh0B$mLEB22JM%n4SsdR1V}!@3&9{TXHBpWel$)^AmMlUP%1OC!?"
+    "3j%Mr%?0MK%4qWZv;2+^0hmv3l94W#C$JKG7)u#ey9?pvr7k*n72d`9waVSDus&~0FnKjTYaiz95ra6~if@@;(?^WHDxMja_A5Mw"
+    "8zt}~uL|?@PA2?qzDtn&"
+))  # fmt: skip
+ARRAYS = [np.arange(n, dtype="<f4") / 4 - i for i, n in enumerate((6, 3, 3, 1))]
+
+
+def packed(data=PICKLE, arrays=ARRAYS, compression=zipfile.ZIP_STORED, root="small", **members):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        archive.writestr(f"{root}/data.pkl", data)
+        archive.writestr(f"{root}/byteorder", members.get("byteorder", "little"))
+        for i, array in enumerate(arrays):
+            archive.writestr(f"{root}/data/{i}", array.tobytes())
+    return file.getvalue()
+
+
+def write(folder, data, name="net.pt"):
+    (folder / name).write_bytes(data)
+    return folder / name
+
+
+def test_a_state_dict_that_pytorch_wrote(tmp_path):
+    net = hr2jax.io.load(write(tmp_path, packed()))
+    assert net.weights[0].tolist() == [[0, 0.25], [0.5, 0.75], [1, 1.25]]
+    assert net.biases[0].tolist() == [-1, -0.75, -0.5]
+    assert net.weights[1].tolist() == [[-2, -1.75, -1.5]] and net.biases[1].tolist() == [-3]
+
+
+def test_halves_and_doubles(tmp_path):
+    for name, dtype in (("HalfStorage", "<f2"), ("DoubleStorage", "<f8")):
+        data = PICKLE.replace(b"FloatStorage", name.encode())
+        net = hr2jax.io.load(write(tmp_path, packed(data, [a.astype(dtype) for a in ARRAYS])))
+        assert net.weights[0].tolist() == [[0, 0.25], [0.5, 0.75], [1, 1.25]]
+    bits = [(a.view("<u4") >> 16).astype("<u2") for a in ARRAYS]
+    net = hr2jax.io.load(write(tmp_path, packed(PICKLE.replace(b"FloatStorage", b"BFloat16Storage"), bits)))
+    assert net.weights[1].tolist() == [[-2, -1.75, -1.5]]
+
+
+@pytest.mark.parametrize("form", ["state_dict", "parameters", "transposed", "whole module"])
+def test_files_of_the_pytorch_that_is_installed(tmp_path, form):
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3))
+    saved = {
+        "state_dict": net.state_dict,
+        "parameters": lambda: dict(net.named_parameters()),
+        "transposed": lambda: {k: v.t().contiguous().t() for k, v in net.state_dict().items()},
+        "whole module": lambda: net,
+    }[form]()
+    torch.save(saved, tmp_path / "net.pt")
+    if form == "whole module":
+        with pytest.raises(ValueError, match="state_dict"):
+            hr2jax.io.load(tmp_path / "net.pt")
+        return
+    loaded = hr2jax.io.load(tmp_path / "net.pt")
+    assert loaded.weights[0].tolist() == net[0].weight.tolist() and loaded.biases[1].tolist() == net[2].bias.tolist()
+
+
+class Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_nothing_is_executed(tmp_path):
+    for protocol in range(6):
+        for value in (Evil(tmp_path / "made"), {"0.weight": Evil(tmp_path / "made")}):
+            path = write(tmp_path, packed(pickle.dumps(value, protocol)))
+            with pytest.raises(ValueError):
+                hr2jax.io.load(path)
+    assert not (tmp_path / "made").exists()
+    pickle.loads(pickle.dumps(Evil(tmp_path / "made"))).close()
+    assert (tmp_path / "made").exists()  # so the files above would have done it
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (packed()[:-40], "not a whole .pt file"),
+        (b"\x80\x02not a zip archive", "not a whole .pt file"),
+        (packed(arrays=ARRAYS[:3]), "small/data/3 in the .pt file is missing"),
+        (packed(arrays=[a[:-1] for a in ARRAYS]), "0.weight is damaged or incomplete"),
+        (packed(compression=zipfile.ZIP_DEFLATED), "it is compressed"),
+        (packed(byteorder="big"), "big-endian"),
+        (packed(PICKLE[:-1]), "damaged|incomplete"),
+        (packed(PICKLE.replace(b"FloatStorage", b"LongStorage")), "LongStorage, not of floats"),
+        (packed(PICKLE.replace(b"_rebuild_tensor_v2", b"_rebuild_tensor_v9")), "nothing in a file is executed"),
+        (packed(PICKLE.replace(b"collections\nOrderedDict", b"builtins\neval")), "asks for 'builtins.eval'"),
+        (packed(PICKLE.replace(b"0.bias", b"0.mean")), "0.mean is not expected"),
+        (packed(pickle.dumps([1, 2])), "state_dict"),
+        (packed(pickle.dumps({"0.weight": 3})), "is not a tensor"),
+        (packed(pickle.dumps({3: 3})), "damaged"),
+        (packed(pickle.dumps({})), "the key A_1 is missing"),
+    ],
+)  # fmt: skip
+def test_what_is_refused(tmp_path, data, message):
+    path = write(tmp_path, data)
+    with pytest.raises(ValueError, match=message) as caught:
+        hr2jax.io.load(path)
+    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
+
+
+def test_an_operation_that_asks_for_much_memory_does_not_get_it(tmp_path):
+    bomb = pickle.PROTO + b"\x02" + pickle.NONE + pickle.LONG_BINPUT + b"\xff\xff\xff\x7f" + pickle.STOP
+    assert next(c.name for c, a, _ in pickletools.genops(bomb) if a and a > 10**9) == "LONG_BINPUT"
+    with pytest.raises(ValueError, match="state dict"):
+        hr2jax.io.load(write(tmp_path, packed(bomb)))
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.tuples(st.integers(0, len(PICKLE) - 1), st.binary(max_size=2)), min_size=1, max_size=3))
+def test_damaged_files_only_raise_value_error(tmp_path_factory, changes):
+    data = bytearray(PICKLE)
+    for at, new in changes:
+        data[at : at + 1] = new
+    path = write(tmp_path_factory.getbasetemp(), packed(bytes(data)), "fuzz.pt")
+    try:
+        hr2jax.io.load(path)
+    except ValueError as error:
+        assert str(error).startswith(str(path)) and "\n" not in str(error)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=3))
+def test_damaged_archives_only_raise_value_error(tmp_path_factory, changes):
+    data = bytearray(packed())
+    for at, new in changes:
+        data[at % len(data)] = new
+    path = write(tmp_path_factory.getbasetemp(), bytes(data), "fuzz2.pt")
+    try:
+        hr2jax.io.load(path)
+    except ValueError as error:
+        assert str(error).startswith(str(path))
+
+
+def test_a_signalling_nan_is_refused_without_a_warning(tmp_path):
+    bad = np.full(3, 0x7F800001, "<u4").view("<f4")
+    with pytest.raises(ValueError, match="must be finite"):
+        hr2jax.io.load(write(tmp_path, packed(arrays=[ARRAYS[0], bad, *ARRAYS[2:]])))
