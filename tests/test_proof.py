@@ -28,7 +28,7 @@ from hr2jax.proof import QuadraticForm, add_family, dual_bound, lagrangian_matri
 from hr2jax.relaxation.families import CATALOGUE, Family, entries
 from hr2jax.relaxation.lifting import lift
 
-from .test_bounds import exact_range
+from .bounds.test_interval import exact_range
 from .test_enclosure import assert_encloses, ends, exact
 
 ULP = 2.0**-52

@@ -136,7 +136,7 @@ def _share(end: float | None, parts: int) -> float | None:
 
 
 def _by_rule(targets: Targets) -> dict[int, Array]:
-    """Per target the best of four rules: CROWN's (x >= z where h > -l, else x >= 0), x >= 0, x >= z, the upper slope."""
+    """Per target the best of four rules: CROWN's (x >= z if h > -l, else x >= 0), x >= 0, x >= z, the upper slope."""
     n = len(targets.rows)
     rules: list[dict[int, Array]] = [{}, {}, {}, {}]
     with np.errstate(all="ignore"):

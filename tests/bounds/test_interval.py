@@ -7,9 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hr2jax.bounds import interval
 from hr2jax.ball import Ball
-from hr2jax.bounds import interval_bounds
+from hr2jax.bounds import interval, interval_bounds
 from hr2jax.enclosure import Enclosure
 from hr2jax.network import Network
 from hr2jax.problem import LipschitzProblem, lipschitz_problem
