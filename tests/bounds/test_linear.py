@@ -190,7 +190,10 @@ def test_planted_faults_are_caught(monkeypatch, fault):
         monkeypatch.setattr(np, "clip", lambda x, low, high: np.minimum(x, high) * 0.5)
         monkeypatch.setattr(linear.Enclosure, "upper", lambda self: self.mid - 0.3)
     elif fault == "slopes":
-        slopes = {(2, 1): 3.0 * slopes[2, 1]}
+        # ReLU(x) - 2 ReLU(x + 2) on [-1, 1] is -5 at x = 1; a lower line of slope 2 would make it -4
+        net = Network([[[1.0], [1.0]], [[1.0, -2.0]], [[1.0]]], [[0.0, 2.0], [0.0], [0.0]])
+        problem = lipschitz_problem(net, None, "inf", [0.0], 1.0)
+        slopes = {(2, 1): np.full((2, 1, 2), 2.0)}
         monkeypatch.setattr(linear, "checked_slopes", lambda net, s: {2: {1: s[2, 1]}})
     else:
         monkeypatch.setattr(linear.Enclosure, "magnitude", lambda self: 0.2 * np.abs(self.mid))
