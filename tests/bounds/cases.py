@@ -1,5 +1,6 @@
 """Random networks, domains and exactly evaluated points of them, for the tests of bounds."""
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -15,7 +16,7 @@ def random_net(rng, widths, scale=1.0, zeros=0.0):
     """A network whose weights are normal and about as large as keeps the signal's size."""
     weights = [
         rng.standard_normal((m, n)) * (rng.random((m, n)) >= zeros) * scale / np.sqrt(n)
-        for n, m in zip(widths[:-1], widths[1:], strict=True)
+        for n, m in itertools.pairwise(widths)
     ]
     return Network(weights, [0.3 * rng.standard_normal(m) for m in widths[1:]])
 
@@ -33,7 +34,8 @@ def random_cases(draw, depths=(1, 2, 3, 4), widest=6, scales=SCALES):
     else:
         norm, radius = "inf", size * rng.random(widths[0]) * rng.integers(0, 2, widths[0])
         radius[0] = size
-    return net, lipschitz_problem(net, rng.standard_normal(widths[-1]), norm, rng.standard_normal(widths[0]), radius), rng
+    problem = lipschitz_problem(net, rng.standard_normal(widths[-1]), norm, rng.standard_normal(widths[0]), radius)
+    return net, problem, rng
 
 
 def exact(values):

@@ -1,7 +1,7 @@
 """Jacobian bounds against masks drawn at random and all of them, in rational arithmetic."""
 
 from fractions import Fraction
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -88,7 +88,7 @@ def test_any_numbers_are_never_nan_and_never_too_small(kind, data, norm):
     widths = data.draw(st.lists(st.integers(1, 3), min_size=3, max_size=4))
     arrays = [
         np.reshape(data.draw(st.lists(NUMBERS, min_size=m * n, max_size=m * n)), (m, n))
-        for n, m in zip(widths, widths[1:], strict=False)
+        for n, m in pairwise(widths)
     ]
     net = Network(arrays, [np.zeros(m) for m in widths[1:]])
     problem = lipschitz_problem(net, data.draw(st.lists(NUMBERS, min_size=widths[-1], max_size=widths[-1])), norm)
@@ -204,7 +204,8 @@ def test_zero_rows_and_dead_paths_are_exactly_zero(kind):
 
 
 def test_overflow_is_infinite_where_it_happens_only():
-    net = Network([np.array([[1e200], [1.0]]), np.diag([1e200, 1.0]), np.ones((1, 2))], [np.zeros(2), np.zeros(2), [0.0]])
+    weights = [np.array([[1e200], [1.0]]), np.diag([1e200, 1.0]), np.ones((1, 2))]
+    net = Network(weights, [np.zeros(2), np.zeros(2), [0.0]])
     free = all_free(net)
     for norm in ("inf", 2):
         problem = lipschitz_problem(net, None, norm)
@@ -253,6 +254,5 @@ def test_planted_faults_are_caught(monkeypatch, fault):
         for _ in range(10):
             net = random_net(rng, [3, 3, 3, 1])
             free = all_free(net)
-            check_sound(
-                net, lipschitz_problem(net, None, 2), np.arange(3), free, free, some_masks(free, free, rng, 20), Enclosure
-            )
+            masks = some_masks(free, free, rng, 20)
+            check_sound(net, lipschitz_problem(net, None, 2), np.arange(3), free, free, masks, Enclosure)

@@ -1,5 +1,6 @@
 """Slopes found against the triangle relaxation's optimum, solved by HiGHS and by CVXOPT."""
 
+import itertools
 import time
 
 import numpy as np
@@ -13,6 +14,8 @@ from hr2jax.bounds import (
     output_range,
     pick_method,
     preactivation_bounds,
+)
+from hr2jax.bounds import (
     slopes as module,
 )
 from hr2jax.network import Network
@@ -81,10 +84,17 @@ def optimum(net, problem, bounds, row):
     return answer["primal objective"]
 
 
+CASES = [
+    ([2, 5, 5, 1], 1.0),
+    ([5, 6, 6, 1], 1.0),
+    ([3, 6, 6, 6, 2], 1.0),
+    ([2, 4, 4, 4, 4, 1], 2.0),
+    ([6, 8, 8, 8, 3], 0.6),
+]
+
+
 def cases(norm):
-    for seed, (widths, radius) in enumerate(
-        [([2, 5, 5, 1], 1.0), ([5, 6, 6, 1], 1.0), ([3, 6, 6, 6, 2], 1.0), ([2, 4, 4, 4, 4, 1], 2.0), ([6, 8, 8, 8, 3], 0.6)]
-    ):
+    for seed, (widths, radius) in enumerate(CASES):
         rng = np.random.default_rng(seed)
         net = random_net(rng, widths)
         size = radius if norm == 2 else radius * np.r_[1.0, rng.random(widths[0] - 1)]
@@ -190,7 +200,8 @@ def test_scales_that_solvers_do_not_take_still_give_slopes(scale, norm):
 
 def test_the_method_picked_follows_depth_and_size():
     def pick(widths, **domain):
-        net = Network([np.zeros((m, n)) for n, m in zip(widths, widths[1:], strict=False)], [np.zeros(m) for m in widths[1:]])
+        weights = [np.zeros((m, n)) for n, m in itertools.pairwise(widths)]
+        net = Network(weights, [np.zeros(m) for m in widths[1:]])
         return pick_method(net, lipschitz_problem(net, **domain))
 
     local = {"radius": 0.1, "center": np.zeros(784)}
