@@ -17,8 +17,9 @@ import scipy.sparse
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hr2jax import bounds, certificate, presolve
+from hr2jax import certificate, presolve
 from hr2jax.ball import Ball
+from hr2jax.bounds import interval
 from hr2jax.certificate import prove
 from hr2jax.enclosure import Enclosure
 from hr2jax.network import Network
@@ -28,7 +29,7 @@ from hr2jax.proof import QuadraticForm, add_family, dual_bound, lagrangian_matri
 from hr2jax.relaxation.families import CATALOGUE, Family, entries
 from hr2jax.relaxation.lifting import lift
 
-from .test_bounds import exact_range
+from .bounds.test_interval import exact_range
 from .test_enclosure import assert_encloses, ends, exact
 
 ULP = 2.0**-52
@@ -801,7 +802,7 @@ def test_planted_fault_of_sums_without_their_rounding_term_is_caught(monkeypatch
 
 
 def test_planted_fault_of_dot_products_without_their_rounding_term_is_caught(monkeypatch):
-    monkeypatch.setattr(bounds, "_settle_exactly", lambda *_: None)  # exact arithmetic would set it right
+    monkeypatch.setattr(interval, "_settle_exactly", lambda *_: None)  # exact arithmetic would set it right
     check_misjudged()
     monkeypatch.setattr(Enclosure, "__matmul__", without_radius(Enclosure.__matmul__))
     with pytest.raises(AssertionError):

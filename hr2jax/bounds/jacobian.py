@@ -132,8 +132,8 @@ def interval_constant(
         size = _size(J)
         error = _times(width[None], (size, size), arithmetic)[1]
         forward = _sum(forward, (-error, error), arithmetic)
-    return vector_norm(np.maximum(0.0, _size((np.maximum(g[0], forward[0][0]), np.minimum(g[1], forward[1][0])))),
-                       problem.norm, arithmetic)
+    gradient = np.maximum(g[0], forward[0][0]), np.minimum(g[1], forward[1][0])
+    return vector_norm(_size(gradient), problem.norm, arithmetic)
 
 
 def product_constant(

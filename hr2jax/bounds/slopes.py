@@ -16,8 +16,9 @@ from .interval import Pair, first_layer
 from .linear import backward, layer_bounds
 
 METHODS = ("interval", "linear", "lp")
-# Inputs and neurons up to a target's layer for which HiGHS solves the relaxation, a program per target.
-HIGHS_SIZE = 80
+# Inputs and neurons up to a target's layer for which HiGHS solves the relaxation, a program per target
+# (measured: 5-15 times faster there than the ascent, most of whose time is compilation).
+HIGHS_SIZE = 200
 # Multiplications of one backward pass for all targets of all layers: beyond these a method is not cheap.
 LP_WORK, LINEAR_WORK = 2e9, 2e11
 
@@ -68,7 +69,8 @@ def find_slopes(
         method: "interval": none. "linear": per target the best of a few rules. "lp": tightened towards the
             optimum of the triangle relaxation, which slopes attain: exactly (HiGHS) for small sizes and norm
             inf, else by projected gradient ascent. Only neurons that "linear" leaves undecided are tightened.
-        seconds: where to stop tightening; None: no limit.
+        seconds: when to stop tightening (the ascent ends the round it is in and may have to compile, seconds a
+            layer); None: no limit.
         seed: of the ascent's start.
 
     Raises:
@@ -136,7 +138,7 @@ def _share(end: float | None, parts: int) -> float | None:
 
 
 def _by_rule(targets: Targets) -> dict[int, Array]:
-    """Per target the best of four rules: CROWN's (x >= z where h > -l, else x >= 0), x >= 0, x >= z, the upper slope."""
+    """Per target the best of four rules: CROWN's (x >= z if h > -l, else x >= 0), x >= 0, x >= z, the upper slope."""
     n = len(targets.rows)
     rules: list[dict[int, Array]] = [{}, {}, {}, {}]
     with np.errstate(all="ignore"):

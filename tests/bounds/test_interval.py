@@ -7,9 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hr2jax.bounds import interval
 from hr2jax.ball import Ball
-from hr2jax.bounds import interval_bounds
+from hr2jax.bounds import interval, interval_bounds
 from hr2jax.enclosure import Enclosure
 from hr2jax.network import Network
 from hr2jax.problem import LipschitzProblem, lipschitz_problem
@@ -179,6 +178,51 @@ def test_overflow_is_refused_and_names_the_layer(kind, layer):
     )
     with pytest.raises(ValueError, match=f"pre-activation bounds of layer {layer} overflow float64"):
         interval_bounds(net, problem, kind)
+
+
+@KINDS
+@settings(max_examples=100, deadline=None)
+@given(case=local_problems(1, st.one_of(NUMBERS, TAME)), size=st.one_of(NUMBERS, TAME))
+def test_the_first_layer_on_a_ball_contains_the_exact_range(kind, case, size):
+    """By the squares of both sides; signs are settled exactly; not far off."""
+    net, box = case
+    assume(size != 0)
+    problem = lipschitz_problem(net, norm=2, center=box.center, radius=abs(size))
+    try:
+        low, high = interval_bounds(net, problem, kind)[0]
+    except ValueError as error:
+        assert "overflow float64" in str(error)
+        return
+    eps = Fraction(abs(float(size)))
+    for i, (row, shift) in enumerate(zip(net.weights[0], net.biases[0], strict=True)):
+        a = [Fraction(float(v)) for v in row]
+        middle = Fraction(float(shift)) + sum(x * Fraction(float(y)) for x, y in zip(a, problem.center, strict=True))
+        square = eps**2 * sum(x * x for x in a)
+        least, greatest = middle - Fraction(float(low[i])), Fraction(float(high[i])) - middle
+        for distance in (least, greatest):
+            assert distance >= 0
+            assert distance**2 >= square
+            scale = abs(row) @ (abs(problem.center) + abs(size)) + abs(shift)
+            slack = distance - Fraction(1e-13 * scale + 1e-280)
+            assert slack <= 0 or slack**2 <= square
+        assert (low[i] >= 0) == (middle >= 0 and middle**2 >= square)
+        assert (high[i] <= 0) == (middle <= 0 and middle**2 >= square)
+
+
+@KINDS
+def test_a_neuron_that_touches_the_ball_is_stable(kind):
+    A = np.array([[3.0, 4.0], [-0.3, -0.4], [5.0, 12.0]]) / 7
+    net = Network([A, np.ones((1, 3))], [np.zeros(3), np.zeros(1)])
+    exact_center = np.array([3.0, 4.0])
+    problem = lipschitz_problem(net, norm=2, center=exact_center, radius=5.0)
+    low, high = interval_bounds(net, problem, kind)[0]
+    row = [Fraction(float(v)) for v in A[0]]
+    touches = (3 * row[0] + 4 * row[1]) ** 2 >= 25 * (row[0] ** 2 + row[1] ** 2)
+    assert (low[0] == 0) == touches
+    assert low[2] < 0 < high[2]
+    net = Network([[[3.0, 4.0], [-3.0, -4.0]], np.ones((1, 2))], [np.zeros(2), np.zeros(1)])
+    low, high = interval_bounds(net, problem, kind)[0]
+    assert low[0] == 0 == high[1]
 
 
 def test_a_global_problem_has_no_bounds():
