@@ -21,7 +21,9 @@ CHUNK = 25  # steps between looks at the clock
 POINTS = 64
 FEWEST = 8
 ENTRIES = 8_000_000  # weights times points of one step
-HOT, COLD = 0.03, 0.0003  # temperatures of the annealing, relative to the value
+WIDE, NARROW = 2.0, 0.02  # the smoothed switches' widths, first and last, in spreads of the pre-activations
+STRIDE = 0.5  # of the first step
+HOT, COLD = 0.7, 0.007  # temperatures of the annealing, relative to the value and per neuron
 
 
 class _Data(NamedTuple):
@@ -72,17 +74,20 @@ def _better(top: tuple[Any, Any], x: Any, value: Any) -> tuple[Any, Any]:
 
 
 @partial(jax.jit, static_argnames="euclidean")
-def _ascend(x: Any, momentum: Any, top: Any, data: Any, first: Any, total: Any, count: Any, *, euclidean: bool) -> Any:
+def _ascend(
+    x: Any, momentum: Any, top: Any, data: Any, wide: Any, first: Any, total: Any, count: Any, *, euclidean: bool
+) -> Any:
     """Steps first .. first + count of `total` on x (C, n): switches narrow, steps shorten; the best of each chain."""
     size = 1.0 / jnp.sqrt(x.shape[1]) if euclidean else 1.0
 
     def step(i: Any, state: Any) -> Any:
         x, momentum, top = state
         done = jnp.asarray(i, jnp.float32) / total
-        direction = jax.grad(_smooth)(x, 2.0 * 0.01**done, data, euclidean)
+        width = wide * (NARROW / wide) ** done
+        direction = jax.grad(_smooth)(x, width, data, euclidean)
         direction = direction / jnp.sqrt(jnp.mean(direction**2, axis=1, keepdims=True) + 1e-30)
         momentum = 0.9 * momentum + 0.1 * jnp.nan_to_num(direction)
-        x = _project(x + 0.5 * size * 0.06**done * momentum, euclidean)
+        x = _project(x + STRIDE * jnp.sqrt(width / WIDE) * size * momentum, euclidean)
         return x, momentum, _better(top, x, _true(x, data, euclidean))
 
     return jax.lax.fori_loop(first, first + count, step, (x, momentum, top))
@@ -123,7 +128,7 @@ def _anneal(key: Any, x: Any, top: Any, data: Any, first: Any, total: Any, count
         move = jnp.where(kind < 0.5, cross, jnp.where(kind < 0.75, single, away))
         moved = _project(x + move, euclidean)
         found = _true(moved, data, euclidean)
-        temperature = HOT * (COLD / HOT) ** done * top[1]
+        temperature = HOT * (COLD / HOT) ** done * top[1] / flat.shape[1]
         luck = jnp.log(jax.random.uniform(keys[7], (chains,), minval=1e-30, maxval=1.0))
         accept = found - value > temperature * luck
         x, value = jnp.where(accept[:, None], moved, x), jnp.where(accept, found, value)
@@ -156,15 +161,22 @@ class Ascent:
             self.ascend(start, 0)
             self.anneal(jax.random.key(0), start, 0)
 
-    def ascend(self, start: Array, steps: int) -> Array:
-        """The best point of each chain (points, n), float64, over `steps` steps from start; fewer when time is over."""
+    def ascend(self, start: Array, steps: int, wide: float = WIDE) -> Array:
+        """The best point of each chain (points, n), float64, over `steps` steps from start; fewer when time is over.
+
+        Args:
+            start: (points, n).
+            steps: how many.
+            wide: the first width; what is narrower than WIDE stays near start.
+        """
         x = jnp.asarray(start, dtype=jnp.float32)
         momentum, top = jnp.zeros_like(x), (x, _start(x))
         for first in range(0, max(1, steps), CHUNK):
             count = min(CHUNK, steps - first)
             x, momentum, top = _ascend(
-                x, momentum, top, self.data, first, jnp.float32(max(1, steps)), count, euclidean=self.units.ball
-            )
+                x, momentum, top, self.data, jnp.float32(wide), first, jnp.float32(max(1, steps)), count,
+                euclidean=self.units.ball,
+            )  # fmt: skip
             top[1].block_until_ready()
             if self.clock.is_over():
                 break

@@ -18,7 +18,7 @@ from .units import Units, build_units
 
 FEW = 60  # so many neurons are searched exhaustively, first within half the time and without compiling anything
 SAMPLES = 1024
-STEPS, MOVES = 40, 120  # of the first round; every round has twice as many as the one before, up to
+STEPS, MOVES = 80, 120  # of the first round; every round has twice as many as the one before, up to
 DOUBLINGS = 4
 ROUNDS = 40
 PATIENCE = 3  # rounds without progress before the search ends early
