@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .bounds import find_slopes, pick_method
+from .bounds.slopes import find_slopes, pick_method
 from .certificate import Certificate, CertificateError
 from .enclosure import Array, check_arithmetic
 from .engines import Engine, certificate_seconds, choose_engine

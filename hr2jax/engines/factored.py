@@ -1,8 +1,8 @@
 """The product form at Y = V V^T: arrays for the device, the objective and the families' products.
 
-Groups of one kind are merged over the layers, families of one structure are stacked into one, and every dimension is
-padded to a multiple that grows with it: the program's size does not depend on the depth, and problems of nearby
-sizes share a compiled one. Padding rows have coefficient 0.
+Groups of one kind are merged over the layers, families whose forms have as many terms are stacked into one, and every
+dimension is padded to a multiple that grows with it: the program's size does not depend on the depth, and problems of
+nearby sizes share a compiled one. Padding rows have coefficient 0.
 """
 
 from __future__ import annotations
@@ -29,7 +29,15 @@ class Data(NamedTuple):
     derived: Any  # per derived kind, per kind of its terms, (rows, columns)
     slack: Any  # (N, 1): 1 where a row of V may be shorter than 1; of rows that share a bound, the first has it
     budget: Any  # (N,) int32: rows of one number share a bound; empty where none do
-    families: Any  # per stack: F's terms (index, coefficient), G's terms, row scale
+    families: Any  # per stack: F and G (`Rows`), row scale, and where the product is to be 0 (rows,)
+
+
+class Rows(NamedTuple):
+    """Linear forms of the extended rows: constant + sum_k coefficient_k y[index_k], n of them."""
+
+    constant: Any  # (n,)
+    index: Any  # (K, n)
+    coefficient: Any  # (K, n)
 
 
 class Cuts(NamedTuple):
@@ -49,7 +57,7 @@ class Spec(NamedTuple):
     sizes: tuple[tuple[str, int], ...]
     objective: tuple[tuple[str, str], ...]
     derived: tuple[tuple[str, tuple[str, ...]], ...]
-    stacks: tuple[tuple[tuple[str, ...], tuple[str, ...], str, bool], ...]  # kinds of F, of G, pairs, equality
+    stacks: tuple[tuple[int, int, str], ...]  # terms of F and of G, pairs
 
 
 def padded(n: int) -> int:
@@ -97,7 +105,7 @@ class Factored:
         self.rows = np.concatenate([self.places(group) for group in lifting.sizes])
         by_structure: dict[Any, list[Family]] = {}
         for family in families:
-            key = (self._structure(family.F), self._structure(family.G), family.pairs, family.equality)
+            key = (_terms_of(family.F), _terms_of(family.G), family.pairs)
             # a family of all pairs is a matrix of its own; rows of diagonal families can be stacked
             by_structure.setdefault(key if family.pairs == "diagonal" else (*key, family.name), []).append(family)
         self.stacks = list(by_structure.values())
@@ -106,12 +114,9 @@ class Factored:
             tuple(self.sizes.items()),
             tuple(objective),
             tuple((kind, tuple(terms)) for kind, terms in self._terms.items()),
-            tuple(key[:4] for key in by_structure),
+            tuple(key[:3] for key in by_structure),
         )
         self.row_scales = [[row_scale(lifting, f) for f in stack] for stack in self.stacks]
-
-    def _structure(self, form: Form) -> tuple[str, ...]:
-        return tuple(kind_of(t.group) for t in form.terms)
 
     def places(self, group: str) -> Array:
         """Positions of a group's entries among the extended rows."""
@@ -150,6 +155,7 @@ class Factored:
                 self._stack([f.F for f in stack], dtype),
                 self._stack([f.G for f in stack], dtype),
                 self.stack(scales).astype(dtype),
+                self.stack([np.full(f.shape, f.equality) for f in stack]),
             )
             for stack, scales in zip(self.stacks, self.row_scales, strict=True)
         )
@@ -162,14 +168,20 @@ class Factored:
     def _within(self, group: str) -> slice:
         return slice(self.offset[group], self.offset[group] + self.lifting.length(group))
 
-    def _stack(self, forms: list[Form], dtype: Any) -> Any:
-        out = []
-        for terms in zip(*(form.terms for form in forms), strict=True):
-            index = np.concatenate([t.index + self.offset[t.group] for t in terms])
-            shape = (padded(len(index)),)
-            coefficient = np.concatenate([t.coefficient for t in terms])
-            out.append((_pad(index, shape), _pad(coefficient, shape).astype(dtype)))
-        return tuple(out)
+    def _stack(self, forms: list[Form], dtype: Any) -> Rows:
+        shape = (padded(sum(form.rows for form in forms)),)
+        constants = [
+            sum((t.coefficient for t in form.terms if t.group == "one"), np.zeros(form.rows)) for form in forms
+        ]
+        others = [[t for t in form.terms if t.group != "one"] for form in forms]
+        index = [np.concatenate([self.places(t.group)[t.index] for t in terms]) for terms in zip(*others, strict=True)]
+        coefficient = [np.concatenate([t.coefficient for t in terms]) for terms in zip(*others, strict=True)]
+        empty = np.zeros((0, *shape))
+        return Rows(
+            _pad(np.concatenate(constants), shape).astype(dtype),
+            np.array([_pad(i, shape) for i in index], np.int32) if index else empty.astype(np.int32),
+            np.array([_pad(c, shape) for c in coefficient], dtype) if index else empty.astype(dtype),
+        )
 
     def stack(self, arrays: list[Array]) -> Array:
         """One padded array from one array per family of a stack."""
@@ -210,6 +222,11 @@ def _row_norms(lifting: Lifting, form: Form) -> Array:
     return np.sqrt(np.maximum(total, 1e-30))
 
 
+def _terms_of(form: Form) -> int:
+    """Terms beside the constant."""
+    return sum(t.group != "one" for t in form.terms)
+
+
 def _pad(array: Array, shape: tuple[int, ...]) -> Array:
     return np.pad(array, [(0, n - k) for n, k in zip(shape, array.shape, strict=True)])
 
@@ -235,13 +252,16 @@ def extended_rows(spec: Spec, data: Data, V: Any) -> dict[str, Any]:
     return y
 
 
-def objective_and_products(spec: Spec, data: Data, y: dict[str, Any]) -> tuple[Any, list[Any]]:
+def objective_and_products(spec: Spec, data: Data, V: Any, y: dict[str, Any]) -> tuple[Any, list[Any]]:
     """<C, V V^T> and, per stack, the scaled products  row_scale * (F V)(G V)^T  (diagonal or all)."""
 
-    def form(kinds: tuple[str, ...], terms: Any) -> Any:
-        return sum(
-            c[:, None] * (y[k] if k == "one" else y[k][index]) for k, (index, c) in zip(kinds, terms, strict=True)
-        )
+    every = jnp.concatenate(list(y.values())) if spec.derived else V
+
+    def form(rows: Rows, terms: int) -> Any:
+        total = rows.constant[:, None] * y["one"]
+        for k in range(terms):
+            total = total + rows.coefficient[k][:, None] * every[rows.index[k]]
+        return total
 
     by_column: dict[str, Any] = {}
     for (g, h), block in zip(spec.objective, data.objective, strict=True):
@@ -249,8 +269,8 @@ def objective_and_products(spec: Spec, data: Data, y: dict[str, Any]) -> tuple[A
         by_column[h] = by_column[h] + part if h in by_column else part
     value = sum(jnp.sum(part * y[h]) for h, part in by_column.items())
     products = []
-    for (f_kinds, g_kinds, pairs, _), (f_terms, g_terms, scale) in zip(spec.stacks, data.families, strict=True):
-        f, g = form(f_kinds, f_terms), form(g_kinds, g_terms)
+    for (f_terms, g_terms, pairs), (F, G, scale, _) in zip(spec.stacks, data.families, strict=True):
+        f, g = form(F, f_terms), form(G, g_terms)
         products.append(scale * (jnp.sum(f * g, axis=1) if pairs == "diagonal" else f @ g.T))
     return value, products
 
@@ -302,10 +322,12 @@ def _all_rows(spec: Spec, y: dict[str, Any], V: Any, cuts: Sequence[Cuts]) -> An
     return V if len(cuts) < 2 else jnp.concatenate([V, *(y[kind] for kind, _ in spec.derived)])
 
 
-def _step(multiplier: Any, product: Any, sigma: Any, equality: bool) -> Any:
+def _steps(multipliers: Any, products: list[Any], sigma: Any, data: Data) -> list[Any]:
     """The multipliers' update, and what the penalty squares: lambda - sigma p, at least 0 unless p is to be 0."""
-    shifted = multiplier - sigma * product
-    return shifted if equality else jnp.maximum(shifted, 0.0)
+    shifted = [m - sigma * p for m, p in zip(multipliers, products, strict=True)]
+    return [
+        jnp.where(equality, s, jnp.maximum(s, 0.0)) for s, (*_, equality) in zip(shifted, data.families, strict=True)
+    ]
 
 
 def augmented_lagrangian(
@@ -315,11 +337,8 @@ def augmented_lagrangian(
     """-<C, Y> + 1/(2 sigma) sum max(0, lambda - sigma p)^2, to be minimised over P; equalities without the max."""
     V = rows_of(P, data.slack, data.budget)
     y = extended_rows(spec, data, V)
-    value, products = objective_and_products(spec, data, y)
-    penalty = sum(
-        jnp.sum(_step(lam, p, sigma, stack[3]) ** 2)
-        for lam, p, stack in zip(multipliers, products, spec.stacks, strict=True)
-    )
+    value, products = objective_and_products(spec, data, V, y)
+    penalty = sum(jnp.sum(step**2) for step in _steps(multipliers, products, sigma, data))
     total = -value + penalty / (2.0 * sigma)
     return total + cut_penalty(_all_rows(spec, y, V, cuts), cuts, cut_multipliers, cut_sigma) if cuts else total
 
@@ -353,10 +372,8 @@ def minimise(
     P = flat.reshape(shape)
     V = rows_of(P, data.slack, data.budget)
     y = extended_rows(spec, data, V)
-    _, products = objective_and_products(spec, data, y)
-    updated = [
-        _step(lam, p, sigma, stack[3]) for lam, p, stack in zip(multipliers, products, spec.stacks, strict=True)
-    ]
+    _, products = objective_and_products(spec, data, V, y)
+    updated = _steps(multipliers, products, sigma, data)
     values = cut_values(_all_rows(spec, y, V, cuts), cuts) if cuts else []
     moved = [jnp.maximum(m - cut_sigma * v, 0.0) for m, v in zip(cut_multipliers, values, strict=True)]
     return Step(P, updated, moved, values, norm, used)
