@@ -1,5 +1,7 @@
 """The search at any depth and for norm 2: never above the exact constant, and nearly always equal to it."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -107,10 +109,10 @@ def test_equal_shapes_compile_once():
     from hr2jax.lower import ascent
 
     rng = np.random.default_rng(0)
-    for _ in range(2):
+    for turn in range(2):
         net = random_network(rng, (11, 11), 3)
         search(net, lipschitz_problem(net, norm=2), seconds=0.2)
-        if _ == 0:
+        if turn == 0:
             before = ascent._ascend._cache_size(), ascent._anneal._cache_size()
     assert before == (ascent._ascend._cache_size(), ascent._anneal._cache_size())
     assert before[0] > 0
@@ -119,7 +121,7 @@ def test_equal_shapes_compile_once():
 def test_twenty_layers():
     rng = np.random.default_rng(0)
     widths = [12] * 21 + [1]
-    net = Network([rng.standard_normal((m, n)) * np.sqrt(2 / n) for n, m in zip(widths[:-1], widths[1:], strict=True)],
+    net = Network([rng.standard_normal((m, n)) * np.sqrt(2 / n) for n, m in pairwise(widths)],
                   [0.1 * rng.standard_normal(m) for m in widths[1:]])  # fmt: skip
     problem = lipschitz_problem(net)
     sampled = np.abs(net.gradient(rng.standard_normal((2000, 12)))).sum(axis=1).max()
