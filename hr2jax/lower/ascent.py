@@ -159,7 +159,7 @@ class Ascent:
         with clock.paused():
             start = np.zeros((self.points, len(units.free)))
             self.ascend(start, 0)
-            self.anneal(jax.random.key(0), start, 0)
+            self.anneal(jax.random.fold_in(jax.random.key(0), 0), start, 0)
 
     def ascend(self, start: Array, steps: int, wide: float = WIDE) -> Array:
         """The best point of each chain (points, n), float64, over `steps` steps from start; fewer when time is over.

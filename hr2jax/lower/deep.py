@@ -73,16 +73,16 @@ class _Best:
             self._off_the_kink(x)
         return self.lower
 
-    def offer_many(self, x: Array, count: int) -> None:
-        """The most valuable of x (k, p_0), no two of one value."""
-        found = values(self.net, self.units, x)
+    def offer_many(self, region: Units, xi: Array, count: int) -> None:
+        """The most valuable of the points that xi (k, n) means in units of `region`, no two of one value."""
+        found = values(self.net, region, region.points(xi))
         found = np.where(np.isfinite(found), found, 0.0)
         unit = float(found.max(initial=0.0))
         if unit <= self.lower * (1 + 1e-13):
             return
         _, first = np.unique(np.round(found / unit, 9), return_index=True)
         for i in first[::-1][:count]:
-            self.offer(x[i])
+            self.offer(region.point(xi[i]))
 
     def offer_pattern(self, pattern: list[Array]) -> None:
         """A point whose neurons are on and off as in pattern (bool (p_l,) per layer), if there is one."""
@@ -145,7 +145,7 @@ def _search(best: _Best, clock: Clock, seed: int, points: list[Array]) -> None:
             ascent = Ascent(net, region, clock)
         start = region.random(ascent.points, random)
         found = ascent.ascend(start, STEPS * 2 ** min(turn, DOUBLINGS))
-        best.offer_many(region.points(found), OFFERS)
+        best.offer_many(region, found, OFFERS)
         if clock.is_over():
             break
         # The better half goes on twice; what is best of all joins.
@@ -154,7 +154,7 @@ def _search(best: _Best, clock: Clock, seed: int, points: list[Array]) -> None:
         known = [*starts, region.locate(best.witness)][-4:]
         start[-len(known) :] = known
         found = ascent.anneal(jax.random.fold_in(key, turn), start, MOVES * 2 ** min(turn, DOUBLINGS))
-        best.offer_many(_in_domain(region, found), OFFERS)
+        best.offer_many(region, found, OFFERS)
         starts = []
         stale = stale + 1 if best.lower <= before * (1 + 1e-9) and turn >= DOUBLINGS else 0
     if is_small and not clock.is_over():
@@ -167,19 +167,13 @@ def _sampled(best: _Best, seed: int) -> Array:
     xi = units.random(SAMPLES, random)
     if not units.bounded:
         xi *= 10.0 ** random.uniform(-1.5, 2.5, (SAMPLES, 1))
-    best.offer_many(_in_domain(units, xi), OFFERS)
+    best.offer_many(units, xi, OFFERS)
     return xi
 
 
 def _known(best: _Best, sampled: Array) -> Array:
     units = best.units
     return np.vstack([sampled, (best.witness[units.free] - units.center[units.free]) / units.scale])
-
-
-def _in_domain(units: Units, xi: Array) -> Array:
-    """(k, p_0) points of the domain that xi (k, n) means."""
-    x = units.points(xi)
-    return np.array([units.point(row) for row in xi]) if units.bounded else x
 
 
 def _half(clock: Clock) -> Clock:

@@ -111,6 +111,16 @@ class Tree:
                 g = (patterns[i : i + block, None, :] * R) @ vectors.T  # (block, n, vectors)
                 bounds[i : i + block] = dual_norm(g.swapaxes(1, 2), norm).max(axis=1)
             return bounds
+        if k + 1 < self.net.depth and len(patterns) * 2 ** self.net.widths[k + 2] <= TABLE:
+            # With every pattern of the next layer, and the box of what is above that.
+            A, (_, low, high) = self.net.weights[k + 1], self.above[k + 1]
+            above = np.array(list(product((0.0, 1.0), repeat=len(A))))
+            middle, half = above * (0.5 * (low + high)), above * (0.5 * (high - low))
+            bounds = np.empty(len(patterns))
+            for i, pattern in enumerate(patterns):
+                Q = A @ (pattern[:, None] * R.T)  # (p_{k+2}, n)
+                bounds[i] = dual_norm(np.abs(middle @ Q) + half @ np.abs(Q), norm).max()
+            return bounds
         up, down = np.maximum(R, 0.0), np.minimum(R, 0.0)
         most = patterns @ (up * high + down * low).T
         least = patterns @ (up * low + down * high).T

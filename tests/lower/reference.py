@@ -1,6 +1,7 @@
 """Networks of any depth in rational arithmetic, and random ones: what the tests of `lower` compare with."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def random_network(rng, hidden, inputs, outputs=1, kind="normal"):
     """Gaussian weights; "uneven": rows of very unlike sizes; "ties": few values, many of them 0."""
     widths = [inputs, *hidden, outputs]
     weights, biases = [], []
-    for n, m in zip(widths[:-1], widths[1:], strict=True):
+    for n, m in pairwise(widths):
         A, b = rng.standard_normal((m, n)) / np.sqrt(n), 0.5 * rng.standard_normal(m)
         if kind == "uneven":
             size = 10.0 ** rng.integers(-6, 7, (m, 1))

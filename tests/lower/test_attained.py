@@ -1,6 +1,7 @@
 """An attained bound is proved at an actual point, or it is 0."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -133,7 +134,7 @@ def test_membership_of_the_ball_is_exact():
 )
 def test_it_is_at_most_the_exact_norm_at_any_depth(seed, depth, norm, local, kind):
     rng = np.random.default_rng(seed)
-    net = random_network(rng, rng.integers(1, 5, depth).tolist(), int(rng.integers(1, 5)), int(rng.integers(1, 3)), kind)
+    net = random_network(rng, rng.integers(1, 5, depth).tolist(), *map(int, rng.integers(1, 4, 2)), kind)
     p = net.widths[0]
     box = {}
     if local:
@@ -160,7 +161,7 @@ def test_it_is_at_most_the_exact_norm_at_any_depth(seed, depth, norm, local, kin
 def test_twenty_layers_are_as_sharp_as_one(norm):
     rng = np.random.default_rng(0)
     widths = [50] * 21 + [1]
-    net = Network([rng.standard_normal((m, n)) * np.sqrt(2 / n) for n, m in zip(widths[:-1], widths[1:], strict=True)],
+    net = Network([rng.standard_normal((m, n)) * np.sqrt(2 / n) for n, m in pairwise(widths)],
                   [0.1 * rng.standard_normal(m) for m in widths[1:]])  # fmt: skip
     x = rng.standard_normal(50)
     problem = lipschitz_problem(net, norm=norm)
