@@ -1,6 +1,6 @@
 """Certified upper bounds of Lipschitz constants of ReLU networks by the HR-2 moment relaxation."""
 
-from .api import solve
+from .api import maximum, solve
 from .certificate import Certificate, CertificateError
 from .io import load
 from .many import solve_all
@@ -9,6 +9,6 @@ from .result import Progress, Result, Status
 from .version import __version__
 
 __all__ = [
-    "Certificate", "CertificateError", "Network", "Progress", "Result", "Status", "__version__", "load", "solve",
-    "solve_all",
+    "Certificate", "CertificateError", "Network", "Progress", "Result", "Status", "__version__", "load", "maximum",
+    "solve", "solve_all",
 ]  # fmt: skip

@@ -15,7 +15,8 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .bounds.slopes import find_slopes, pick_method
+from .bounds import preactivation_bounds
+from .bounds.slopes import find_output_slopes, find_slopes, pick_method
 from .certificate import Certificate, CertificateError
 from .enclosure import Array, check_arithmetic
 from .engines import Engine, certificate_seconds, choose_engine
@@ -105,13 +106,71 @@ def solve(
         NotImplementedError: a combination that is not built, before any work.
     """
     began = time.perf_counter()
-    if not isinstance(net, Network):
-        raise ValueError(f"net must be a hr2jax.Network, but {type(net).__name__} was given")
+    _check_network(net)
     problem = lipschitz_problem(net, output, norm, center, radius)
     options = check_options(
         net, problem, relaxation, bounds, method, tol, time_limit, max_iterations, device, seed, warm_start,
         progress, callback, checkpoint, cuts, lifting,
     )  # fmt: skip
+    return _run(net, problem, options, began)
+
+
+def maximum(
+    net: Network,
+    *,
+    center: ArrayLike,
+    radius: Any,
+    output: Output = None,
+    norm: Any = "inf",
+    relaxation: str = "hr2",
+    bounds: str = "auto",
+    tol: float = 1e-3,
+    time_limit: float | None = None,
+    max_iterations: int | None = None,
+    device: str | None = None,
+    seed: int = 0,
+    warm_start: Result | None = None,
+    progress: bool = False,
+    callback: Callable[[Progress], Any] | None = None,
+    checkpoint: Any = None,
+    cuts: Sequence[str] | None = None,
+) -> Result:
+    """A certified upper bound of the largest value of one output (or combination) on a ball.
+
+    With output=(j, k) that is the largest F_j - F_k: below 0, no input of the ball is given label j rather than k. The
+    relaxation is that of Raghunathan, Steinhardt, Liang (NeurIPS 2018), x >= 0, x >= z, x (x - z) = 0, x (h - x) >= 0,
+    for every neuron that can switch, and beside it the products with u of DESIGN section 5.
+
+    Args:
+        net: a ReLU network.
+        center, radius: the ball's center (p_0,) and radius; for norm "inf" also one half-width per input.
+        output, norm, bounds, tol, time_limit, max_iterations, device, seed, warm_start, progress, callback, checkpoint:
+            as for `solve`; `tol` is relative to the range between the first certified bound and the value at the center.
+        relaxation: "hr2" (or "shor", which is the same here), "hr2+" with cutting planes, or "interval": no solver.
+        cuts: as for `solve`.
+
+    Returns:
+        A Result: `bound` is certified, `lower` is f at `witness`, rounded down. Both may be negative.
+
+    Raises:
+        ValueError, NotImplementedError: as `solve`.
+    """
+    began = time.perf_counter()
+    _check_network(net)
+    problem = lipschitz_problem(net, output, norm, center, radius, "maximum")
+    options = check_options(
+        net, problem, relaxation, bounds, "auto", tol, time_limit, max_iterations, device, seed, warm_start,
+        progress, callback, checkpoint, cuts,
+    )  # fmt: skip
+    return _run(net, problem, options, began)
+
+
+def _check_network(net: Any) -> None:
+    if not isinstance(net, Network):
+        raise ValueError(f"net must be a hr2jax.Network, but {type(net).__name__} was given")
+
+
+def _run(net: Network, problem: LipschitzProblem, options: Options, began: float) -> Result:
     check_arithmetic()
     with _on_device(options.device):
         start = _load_checkpoint(net, problem, options)
@@ -122,7 +181,11 @@ def solve(
 
 def prepare(net: Network, problem: LipschitzProblem, options: Options) -> Presolve:
     """The presolved problem, with the pre-activation bounds and the lifting that the options ask for."""
-    chosen = "forward" if options.lifting == "auto" else options.lifting
+    chosen = "forward" if options.lifting == "auto" or net.depth == 1 else options.lifting
+    if problem.quantity == "maximum":
+        chosen = "values"
+    elif options.relaxation == "lipsdp":
+        chosen = "lipsdp"
     method = options.bounds
     if not problem.is_local or net.depth == 1:  # intervals are exact at depth 1
         method = "interval"
@@ -131,7 +194,12 @@ def prepare(net: Network, problem: LipschitzProblem, options: Options) -> Presol
     slopes = None
     if method != "interval":
         limit = math.inf if options.time_limit is None else options.time_limit
-        slopes = find_slopes(net, problem, method, seconds=min(0.2 * limit, BOUND_SECONDS), seed=options.seed)
+        seconds = min(0.2 * limit, BOUND_SECONDS)
+        slopes = find_slopes(net, problem, method, seconds=seconds, seed=options.seed)
+        if problem.quantity == "maximum":
+            proved = preactivation_bounds(net, problem, slopes)
+            last = find_output_slopes(net, problem, proved, method, seconds=seconds, seed=options.seed) or {}
+            slopes = dict(slopes) | {(net.depth + 1, k): values for k, values in last.items()}
     return presolve(net, problem, slopes=slopes, chains=LIFTINGS[chosen])
 
 
@@ -165,7 +233,7 @@ def _solve(
     try:
         with session.timings.span("lower"):
             _search(session, min(0.05 if brief else 1.0, 0.1 * session.remaining()))
-        if session.bound > 0:
+        if session.bound > session.lower:
             session.report(0, math.nan, math.nan)
             session.keep_for_search(_lower_seconds(session, share=0.1) if session.remaining() < math.inf else 0.0)
             for stage in stages:
@@ -219,7 +287,7 @@ def _result(
         bound=bound,
         lower=session.lower,
         witness=session.witness,
-        relaxation_value=session.relaxation_value if bound > 0 else 0.0,
+        relaxation_value=session.relaxation_value if bound != 0 else 0.0,
         gap=relative_gap(bound, session.lower),
         status=status,
         message=status.value,
@@ -268,7 +336,10 @@ def _search(session: Session, seconds: float) -> None:
     """Raise the session's lower bound."""
     if seconds <= 0:
         return
-    from .lower import search  # its linear programs make it the slowest import: not for those who do not wait
+    if session.problem.quantity == "maximum":
+        from .lower.values import climb_values as search
+    else:
+        from .lower import search  # its linear programs make it the slowest import: not for those who do not wait
 
     value, witness = search(
         session.net, session.problem, seconds=seconds, seed=session.options.seed, starts=session.witness[None]

@@ -17,8 +17,8 @@ from .enclosure import Array, Enclosure, check_arithmetic
 from .files import replaced
 from .messages import shown
 from .network import Network, exact_float64
-from .bounds import interval_constant, product_constant
-from .presolve import LIFTINGS, Layout, Presolve, masks, presolve
+from .bounds import interval_constant, output_range, product_constant
+from .presolve import LIFTINGS, Layout, Presolve, masks, pre_bounds, presolve, reached
 from .problem import (
     LipschitzProblem,
     Output,
@@ -31,6 +31,7 @@ from .proof import add_squares, dual_bound, lagrangian_matrix
 from .relaxation.lifting import lift
 
 FORMAT = "hr2jax certificate 2"
+QUANTITIES = ("lipschitz", "maximum")
 
 
 class CertificateError(ValueError):
@@ -66,9 +67,10 @@ class Certificate:
 
     @property
     def problem(self) -> dict[str, Any]:
-        """The claim in full: output, norm, center, radius, relaxation, weights hash."""
+        """The claim in full: quantity, output, norm, center, radius, relaxation, weights hash."""
         claim = self.lipschitz_problem
         return {
+            "quantity": claim.quantity,
             "output": claim.coefficients.tolist(),
             "norm": claim.norm,
             "center": None if claim.center is None else claim.center.tolist(),
@@ -153,6 +155,7 @@ class Certificate:
             "format": FORMAT,
             "bound": float(self.bound).hex(),
             "norm": claim.norm,
+            "quantity": claim.quantity,
             "relaxation": self.relaxation,
             "lifting": self.lifting,
             "depth": len(self.layout.unstable),
@@ -218,9 +221,12 @@ def _from_arrays(arrays: dict[str, Array]) -> Certificate:
         parse_norm(head["norm"]),
         None if center is None else _vector(center, "center"),
         None if radius is None else _vector(radius, "radius"),
+        head["quantity"],
     )
+    if problem.quantity not in QUANTITIES or (problem.quantity == "maximum") != (head["lifting"] == "values"):
+        raise CertificateError(f"the certificate's quantity {problem.quantity!r} is not one that its lifting bounds")
     bound = float.fromhex(head["bound"])
-    if not (np.isfinite(bound) and bound >= 0):
+    if not np.isfinite(bound) or (bound < 0 and problem.quantity == "lipschitz"):
         raise CertificateError("the certificate's bound is not a nonnegative number")
     return Certificate(
         bound, problem, str(head["relaxation"]), str(head["network_hash"]), layout,
@@ -248,8 +254,7 @@ def _layout_from(
     unstable, exponent = (
         tuple(integers(f"{name}/{l + 1}") for l in range(depth)) for name in ("unstable", "exponent")
     )
-    chains = LIFTINGS[lifting] if depth > 1 else ()
-    reach = {c: tuple(integers(f"reach/{c}{l + 1}") for l in range(depth - 1)) for c in chains}
+    reach = {c: tuple(integers(f"reach/{c}{l + 1}") for l in range(reached(c, depth))) for c in LIFTINGS[lifting]}
     slopes: dict[tuple[int, int], Array] | None = None
     if arrays.pop("slopes", None) is not None:
         slopes = {}
@@ -305,7 +310,10 @@ def prove(
     problem = lipschitz_problem(
         net, problem.coefficients, problem.norm, problem.center,
         problem.radius if problem.radius is None or problem.norm == "inf" else _single(problem.radius),
+        problem.quantity,
     )  # fmt: skip
+    if (problem.quantity == "maximum") != (lifting == "values"):
+        raise ValueError(f"lifting {lifting!r} does not bound the quantity {problem.quantity!r}")
     with np.errstate(all="ignore"):
         fixed = presolve(net, problem, arithmetic, layout, slopes, LIFTINGS[lifting])
         if diagonal is None and not multipliers:
@@ -324,13 +332,17 @@ def baseline(
     arithmetic: type[Enclosure] = Enclosure,
 ) -> float:  # fmt: skip
     """The bound that needs no solver: by interval arithmetic, by norm products ("interval", "product"), or the best."""
-    bounds = []
+    if problem.quantity == "maximum":
+        bounds, last = pre_bounds(net, problem, fixed.slopes, arithmetic), net.depth + 1
+        slopes = {k: values for (l, k), values in (fixed.slopes or {}).items() if l == last} or None
+        return output_range(net, problem, slopes, bounds, arithmetic)[1]
+    proved = []
     if relaxation != "product":
         on, off = masks(net, fixed.layers)
-        bounds.append(interval_constant(net, problem, fixed.free, on, off, arithmetic))
+        proved.append(interval_constant(net, problem, fixed.free, on, off, arithmetic))
     if relaxation != "interval":
-        bounds.append(product_constant(net, problem, fixed.free, arithmetic))
-    return min(bounds)
+        proved.append(product_constant(net, problem, fixed.free, arithmetic))
+    return min(proved)
 
 
 def _single(radius: Array) -> float:

@@ -68,6 +68,9 @@ class Sizes:
     def of(problem: LipschitzProblem, fixed: Presolve) -> Sizes:
         """Sizes of a presolved problem."""
         n, pairs = fixed.switching, len(np.intersect1d(fixed.unstable, fixed.free))
+        if problem.quantity == "maximum" or fixed.chains == ("q",):
+            signs = n if problem.quantity == "maximum" else 0
+            return Sizes(signs, len(fixed.free), 0, False, n, n)
         local = problem.is_local and n > 0
         inner = n - len(fixed.layers[-1].unstable)
         masked = (len(fixed.chains) + local) * inner

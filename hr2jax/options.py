@@ -18,7 +18,7 @@ from .presolve import LIFTINGS
 from .problem import LipschitzProblem
 from .result import Progress, Result
 
-RELAXATIONS = ("shor", "hr2", "hr2z", "hr2+", "lasserre2", "best", "interval", "product")
+RELAXATIONS = ("shor", "hr2", "hr2z", "hr2+", "lasserre2", "best", "interval", "product", "lipsdp")
 BASELINES = ("interval", "product")  # no solver
 BOUNDS = ("auto", "interval", "linear", "lp")
 INTERIOR_POINT = ("clarabel", "cvxopt", "sdpa", "mosek")
@@ -114,6 +114,10 @@ def check_options(
         raise ValueError(f"cuts are part of relaxation='hr2+' and 'best', but relaxation={relaxation!r} was given")
     else:
         cuts = _names("cuts", cuts, CUTS)
+    if problem.quantity == "maximum" and relaxation not in ("shor", "hr2", "hr2+", "interval"):
+        raise ValueError(
+            f"relaxation must be one of 'shor', 'hr2', 'hr2+', 'interval' for a largest value, but {relaxation!r} was given"
+        )
     if net.depth == 1 and lifting not in ("auto", "forward"):
         raise ValueError(
             f"lifting={lifting!r} was given, but with one hidden layer there is nothing to choose: 'auto' or 'forward'"
@@ -125,6 +129,8 @@ def check_options(
         )
     if relaxation == "lasserre2" and problem.norm != "inf":
         raise NotImplementedError("relaxation='lasserre2' is for norm='inf'; 'shor', 'hr2' and 'hr2+' are for norm=2 too")
+    if method not in ("auto", "lowrank") and relaxation == "lipsdp":
+        raise NotImplementedError(f"method={method!r} does not solve relaxation='lipsdp'; method='lowrank' does")
     if method not in ("auto", "lowrank") and (net.depth > 1 or problem.norm != "inf"):
         what = f"{net.depth} hidden layers" if net.depth > 1 else "norm=2"
         raise NotImplementedError(

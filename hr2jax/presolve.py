@@ -16,8 +16,11 @@ from .problem import LipschitzProblem
 # halves of them are then exact in float64, so the factors h u + l (1-u) - z carry no rounding error.
 GRID = 40
 
-# lifting -> the chains of variables that carry the derivative (DESIGN section 5)
-LIFTINGS = {"forward": ("p",), "adjoint": ("a",), "both": ("p", "a")}
+# lifting -> the chains of variables that carry the derivative (DESIGN section 5): none where values are bounded, and
+# slope-restricted tangents without signs in LipSDP's relaxation
+LIFTINGS: dict[str, tuple[str, ...]] = {
+    "forward": ("p",), "adjoint": ("a",), "both": ("p", "a"), "values": (), "lipsdp": ("q",),
+}  # fmt: skip
 
 Slopes = Mapping[tuple[int, int], Array]
 
@@ -37,8 +40,8 @@ class Layer:
         low, high: (n,) scaled bounds: 2**exponent * low <= z <= 2**exponent * high on the domain,
             multiples of 2**-GRID in [-1, 1]; empty globally.
         exponent: (n,) int64.
-        reach: chain ("p", "a") -> (n,) scaled bounds of what the chain's mask multiplies, multiples of 2**-GRID in
-            [0, 1]: |w| <= 2**reach_exponent * reach for tangents, |g| for adjoints. No chain in the last layer.
+        reach: chain ("p", "a", "q") -> (n,) scaled bounds of what the chain's mask multiplies, multiples of 2**-GRID in
+            [0, 1]: |w| <= 2**reach_exponent * reach for tangents, |g| for adjoints. In the last layer only for "q".
         reach_exponent: chain -> (n,) int64.
     """
 
@@ -59,8 +62,8 @@ class Layout:
     Attributes:
         unstable: per layer, the neurons that have a variable.
         exponent: per layer, the scales of their z (empty globally); None: the smallest.
-        reach_exponent: chain -> per layer but the last, the scales of what its mask multiplies; no chain at depth 1;
-            None: the smallest.
+        reach_exponent: chain -> per layer that has its variables, the scales of what its mask multiplies; None: the
+            smallest.
     """
 
     unstable: tuple[Array, ...]
@@ -76,7 +79,8 @@ class Presolve:
         free: (q,) indices of the inputs of positive radius (all of them globally).
         layers: one entry per hidden layer.
         slopes: what proves the pre-activation bounds beside intervals (`bounds.preactivation_bounds`); None: nothing.
-        chains: which chains of variables carry the derivative through the layers, of "p" (tangents) and "a" (adjoints).
+            With depth + 1 in place of a layer, those of the output's range (`bounds.output_range`).
+        chains: which chains of variables carry the derivative through the layers (`LIFTINGS`).
     """
 
     free: Array
@@ -117,12 +121,16 @@ class Presolve:
 
     def layout(self) -> Layout:
         """What a certificate must fix."""
-        chains = self.chains if self.depth > 1 else ()
         return Layout(
             tuple(layer.unstable for layer in self.layers),
             tuple(layer.exponent for layer in self.layers),
-            {c: tuple(layer.reach_exponent[c] for layer in self.layers[:-1]) for c in chains},
+            {c: tuple(x.reach_exponent[c] for x in self.layers[: reached(c, self.depth)]) for c in self.chains},
         )
+
+
+def reached(chain: str, depth: int) -> int:
+    """How many layers have variables of a chain: all but the last, or all."""
+    return depth if chain == "q" else depth - 1
 
 
 def presolve(
@@ -152,7 +160,7 @@ def presolve(
     depth = net.depth
     if layout is not None:
         _check_layout(layout, net, chains)
-    bounds = _bounds(net, problem, slopes, arithmetic)
+    bounds = pre_bounds(net, problem, slopes, arithmetic)
     layers: list[Layer] = []
     moving = free
     for l, A in enumerate(net.weights[:-1]):
@@ -179,19 +187,21 @@ def presolve(
         constant = np.setdiff1d(np.flatnonzero(still), kept)
         layers.append(Layer(kept, active, constant, low, high, exponent))
         moving = np.union1d(kept, active)
-    if depth > 1:
+    if any(reached(chain, depth) for chain in chains):
         layers = _with_reach(net, problem, free, layers, arithmetic, layout, chains)
-    return Presolve(free, tuple(layers), slopes, chains if depth > 1 else ("p",))
+    return Presolve(free, tuple(layers), slopes, chains)
 
 
-def _bounds(
+def pre_bounds(
     net: Network, problem: LipschitzProblem, slopes: Slopes | None, arithmetic: type[Enclosure]
 ) -> list[tuple[Array, Array]] | None:
+    """Pre-activation bounds of every layer; None for a global problem, which has none."""
     if not problem.is_local:
         return None
     if slopes is None:
         return interval_bounds(net, problem, arithmetic)
-    return preactivation_bounds(net, problem, slopes, arithmetic)
+    inner = {key: values for key, values in slopes.items() if key[0] <= net.depth}
+    return preactivation_bounds(net, problem, inner, arithmetic)
 
 
 def masks(net: Network, layers: tuple[Layer, ...] | list[Layer]) -> tuple[list[Array], list[Array]]:
@@ -216,8 +226,9 @@ def _with_reach(
     reach: list[dict[str, Array]] = [{} for _ in layers]
     exponents: list[dict[str, Array]] = [{} for _ in layers]
     for chain in chains:
-        sizes = {"p": tangent_bounds, "a": adjoint_bounds}[chain](net, problem, free, on, off, arithmetic)
-        for l, layer in enumerate(layers[:-1]):
+        bounds = adjoint_bounds if chain == "a" else tangent_bounds
+        sizes = bounds(net, problem, free, on, off, arithmetic)
+        for l, layer in enumerate(layers[: reached(chain, net.depth)]):
             size = sizes[l][layer.unstable]
             if not np.isfinite(sizes[l][np.concatenate([layer.unstable, layer.active]).astype(np.int64)]).all():
                 raise ValueError(f"the bounds of layer {l + 1}'s derivatives overflow float64")
@@ -232,15 +243,14 @@ def _with_reach(
 
 def _check_layout(layout: Layout, net: Network, chains: tuple[str, ...]) -> None:
     exponents, scales = layout.exponent, layout.reach_exponent
-    wanted = set(chains) if net.depth > 1 else set()
     counts = {len(layout.unstable)} | (set() if exponents is None else {len(exponents)})
-    if counts != {net.depth} or (scales is not None and set(scales) != wanted):
+    if counts != {net.depth} or (scales is not None and set(scales) != set(chains)):
         raise ValueError(f"the layout is not one of {net.depth} hidden layers")
     for l, kept in enumerate(layout.unstable):
         if len(np.unique(kept)) != len(kept) or not ((kept >= 0) & (kept < net.widths[l + 1])).all():
             raise ValueError(f"the unstable neurons must be distinct indices of hidden layer {l + 1}")
-    for of_chain in (scales or {}).values():
-        if len(of_chain) != net.depth - 1:
+    for chain, of_chain in (scales or {}).items():
+        if len(of_chain) != reached(chain, net.depth):
             raise ValueError(f"the layout is not one of {net.depth} hidden layers")
 
 

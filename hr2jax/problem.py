@@ -27,13 +27,16 @@ class LipschitzProblem:
         coefficients: (K,) float64, the exact combination of the outputs.
         norm: "inf" or 2.
         center: (p_0,) float64, or None for the global constant.
-        radius: (p_0,) float64 half-widths >= 0, not all 0; None exactly when center is.
+        radius: (p_0,) float64 half-widths >= 0, not all 0; None exactly when center is. For norm 2 all entries are the
+            radius of the Euclidean ball.
+        quantity: "lipschitz", or "maximum" for the largest value of f on the domain.
     """
 
     coefficients: Array
     norm: str | int
     center: Array | None
     radius: Array | None
+    quantity: str = "lipschitz"
 
     @property
     def is_local(self) -> bool:
@@ -50,7 +53,7 @@ class LipschitzProblem:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, LipschitzProblem):
             return NotImplemented
-        return self.norm == other.norm and all(
+        return (self.norm, self.quantity) == (other.norm, other.quantity) and all(
             (a is None) == (b is None) and (a is None or b is None or np.array_equal(a, b))
             for a, b in (
                 (self.coefficients, other.coefficients),
@@ -63,8 +66,9 @@ class LipschitzProblem:
 
 
 def lipschitz_problem(
-    net: Network, output: Output = None, norm: Any = "inf", center: ArrayLike | None = None, radius: Any = None
-) -> LipschitzProblem:
+    net: Network, output: Output = None, norm: Any = "inf", center: ArrayLike | None = None, radius: Any = None,
+    quantity: str = "lipschitz",
+) -> LipschitzProblem:  # fmt: skip
     """The checked problem that `solve`'s arguments describe (API.md's meanings).
 
     Raises:
@@ -76,12 +80,14 @@ def lipschitz_problem(
         given, missing = ("radius", "center") if center is None else ("center", "radius")
         raise ValueError(f"a {given} was given without a {missing}; give both (local constant) or neither (global)")
     if center is None:
+        if quantity != "lipschitz":
+            raise ValueError("the largest value is sought on a ball: give center and radius")
         return LipschitzProblem(coefficients, p, None, None)
     width = net.widths[0]
     c = exact_float64(center, "center", 1)
     if c.shape != (width,):
         raise ValueError(f"center must have shape ({width},), the network's input, but its shape is {c.shape}")
-    return LipschitzProblem(coefficients, p, c, parse_radius(radius, width, p))
+    return LipschitzProblem(coefficients, p, c, parse_radius(radius, width, p), quantity)
 
 
 def output_coefficients(output: Output, outputs: int) -> Array:

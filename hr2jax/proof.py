@@ -421,7 +421,9 @@ def _prove(
         np.maximum.at(most, lifting.budget, upper)
         upper = most[: int(lifting.budget.max()) + 1]
     total = float((arithmetic(upper).sum() + rest).upper())
-    return scale_up(total, lifting.exponent) if total < np.inf else float("inf")  # NaN: overflow on the way
+    if not total < np.inf:  # NaN: overflow on the way
+        return float("inf")
+    return scale_up(total, lifting.exponent, least=0.0 if "t" in lifting.sizes else -np.inf)
 
 
 def residual_row_sums(M: ArrowEnclosure, d: Array, L: Factor | None, arithmetic: type[Enclosure]) -> Enclosure:
@@ -467,9 +469,9 @@ def kept_residual(M: ArrowEnclosure, d: Array, L: Factor | None, arithmetic: typ
     return arithmetic(among.magnitude()).sum(axis=1)
 
 
-def scale_up(value: float, exponent: int) -> float:
-    """value * 2**exponent rounded up; a bound of a norm is never negative."""
-    value = max(value, 0.0)
+def scale_up(value: float, exponent: int, least: float = 0.0) -> float:
+    """value * 2**exponent rounded up, value at least `least`: a bound of a norm is never negative."""
+    value = max(value, least)
     with np.errstate(all="ignore"):
         scaled = float(np.ldexp(value, exponent))
         exact = float(np.ldexp(scaled, -exponent)) == value

@@ -130,5 +130,6 @@ def _strict(value: Any) -> Any:
 
 
 def relative_gap(bound: float, lower: float) -> float:
-    """(bound - lower) / bound; 0 when bound is 0."""
-    return (bound - lower) / bound if bound > 0 else 0.0
+    """(bound - lower) / bound; 0 when bound is 0. Of values that may be negative, relative to the larger magnitude."""
+    largest = max(abs(bound), abs(lower)) if min(bound, lower) < 0 else bound
+    return (bound - lower) / largest if largest > 0 else 0.0

@@ -15,6 +15,7 @@ from .certificate import Certificate, certify_multipliers
 from .enclosure import Array
 from .engines.compile_clock import compile_seconds
 from .engines.monitor import Stop, Timings
+from .lower.values import value_at
 from .network import Network
 from .options import Options
 from .presolve import Presolve
@@ -41,6 +42,7 @@ class Session:
         self._for_search, self._before = 0.0, 0
         self.timings = Timings(lambda: time.perf_counter() - compile_seconds())
         self.lower, self.witness = 0.0, np.zeros(net.widths[0]) if problem.center is None else problem.center.copy()
+        self.origin = 0.0
         self.iteration = 0
         self.relaxation_value = math.nan
         self.history: dict[str, list[float]] = {
@@ -49,6 +51,9 @@ class Session:
         start = time.perf_counter()
         with self.timings.span("certify"):
             self.certificate = certify_multipliers(net, problem, self.relaxation, fixed, {}, None, versions)
+        if problem.quantity == "maximum":
+            self.lower = value_at(net, problem, self.witness)
+            self.origin = self.lower - max(self.bound - self.lower, 0.0)
         # What a last certificate will take must be left before the time limit. This first one has no
         # factorisation and no eigenvectors: with them it took about eight times as long.
         self._reserve = 8.0 * (time.perf_counter() - start)

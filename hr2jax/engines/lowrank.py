@@ -165,8 +165,8 @@ class _Run:
         self._monitor = monitor
         self.factored = Factored(lifting, families)
         self.separator = Separator(lifting, self.factored.rows, cuts) if cuts else None
-        several = lifting.presolve.depth > 1
-        self.products = ProductPool(lifting, self.factored, cuts) if cuts and several else None
+        masked = lifting.masked_layers > 0
+        self.products = ProductPool(lifting, self.factored, cuts) if cuts and masked else None
         self.budget = lifting.budget if lifting.balls else None
         self.rng = np.random.default_rng(seed)
         self.scale = 1.0
@@ -387,18 +387,18 @@ class _Run:
                 return Status.NUMERICAL_ERROR
             least = cost(d, self.budget)
             value = in_units(least, self.lifting)
-            settled = abs(value - previous) <= 0.5 * tol * abs(value) or not (self.families or self.separator)
+            settled = abs(value - previous) <= 0.5 * tol * self.magnitude(value) or not (self.families or self.separator)
             close = self.gradient <= 2 * tolerance
             if settled or close or number % 3 == 2 or self.monitor.remaining() < 10.0 * self.certifying:
                 bound, d = self.certify(multipliers, M, d, newton=close or number >= patient)
                 self.monitor.report(self.iteration, value, self.gradient)
-                if settled and bound < np.inf and bound - value <= 0.5 * tol * bound:
+                if settled and bound < np.inf and bound - value <= 0.5 * tol * self.magnitude(bound):
                     return Status.SOLVED
-                idle = 0 if bound < best * (1 - 0.02 * tol) else idle + 1
+                idle = 0 if bound < best - 0.02 * tol * self.magnitude(min(best, bound)) else idle + 1
                 best = min(best, bound)
                 if idle >= PATIENCE:
                     return Status.STALLED
-                if (close or idle) and bound - value > 0.3 * tol * bound:
+                if (close or idle) and bound - value > 0.3 * tol * self.magnitude(bound):
                     self.raise_rank(M, d)
             else:
                 self.monitor.report(self.iteration, value, self.gradient)
@@ -409,10 +409,17 @@ class _Run:
                 tolerance = max((0.3 if self.separator is None else 0.6) * tolerance, 1e-9)
         return Status.STALLED
 
+    def magnitude(self, value: float) -> float:
+        """What tolerances are relative to: the value itself, or its distance from the monitor's origin."""
+        return abs(value - self.monitor.origin)
+
     def certify(self, multipliers: dict[str, Array], M: Arrow, d: Array, newton: bool) -> tuple[float, Array]:
         """Offer the multipliers with d made feasible, by Newton's method if that pays; the bound and that d."""
         began, tol, least = time.perf_counter(), self.monitor.tolerance, cost(d, self.budget)
         d = feasible(M, d, self.budget)
+        if self.monitor.origin:
+            value = in_units(least, self.lifting)
+            tol *= self.magnitude(value) / max(abs(value), 1e-300)
         if newton and cost(d, self.budget) - least > 0.3 * tol * abs(least):
             # the clock must not decide anything where it does not matter
             patience = max(10.0, 3.0 * certificate_seconds(M.size), 0.1 * (began - self.began))

@@ -145,13 +145,17 @@ def catalogue(lifting: Lifting) -> dict[str, Callable[[], Family]]:
         return lambda: build(lifting)
 
     out = {n: of(build) for n, build in CATALOGUE.items() if local or not ("z" in n or "x" in n)}
-    return out | (base_families(lifting) if lifting.presolve.depth > 1 else {})
+    if "t" not in lifting.sizes or lifting.presolve.chains == ("q",):
+        return base_families(lifting)
+    return out | base_families(lifting)
 
 
 def preset(relaxation: str, lifting: Lifting) -> list[Family]:
     """The families of a named relaxation on this lifting, none of them empty."""
     known, local = catalogue(lifting), "xi" in lifting.sizes
-    if lifting.presolve.depth > 1:
+    if "t" not in lifting.sizes or lifting.presolve.chains == ("q",):
+        names = list(known)
+    elif lifting.presolve.depth > 1:
         names = [*(n for n in known if n not in CATALOGUE), *DEEP_PRESETS[relaxation][local]]
     else:
         names = list(PRESETS[relaxation][local])
@@ -167,7 +171,7 @@ def transfer(multipliers: Mapping[str, Array], layout: Layout, free: Array, to: 
     out = {}
     known = catalogue(to)
     for name, values in multipliers.items():
-        if name in (TRIANGLES, PRODUCTS) and to.presolve.depth > 1:
+        if name == PRODUCTS or (name == TRIANGLES and (to.presolve.depth > 1 or "t" not in to.sizes)):
             if _alike(layout, to.presolve.layout()) and np.array_equal(free, to.presolve.free):
                 out[name] = values
             continue
@@ -214,6 +218,5 @@ def _row_labels(name: str, layout: Layout, free: Array) -> Array:
         return free
     if name in CATALOGUE:
         return layout.unstable[-1]
-    layer = re.search(r"\d+$", name)  # masked.py's names end in it
-    assert layer is not None
-    return layout.unstable[int(layer[0]) - 1]
+    layer = re.search(r"\d+$", name)  # masked.py's names end in it, if there are several
+    return layout.unstable[int(layer[0]) - 1 if layer else 0]

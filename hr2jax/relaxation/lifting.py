@@ -9,20 +9,21 @@ import numpy as np
 
 from ..enclosure import Array, Enclosure, clipped_exponent
 from ..network import Network
-from ..presolve import Presolve
+from ..presolve import Presolve, reached
 from ..problem import LipschitzProblem
 
 NOTHING = -(2**16)  # the exponent of 0: below that of every product of float64 numbers
 
-# chain -> what its mask multiplies: the tangents p = u w, the values x = u z, the adjoints a = u g
-BEFORE_MASK = {"p": "w", "x": "z", "a": "g"}
+# chain -> what its mask multiplies: the tangents p = u w, the values x = u z, the adjoints a = u g; LipSDP's tangents q
+# lie between 0 and y
+BEFORE_MASK = {"p": "w", "x": "z", "a": "g", "q": "y"}
 
 LinearMap = dict[str, Enclosure]  # rows of linear forms: basis group -> (rows, size of the group) coefficients
 
 
 @dataclass(frozen=True)
 class Lifting:
-    """The maximum of  t^T A_1^T D(u_1) ... A_L^T D(u_L) c  as a quadratic form.
+    """The maximum of  t^T A_1^T D(u_1) ... A_L^T D(u_L) c,  or of f itself, as a quadratic form.
 
     Basis groups, every entry at most 1 in magnitude at every feasible point; those of hidden layer l end in the
     layer's tag, its number, or nothing where there is one layer only:
@@ -36,6 +37,8 @@ class Lifting:
     and derived groups, linear in the basis: z, w and g, what the masks of x, p and a multiply, in their scales:
       z     pre-activations  z_i / 2**exponent_i;  local problems only
       w, g  tangents and adjoints before the mask, over 2**reach_exponent_i
+    Where f itself is bounded there are one, v, xi and x, in all layers; in LipSDP's relaxation one, t, and in all layers
+    q with its y, tangents whose mask may be anything from 0 to 1.
 
     Attributes:
         sizes: group name -> number of entries, in basis order.
@@ -69,9 +72,21 @@ class Lifting:
         """(N,) bool: y_k^2 = 1 at every feasible point (elsewhere y_k^2 <= 1)."""
         mask = np.zeros(self.size, dtype=bool)
         for group in self.sizes:
-            if group[0] in "ov" or (group == "t" and not self.balls):
+            if _letter(group) in ("one", "v") or (group == "t" and not self.balls):
                 mask[self.slice(group)] = True
         return mask
+
+    @property
+    def chains(self) -> tuple[str, ...]:
+        """The chains that have variables, "x" first."""
+        values = ("x",) if any(kind == "x" for kind in map(_letter, self.sizes)) else ()
+        return values + self.presolve.chains
+
+    @property
+    def masked_layers(self) -> int:
+        """How many layers, from the first on, have variables behind their masks."""
+        every = self.presolve.chains in ((), ("q",))
+        return self.presolve.depth - (0 if every else 1)
 
     @property
     def budget(self) -> Array:
@@ -113,6 +128,11 @@ class Lifting:
         return self.objective["one", "t"]
 
 
+def _letter(group: str) -> str:
+    """A group's name without its layer."""
+    return group.rstrip("0123456789")
+
+
 def tag(l: int, depth: int) -> str:
     """What the groups of hidden layer l = 0 .. depth - 1 end in."""
     return str(l + 1) if depth > 1 else ""
@@ -132,17 +152,27 @@ def lift(
     net: Network, problem: LipschitzProblem, fixed: Presolve, arithmetic: type[Enclosure] = Enclosure
 ) -> Lifting:
     """The lifting of a network, every coefficient enclosed in `arithmetic`."""
-    depth, layers, q = net.depth, fixed.layers, len(fixed.free)
-    counts = [len(layer.unstable) for layer in layers]
-    local = problem.is_local and sum(counts) > 0
-    sizes = {"one": 1} | {f"v{tag(l, depth)}": n for l, n in enumerate(counts)} | {"t": q}
+    depth, q = net.depth, len(fixed.free)
+    counts = {tag(l, depth): len(layer.unstable) for l, layer in enumerate(fixed.layers)}
+    inner = dict(list(counts.items())[:-1])
+    if problem.quantity == "maximum":
+        sizes = {"one": 1} | {f"v{k}": n for k, n in counts.items()} | {"xi": q}
+        sizes |= {f"x{k}": n for k, n in counts.items()}
+        derived, objective, exponent = _maximum(net, problem, fixed, sizes, arithmetic)
+        return Lifting(sizes, derived, objective, exponent, fixed, () if problem.norm == "inf" else ("xi",))
+    if fixed.chains == ("q",):
+        sizes = {"one": 1, "t": q} | {f"q{k}": n for k, n in counts.items()}
+        derived, objective, exponent = _tangents(net, problem, fixed, sizes, arithmetic)
+        return Lifting(sizes, derived, objective, exponent, fixed, () if problem.norm == "inf" else ("t",))
+    local = problem.is_local and sum(counts.values()) > 0
+    sizes = {"one": 1} | {f"v{k}": n for k, n in counts.items()} | {"t": q}
     for chain in fixed.chains:
-        sizes |= {f"{chain}{tag(l, depth)}": n for l, n in enumerate(counts[:-1])}
+        sizes |= {f"{chain}{k}": n for k, n in inner.items()}
     if local:
-        sizes |= {"xi": q} | {f"x{tag(l, depth)}": n for l, n in enumerate(counts[:-1])}
-    derived: dict[str, LinearMap] = {}
+        sizes |= {"xi": q} | {f"x{k}": n for k, n in inner.items()}
+    derived = {}
     if local:
-        derived |= _values(net, problem, fixed, sizes, arithmetic)
+        derived = _values(net, problem, fixed, sizes, arithmetic)[0]
     if "a" in fixed.chains:
         of_adjoints, objective, exponent = _adjoints(net, problem, fixed, sizes, arithmetic)
         derived |= of_adjoints
@@ -158,18 +188,22 @@ def _tangents(
 ) -> tuple[dict[str, LinearMap], dict[tuple[str, str], Enclosure], int]:
     """The groups w, and the objective sum_k c_k u_{L,k} w_{L,k} with its exponent."""
     depth = fixed.depth
+    chain = "q" if "q" in fixed.chains else "p"
     derived: dict[str, LinearMap] = {}
     pieces = [_Piece(fixed.free, np.zeros(len(fixed.free), dtype=np.int64), None, "t")]
-    for l, layer in enumerate(fixed.layers[:-1]):
+    for l, layer in enumerate(fixed.layers[: reached(chain, depth)]):
         A, name = net.weights[l], tag(l, depth)
-        exponent = layer.reach_exponent["p"]
-        derived[f"w{name}"] = _through(A[layer.unstable], pieces, exponent, sizes, arithmetic)
+        exponent = layer.reach_exponent[chain]
+        derived[f"{BEFORE_MASK[chain]}{name}"] = _through(A[layer.unstable], pieces, exponent, sizes, arithmetic)
         always = A[layer.active]
         own = _row_exponents(always, pieces)
         pieces = [
-            _Piece(layer.unstable, exponent, None, f"p{name}"),
+            _Piece(layer.unstable, exponent, None, f"{chain}{name}"),
             _Piece(layer.active, own, _through(always, pieces, own, sizes, arithmetic)),
         ]
+    if chain == "q":
+        row, shift, unit = _output(net, problem, fixed, pieces, sizes, arithmetic)
+        return derived, {("one", group): coefficients for group, coefficients in row.items()}, unit
     last = fixed.layers[-1]
     rows = np.concatenate([last.unstable, last.active]).astype(np.int64)
     n = len(last.unstable)
@@ -224,10 +258,49 @@ def _adjoints(
     return derived, {(group, "t"): coefficients.T for group, coefficients in gradient.items()}, unit
 
 
-def _values(
+def _maximum(
     net: Network, problem: LipschitzProblem, fixed: Presolve, sizes: dict[str, int], arithmetic: type[Enclosure]
-) -> dict[str, LinearMap]:
-    """The groups z."""
+) -> tuple[dict[str, LinearMap], dict[tuple[str, str], Enclosure], int]:
+    """The groups z, and the objective c.(C x_L + d) with its exponent."""
+    derived, pieces = _values(net, problem, fixed, sizes, arithmetic, inner_only=False)
+    row, shift, unit = _output(net, problem, fixed, pieces, sizes, arithmetic)
+    row["one"] = row["one"] + shift if "one" in row else shift
+    return derived, {("one", group): coefficients for group, coefficients in row.items()}, unit
+
+
+def _output(
+    net: Network, problem: LipschitzProblem, fixed: Presolve, pieces: list[_Piece], sizes: Mapping[str, int],
+    arithmetic: type[Enclosure],
+) -> tuple[LinearMap, Enclosure, int]:  # fmt: skip
+    """c.C times the last layer's vector, and c.d (1, 1), both over 2**exponent."""
+    every = np.arange(net.widths[-2])
+    c, exponent_c = _output_row(net, problem, every, arithmetic)
+    k, d = problem.coefficients, net.biases[-1]
+    of_shift = np.where((k != 0) & (d != 0), np.frexp(k)[1] + np.frexp(d)[1], NOTHING)
+    sizes_of = [int(of_shift.max(initial=NOTHING))]
+    for piece in pieces:
+        exponent = exponent_c[piece.columns] + piece.exponent
+        sizes_of.append(int(exponent[exponent_c[piece.columns] > NOTHING].max(initial=NOTHING)))
+    unit = max(sizes_of) if max(sizes_of) > NOTHING // 2 else 0
+    out: LinearMap = {}
+    for piece in pieces:
+        columns = piece.columns
+        up = np.where(exponent_c[columns] > NOTHING, exponent_c[columns] + piece.exponent - unit, 0)
+        weights = c[columns].scaled(up).reshape(1, -1)
+        terms = {piece.group: weights} if piece.map is None else {g: weights @ m for g, m in piece.map.items()}
+        for group, term in terms.items():
+            out[group] = out[group] + term if group in out else term
+    used = np.flatnonzero(of_shift > NOTHING)
+    low = np.frexp(k[used])[1]
+    shift = arithmetic(k[used]).scaled(-low) * arithmetic(d[used]).scaled(low - unit)
+    return out, shift.sum().reshape(1, 1), unit
+
+
+def _values(
+    net: Network, problem: LipschitzProblem, fixed: Presolve, sizes: dict[str, int], arithmetic: type[Enclosure],
+    inner_only: bool = True,
+) -> tuple[dict[str, LinearMap], list[_Piece]]:  # fmt: skip
+    """The groups z, and the last layer's values in pieces (not if `inner_only`: then they are the layer's before it)."""
     depth = fixed.depth
     derived: dict[str, LinearMap] = {}
     pieces: list[_Piece] = []
@@ -247,7 +320,7 @@ def _values(
         unstable = rows(layer.unstable, layer.exponent)
         assert unstable.map is not None
         derived[f"z{name}"] = unstable.map
-        if l + 1 == depth:
+        if inner_only and l + 1 == depth:
             break
         active, constant = rows(layer.active, None), rows(layer.constant, None)
         assert constant.map is not None
@@ -258,7 +331,7 @@ def _values(
             active,
             _Piece(layer.constant, constant.exponent, {"one": positive}),
         ]
-    return derived
+    return derived, pieces
 
 
 def _first(

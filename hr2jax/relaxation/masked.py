@@ -2,7 +2,8 @@
 
 In every layer but the last, each *chain* has a variable behind the mask, m = u b, b being what the mask multiplies:
 x = u z (values), p = u w (tangents), a = u g (adjoints); and u = u 1. Then E[m (b' - m')] = 0 for every pair of
-chains: where u = 0 the first factor vanishes, where u = 1 the second.
+chains: where u = 0 the first factor vanishes, where u = 1 the second. The last layer has such variables only where f
+itself is bounded. LipSDP (Fazlyab et al. 2019, neuron form) has no u, and in every layer q (y - q) >= 0.
 
 Factors are linear forms that are >= 0 at every feasible point:
 
@@ -47,11 +48,6 @@ def _times(form: Form, factor: np.ndarray) -> Form:
     return Form(tuple(type(t)(t.group, t.index, t.coefficient * factor) for t in form.terms))
 
 
-def chains_of(lifting: Lifting) -> list[str]:
-    """The chains that have variables, "x" first where the problem is local."""
-    return (["x"] if "xi" in lifting.sizes else []) + list(lifting.presolve.chains)
-
-
 def _pair(lifting: Lifting, chain: str, l: int) -> tuple[Form, Form]:
     """(m, b) of a chain in layer l: behind the mask and before it."""
     if chain == "u":
@@ -64,11 +60,13 @@ def _pair(lifting: Lifting, chain: str, l: int) -> tuple[Form, Form]:
 
 def layer_factors(lifting: Lifting, l: int) -> dict[str, Form]:
     """Factors of layer l, in mirrored pairs NAME+ and NAME-."""
+    if lifting.presolve.chains == ("q",):
+        return {}
     out = {"U+": u_of(lifting, l), "U-": off_of(lifting, l)}
-    if l + 1 == lifting.presolve.depth:
+    if l >= lifting.masked_layers:
         return out
     layer = lifting.presolve.layers[l]
-    for chain in chains_of(lifting):
+    for chain in lifting.chains:
         m, b = _pair(lifting, chain, l)
         if chain == "x":
             # h is on the grid and at most 1, so its half is exact
@@ -116,8 +114,12 @@ def base_families(lifting: Lifting) -> dict[str, Callable[[], Family]]:
         out[family.name] = lambda: family
 
     depth = lifting.presolve.depth
-    for l in range(depth - 1):
-        chains = ["u", *chains_of(lifting)]
+    for l in range(lifting.masked_layers):
+        if lifting.presolve.chains == ("q",):
+            q, y = _pair(lifting, "q", l)
+            add(Family(f"q.(y-q){tag(l, depth)}", q, y - q))
+            continue
+        chains = ["u", *lifting.chains]
         for first in chains:
             for second in chains:
                 if (first, second) != ("u", "u"):

@@ -67,8 +67,6 @@ def product_entries(
     """
     if np.ndim(rows) != 2 or np.shape(rows)[1] != 3:
         raise ValueError(f"products must be rows of three numbers, but their shape is {np.shape(rows)}")
-    if lifting.presolve.depth == 1:
-        raise ValueError("there are no products in this problem: with one hidden layer they are triangles")
     table = FactorTable(lifting)
     pair, weight = rows[:, :2], np.maximum(rows[:, 2], 0.0)
     if not ((pair >= 0) & (pair < table.count) & (pair == np.rint(pair))).all():

@@ -1,0 +1,86 @@
+"""Attained values of f itself: lower bounds of its maximum on a ball."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..enclosure import Array, Enclosure
+from ..network import Network
+from ..problem import LipschitzProblem
+from .domain import contains
+
+POINTS = 16
+STEPS = 40
+
+
+def value_at(net: Network, problem: LipschitzProblem, x: Array) -> float:
+    """coefficients . F(x) rounded down, the data and x (p_0,) taken as exact reals; -inf outside the domain."""
+    if not np.isfinite(x).all() or not contains(problem, x):
+        return -np.inf
+    with np.errstate(all="ignore"):
+        value: Enclosure | Array = x
+        for A, b in zip(net.weights[:-1], net.biases[:-1], strict=True):
+            z = Enclosure(A) @ value + b
+            value = Enclosure(np.maximum(z.mid, 0.0), z.rad)
+        out = Enclosure(net.weights[-1]) @ value + net.biases[-1]
+        total = (Enclosure(problem.coefficients) * out).sum()
+        lower = float(total.lower())
+    return lower if np.isfinite(lower) else -np.inf
+
+
+def climb_values(
+    net: Network, problem: LipschitzProblem, *, seconds: float, seed: int = 0, starts: Sequence[Any] | Array = ()
+) -> tuple[float, Array]:
+    """The largest value of f found by projected gradient ascent from many points, and where (proved by `value_at`)."""
+    assert problem.center is not None and problem.radius is not None
+    center, radius = problem.center, problem.radius
+    random, until = np.random.default_rng(seed), time.perf_counter() + seconds
+    best, witness = value_at(net, problem, center), center
+    for x in starts:
+        if (value := value_at(net, problem, np.asarray(x))) > best:
+            best, witness = value, np.asarray(x)
+    while time.perf_counter() < until:
+        before = best
+        points = np.concatenate([witness[None], _inside(problem, center + radius * random.uniform(-1, 1, (POINTS, len(center))))])
+        for step in range(STEPS):
+            gradient = _gradient(net, problem, points)
+            move = np.sign(gradient) if problem.norm == "inf" else _unit(gradient)
+            points = _inside(problem, points + radius * 0.5 * 0.9**step * move)
+        for x in points[np.argsort(-net(points) @ problem.coefficients)[:2]]:
+            if (value := value_at(net, problem, x)) > best:
+                best, witness = value, x
+        if best <= before + 1e-12 * abs(before):
+            break
+    return best, witness
+
+
+def _gradient(net: Network, problem: LipschitzProblem, points: Array) -> Array:
+    masks, value = [], points
+    for A, b in zip(net.weights[:-1], net.biases[:-1], strict=True):
+        z = value @ A.T + b
+        masks.append(z > 0.0)
+        value = np.maximum(z, 0.0)
+    g = np.broadcast_to(problem.coefficients @ net.weights[-1], masks[-1].shape)
+    for A, mask in zip(net.weights[-2::-1], masks[::-1], strict=True):
+        g = (g * mask) @ A
+    return g
+
+
+def _unit(rows: Array) -> Array:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
+
+
+def _inside(problem: LipschitzProblem, points: Array) -> Array:
+    """The points moved into the ball, a hair inside so that rounding does not take them out."""
+    assert problem.center is not None and problem.radius is not None
+    radius = problem.radius * (1 - 1e-12)
+    away = points - problem.center
+    if problem.norm == "inf":
+        away = np.clip(away, -radius, radius)
+    else:
+        away = away * np.minimum(radius[0] / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-300), 1.0)
+    return problem.center + away
