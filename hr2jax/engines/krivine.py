@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -28,7 +29,7 @@ FEWER = 1e-9  # relative decrease after which slack inequalities are dropped: th
 
 EXACT = 1e-9  # relative: signs that come as near to the value show that it is the maximum
 
-SOLVED, TIME_LIMIT, FAILED = "SOLVED", "TIME_LIMIT", "NUMERICAL_ERROR"
+SOLVED, TIME_LIMIT, STOPPED, FAILED = "SOLVED", "TIME_LIMIT", "STOPPED", "NUMERICAL_ERROR"
 
 
 @dataclass
@@ -58,7 +59,7 @@ class _Active:
         return self.group, self.tuple_, self.row
 
     def codes(self) -> Array:
-        """One integer each: there are at most 2**8 inequalities of a tuple and 3 groups."""
+        """One integer each: there are at most 2**8 inequalities of a tuple and 4 groups."""
         return (self.tuple_ * 256 + self.row) * 4 + self.group
 
 
@@ -78,8 +79,9 @@ def solve_krivine(
         callback: called with the value and multipliers after each linear program; what it returns true stops.
 
     Returns:
-        The value in the problem's units (a solver's number, not a bound; infinite if no linear program was
-        solved), {"krivine": (K, degree + 1)}, and "SOLVED", "TIME_LIMIT", "STOPPED" or "NUMERICAL_ERROR".
+        The value in the problem's units (a solver's number, not a bound; the sum of the coefficients' magnitudes if
+        no linear program was solved), {"krivine": (K, degree + 1)}, and "SOLVED", "TIME_LIMIT", "STOPPED" or
+        "NUMERICAL_ERROR".
 
     Raises:
         ValueError: another kind of problem, or one that does not fit in memory.
@@ -89,63 +91,86 @@ def solve_krivine(
     check_size(net, problem, degree)
     lifting = lift(net, problem, presolve(net, problem))
     deadline = math.inf if time_limit is None else began + time_limit
-    best: tuple[float, dict[str, Array]] = (math.inf, {KRIVINE: np.zeros((0, degree + 1))})
-    status = SOLVED
+    run = _Run(lifting, degree, deadline, callback)
     for stage in range(3, degree + 1):
-        if time.perf_counter() >= deadline:
-            return *best, TIME_LIMIT
-        program = krivine_program(lifting, stage, net.widths[0], net.widths[1])
-        value, multipliers, status, is_exact = _solve(program, lifting, degree, deadline, callback)
-        if value <= best[0]:
-            best = value, multipliers
-        if is_exact or status not in (SOLVED, FAILED):
+        if run.status != SOLVED or run.is_exact:
             break
-    return *best, status
+        run.solve(krivine_program(lifting, stage, net.widths[0], net.widths[1]))
+    return run.value, run.multipliers, run.status
 
 
-def _solve(
-    program: Program,
-    lifting: Lifting,
-    degree: int,
-    deadline: float,
-    callback: Callable[[float, dict[str, Array]], object] | None,
-) -> tuple[float, dict[str, Array], str, bool]:
-    """Rounds of HiGHS until nothing is violated, or signs attain the value: no degree has a smaller one."""
-    objective = program.objective
-    scale = float(np.abs(objective).max(initial=0.0))
-    best = float(np.ldexp(np.abs(objective).sum(), lifting.exponent)), {KRIVINE: np.zeros((0, degree + 1))}
-    if scale == 0.0:
-        return 0.0, best[1], SOLVED, True
-    cost = -objective[1:] / scale
-    x = np.concatenate([[1.0], -np.sign(cost)])  # the box's vertex
-    active, known, value = _Active.none(), np.zeros(0, np.int64), math.inf
-    while True:
-        new = _violated(program.groups, x, (AT_ONCE if len(active) else FIRST) * len(objective), known)
-        if not len(new):
-            return *best, SOLVED, False
-        active = active.joined(new)
-        left = deadline - time.perf_counter()
-        if left <= 0.0:
-            return *best, TIME_LIMIT, False
-        A = _matrix(program.groups, active, len(objective))
-        options = {} if math.isinf(left) else {"time_limit": left}
-        solution = linprog(cost, A_ub=-A[:, 1:], b_ub=A[:, :1].toarray()[:, 0], bounds=(-1.0, 1.0),
-                           method="highs-ipm", options=options)  # fmt: skip
-        if solution.status != 0:
-            return *best, TIME_LIMIT if solution.status == 1 else FAILED, False
-        x = np.concatenate([[1.0], solution.x])
-        dual = np.maximum(-solution.ineqlin.marginals, 0.0)
-        reached = float(np.ldexp(-solution.fun * scale, lifting.exponent))
-        if reached <= best[0]:
-            best = reached, {KRIVINE: _rows(program.groups, active, dual * scale, degree)}
-            if callback is not None and callback(*best):
-                return *best, "STOPPED", False
-        if best_signs(lifting, x[program.v]) >= best[0] * (1.0 - EXACT):
-            return *best, SOLVED, True
-        if -solution.fun < value * (1.0 - FEWER):
-            active = active[(dual > 0.0) | (solution.slack < VIOLATED)]
-        value = min(value, -solution.fun)
-        known = np.sort(active.codes())
+class _Run:
+    """Rounds of HiGHS, and the best that came of them.
+
+    Attributes:
+        value, multipliers: those of the lowest linear program so far.
+        status: SOLVED until something stops it.
+        is_exact: signs attain the value, so no degree has a smaller one.
+    """
+
+    def __init__(
+        self,
+        lifting: Lifting,
+        degree: int,
+        deadline: float,
+        callback: Callable[[float, dict[str, Array]], object] | None,
+    ):
+        self.lifting, self.degree, self.deadline, self.callback = lifting, degree, deadline, callback
+        self.status, self.is_exact = SOLVED, False
+        size = np.abs(lifting.objective_v.mid).sum() + np.abs(lifting.objective_one.mid).sum()
+        self.value = float(np.ldexp(size, lifting.exponent))
+        self.multipliers = {KRIVINE: np.zeros((0, degree + 1))}
+        self.active, self.codes, self.x = _Active.none(), np.zeros(0, np.int64), np.zeros(0)
+
+    def solve(self, program: Program) -> None:
+        """Until nothing is violated. A program of a higher degree starts where the one before it ended."""
+        groups, objective = program.groups, program.objective
+        scale = float(np.abs(objective).max(initial=0.0))
+        if scale == 0.0:
+            self.is_exact = True
+            return
+        cost = -objective[1:] / scale
+        x = np.concatenate([[1.0], -np.sign(cost)])  # the box's vertex
+        x[np.searchsorted(program.codes, self.codes)] = self.x
+        value, known, per_monomial = math.inf, np.sort(self.active.codes()), 0 if len(self.active) else FIRST
+        while True:
+            new = _violated(groups, x, (per_monomial or AT_ONCE) * len(objective), known)
+            per_monomial = 0
+            if not len(new):
+                break
+            self.active = self.active.joined(new)
+            left = self.deadline - time.perf_counter()
+            solution = _linprog(groups, self.active, cost, left) if left > 0.0 else None
+            if solution is None or solution.status != 0:
+                self.status = TIME_LIMIT if solution is None or solution.status == 1 else FAILED
+                return
+            x = np.concatenate([[1.0], solution.x])
+            dual = np.maximum(-solution.ineqlin.marginals, 0.0)
+            self.keep(float(np.ldexp(-solution.fun * scale, self.lifting.exponent)), groups, dual * scale)
+            if self.callback is not None and self.callback(self.value, self.multipliers):
+                self.status = STOPPED
+                return
+            if best_signs(self.lifting, x[program.v]) >= self.value * (1.0 - EXACT):
+                self.is_exact = True
+                return
+            if -solution.fun < value * (1.0 - FEWER):
+                self.active = self.active[(dual > 0.0) | (solution.slack < VIOLATED)]
+            value = min(value, -solution.fun)
+            known = np.sort(self.active.codes())
+        self.codes, self.x = program.codes, x
+
+    def keep(self, value: float, groups: list[Group], dual: Array) -> None:
+        """Remember the multipliers if no lower value was reached."""
+        if value <= self.value:
+            self.value, self.multipliers = value, {KRIVINE: _rows(groups, self.active, dual, self.degree)}
+
+
+def _linprog(groups: list[Group], active: _Active, cost: Array, seconds: float) -> Any:
+    """HiGHS's solution with the active inequalities."""
+    A = _matrix(groups, active, len(cost) + 1)
+    options = {} if math.isinf(seconds) else {"time_limit": seconds}
+    return linprog(cost, A_ub=-A[:, 1:], b_ub=A[:, :1].toarray()[:, 0], bounds=(-1.0, 1.0), method="highs-ipm",
+                   options=options)  # fmt: skip
 
 
 def best_signs(lifting: Lifting, start: Array) -> float:

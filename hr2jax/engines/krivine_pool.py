@@ -69,11 +69,13 @@ class Program:
 
     Attributes:
         objective: (M,) float64; x has one entry per monomial.
+        codes: (M,) ascending codes of the monomials (relaxation/krivine.py's).
         v: (n,) columns of the neurons' variables.
         groups: the inequalities.
     """
 
     objective: Array
+    codes: Array
     v: Array
     groups: list[Group]
 
@@ -117,10 +119,9 @@ def krivine_program(lifting: Lifting, degree: int, inputs: int, neurons: int) ->
     base = inputs + neurons + 1
     reached, t, v = _reached(lifting), 1 + lifting.presolve.free, 1 + inputs + lifting.presolve.unstable
     tuples = {size: _tuples(reached, t, v, size) for size in range(2, degree + 1)}
-    plain = [degree - 1] if degree == 3 else [2, 3]
-    kinds = [(size, products_kind(size)) for size in plain] + [(degree, triangles_kind(degree))]
-    if degree == 4:  # products of two say nothing where there is a third: only inputs with one neuron are left
-        tuples[2] = _tuples(reached[:, reached.sum(axis=0) == 1], t[reached.sum(axis=0) == 1], v, 2, among=False)
+    # degree 4 has those of degree 3 too, which it implies: they come first, so that their solution is a start
+    kinds = [kind for size in range(3, degree + 1) for kind in
+             ((size - 1, products_kind(size - 1)), (size, triangles_kind(size)))]  # fmt: skip
     codes = [np.zeros(1, np.int64), t, v, (t * base + v[:, None])[reached]]
     for size, kind in kinds:
         codes += [_codes(tuples[size], s, base) for s in kind.subsets]
@@ -132,7 +133,7 @@ def krivine_program(lifting: Lifting, degree: int, inputs: int, neurons: int) ->
     for size, kind in kinds:
         columns = [np.searchsorted(known, _codes(tuples[size], s, base)).astype(np.int32) for s in kind.subsets]
         groups.append(Group(kind, tuples[size], np.stack(columns, axis=1)))
-    return Program(objective, np.searchsorted(known, v), groups)
+    return Program(objective, known, np.searchsorted(known, v), groups)
 
 
 def _codes(variables: Array, subset: tuple[int, ...], base: int) -> Array:
@@ -155,8 +156,8 @@ def adjacency(reached: Array) -> Array:
     return np.asarray(both)
 
 
-def _tuples(reached: Array, t: Array, v: Array, size: int, among: bool = True) -> Array:
-    """(K, size) variables: {t_j} and size - 1 of its neurons; `among`: also `size` neurons pairwise adjacent."""
+def _tuples(reached: Array, t: Array, v: Array, size: int) -> Array:
+    """(K, size) variables: {t_j} and size - 1 of its neurons, then `size` neurons pairwise adjacent."""
     parts = []
     count = reached.sum(axis=0)
     for m in np.unique(count[count >= size - 1]).tolist():  # inputs that reach equally many, together
@@ -164,9 +165,8 @@ def _tuples(reached: Array, t: Array, v: Array, size: int, among: bool = True) -
         near = np.nonzero(reached[:, j].T)[1].reshape(len(j), m)
         chosen = v[near[:, _choices(m, size - 1)]].reshape(-1, size - 1)
         parts.append(np.column_stack([np.repeat(t[j], len(chosen) // len(j)), chosen]))
-    if among and size > 1:
-        parts.append(v[cliques(adjacency(reached), size)])
-    return np.concatenate(parts) if parts else np.zeros((0, size), np.int64)
+    parts.append(v[cliques(adjacency(reached), size)])
+    return np.concatenate(parts)
 
 
 @lru_cache(maxsize=8)
