@@ -23,8 +23,8 @@ from .krivine_pool import Group, Program, adjacency, krivine_program
 Array = np.ndarray
 
 VIOLATED = 1e-6  # an inequality below -this is added
-AT_ONCE = 4  # inequalities added in a later round, per monomial; the first takes FIRST of them
-FIRST = 40
+AT_ONCE = 4  # inequalities added in a later round, per monomial; the first takes FIRST of them, by degree
+FIRST = {3: 40, 4: 8}
 FEWER = 1e-9  # relative decrease after which slack inequalities are dropped: they can come back only finitely often
 
 EXACT = 1e-9  # relative: signs that come as near to the value show that it is the maximum
@@ -120,10 +120,10 @@ class _Run:
         size = np.abs(lifting.objective_v.mid).sum() + np.abs(lifting.objective_one.mid).sum()
         self.value = float(np.ldexp(size, lifting.exponent))
         self.multipliers = {KRIVINE: np.zeros((0, degree + 1))}
-        self.active, self.codes, self.x = _Active.none(), np.zeros(0, np.int64), np.zeros(0)
+        self.active = _Active.none()
 
     def solve(self, program: Program) -> None:
-        """Until nothing is violated. A program of a higher degree starts where the one before it ended."""
+        """Until nothing is violated."""
         groups, objective = program.groups, program.objective
         scale = float(np.abs(objective).max(initial=0.0))
         if scale == 0.0:
@@ -131,8 +131,8 @@ class _Run:
             return
         cost = -objective[1:] / scale
         x = np.concatenate([[1.0], -np.sign(cost)])  # the box's vertex
-        x[np.searchsorted(program.codes, self.codes)] = self.x
-        value, known, per_monomial = math.inf, np.sort(self.active.codes()), 0 if len(self.active) else FIRST
+        self.active = _Active.none()
+        value, known, per_monomial = math.inf, np.zeros(0, np.int64), FIRST[program.degree]
         while True:
             new = _violated(groups, x, (per_monomial or AT_ONCE) * len(objective), known)
             per_monomial = 0
@@ -157,7 +157,6 @@ class _Run:
                 self.active = self.active[(dual > 0.0) | (solution.slack < VIOLATED)]
             value = min(value, -solution.fun)
             known = np.sort(self.active.codes())
-        self.codes, self.x = program.codes, x
 
     def keep(self, value: float, groups: list[Group], dual: Array) -> None:
         """Remember the multipliers if no lower value was reached."""
@@ -261,7 +260,7 @@ def krivine_size(net: Network, problem: LipschitzProblem, degree: int) -> tuple[
         8 * (degree - 1) + 4 * 2 ** (degree - 1)
     )
     each = 8.0 if degree == 4 else 4.0  # entries of an inequality
-    program = min(inequalities, FIRST * kept) * each * BYTES_PER_ENTRY
+    program = min(inequalities, FIRST[degree] * kept) * each * BYTES_PER_ENTRY
     return monomials, products, products * 2**degree, BYTES + 2.0 * table + program + FACTOR * kept**2
 
 

@@ -68,14 +68,14 @@ class Program:
     """maximise objective . x over x_0 = 1, -1 <= x <= 1 and the inequalities of the groups (steering only).
 
     Attributes:
+        degree: 3 or 4.
         objective: (M,) float64; x has one entry per monomial.
-        codes: (M,) ascending codes of the monomials (relaxation/krivine.py's).
         v: (n,) columns of the neurons' variables.
         groups: the inequalities.
     """
 
+    degree: int
     objective: Array
-    codes: Array
     v: Array
     groups: list[Group]
 
@@ -100,7 +100,7 @@ def triangles_kind(size: int) -> Kind:
             signs.append(pair)
     pairs = np.array(signs)
     subsets = _subsets(size, size - 1)
-    coefficients = sum(_expanded(pairs[:, k], subsets) for k in (0, 1)) / 2.0
+    coefficients = (_expanded(pairs[:, 0], subsets) + _expanded(pairs[:, 1], subsets)) / 2.0
     used = [k for k in range(len(subsets)) if coefficients[:, k].any()]
     return Kind(tuple(subsets[k] for k in used), coefficients[:, used], pairs, 2.0)
 
@@ -133,7 +133,7 @@ def krivine_program(lifting: Lifting, degree: int, inputs: int, neurons: int) ->
     for size, kind in kinds:
         columns = [np.searchsorted(known, _codes(tuples[size], s, base)).astype(np.int32) for s in kind.subsets]
         groups.append(Group(kind, tuples[size], np.stack(columns, axis=1)))
-    return Program(objective, known, np.searchsorted(known, v), groups)
+    return Program(degree, objective, np.searchsorted(known, v), groups)
 
 
 def _codes(variables: Array, subset: tuple[int, ...], base: int) -> Array:

@@ -23,10 +23,8 @@ from ..data import shared
 from ..relaxation.test_krivine import maximum, network, problem_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
-from exact import enumerated, mixed_integer, sampled
+from exact import RADIUS, enumerated, mixed_integer, sampled, samples_of
 from networks import published_network
-
-RADIUS = 0.1
 
 
 def rows_of(method):
@@ -112,10 +110,8 @@ def test_degree_four_is_no_looser(seed):
 
 @pytest.mark.parametrize("p", [10, 20])
 def test_published_degree_three(p):
-    """Global rows to 1e-7. Local ones were left unconverged in places: above what the same program proves, or too low."""
-    others = {
-        (r["p"], r["sparsity"], r["trial"], r["range"]): r["published"] for r in rows_of("lower-sampled")
-    }
+    """Global rows to 1e-7. Local ones were unconverged in places: above what the same program proves, or too low."""
+    others = {(r["p"], r["sparsity"], r["trial"], r["range"]): r["published"] for r in rows_of("lower-sampled")}
     rows = [r for r in rows_of("lipopt3") if r["p"] == p and (p == 10 or r["trial"] < 2 or r["range"] == "local")]
     assert len(rows) >= 30
     wrong = 0
@@ -175,7 +171,7 @@ def test_sampled_as_published():
     by = {(r["range"], r["sparsity"], r["trial"]): r["published"] for r in rows_of("lower-sampled") if r["p"] == 10}
     for sparsity, trial in ((4, 0), (8, 1), (20, 1)):
         net, center = published_network(10, sparsity, trial)
-        assert sampled(net, np.full(10, 5.0), 5.0) == pytest.approx(by["global", sparsity, trial], rel=1e-6)
+        assert sampled(net, *samples_of("global", center)) == pytest.approx(by["global", sparsity, trial], rel=1e-6)
         assert sampled(net, center, RADIUS) == pytest.approx(by["local", sparsity, trial], rel=1e-6)
 
 
