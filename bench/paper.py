@@ -3,9 +3,9 @@
     python bench/paper.py [--quick] [--sizes 10 20 40 80] [--trials 5] [--time-limit 600]
                           [--json bench/results/paper.json] [--table]
 
-Widths (p, p, 1), all published sparsities, globally and in the box
-of radius 0.1. Writes the rows as JSON and CSV, and two figures as PNG and SVG: bounds and seconds against sparsity,
-medians with quartile ribbons over the trials. `--quick`: p = 10 and 20, fewer trials and sparsities, under 10 minutes on 2 cores.
+Widths (p, p, 1), all published sparsities, globally and in the box of radius 0.1. Writes the rows as JSON and CSV, and
+two figures as PNG and SVG: bounds and seconds against sparsity, medians with quartile ribbons over the trials.
+`--quick`: p = 10 and 20, fewer trials and sparsities, under 10 minutes on 2 quiet cores.
 `--table` prints the published values beside ours from the rows that the file has, and runs nothing.
 
 * hr2, hr2z, hr2+, shor: `hr2jax.solve` without its search for lower bounds; seconds of solving and certifying,
