@@ -74,7 +74,7 @@ def solve_krivine(
 
     Args:
         net, problem: one hidden layer, inf norm, global or local.
-        degree: 3 or 4. Degree 4 starts from degree 3's solution.
+        degree: 3 or 4. Degree 4 solves degree 3 first, and stops there where its value is attained.
         time_limit: seconds; the multipliers of the last linear program solved come back, which prove a bound too.
         callback: called with the value and multipliers after each linear program; what it returns true stops.
 
@@ -123,7 +123,7 @@ class _Run:
         self.active = _Active.none()
 
     def solve(self, program: Program) -> None:
-        """Until nothing is violated."""
+        """Rounds until nothing is violated, the value is attained, or something stops them."""
         groups, objective = program.groups, program.objective
         scale = float(np.abs(objective).max(initial=0.0))
         if scale == 0.0:
@@ -132,10 +132,10 @@ class _Run:
         cost = -objective[1:] / scale
         x = np.concatenate([[1.0], -np.sign(cost)])  # the box's vertex
         self.active = _Active.none()
-        value, known, per_monomial = math.inf, np.zeros(0, np.int64), FIRST[program.degree]
+        value, known, per_monomial = math.inf, np.zeros(0, np.int64), FIRST[program.degree]  # known: sorted codes
         while True:
-            new = _violated(groups, x, (per_monomial or AT_ONCE) * len(objective), known)
-            per_monomial = 0
+            new = _violated(groups, x, per_monomial * len(objective), known)
+            per_monomial = AT_ONCE
             if not len(new):
                 break
             self.active = self.active.joined(new)
