@@ -21,10 +21,11 @@ from .certificate import Certificate, CertificateError
 from .enclosure import Array, check_arithmetic
 from .engines import Engine, certificate_seconds, choose_engine
 from .engines.compile_clock import compile_seconds
+from .engines.krivine import check_size, krivine_engine
 from .engines.monitor import Stop
 from .memory import Sizes, check_memory, lasserre_size
 from .network import Network
-from .options import BASELINES, CUTTING, Options, check_options
+from .options import BASELINES, CUTTING, LIPOPT, Options, check_options
 from .presolve import LIFTINGS, Presolve, presolve
 from .problem import LipschitzProblem, Output, lipschitz_problem
 from .relaxation import Lifting, lift, preset
@@ -212,13 +213,19 @@ def _solve(
     if options.relaxation in BASELINES:
         return _without_solver(net, problem, fixed, options, show, began)
     sizes = Sizes.of(problem, fixed)
-    if options.relaxation != "lasserre2":
+    if options.relaxation in LIPOPT:
+        estimated = check_size(net, problem, LIPOPT[options.relaxation])
+    elif options.relaxation != "lasserre2":
         estimated = check_memory(options, sizes)
     lifting = lift(net, problem, fixed)
     if options.relaxation == "lasserre2":
         _refuse_large(lifting)
         estimated = check_memory(options, sizes)
-    stages = _stages(lifting, options, steered)
+    if options.relaxation in LIPOPT:
+        engine = krivine_engine(net, problem, LIPOPT[options.relaxation])
+        stages = [_Stage(options.relaxation, frozenset(), engine, options.tol, 1.0)]
+    else:
+        stages = _stages(lifting, options, steered)
     session = Session(net, problem, fixed, options, _versions(), show, began)
     if not math.isfinite(session.bound):
         raise ValueError("the network's Lipschitz constant exceeds what float64 can hold")

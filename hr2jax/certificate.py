@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .bounds import interval_constant, output_range, product_constant
 from .enclosure import Array, Enclosure, check_arithmetic
 from .files import replaced
 from .messages import shown
 from .network import Network, exact_float64
-from .bounds import interval_constant, output_range, product_constant
 from .presolve import LIFTINGS, Layout, Presolve, masks, pre_bounds, presolve, reached
 from .problem import (
     LipschitzProblem,
@@ -28,6 +28,7 @@ from .problem import (
     parse_radius,
 )
 from .proof import add_squares, dual_bound, lagrangian_matrix
+from .relaxation.krivine import KRIVINE, krivine_bound
 from .relaxation.lifting import lift
 
 FORMAT = "hr2jax certificate 2"
@@ -318,6 +319,8 @@ def prove(
         fixed = presolve(net, problem, arithmetic, layout, slopes, LIFTINGS[lifting])
         if diagonal is None and not multipliers:
             return baseline(net, problem, fixed, relaxation, arithmetic)
+        if KRIVINE in multipliers:
+            return _krivine(net, problem, layout, multipliers, arithmetic)
         lifted = lift(net, problem, fixed, arithmetic)
         if diagonal is not None and np.shape(diagonal) != (lifted.size,):
             raise ValueError(f"the diagonal has shape {np.shape(diagonal)}, not ({lifted.size},)")
@@ -325,6 +328,16 @@ def prove(
             return float("inf")
         M, rest = add_squares(lifted, multipliers, lagrangian_matrix(lifted, multipliers, arithmetic), arithmetic)
         return dual_bound(lifted, M, diagonal, arithmetic, rest)
+
+
+def _krivine(
+    net: Network, problem: LipschitzProblem, layout: Layout, multipliers: Mapping[str, Array],
+    arithmetic: type[Enclosure],
+) -> float:  # fmt: skip
+    if len(multipliers) > 1 or problem.quantity != "lipschitz":
+        raise ValueError("products of LipOpt are a proof of their own, of a Lipschitz constant")
+    degree = np.shape(multipliers[KRIVINE])[-1] - 1
+    return krivine_bound(net, problem, degree, multipliers, arithmetic, layout.unstable[0])
 
 
 def baseline(

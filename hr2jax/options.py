@@ -18,7 +18,8 @@ from .presolve import LIFTINGS
 from .problem import LipschitzProblem
 from .result import Progress, Result
 
-RELAXATIONS = ("shor", "hr2", "hr2z", "hr2+", "lasserre2", "best", "interval", "product", "lipsdp")
+RELAXATIONS = ("shor", "hr2", "hr2z", "hr2+", "lasserre2", "best", "interval", "product", "lipsdp", "lipopt3", "lipopt4")
+LIPOPT = {"lipopt3": 3, "lipopt4": 4}  # the degree of their Krivine-Stengle certificates
 BASELINES = ("interval", "product")  # no solver
 BOUNDS = ("auto", "interval", "linear", "lp")
 INTERIOR_POINT = ("clarabel", "cvxopt", "sdpa", "mosek")
@@ -122,13 +123,17 @@ def check_options(
         raise ValueError(
             f"lifting={lifting!r} was given, but with one hidden layer there is nothing to choose: 'auto' or 'forward'"
         )
-    if relaxation in ("hr2z", "lasserre2") and net.depth > 1:
+    if relaxation in LIPOPT and method != "auto":
+        raise NotImplementedError(f"method={method!r} does not solve relaxation={relaxation!r}; HiGHS does, by method='auto'")
+    if relaxation in ("hr2z", "lasserre2", *LIPOPT) and net.depth > 1:
         raise NotImplementedError(
             f"relaxation={relaxation!r} is for one hidden layer and the network has {net.depth}; "
             "'shor', 'hr2', 'hr2+' and 'best' are for any number"
         )
-    if relaxation == "lasserre2" and problem.norm != "inf":
-        raise NotImplementedError("relaxation='lasserre2' is for norm='inf'; 'shor', 'hr2' and 'hr2+' are for norm=2 too")
+    if relaxation in ("lasserre2", *LIPOPT) and problem.norm != "inf":
+        raise NotImplementedError(
+            f"relaxation={relaxation!r} is for norm='inf'; 'shor', 'hr2' and 'hr2+' are for norm=2 too"
+        )
     if method not in ("auto", "lowrank") and relaxation == "lipsdp":
         raise NotImplementedError(f"method={method!r} does not solve relaxation='lipsdp'; method='lowrank' does")
     if method not in ("auto", "lowrank") and (net.depth > 1 or problem.norm != "inf"):

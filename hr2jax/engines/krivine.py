@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,10 @@ from ..presolve import presolve
 from ..problem import LipschitzProblem
 from ..relaxation.krivine import KRIVINE, check_krivine
 from ..relaxation.lifting import Lifting, lift
+from ..result import Status
+from . import Engine
 from .krivine_pool import Group, Program, adjacency, krivine_program
+from .monitor import Monitor
 
 Array = np.ndarray
 
@@ -269,8 +272,8 @@ BYTES_PER_ENTRY = 60.0  # of the linear program, with HiGHS's copies
 FACTOR = 2.0  # bytes per squared number of monomials
 
 
-def check_size(net: Network, problem: LipschitzProblem, degree: int) -> None:
-    """Refuse, before building, a program that does not fit in memory.
+def check_size(net: Network, problem: LipschitzProblem, degree: int) -> float:
+    """The bytes that the program will need; refuses, before building, one that does not fit in memory.
 
     Raises:
         ValueError: how much it needs and how much there is.
@@ -282,3 +285,27 @@ def check_size(net: Network, problem: LipschitzProblem, degree: int) -> None:
             f"relaxation='lipopt{degree}' needs about {need / 1e9:.1f} GB here ({rows} monomials, {columns} products) "
             f"and {there / 1e9:.1f} GB are available"
         )
+    return need
+
+
+def krivine_engine(net: Network, problem: LipschitzProblem, degree: int) -> Engine:
+    """LipOpt as an engine: every linear program's multipliers are offered to the monitor's certificate."""
+
+    def run(monitor: Monitor, start: Mapping[str, Array]) -> Status:
+        del start
+        rounds = 0
+
+        def offer(value: float, multipliers: dict[str, Array]) -> None:
+            nonlocal rounds
+            rounds += 1
+            monitor.certify(multipliers, None)
+            monitor.report(rounds, value, math.nan)
+
+        limit = monitor.remaining()
+        _, multipliers, status = solve_krivine(
+            net, problem, degree, None if limit == math.inf else max(limit, 0.0), offer
+        )
+        monitor.certify(multipliers, None)
+        return Status[status]
+
+    return run

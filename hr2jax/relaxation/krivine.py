@@ -21,7 +21,7 @@ import numpy as np
 
 from ..enclosure import Array, Enclosure
 from ..network import Network
-from ..presolve import presolve
+from ..presolve import Layout, presolve
 from ..problem import LipschitzProblem
 from ..proof import scale_up
 from .lifting import Lifting, lift
@@ -61,7 +61,7 @@ def krivine_bound(
     inputs, neurons = net.widths[0], net.widths[1]
     factors, weights = _factors(rows[:, :-1], inputs + neurons), np.maximum(rows[:, -1], 0.0)
     with np.errstate(all="ignore"):
-        lifting = lift(net, problem, presolve(net, problem, arithmetic, unstable), arithmetic)
+        lifting = lift(net, problem, presolve(net, problem, arithmetic, None if unstable is None else Layout((unstable,))), arithmetic)
         integers, exponent = _integers(weights)
         if exponent > 1000:
             return float("inf")

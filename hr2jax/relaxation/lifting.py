@@ -202,7 +202,7 @@ def _tangents(
             _Piece(layer.active, own, _through(always, pieces, own, sizes, arithmetic)),
         ]
     if chain == "q":
-        row, shift, unit = _output(net, problem, fixed, pieces, sizes, arithmetic)
+        row, _shift, unit = _output(net, problem, fixed, pieces, sizes, arithmetic)
         return derived, {("one", group): coefficients for group, coefficients in row.items()}, unit
     last = fixed.layers[-1]
     rows = np.concatenate([last.unstable, last.active]).astype(np.int64)

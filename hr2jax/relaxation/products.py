@@ -49,7 +49,7 @@ class FactorTable:
 
 def letters(name: str) -> str:
     """The kind of a factor's name, without sign and layer: "T", "X0", "U", "V", "VC", ..."""
-    return name.split("+")[0].split("-")[0]
+    return name.split("+", maxsplit=1)[0].split("-", maxsplit=1)[0]
 
 
 def product_entries(
