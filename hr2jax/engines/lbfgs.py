@@ -25,16 +25,15 @@ def lbfgs(
     """
     dtype = x.dtype
     eps = jnp.finfo(dtype).eps
-    value, g = value_and_gradient(x)
-    empty = jnp.zeros((MEMORY, x.size), dtype)
-    length = first_step / (jnp.linalg.norm(g) + 1e-30)
+    empty, zero = jnp.zeros((MEMORY, x.size), dtype), jnp.zeros_like(x)
+    # the evaluation at x itself is a first turn with a step of length 0, always accepted and not counted
     state = dict(
-        x=x, value=value, g=g, p=-g, length=length, tries=0, used=0, failed=False,
-        S=empty, D=empty, rho=jnp.zeros(MEMORY, dtype), count=0,
+        x=x, value=jnp.full((), jnp.inf, dtype), g=zero, p=zero, length=jnp.zeros((), dtype), tries=0, used=-1,
+        failed=False, S=empty, D=empty, rho=jnp.zeros(MEMORY, dtype), count=0,
     )  # fmt: skip
 
     def go_on(s: Any) -> Any:
-        return (s["used"] < steps) & (jnp.linalg.norm(s["g"]) > tolerance) & ~s["failed"]
+        return (s["used"] < 0) | ((s["used"] < steps) & (jnp.linalg.norm(s["g"]) > tolerance) & ~s["failed"])
 
     def turn(s: Any) -> Any:
         step = s["length"] * s["p"]
@@ -45,8 +44,10 @@ def lbfgs(
         noise = 4 * eps * jnp.abs(s["value"])
         close = (new_value <= s["value"] + noise) & (jnp.vdot(new_g, step) <= -0.8 * slope)
         accept = (new_value <= s["value"] + 1e-4 * slope) | close
-        s = jax.lax.cond(accept, _accept, _shorten, s, step, new_value, new_g)
-        return s | {"used": s["used"] + 1}
+        is_first = s["used"] < 0
+        s = jax.lax.cond(accept | is_first, _accept, _shorten, s, step, new_value, new_g)
+        length = jnp.where(is_first, first_step / (jnp.linalg.norm(new_g) + 1e-30), s["length"])
+        return s | {"used": s["used"] + 1, "length": length}
 
     s = jax.lax.while_loop(go_on, turn, state)
     return s["x"], jnp.linalg.norm(s["g"]), s["used"]
