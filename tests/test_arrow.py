@@ -438,7 +438,7 @@ def test_nothing_of_size_n_by_n_is_formed(monkeypatch):
         middle = lagrangian_matrix(lifting, multipliers).middle()
         d = tighten(middle, lifting.square_is_one, 0.3 * middle.row_sums(), tolerance=1e-2)
         tracemalloc.reset_peak()
-        bound = prove(net, problem, fixed.unstable, fixed.exponent, multipliers, 0.9 * d)
+        bound = prove(net, problem, fixed.layout(), multipliers, 0.9 * d)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
