@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..relaxation.families import Family, Form
-from ..relaxation.lifting import Lifting
+from ..relaxation.lifting import BEFORE_MASK, Lifting
 from .lbfgs import lbfgs
 
 Array = np.ndarray
@@ -27,6 +27,7 @@ class Data(NamedTuple):
 
     objective: Any  # per block of `Spec.objective`, (rows, columns)
     derived: Any  # per derived kind, per kind of its terms, (rows, columns)
+    unit: Any  # (N, 1): about the length of V's rows; P's are in it
     slack: Any  # (N, 1): 1 where a row of V may be shorter than 1; of rows that share a bound, the first has it
     budget: Any  # (N,) int32: rows of one number share a bound; empty where none do
     families: Any  # per stack: F and G (`Rows`), row scale, and where the product is to be 0 (rows,)
@@ -64,6 +65,11 @@ def padded(n: int) -> int:
     """The size to which n is padded: at most an eighth more, from 64 on."""
     step = 8 if n <= 64 else 32 if n <= 512 else 64
     return max(step * -(-n // step), 8)
+
+
+# Chains of layers make typical values small; what is smaller than this counts as this.
+LEAST_TYPICAL = 1e-3
+CHAINS = ("p", "a", "q")
 
 
 def kind_of(group: str) -> str:
@@ -116,7 +122,12 @@ class Factored:
             tuple((kind, tuple(terms)) for kind, terms in self._terms.items()),
             tuple(key[:3] for key in by_structure),
         )
-        self.row_scales = [[row_scale(lifting, f) for f in stack] for stack in self.stacks]
+        typical = typical_squares(lifting)
+        self.unit = np.ones((self.size, 1))
+        for group in lifting.sizes:
+            if kind_of(group) in CHAINS:
+                self.unit[self.places(group), 0] = np.sqrt(typical[group])
+        self.row_scales = [[row_scale(lifting, f, typical) for f in stack] for stack in self.stacks]
 
     def places(self, group: str) -> Array:
         """Positions of a group's entries among the extended rows."""
@@ -162,7 +173,7 @@ class Factored:
         return Data(
             tuple(objective.values()),
             tuple(tuple(terms.values()) for terms in derived.values()),
-            slack.astype(dtype), budget, stacks,
+            self.unit.astype(dtype), slack.astype(dtype), budget, stacks,
         )  # fmt: skip
 
     def _within(self, group: str) -> slice:
@@ -204,21 +215,32 @@ class Factored:
         return out
 
 
-def row_scale(lifting: Lifting, family: Family) -> Array:
-    """What brings all the products of a family to one norm, so that one penalty suits them all."""
-    norm_f, norm_g = _row_norms(lifting, family.F), _row_norms(lifting, family.G)
+def typical_squares(lifting: Lifting) -> dict[str, Array]:
+    """About what y_k^2 is, by group, derived ones too: 1 but for what a ball or a chain of layers makes smaller."""
+    out = {g: np.full(n, 1.0 / n if g in lifting.balls else 1.0) for g, n in lifting.sizes.items()}
+    before = {g: m for m, g in BEFORE_MASK.items()}
+    order = [g for g in lifting.derived if kind_of(g) != "g"]
+    order += [g for g in reversed(lifting.derived) if kind_of(g) == "g"]  # adjoints run backwards
+    for group in order:
+        terms = lifting.derived[group].items()
+        out[group] = sum((m.mid**2 @ out[other] for other, m in terms), np.zeros(lifting.length(group)))
+        chain = before[kind_of(group)]
+        if chain != "x" and (masked := group.replace(kind_of(group), chain)) in out:
+            out[masked] = np.clip(out[group], LEAST_TYPICAL**2, 1.0)
+    return out
+
+
+def row_scale(lifting: Lifting, family: Family, typical: dict[str, Array]) -> Array:
+    """What brings all the products of a family to one size, so that one penalty suits them all."""
+    norm_f, norm_g = _row_norms(family.F, typical), _row_norms(family.G, typical)
     return 2.0 / (norm_f * norm_g if family.pairs == "diagonal" else np.outer(norm_f, norm_g))
 
 
-def _row_norms(lifting: Lifting, form: Form) -> Array:
-    """Euclidean norms of forms in the basis."""
+def _row_norms(form: Form, typical: dict[str, Array]) -> Array:
+    """Typical sizes of forms: Euclidean norms in the basis, its entries weighted."""
     total = np.zeros(form.rows)
     for term in form.terms:
-        weight = np.ones(1)
-        coefficients = lifting.rows(term.group)
-        if coefficients is not None:
-            weight = sum((m.mid**2).sum(axis=1) for m in coefficients.values())[term.index]
-        total += term.coefficient**2 * weight
+        total += term.coefficient**2 * typical[term.group][term.index]
     return np.sqrt(np.maximum(total, 1e-30))
 
 
@@ -231,10 +253,9 @@ def _pad(array: Array, shape: tuple[int, ...]) -> Array:
     return np.pad(array, [(0, n - k) for n, k in zip(shape, array.shape, strict=True)])
 
 
-def rows_of(P: Any, slack: Any, budget: Any) -> Any:
+def rows_of(P: Any, unit: Any, slack: Any, budget: Any) -> Any:
     """V (N, r): P's rows (N, r + 1) normalised, those that share a bound together; the last column is the slack."""
-    mask = jnp.concatenate([jnp.ones((P.shape[0], P.shape[1] - 1), P.dtype), slack], axis=1)
-    P = P * mask
+    P = jnp.concatenate([P[:, :-1] * unit, P[:, -1:] * slack], axis=1)
     squares = jnp.sum(P * P, axis=1, keepdims=True)
     if budget.shape[0]:
         squares = jax.ops.segment_sum(squares, budget, P.shape[0])[budget]
@@ -335,7 +356,7 @@ def augmented_lagrangian(
     cut_sigma: Any,
 ) -> Any:  # fmt: skip
     """-<C, Y> + 1/(2 sigma) sum max(0, lambda - sigma p)^2, to be minimised over P; equalities without the max."""
-    V = rows_of(P, data.slack, data.budget)
+    V = rows_of(P, data.unit, data.slack, data.budget)
     y = extended_rows(spec, data, V)
     value, products = objective_and_products(spec, data, V, y)
     penalty = sum(jnp.sum(step**2) for step in _steps(multipliers, products, sigma, data))
@@ -370,7 +391,7 @@ def minimise(
     first_step = jnp.asarray(0.1 * np.sqrt(shape[0]), P.dtype)
     flat, norm, used = lbfgs(evaluate, P.ravel(), first_step, tolerance, steps)
     P = flat.reshape(shape)
-    V = rows_of(P, data.slack, data.budget)
+    V = rows_of(P, data.unit, data.slack, data.budget)
     y = extended_rows(spec, data, V)
     _, products = objective_and_products(spec, data, V, y)
     updated = _steps(multipliers, products, sigma, data)

@@ -190,6 +190,8 @@ class _Run:
         """A random factor, the first penalties, no multipliers."""
         self.rank = columns_for(self.lifting.size, cuts=self.separator is not None)
         self.P: Array = self.rng.standard_normal((self.factored.size, self.rank + 1))
+        small = self.factored.unit[:, 0] < 1.0
+        self.P[small, -1] = np.sqrt(self.rank)  # no longer than their unit
         self.sigma, self.cut_sigma = self.schedule.sigma, self.schedule.cut_sigma
         self.multipliers = [np.zeros_like(values) for values in self.multipliers]
         self.pool = Pool.empty()
@@ -211,7 +213,10 @@ class _Run:
 
     def scale_objective(self) -> None:
         """Work in units in which the mean entry of the diagonal is about 1; take the start's multipliers over."""
-        attained = 0.0 if self._monitor is None else self._monitor.lower
+        attained = 0.0
+        if self._monitor is not None and self._monitor.lower > 0:
+            # between what is attained and what intervals prove; not far from the first, which is often the nearer
+            attained = min(np.sqrt(self._monitor.lower * self._monitor.bound), 3.0 * self._monitor.lower)
         self.scale = mean_diagonal(self.lifting, self.rng, attained)
         self._data = {}
         factored = self.factored
@@ -291,7 +296,7 @@ class _Run:
         assert self.separator is not None
         pool, schedule, n = self.pool, self.schedule, self.lifting.size
         pool.keep((pool.multipliers > 0) | (pool.values < 0))
-        V = rows_on_host(self.P[self.factored.rows], self.lifting)
+        V = self.rows_on_host()
         Y = self.separator.gram(V)
         added = pool.add(*self.separator.pairs(Y, schedule.pairs_per_row * n, min(least, 0.02)), self.factored.size)
         if triangles:
@@ -336,6 +341,18 @@ class _Run:
         self.gradient = float(step.gradient) / size
         self.iteration += taken
         return self.gradient <= 1.5 * tolerance
+
+    def rows_on_host(self) -> Array:
+        """V (N, r): `factored.rows_of`, of the basis entries."""
+        lifting, places = self.lifting, self.factored.rows
+        P = self.P[places] * np.where(np.arange(self.P.shape[1]) < self.P.shape[1] - 1, self.factored.unit[places], 1.0)
+        P[lifting.square_is_one, -1] = 0.0
+        for group in lifting.balls:
+            P[lifting.slice(group), -1][1:] = 0.0
+        if self.budget is None:
+            return unit_rows(P)[:, :-1]
+        squares = np.bincount(self.budget, np.einsum("ij,ij->i", P, P))[self.budget]
+        return (P / np.sqrt(np.maximum(squares, 1e-300))[:, None])[:, :-1]
 
     @property
     def pools(self) -> tuple[Pool | ProductPool, ...]:
@@ -435,7 +452,7 @@ class _Run:
         """The multipliers, the Lagrangian matrix M, and d from the stationarity of V's rows."""
         multipliers = self.unscaled()
         M = lagrangian_matrix(self.lifting, multipliers).middle()
-        V = rows_on_host(self.P[self.factored.rows], self.lifting)
+        V = self.rows_on_host()
         d = np.einsum("ij,ij->i", V, M @ V)
         if self.budget is not None:
             d = np.bincount(self.budget, d)[self.budget]
@@ -455,7 +472,7 @@ class _Run:
         A stationary V of deficient rank is no saddle (Burer and Monteiro 2005): then nothing is done.
         """
         if self.lifting.size > SMALL:
-            V = rows_on_host(self.P[self.factored.rows], self.lifting)
+            V = self.rows_on_host()
             spectrum = np.linalg.eigvalsh(V.T @ V)
             if spectrum[0] < DEFICIENT**2 * spectrum[-1]:
                 return
@@ -475,16 +492,3 @@ def shortened(P: Array) -> Array:
     """P with no very long row: one that a step has made so would hardly move again, for its gradient shrinks."""
     longest = LONGEST * np.sqrt(P.shape[1])
     return P * np.minimum(longest / np.linalg.norm(P, axis=1, keepdims=True), 1.0)
-
-
-def rows_on_host(P: Array, lifting: Lifting) -> Array:
-    """V (N, r) of P (N, r + 1): `factored.rows_of` of the basis entries."""
-    mask = np.ones(P.shape)
-    mask[lifting.square_is_one, -1] = 0.0
-    for group in lifting.balls:
-        mask[lifting.slice(group), -1] = np.eye(1, lifting.sizes[group])[0]
-    P = P * mask
-    if not lifting.balls:
-        return unit_rows(P)[:, :-1]
-    squares = np.bincount(lifting.budget, np.einsum("ij,ij->i", P, P))[lifting.budget]
-    return (P / np.sqrt(np.maximum(squares, 1e-300))[:, None])[:, :-1]

@@ -22,6 +22,7 @@ class Monitor(Protocol):
 
     tolerance: float
     lower: float  # attained so far, in the objective's own units
+    bound: float  # certified so far
     origin: float  # tolerances are relative to distances from it: 0 unless values are bounded, which may be negative
 
     def certify(self, multipliers: Mapping[str, Array], diagonal: Array | None) -> float:
