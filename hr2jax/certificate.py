@@ -241,7 +241,7 @@ def _layout_from(
 ) -> tuple[Layout, dict[tuple[int, int], Array] | None]:
     """The layout and the slopes, taken out of `arrays`."""
     depth, lifting = head["depth"], head["lifting"]
-    if not (isinstance(depth, int) and 1 <= depth <= len(arrays)):
+    if type(depth) is not int or not 1 <= depth <= len(arrays):
         raise CertificateError(f"the certificate's number of hidden layers is {depth!r}")
     if lifting not in LIFTINGS:
         raise CertificateError(f"the certificate's lifting must be one of {', '.join(LIFTINGS)}, not {lifting!r}")
@@ -313,6 +313,8 @@ def prove(
         problem.radius if problem.radius is None or problem.norm == "inf" else _single(problem.radius),
         problem.quantity,
     )  # fmt: skip
+    if not isinstance(layout, Layout):
+        raise ValueError(f"the layout must be a Layout, not {type(layout).__name__}")
     if (problem.quantity == "maximum") != (lifting == "values"):
         raise ValueError(f"lifting {lifting!r} does not bound the quantity {problem.quantity!r}")
     with np.errstate(all="ignore"):

@@ -22,6 +22,9 @@ LIFTINGS: dict[str, tuple[str, ...]] = {
     "forward": ("p",), "adjoint": ("a",), "both": ("p", "a"), "values": (), "lipsdp": ("q",),
 }  # fmt: skip
 
+# Scales beyond any that float64 numbers need: int64 sums of them would overflow, and with them the unit of the bound.
+LARGEST_SCALE = 2**15
+
 Slopes = Mapping[tuple[int, int], Array]
 
 
@@ -181,7 +184,10 @@ def presolve(
             _require(np.isin(open_, kept), open_, l, depth)
             active = np.setdiff1d(np.flatnonzero(on & ~still), kept)
             size = np.maximum(np.abs(low[kept]), np.abs(high[kept]))
-            exponent = _exponents(size, None if layout is None or layout.exponent is None else layout.exponent[l], "pre-activation")
+            given = None if layout is None or layout.exponent is None else layout.exponent[l]
+            exponent = _exponents(size, given, "pre-activation")
+            if depth > 1 or problem.quantity == "maximum":  # else nothing is ever added to them
+                _check_largest(exponent)
             low, high = -_ceil(-low[kept], exponent), _ceil(high[kept], exponent)
         # a kept neuron counts as one that moves, whatever reaches it
         constant = np.setdiff1d(np.flatnonzero(still), kept)
@@ -200,8 +206,9 @@ def pre_bounds(
         return None
     if slopes is None:
         return interval_bounds(net, problem, arithmetic)
-    inner = {key: values for key, values in slopes.items() if key[0] <= net.depth}
-    return preactivation_bounds(net, problem, inner, arithmetic)
+    if problem.quantity == "maximum":  # the others are the output's
+        slopes = {key: values for key, values in slopes.items() if key[0] <= net.depth}
+    return preactivation_bounds(net, problem, slopes, arithmetic)
 
 
 def masks(net: Network, layers: tuple[Layer, ...] | list[Layer]) -> tuple[list[Array], list[Array]]:
@@ -234,6 +241,7 @@ def _with_reach(
                 raise ValueError(f"the bounds of layer {l + 1}'s derivatives overflow float64")
             fixed = None if layout is None else layout.reach_exponent
             exponents[l][chain] = _exponents(size, None if fixed is None else fixed[chain][l], "derivative's")
+            _check_largest(exponents[l][chain])
             reach[l][chain] = _ceil(size, exponents[l][chain])
     return [
         Layer(x.unstable, x.active, x.constant, x.low, x.high, x.exponent, r, e)
@@ -264,6 +272,11 @@ def _exponents(size: Array, given: Array | None, what: str) -> Array:
     if (given < smallest).any():
         raise ValueError(f"a neuron's scale is smaller than its {what} bound")
     return given
+
+
+def _check_largest(exponent: Array) -> None:
+    if (exponent > LARGEST_SCALE).any():
+        raise ValueError(f"a neuron's scale is beyond 2**{LARGEST_SCALE}")
 
 
 def _ceil(value: Array, exponent: Array) -> Array:

@@ -290,7 +290,7 @@ def check_forgetful_factor():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             proof, "_factor",
-            lambda d, A: (d, Factor(np.sqrt(d[A.eliminated]), np.zeros(A.coupling.shape), np.eye(len(A.kept)) * 0.03)),
+            lambda d, A, _: (d, Factor(np.sqrt(d[A.eliminated]), np.zeros(A.coupling.shape), np.eye(len(A.kept)) * 0.03)),
         )  # fmt: skip
         assert Fraction(dual_bound(lifting, M, d)) >= exact_constant(net, problem, np.random.default_rng(0))
 
@@ -438,7 +438,7 @@ def test_nothing_of_size_n_by_n_is_formed(monkeypatch):
         middle = lagrangian_matrix(lifting, multipliers).middle()
         d = tighten(middle, lifting.square_is_one, 0.3 * middle.row_sums(), tolerance=1e-2)
         tracemalloc.reset_peak()
-        bound = prove(net, problem, fixed.unstable, fixed.exponent, multipliers, 0.9 * d)
+        bound = prove(net, problem, fixed.layout(), multipliers, 0.9 * d)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

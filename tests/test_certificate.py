@@ -21,7 +21,7 @@ from hr2jax import certificate
 from hr2jax.certificate import Certificate, CertificateError, certify_multipliers
 from hr2jax.enclosure import UnsoundArithmeticError
 from hr2jax.network import Network
-from hr2jax.presolve import presolve
+from hr2jax.presolve import Layout, presolve
 from hr2jax.problem import lipschitz_problem
 from hr2jax.relaxation.lifting import lift
 
@@ -148,6 +148,7 @@ def test_a_certificate_without_a_diagonal(tmp_path):
 def test_the_problem_is_the_claim_in_full():
     cert = certificate_of("rectangle")
     assert cert.problem == {
+        "quantity": "lipschitz",
         "output": [0.5, -2.0],
         "norm": "inf",
         "center": [0.1, -0.2, 0.3],
@@ -322,14 +323,34 @@ def test_a_certificate_rehashed_for_another_network_proves_that_networks_bound(t
             outcome(write(tmp_path / "c.npz", entries), other)
 
 
-def test_a_deep_network_or_another_norm_has_no_certificate_yet():
+def test_a_network_of_another_depth_is_refused():
     net = Network([np.eye(2), np.eye(2), np.ones((1, 2))], [np.zeros(2), np.zeros(2), [0.0]])
-    cert = dataclasses.replace(certificate_of("local"), network_hash=net.hash)
-    with pytest.raises(CertificateError, match="one hidden layer"):
-        cert.verify(net)
-    problem = dataclasses.replace(certificate_of("local").lipschitz_problem, norm=2)
-    with pytest.raises(CertificateError, match="inf norm"):
-        dataclasses.replace(certificate_of("local"), lipschitz_problem=problem).verify(network())
+    for claim in CLAIMS:
+        cert = dataclasses.replace(certificate_of(claim), network_hash=net.hash)
+        with pytest.raises(CertificateError, match="do not fit"):
+            cert.verify(net)
+    cert = dataclasses.replace(certificate_of("local"), network_hash=Network([np.eye(3)] * 3, [np.zeros(3)] * 3).hash)
+    problem = dataclasses.replace(cert.lipschitz_problem, coefficients=np.array([0.0, 1.0, 0.0]))
+    with pytest.raises(CertificateError, match="not one of 2 hidden layers"):
+        dataclasses.replace(cert, lipschitz_problem=problem).verify(Network([np.eye(3)] * 3, [np.zeros(3)] * 3))
+
+
+@pytest.mark.parametrize("norm", [2, "l2", "2"])
+def test_another_norm_is_refused_or_proved_and_never_passes_for_the_old_one(norm, tmp_path):
+    """The multipliers of one norm prove some bound for another, about which it then is."""
+    for claim in CLAIMS:
+        entries = entries_of(certificate_of(claim))
+        head = json.loads(str(entries["claim"])) | {"norm": norm}
+        path = write(tmp_path / "c.npz", entries | {"claim": np.array(json.dumps(head))})
+        for arithmetic in ("float", "ball"):
+            assert (outcome(path, arithmetic=arithmetic) is None) == (claim == "rectangle")
+        if claim == "rectangle":  # half-widths that differ are no ball's
+            continue
+        loaded = Certificate.load(path)
+        assert loaded.problem["norm"] == 2
+        assert loaded.verify(network(), norm=2) > 0
+        with pytest.raises(CertificateError, match="for norm 2, not"):
+            loaded.verify(network(), norm="inf")
 
 
 # Damage ---------------------------------------------------------------------------------------------------
@@ -442,7 +463,7 @@ def test_any_change_of_an_entry_shows_in_the_digest(tmp_path):
     assert outcome(write(tmp_path / "c.npz", original, digest)) is not None
 
 
-@pytest.mark.parametrize("name", ["claim", "coefficients", "unstable", "exponent", "digest"])
+@pytest.mark.parametrize("name", ["claim", "coefficients", "unstable/1", "exponent/1", "digest"])
 def test_a_missing_entry_is_refused(name, tmp_path):
     entries = entries_of(certificate_of("local")) | {"digest": np.array("")}
     del entries[name]
@@ -469,7 +490,7 @@ def test_without_its_domain_a_local_certificate_is_not_a_global_one(tmp_path):
     entries = entries_of(certificate_of("local"))
     del entries["center"], entries["radius"]
     assert outcome(write(tmp_path / "c.npz", entries)) is None
-    for name in [name for name in entries if "z" in name or ("x" in name and name != "exponent")]:
+    for name in [name for name in entries if "z" in name or ("x" in name and name != "exponent/1")]:
         del entries[name]
     outcome(write(tmp_path / "c.npz", entries))
 
@@ -542,7 +563,7 @@ def test_arrays_of_another_kind_are_refused(name, tmp_path):
         assert outcome(tmp_path / "c.npz") is None
 
 
-@pytest.mark.parametrize("name", ["unstable", "exponent"])
+@pytest.mark.parametrize("name", ["unstable/1", "exponent/1"])
 def test_integers_of_another_kind_are_refused(name, tmp_path):
     original = entries_of(certificate_of("local"))
     values = original[name]
@@ -597,10 +618,10 @@ def test_any_choice_of_unstable_neurons_is_refused_or_valid(unstable, tmp_path):
     for claim in ("local", "global"):
         original = entries_of(certificate_of(claim))
         n = len(unstable)
-        for exponent in (original["exponent"], np.full(n, 5), np.zeros(n, dtype=np.int64)):
+        for exponent in (original["exponent/1"], np.full(n, 5), np.zeros(n, dtype=np.int64)):
             entries = original | {
-                "unstable": np.array(unstable, dtype=np.int64),
-                "exponent": np.asarray(exponent, dtype=np.int64),
+                "unstable/1": np.array(unstable, dtype=np.int64),
+                "exponent/1": np.asarray(exponent, dtype=np.int64),
             }
             outcome(write(tmp_path / "c.npz", entries))
             entries = {k: v for k, v in entries.items() if "multipliers" not in k and k != "diagonal"}
@@ -611,8 +632,9 @@ def test_any_choice_of_unstable_neurons_is_refused_or_valid(unstable, tmp_path):
 @pytest.mark.parametrize("value", [10**6, -(10**6), 2**62, -(2**62), 2**63 - 1, -(2**63), 1074, -1074, 40, 0])
 def test_any_scales_are_refused_or_valid(value, arithmetic, tmp_path):
     original = entries_of(certificate_of("local"))
-    for exponent in (np.full_like(original["exponent"], value), np.append(original["exponent"][:-1], value)):
-        bound = outcome(write(tmp_path / "c.npz", original | {"exponent": exponent}), arithmetic=arithmetic)
+    smallest = original["exponent/1"]
+    for exponent in (np.full_like(smallest, value), np.append(smallest[:-1], value)):
+        bound = outcome(write(tmp_path / "c.npz", original | {"exponent/1": exponent}), arithmetic=arithmetic)
         if value < -1000:
             assert bound is None
 
@@ -645,7 +667,7 @@ PERTURBATIONS = {
     "extreme": lambda v, rng: v * 10.0 ** rng.integers(-300, 300),
 }
 FLOATS = sorted(
-    name for name in entries_of(certificate_of("rectangle")) if name not in ("claim", "unstable", "exponent")
+    name for name in entries_of(certificate_of("rectangle")) if name not in ("claim", "unstable/1", "exponent/1")
 )
 
 
@@ -727,11 +749,11 @@ NONSENSE = {
     "a list": lambda head: json.dumps([head]),
     "a number": lambda head: "3",
     "null": lambda head: "null",
-    "text": lambda head: '"hr2jax certificate 1"',
+    "text": lambda head: '"hr2jax certificate 2"',
     "deep": lambda head: "[" * 100_000 + "]" * 100_000,
     "deep versions": lambda head: json.dumps(head)[:-1] + ', "more": ' + "[" * 50_000 + "]" * 50_000 + "}",
-    "another format": claims_with(format="hr2jax certificate 2"),
-    "format list": claims_with(format=["hr2jax certificate 1"]),
+    "another format": claims_with(format="hr2jax certificate 1"),
+    "format list": claims_with(format=["hr2jax certificate 2"]),
     "bound number": claims_with(bound=1.0),
     "bound negative": claims_with(bound=(-1.0).hex()),
     "bound NaN": claims_with(bound="nan"),
@@ -739,8 +761,6 @@ NONSENSE = {
     "bound overflow": claims_with(bound="0x1p+5000"),
     "bound words": claims_with(bound="small"),
     "bound null": claims_with(bound=None),
-    "norm 2": claims_with(norm=2),
-    "norm l2": claims_with(norm="l2"),
     "norm 1": claims_with(norm=1),
     "norm huge": lambda head: (
         json.dumps(head | {"norm": 0})[:-1].replace('"norm": 0', '"norm": ' + "9" * 400) + "}"
@@ -749,6 +769,24 @@ NONSENSE = {
     "norm true": claims_with(norm=True),
     "norm list": claims_with(norm=["inf"]),
     "norm null": claims_with(norm=None),
+    "depth 0": claims_with(depth=0),
+    "depth 2": claims_with(depth=2),
+    "depth negative": claims_with(depth=-1),
+    "depth huge": claims_with(depth=10**9),
+    "depth number": claims_with(depth=1.0),
+    "depth true": claims_with(depth=True),
+    "depth words": claims_with(depth="1"),
+    "depth null": claims_with(depth=None),
+    "lifting other": claims_with(lifting="backward"),
+    "lifting of values": claims_with(lifting="values"),
+    "lifting list": claims_with(lifting=["forward"]),
+    "lifting null": claims_with(lifting=None),
+    "lifting dict": claims_with(lifting={}),
+    "quantity other": claims_with(quantity="minimum"),
+    "quantity of values": claims_with(quantity="maximum"),
+    "quantity list": claims_with(quantity=["lipschitz"]),
+    "quantity null": claims_with(quantity=None),
+    "values": claims_with(quantity="maximum", lifting="values"),
     "hash null": claims_with(network_hash=None),
     "hash other": claims_with(network_hash="0" * 64),
     "hash list": claims_with(network_hash=[]),
@@ -757,7 +795,7 @@ NONSENSE = {
     "NaN": lambda head: json.dumps(head | {"norm": float("nan")}),
 }
 NONSENSE |= {f"no {key}": (lambda head, key=key: json.dumps({k: v for k, v in head.items() if k != key}))
-             for key in ("format", "bound", "norm", "relaxation", "network_hash", "versions")}  # fmt: skip
+             for key in ("format", "bound", "norm", "quantity", "relaxation", "lifting", "depth", "network_hash", "versions")}  # fmt: skip
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE)
@@ -798,11 +836,30 @@ def test_the_relaxations_name_is_descriptive_only(tmp_path):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("unstable", None),
-        ("unstable", np.zeros((2, 2), dtype=np.int64)),
-        ("unstable", np.array([0.5])),
-        ("unstable", "all"),
-        ("exponent", np.array([np.nan])),
+        ("layout", None),
+        ("layout", "all"),
+        ("layout", Layout((None,))),
+        ("layout", Layout((np.zeros((2, 2), dtype=np.int64),))),
+        ("layout", Layout((np.array([0.5]),))),
+        ("layout", Layout(("all",))),
+        ("layout", Layout(())),
+        ("layout", Layout((np.arange(4), np.arange(4)))),
+        ("layout", Layout((np.arange(4),), (np.full(4, np.nan),))),
+        ("layout", Layout((np.arange(4),), (np.full(4, 0.5),))),
+        ("layout", Layout((np.arange(4),), (np.full((4, 1), 9),))),
+        ("layout", Layout((np.arange(4),), ())),
+        ("layout", Layout((np.arange(4),), reach_exponent={"a": ()})),
+        ("layout", Layout((np.arange(4),), reach_exponent={"p": (np.zeros(0, dtype=np.int64),)})),
+        ("lifting", "values"),
+        ("lifting", "lipsdp"),
+        ("lifting", "sideways"),
+        ("lifting", None),
+        ("lifting", ["forward"]),
+        ("slopes", {(1, 0): np.ones(3)}),
+        ("slopes", {(2, 1): np.ones(4)}),
+        ("slopes", {"all": np.ones(4)}),
+        ("slopes", [1.0]),
+        ("slopes", 3),
         ("multipliers", {"u.z": None}),
         ("multipliers", {"u.z": "1"}),
         ("multipliers", {None: np.ones(2)}),

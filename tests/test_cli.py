@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 
 import hr2jax
 from hr2jax import cli
-from hr2jax.cli import main, product_bound
+from hr2jax.cli import bound_without_solver, main
 from hr2jax.decimals import decimal, read_numbers, round_up
 from hr2jax.problem import lipschitz_problem
+
+from .brute import exact_constant
 
 SOLVE = ("solve", "net.npz", "--output", "0")
 QUICK = ("--time-limit", "0")  # the bound that needs no engine, hence no compilation
@@ -215,18 +217,35 @@ def test_info(folder: Path, capsys: Capture) -> None:
     for part in ("2-3-2", "17", net.hash, "F_0", "F_1"):
         assert part in out
     assert main(["info", str(folder / "deep.npz")]) == 0
-    assert "not available yet for 2 hidden layers" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    net = hr2jax.load(folder / "deep.npz")
+    for part in ("2-3-2-1", "20", net.hash, "A_2, b_2", "memory"):
+        assert part in out
+    [shown] = [line for line in out.splitlines() if line.startswith("F_0")]
+    assert float(shown.split()[2]) >= exact_constant(net, lipschitz_problem(net)) * (1 - 1e-12)
 
 
-def test_product_bound_holds_and_is_no_worse_than_the_norms() -> None:
+def test_the_bound_without_solver_holds_and_is_no_worse_than_the_norms() -> None:
     net = _network(3, 4, 2)
     for k in range(2):
-        bound = product_bound(net, lipschitz_problem(net, k))
+        bound = bound_without_solver(net, lipschitz_problem(net, k))
         W = net.weights[1][k][:, None] * net.weights[0]
         best = max(np.abs(np.array(u) @ W).sum() for u in np.ndindex(2, 2, 2, 2))
         assert best * (1 - 1e-12) <= bound <= np.abs(W).sum() * (1 + 1e-12)
     huge = hr2jax.Network([[[1e200]], [[1e200]]], [[0.0], [0.0]])
-    assert product_bound(huge, lipschitz_problem(huge)) == math.inf
+    assert bound_without_solver(huge, lipschitz_problem(huge)) == math.inf
+    deep = _network(3, 4, 2, 1)
+    norms = np.abs(deep.weights[2]) @ np.abs(deep.weights[1]) @ np.abs(deep.weights[0]).sum(axis=1)
+    bound = bound_without_solver(deep, lipschitz_problem(deep))
+    assert exact_constant(deep, lipschitz_problem(deep)) * (1 - 1e-12) <= bound <= norms[0] * (1 + 1e-12)
+
+
+def test_a_deep_network_whose_derivatives_overflow_is_shown_all_the_same(tmp_path: Path, capsys: Capture) -> None:
+    hr2jax.Network([np.full((1, 1), 1e200)] * 4, [np.zeros(1)] * 4).save(tmp_path / "n.npz")
+    assert main(["info", str(tmp_path / "n.npz")]) == 0
+    out = capsys.readouterr().out
+    assert "inf" in out
+    assert "memory" not in out
 
 
 def test_many_outputs_and_huge_numbers_in_info(tmp_path: Path, capsys: Capture) -> None:
@@ -287,8 +306,10 @@ def test_the_module_runs() -> None:
         ((*SOLVE, "--tol", "nan"), "tol must be"),
         ((*SOLVE, "--relaxation", "hr3"), "relaxation must be"),
         ((*SOLVE, "--norm", "1"), "norm must be"),
-        ((*SOLVE, "--norm", "2"), "norm=2 is not available yet"),
-        (("solve", "deep.npz"), "2 hidden layers"),
+        ((*SOLVE, "--norm", "2", "--method", "admm"), "norm=2"),
+        ((*SOLVE, "--norm", "2", "--relaxation", "lasserre2"), "norm='inf'"),
+        (("solve", "deep.npz", "--method", "admm"), "2 hidden layers"),
+        (("solve", "deep.npz", "--relaxation", "hr2z"), "the network has 2"),
         ((*SOLVE, "--radius", "0.1"), "without a center"),
         ((*SOLVE, "--center", "x.npy"), "without a radius"),
         ((*SOLVE, "--center", "x.npy", "--radius", "-1"), "negative"),

@@ -19,7 +19,7 @@ def no_work(monkeypatch):
     def worked(*_, **__):
         raise AssertionError("work was done before the arguments were checked")
 
-    for name in ("presolve", "lift", "preset", "choose_engine", "Session", "_search"):
+    for name in ("prepare", "presolve", "find_slopes", "lift", "preset", "choose_engine", "Session", "_search"):
         monkeypatch.setattr(api, name, worked)
 
 
@@ -142,7 +142,13 @@ REFUSED = [
     ("checkpoint", "", {}, ["checkpoint", "file"]),
     ("cuts", ["T.U"], {}, ["cuts", "'hr2+'", "'hr2'"]),
     ("cuts", "T.U", {"relaxation": "hr2+"}, ["cuts", "list", "'T.U'"]),
-    ("cuts", ["T.V"], {"relaxation": "best"}, ["cuts", "'T.U'", "'T.V'"]),
+    ("cuts", ["T.W"], {"relaxation": "best"}, ["cuts", "'T.U'", "'T.V'", "'T.W'"]),
+    ("cuts", ["T.U", 3], {"relaxation": "best"}, ["cuts", "'T.U'", "3"]),
+    ("lifting", "backward", {}, ["lifting", "'forward'", "'backward'"]),
+    ("lifting", None, {}, ["lifting", "None"]),
+    ("lifting", ["forward"], {}, ["lifting", "['forward']"]),
+    ("lifting", "adjoint", {}, ["lifting", "'adjoint'", "one hidden layer"]),
+    ("lifting", "both", {}, ["lifting", "'both'", "one hidden layer"]),
     ("cuts", 3, {"relaxation": "hr2+"}, ["cuts", "list", "3"]),
     # values whose repr has many lines
     ("tol", np.eye(3), {}, ["tol", "an array of shape (3, 3)"]),
@@ -181,15 +187,13 @@ def test_what_a_message_shows_is_short_and_on_one_line():
 
 
 NOT_BUILT = [
-    ({"norm": 2}, "norm"),
-    ({"norm": "l2"}, "norm"),
-    ({"norm": 2, **BOX}, "norm"),
+    ({"norm": 2, "method": "admm"}, "norm=2"),
+    ({"norm": "l2", "method": "clarabel"}, "norm=2"),
+    ({"norm": 2, "relaxation": "lasserre2", **BOX}, "norm='inf'"),
     ({"relaxation": "hr2+", "method": "admm"}, "'hr2+'"),
     ({"relaxation": "best", "method": "clarabel"}, "'best'"),
     ({"relaxation": "lasserre2", "method": "lowrank"}, "'lasserre2'"),
     ({"relaxation": "lasserre2", "method": "lowrank"}, "method='lowrank' was given"),
-    ({"bounds": "linear"}, "'linear'"),
-    ({"bounds": "lp", **BOX}, "'lp'"),
 ]
 
 
@@ -202,13 +206,16 @@ def test_what_is_not_built_yet_is_refused_before_any_work(net, given, word):
 
 
 @pytest.mark.usefixtures("no_work")
-def test_two_hidden_layers_are_not_built_yet():
+@pytest.mark.parametrize("given", [{"relaxation": "hr2z"}, {"relaxation": "lasserre2"}, {"method": "admm"}])
+def test_what_is_for_one_hidden_layer_is_refused_for_two(given):
     deep = Network([np.ones((2, 2)), np.ones((3, 2)), np.ones((1, 3))], [np.zeros(2), np.zeros(3), np.zeros(1)])
     with pytest.raises(NotImplementedError) as error:
-        hr2jax.solve(deep)
-    assert "2 hidden layers" in sentence(error)
+        hr2jax.solve(deep, **given)
+    text = sentence(error)
+    assert "one hidden layer" in text
+    assert "2" in text
     with pytest.raises(ValueError, match="tol"):  # what means nothing comes first
-        hr2jax.solve(deep, tol=-1.0)
+        hr2jax.solve(deep, tol=-1.0, **given)
 
 
 @pytest.mark.usefixtures("no_work")
@@ -284,6 +291,13 @@ def test_a_gpu_that_is_not_there_is_refused(net):
         {"seed": np.uint8(3)},
         {"seed": 10**30},
         {"bounds": "interval"},
+        {"bounds": "linear"},
+        {"bounds": "lp", "center": [0.0], "radius": 1.0},
+        {"norm": 2},
+        {"norm": "l2", "center": [0.0], "radius": 1.0},
+        {"relaxation": "interval"},
+        {"relaxation": "product"},
+        {"lifting": "forward"},
         {"device": "cpu"},
         {"center": np.zeros(1, dtype=np.float32), "radius": np.int8(1)},
         {"center": [0], "radius": [1]},

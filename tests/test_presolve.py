@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hr2jax.ball import Ball
 from hr2jax.enclosure import Enclosure
 from hr2jax.network import Network
-from hr2jax.presolve import GRID, _ceil, presolve
+from hr2jax.presolve import GRID, Layout, _ceil, presolve
 from hr2jax.problem import lipschitz_problem
 
 from .bounds.test_interval import NUMBERS, TAME, exact_range, local_problems
@@ -52,38 +52,38 @@ def test_globally_every_neuron_that_matters_gets_a_variable():
 @KINDS
 def test_a_certificate_may_keep_neurons_that_are_stable(kind):
     kept = np.array([7, 4, 1, 6])
-    fixed = presolve(NET, BOX, kind, unstable=kept)
+    fixed = presolve(NET, BOX, kind, Layout((kept,)))
     assert fixed.unstable.tolist() == kept.tolist()
     assert fixed.active.tolist() == [0, 2]
     assert (fixed.low > 0).tolist() == [True, False, False, False]
     assert (fixed.high < 0).tolist() == [False, False, True, True]
-    everything = presolve(NET, lipschitz_problem(NET), kind, unstable=np.arange(8))
+    everything = presolve(NET, lipschitz_problem(NET), kind, Layout((np.arange(8),)))
     assert everything.unstable.tolist() == list(range(8))
 
 
 @KINDS
 def test_a_neuron_that_can_switch_may_not_be_left_out(kind):
     with pytest.raises(ValueError, match="neuron 4 cannot be proved to keep its sign"):
-        presolve(NET, BOX, kind, unstable=np.array([0, 1]))
+        presolve(NET, BOX, kind, Layout((np.array([0, 1]),)))
     with pytest.raises(ValueError, match="neuron 2 cannot be proved to keep its sign"):
-        presolve(NET, lipschitz_problem(NET), kind, unstable=np.array([0, 1, 3, 4, 5, 7]))
+        presolve(NET, lipschitz_problem(NET), kind, Layout((np.array([0, 1, 3, 4, 5, 7]),)))
 
 
 @KINDS
 def test_scales_must_be_valid(kind):
     kept = np.array([4, 0])
-    smallest = presolve(NET, BOX, kind, unstable=kept).exponent
+    smallest = presolve(NET, BOX, kind, Layout((kept,))).exponent
     assert smallest.tolist() == [1, 3]  # 4 < 2**3: an outward bound of 4 may be above it
     for larger in (smallest, smallest + 1, smallest + 2000, np.array([2**62, 2**63 - 1])):
-        fixed = presolve(NET, BOX, kind, unstable=kept, exponent=larger)
+        fixed = presolve(NET, BOX, kind, Layout((kept,), (larger,)))
         assert fixed.exponent.tolist() == larger.tolist()
         assert (fixed.low < fixed.high).all() and (np.abs([fixed.low, fixed.high]) <= 1).all()
     for smaller in (smallest - [1, 0], smallest - [0, 5], np.array([-(2**63), 3])):
         with pytest.raises(ValueError, match="scale is smaller than its pre-activation bound"):
-            presolve(NET, BOX, kind, unstable=kept, exponent=smaller)
+            presolve(NET, BOX, kind, Layout((kept,), (smaller,)))
     for wrong in (smallest[:1], smallest[:0], np.append(smallest, 3), smallest.reshape(1, 2)):
         with pytest.raises(ValueError, match="2 scales are needed"):
-            presolve(NET, BOX, kind, unstable=kept, exponent=wrong)
+            presolve(NET, BOX, kind, Layout((kept,), (wrong,)))
 
 
 @KINDS
@@ -107,9 +107,9 @@ def test_decisions_and_scaled_bounds_agree_with_the_exact_ranges(kind, case, mor
             assert (i in fixed.unstable) == (least < 0 < greatest)
     check_scaled(fixed, ranges)
     kept = np.arange(net.widths[1])[::-1]
-    everything = presolve(net, problem, kind, unstable=kept)
+    everything = presolve(net, problem, kind, Layout((kept,)))
     check_scaled(everything, ranges)
-    check_scaled(presolve(net, problem, kind, kept, everything.exponent + more), ranges)
+    check_scaled(presolve(net, problem, kind, Layout((kept,), (everything.exponent + more,))), ranges)
 
 
 def check_scaled(fixed, ranges):

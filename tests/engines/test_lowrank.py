@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from hr2jax import Network, Status
-from hr2jax.engines.factored import Factored, augmented_lagrangian, objective_and_products, padded, row_scale, rows_of
+from hr2jax.engines.factored import (
+    Factored,
+    augmented_lagrangian,
+    extended_rows,
+    objective_and_products,
+    padded,
+    row_scale,
+    rows_of,
+)
 from hr2jax.engines.lowrank import LONGEST, Schedule, _Run, solve_lowrank
 from hr2jax.engines.monitor import Stop
 from hr2jax.engines.scale import in_units, mean_diagonal, unit_rows
@@ -41,6 +49,7 @@ class Monitor:
         self.lifting, self.tolerance = lifting, tolerance
         self.limit, self.seconds, self.stop_at, self.prove = iterations, seconds, stop_at, prove
         self.offered, self.reports, self.values = [], [], []
+        self.lower, self.origin = 0.0, 0.0
 
     def certify(self, multipliers, diagonal):
         assert all((values >= 0).all() for values in multipliers.values())
@@ -90,6 +99,14 @@ def padded_factor(factored, V):
     return out
 
 
+def value_and_products(factored, scale, V):
+    """The engine's objective and products at the padded rows of V, in float64."""
+    with jax.enable_x64(True):
+        data, rows = factored.data(scale, np.float64), jnp.asarray(padded_factor(factored, V))
+        y = extended_rows(factored.spec, data, rows)
+        return objective_and_products(factored.spec, data, rows, y)
+
+
 def families_of(lifting, relaxation):
     """The preset's, and one family of all pairs of unlike numbers of rows (none of the presets has one)."""
     one = entries("one", np.zeros(3, dtype=np.int64))
@@ -108,9 +125,7 @@ def test_objective_and_products_are_those_of_the_dense_relaxation(relaxation, lo
     scale = 0.37
     V = np.random.default_rng(1).standard_normal((lifting.size, 4))
     Y = V @ V.T
-    with jax.enable_x64(True):
-        data = factored.data(scale, np.float64)
-        value, products = objective_and_products(factored.spec, data, jnp.asarray(padded_factor(factored, V)))
+    value, products = value_and_products(factored, scale, V)
     assert float(value) == pytest.approx((objective(lifting) * Y).sum() / scale, rel=1e-12)
     found = factored.unstack([np.asarray(product) for product in products])
     assert set(found) == {family.name for family in families}
@@ -130,9 +145,7 @@ def test_the_products_are_the_derivative_of_the_lagrangian(relaxation, local):
     factored = Factored(lifting, families)
     V = np.random.default_rng(2).standard_normal((lifting.size, 3))
     Y = V @ V.T
-    with jax.enable_x64(True):
-        data = factored.data(1.0, np.float64)
-        value, products = objective_and_products(factored.spec, data, jnp.asarray(padded_factor(factored, V)))
+    value, products = value_and_products(factored, 1.0, V)
     zero = (lagrangian_matrix(lifting, {}).mid * Y).sum()
     assert float(value) == pytest.approx(zero, rel=1e-12)
     found = factored.unstack([np.asarray(product) for product in products])
@@ -164,7 +177,7 @@ def test_padding_has_no_effect(relaxation, local):
         triples = np.random.default_rng(5).choice(factored.rows, (20, 3))
         pool = Pool(triples, np.arange(20) % 4, rng.random(20), np.zeros(20))
         cuts, cut_multipliers = pool.arrays(factored.size, np.float64)
-        rest = (factored.spec, data, multipliers, 0.7, cuts, cut_multipliers, 0.3)
+        rest = (factored.spec, data, multipliers, 0.7, (cuts,), [cut_multipliers], 0.3)
         value, gradient = fun(jnp.asarray(P), *rest)
         P[~real] = rng.standard_normal(((~real).sum(), 5))
         other, other_gradient = fun(jnp.asarray(P), *rest)
@@ -189,9 +202,12 @@ def test_unstack_is_the_inverse_of_stack(relaxation, local):
 
 
 def test_families_of_one_structure_are_stacked():
+    """As many terms beside the constant in both forms: v.z and (1 +- v)(1 +- t); of hr2z, u (h - z) and the like too."""
     lifting = lifting_of(3, 5, local=True)
     factored = Factored(lifting, preset("hr2", lifting))
-    assert sorted(len(stack) for stack in factored.stacks) == [1, 4]
+    assert [len(stack) for stack in factored.stacks] == [5]
+    factored = Factored(lifting, preset("hr2z", lifting))
+    assert sorted(len(stack) for stack in factored.stacks) == [1, 8]
 
 
 @BOTH
@@ -208,7 +224,7 @@ def test_row_scales_bring_products_to_one_norm(local):
 def test_rows_are_normalised_and_only_slack_rows_may_be_shorter():
     rng = np.random.default_rng(5)
     P, slack = rng.standard_normal((6, 4)), np.array([[0], [0], [1], [1], [0], [1]], dtype=float)
-    V = np.asarray(rows_of(jnp.asarray(P), jnp.asarray(slack)))
+    V = np.asarray(rows_of(jnp.asarray(P), jnp.asarray(slack), jnp.zeros(0, jnp.int32)))
     assert V.shape == (6, 3)
     length = np.linalg.norm(V, axis=1)
     np.testing.assert_allclose(length[slack[:, 0] == 0], 1.0, rtol=1e-6)

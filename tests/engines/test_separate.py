@@ -9,7 +9,7 @@ import pytest
 
 from hr2jax.engines.factored import Cuts, _cut_penalty, cut_penalty, cut_values
 from hr2jax.engines.separate import SMALLEST, Pool, Separator, kinds
-from hr2jax.options import CUTS
+from hr2jax.options import CUTS as EVERY
 from hr2jax.relaxation.triangles import EDGES, PATTERNS, encode
 
 from .test_lowrank import lifting_of
@@ -18,6 +18,7 @@ BOTH = pytest.mark.parametrize("local", [False, True], ids=["global", "local"])
 LEAST = 0.01
 MANY = 10**6
 GROUPS = {"U": "v", "T": "t", "X0": "xi"}
+CUTS = EVERY[: EVERY.index("triangles") + 1]  # the others are for several hidden layers
 
 
 def padded_rows(lifting):
@@ -72,7 +73,7 @@ def most_violated_pattern(values):
 
 
 def pairs_of(names):
-    return {frozenset(GROUPS[part] for part in name.split(".")) for name in names if name != "triangles"}
+    return {frozenset(GROUPS[part] for part in name.split(".")) for name in names if name in CUTS[:-1]}
 
 
 # Separation ---------------------------------------------------------------------------------------------
@@ -98,12 +99,12 @@ def test_all_violated_pairs_of_factors_are_found_and_no_others(local, rank):
 
 
 @BOTH
-@pytest.mark.parametrize("name", CUTS)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_kind_alone_finds_its_own_kind(name, local):
     lifting = lifting_of(3, 4, local)
     count = check_pairs(lifting, (name,), 2, 0)
     exists = name in kinds(lifting)
-    assert (count > 0) == exists == (name != "triangles" and (local or "X0" not in name))
+    assert (count > 0) == exists == (name in CUTS[:-1] and (local or "X0" not in name))
     separator = Separator(lifting, padded_rows(lifting), (name,))
     others = separator.others(gram(separator, lifting.size, 2, 0)[1], MANY, LEAST)
     assert (len(others[0]) > 0) == (name == "triangles")
@@ -254,14 +255,13 @@ def test_what_is_kept_stays_together():
 
 @pytest.mark.parametrize(
     ("count", "padded"),
-    [(0, 0), (1, 1), (SMALLEST, 1), (SMALLEST + 1, 2), (2 * SMALLEST, 2), (2 * SMALLEST + 1, 4)],
+    [(0, 1), (1, 1), (SMALLEST, 1), (SMALLEST + 1, 2), (2 * SMALLEST, 2), (2 * SMALLEST + 1, 4)],
 )
 def test_pools_are_padded_to_doublings(count, padded):
     pool = Pool(np.zeros((count, 3), np.int64), np.zeros(count, np.int64), np.zeros(count), np.zeros(count))
-    assert pool.padded_size() == padded * SMALLEST
     cuts, multipliers = pool.arrays(5, np.float32)
-    assert cuts.place.shape == cuts.sign.shape == (3, padded * SMALLEST)
-    assert multipliers.shape == (padded * SMALLEST,)
+    assert cuts.place.shape == cuts.coefficient.shape == (3, padded * SMALLEST)
+    assert cuts.constant.shape == multipliers.shape == (padded * SMALLEST,)
 
 
 def test_arrays_are_the_cuts_and_padding_has_value_one_and_no_effect():
@@ -269,10 +269,11 @@ def test_arrays_are_the_cuts_and_padding_has_value_one_and_no_effect():
     V = np.random.default_rng(2).standard_normal((size, 4))
     with jax.enable_x64(True):
         cuts, multipliers = pool.arrays(size, np.float64)
-        values = np.asarray(cut_values(jnp.asarray(V), cuts))
-        exact = Cuts(cuts.place[:, :50], cuts.sign[:, :50])
+        [values] = cut_values(jnp.asarray(V), (cuts,))
+        values = np.asarray(values)
+        exact = Cuts(cuts.place[:, :50], cuts.coefficient[:, :50], cuts.constant[:50])
         both = [
-            jax.value_and_grad(cut_penalty)(jnp.asarray(V), c, m, 0.3)
+            jax.value_and_grad(cut_penalty)(jnp.asarray(V), (c,), [m], 0.3)
             for c, m in ((cuts, multipliers), (exact, multipliers[:50]))
         ]
     Y = V @ V.T
@@ -319,10 +320,10 @@ def test_the_penaltys_derivative_is_that_of_its_formula(sigma):
         cuts, multipliers = pool.arrays(size, np.float64)
 
         def plain(W):
-            return _cut_penalty(W, cuts, multipliers, sigma)[0]
+            return _cut_penalty(W, (cuts,), [multipliers], sigma)[0]
 
         def written(W):
-            return cut_penalty(W, cuts, multipliers, sigma)
+            return cut_penalty(W, (cuts,), [multipliers], sigma)
 
         value, gradient = jax.value_and_grad(written)(jnp.asarray(V))
         expected_value, expected = jax.value_and_grad(plain)(jnp.asarray(V))

@@ -8,8 +8,8 @@ from hr2jax.enclosure import Enclosure
 from hr2jax.presolve import presolve
 from hr2jax.problem import lipschitz_problem
 from hr2jax.proof import QuadraticForm, add_family, lagrangian_matrix
-from hr2jax.relaxation import CATALOGUE, PRESETS, Family, lift, preset
-from hr2jax.relaxation.families import clique_pairs, constant, entries
+from hr2jax.relaxation import PRESETS, Family, lift, preset
+from hr2jax.relaxation.families import CATALOGUE, clique_pairs, constant, entries
 from tests.product_reference import dense_form, extended_basis, objective
 
 

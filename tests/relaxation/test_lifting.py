@@ -46,7 +46,7 @@ def shor_bound(net, output, domain, kind=Enclosure):
     lifting = lift(net, problem, fixed)
     M = lagrangian_matrix(lifting, {}).mid
     d = tighten(M, lifting.square_is_one, np.abs(M).sum(axis=1))
-    return prove(net, problem, fixed.unstable, fixed.exponent, {}, d, kind)
+    return prove(net, problem, fixed.layout(), {}, d, kind)
 
 
 OUTPUTS = pytest.mark.parametrize("output", [0, (0, 1), (1, 1), [0.3, -1e-5]])

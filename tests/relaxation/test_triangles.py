@@ -290,13 +290,13 @@ def check_sums():
 
 def test_planted_fault_of_sums_without_their_rounding_term_is_caught(monkeypatch):
     check_sums()
-    original = triangles._sums
+    original = triangles.sums_by_place
 
     def faulty(*args):
         places, total, rad = original(*args)
         return places, total, 0.0 * rad
 
-    monkeypatch.setattr(triangles, "_sums", faulty)
+    monkeypatch.setattr(triangles, "sums_by_place", faulty)
     with pytest.raises(AssertionError):
         check_sums()
 
@@ -321,13 +321,13 @@ def test_planted_fault_of_one_wrong_row_of_signs_is_caught(pattern, monkeypatch)
 
 
 def test_planted_fault_of_a_forgotten_constant_is_caught(monkeypatch):
-    original = triangles._sums
+    original = triangles.sums_by_place
     check_rows_of_all_patterns()
 
     def faulty(place, value):
         count = len(place) // 4
         return original(place[: 3 * count], value[: 3 * count])
 
-    monkeypatch.setattr(triangles, "_sums", faulty)
+    monkeypatch.setattr(triangles, "sums_by_place", faulty)
     with pytest.raises(AssertionError):
         check_rows_of_all_patterns()
