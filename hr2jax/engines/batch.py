@@ -13,7 +13,7 @@ import numpy as np
 from ..relaxation.families import Family
 from ..relaxation.lifting import Lifting
 from .factored import minimise
-from .lowrank import Schedule, Steered, _Run, shortened
+from .lowrank import Schedule, Steered, _Run, schedule_for, shortened
 
 # The batch is filled up to a multiple of this: few shapes to compile.
 MULTIPLE = 8
@@ -26,7 +26,7 @@ def steer_together(
 
     Float64: what is worth batching is small.
     """
-    schedule = schedule or Schedule()
+    schedule = schedule or schedule_for(problems[0][0])
     runs = [_Run(lifting, families, None, schedule, (), seed, None) for lifting, families in problems]
     groups: dict[Any, list[_Run]] = {}
     for run in runs:
@@ -56,7 +56,7 @@ def _steer(runs: list[_Run], schedule: Schedule) -> None:
             tolerance = 10 ** (-2 - k / max(rounds - 1, 1))
             step = together(
                 jnp.stack([shortened(run.P) for run in every]), data,
-                [jnp.stack(parts) for parts in zip(*(run.multipliers for run in every), strict=True)],
+                [jnp.stack(parts) for parts in zip(*(run.next_multipliers() for run in every), strict=True)],
                 jnp.asarray([run.sigma for run in every]), (), [], jnp.asarray(1.0),
                 jnp.asarray(tolerance * size), steps,
             )  # fmt: skip

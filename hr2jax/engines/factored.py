@@ -17,7 +17,7 @@ import numpy as np
 
 from ..relaxation.families import Family, Form
 from ..relaxation.lifting import BEFORE_MASK, Lifting
-from .lbfgs import lbfgs
+from .lbfgs import MEMORY, lbfgs
 
 Array = np.ndarray
 
@@ -59,6 +59,7 @@ class Spec(NamedTuple):
     objective: tuple[tuple[str, str], ...]
     derived: tuple[tuple[str, tuple[str, ...]], ...]
     stacks: tuple[tuple[int, int, str], ...]  # terms of F and of G, pairs
+    memory: int  # of L-BFGS
 
 
 def padded(n: int) -> int:
@@ -69,6 +70,8 @@ def padded(n: int) -> int:
 
 # Chains of layers make typical values small; what is smaller than this counts as this.
 LEAST_TYPICAL = 1e-3
+# Products of variables of several layers make the inner problem ill-conditioned: more of the past is worth its price.
+LONG_MEMORY = 60
 CHAINS = ("p", "a", "q")
 
 
@@ -121,6 +124,7 @@ class Factored:
             tuple(objective),
             tuple((kind, tuple(terms)) for kind, terms in self._terms.items()),
             tuple(key[:3] for key in by_structure),
+            LONG_MEMORY if lifting.masked_layers else MEMORY,
         )
         typical = typical_squares(lifting)
         self.unit = np.ones((self.size, 1))
@@ -166,15 +170,19 @@ class Factored:
                 self._stack([f.F for f in stack], dtype),
                 self._stack([f.G for f in stack], dtype),
                 self.stack(scales).astype(dtype),
-                self.stack([np.full(f.shape, f.equality) for f in stack]),
+                equality,
             )
-            for stack, scales in zip(self.stacks, self.row_scales, strict=True)
+            for stack, scales, equality in zip(self.stacks, self.row_scales, self.equalities(), strict=True)
         )
         return Data(
             tuple(objective.values()),
             tuple(tuple(terms.values()) for terms in derived.values()),
             self.unit.astype(dtype), slack.astype(dtype), budget, stacks,
         )  # fmt: skip
+
+    def equalities(self) -> list[Array]:
+        """Per stack, the shape of its multipliers, bool: whose products are to be 0."""
+        return [self.stack([np.full(f.shape, f.equality) for f in stack]) for stack in self.stacks]
 
     def _within(self, group: str) -> slice:
         return slice(self.offset[group], self.offset[group] + self.lifting.length(group))
@@ -395,7 +403,7 @@ def minimise(
         return value, gradient.ravel()
 
     first_step = jnp.asarray(0.1 * np.sqrt(shape[0]), P.dtype)
-    flat, norm, used = lbfgs(evaluate, P.ravel(), first_step, tolerance, steps)
+    flat, norm, used = lbfgs(evaluate, P.ravel(), first_step, tolerance, steps, spec.memory)
     P = flat.reshape(shape)
     V = rows_of(P, data.unit, data.slack, data.budget)
     y = extended_rows(spec, data, V)

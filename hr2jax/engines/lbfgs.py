@@ -13,23 +13,25 @@ SHORTEN, MAX_SHORTENINGS = 0.4, 12
 
 
 def lbfgs(
-    value_and_gradient: Callable[[Any], tuple[Any, Any]], x: Any, first_step: Any, tolerance: Any, steps: Any
+    value_and_gradient: Callable[[Any], tuple[Any, Any]], x: Any, first_step: Any, tolerance: Any, steps: Any,
+    memory: int = MEMORY,
 ) -> tuple[Any, Any, Any]:
     """Minimise from x (flat array) until the gradient's norm is below `tolerance` or `steps` evaluations are spent.
 
     Nocedal's two-loop recursion with Armijo backtracking. To be called inside jit; a single evaluation
-    site keeps the compiled program small. `first_step` is the length of the first move.
+    site keeps the compiled program small. `first_step` is the length of the first move, `memory` how many steps are
+    remembered.
 
     Returns:
         x, the gradient's norm there, and the evaluations used.
     """
     dtype = x.dtype
     eps = jnp.finfo(dtype).eps
-    empty, zero = jnp.zeros((MEMORY, x.size), dtype), jnp.zeros_like(x)
+    empty, zero = jnp.zeros((memory, x.size), dtype), jnp.zeros_like(x)
     # the evaluation at x itself is a first turn with a step of length 0, always accepted and not counted
     state = dict(
         x=x, value=jnp.full((), jnp.inf, dtype), g=zero, p=zero, length=jnp.zeros((), dtype), tries=0, used=-1,
-        failed=False, S=empty, D=empty, rho=jnp.zeros(MEMORY, dtype), count=0,
+        failed=False, S=empty, D=empty, rho=jnp.zeros(memory, dtype), count=0,
     )  # fmt: skip
 
     def go_on(s: Any) -> Any:
@@ -62,7 +64,7 @@ def _accept(s: Any, step: Any, new_value: Any, new_g: Any) -> Any:
     change = new_g - s["g"]
     curvature = jnp.vdot(step, change)
     keep = curvature > 1e-10 * jnp.finfo(step.dtype).eps * jnp.vdot(change, change)
-    slot = s["count"] % MEMORY
+    slot = s["count"] % len(s["S"])
     S = jnp.where(keep, s["S"].at[slot].set(step), s["S"])
     D = jnp.where(keep, s["D"].at[slot].set(change), s["D"])
     rho = jnp.where(keep, s["rho"].at[slot].set(1.0 / curvature), s["rho"])
@@ -78,20 +80,20 @@ def _accept(s: Any, step: Any, new_value: Any, new_g: Any) -> Any:
 
 
 def _direction(g: Any, S: Any, D: Any, rho: Any, count: Any) -> Any:
-    """-H g, H the inverse Hessian's estimate from the last MEMORY steps S and gradient changes D."""
-    used = jnp.minimum(count, MEMORY)
+    """-H g, H the inverse Hessian's estimate from the last steps S and gradient changes D."""
+    used = jnp.minimum(count, len(S))
 
     def backward(i: Any, carry: Any) -> Any:
         q, alpha = carry
-        k = (count - 1 - i) % MEMORY
+        k = (count - 1 - i) % len(S)
         a = rho[k] * jnp.vdot(S[k], q)
         return q - a * D[k], alpha.at[k].set(a)
 
     def forward(i: Any, q: Any) -> Any:
-        k = (count - used + i) % MEMORY
+        k = (count - used + i) % len(S)
         return q + S[k] * (alpha[k] - rho[k] * jnp.vdot(D[k], q))
 
-    q, alpha = jax.lax.fori_loop(0, used, backward, (g, jnp.zeros(MEMORY, g.dtype)))
-    last = (count - 1) % MEMORY
+    q, alpha = jax.lax.fori_loop(0, used, backward, (g, jnp.zeros(len(S), g.dtype)))
+    last = (count - 1) % len(S)
     gain = jnp.where(count > 0, 1.0 / (rho[last] * jnp.vdot(D[last], D[last]) + 1e-30), 1.0)
     return -jax.lax.fori_loop(0, used, forward, q * gain)

@@ -50,6 +50,7 @@ class Schedule:
         pairs_per_row, triangles_per_row: at most so many new ones in a round, times N.
         finish_steps: inner steps of a float64 round.
         finish_rounds: at most this many of those.
+        extrapolate: begin each round from multipliers beyond the last ones (Nesterov's momentum on the dual).
     """
 
     sigma: float = 1.0
@@ -68,6 +69,7 @@ class Schedule:
     triangles_per_row: int = 4
     finish_steps: int = 300
     finish_rounds: int = 40
+    extrapolate: bool = False
 
 
 # Below this size everything runs in float64: a second compilation would cost more than float32 saves.
@@ -98,6 +100,11 @@ class Steered(NamedTuple):
     sigma: float
     scale: float
     iteration: int
+
+
+def schedule_for(lifting: Lifting) -> Schedule:
+    """The effort that a problem needs: chains of layers ask for larger multipliers, which are extrapolated besides."""
+    return Schedule(sigma=10.0, bulk_steps=80, extrapolate=True) if lifting.masked_layers else Schedule()
 
 
 def columns_for(size: int, cuts: bool) -> int:
@@ -131,7 +138,7 @@ def solve_lowrank(
         SOLVED when bound - estimate <= tol * bound, the estimate being the Lagrangian's value, settled to
         within the tolerance; STALLED when rounds stop improving before that.
     """
-    schedule = schedule or Schedule()
+    schedule = schedule or schedule_for(lifting)
     run = _Run(lifting, families, monitor, schedule, cuts, seed, start)
     try:
         run.scale_objective()
@@ -194,6 +201,8 @@ class _Run:
         self.P[small, -1] = np.sqrt(self.rank)  # no longer than their unit
         self.sigma, self.cut_sigma = self.schedule.sigma, self.schedule.cut_sigma
         self.multipliers = [np.zeros_like(values) for values in self.multipliers]
+        self.before: list[Array] = []
+        self.rounds = 0
         self.pool = Pool.empty()
         if self.products is not None:
             self.products.clear()
@@ -326,7 +335,7 @@ class _Run:
             cuts, cut_multipliers = self.cuts(dtype)
             step = minimise(
                 jnp.asarray(self.P, dtype), self._data[dtype],
-                [jnp.asarray(m, dtype) for m in self.multipliers], jnp.asarray(self.sigma, dtype),
+                [jnp.asarray(m, dtype) for m in self.next_multipliers()], jnp.asarray(self.sigma, dtype),
                 cuts, cut_multipliers, jnp.asarray(self.cut_sigma, dtype),
                 jnp.asarray(tolerance * size, dtype), steps, spec=factored.spec,
             )  # fmt: skip
@@ -353,6 +362,19 @@ class _Run:
             return unit_rows(P)[:, :-1]
         squares = np.bincount(self.budget, np.einsum("ij,ij->i", P, P))[self.budget]
         return (P / np.sqrt(np.maximum(squares, 1e-300))[:, None])[:, :-1]
+
+    def next_multipliers(self) -> list[Array]:
+        """Where the next round begins: the last multipliers, or beyond them, as far as the last two rounds went."""
+        here, before = self.multipliers, self.before
+        if not self.schedule.extrapolate:
+            return here
+        self.before = here
+        if not before:
+            return here
+        self.rounds += 1
+        share = self.rounds / (self.rounds + 3.0)
+        moved = [m + share * (m - b) for m, b in zip(here, before, strict=True)]
+        return [np.where(e, m, np.maximum(m, 0.0)) for e, m in zip(self.factored.equalities(), moved, strict=True)]
 
     @property
     def pools(self) -> tuple[Pool | ProductPool, ...]:
