@@ -6,9 +6,10 @@ from .io import load
 from .many import solve_all
 from .network import Network
 from .result import Progress, Result, Status
+from .robustness import RobustnessReport, certify
 from .version import __version__
 
 __all__ = [
-    "Certificate", "CertificateError", "Network", "Progress", "Result", "Status", "__version__", "load", "solve",
-    "solve_all",
+    "Certificate", "CertificateError", "Network", "Progress", "Result", "RobustnessReport", "Status", "__version__",
+    "certify", "load", "solve", "solve_all",
 ]  # fmt: skip
