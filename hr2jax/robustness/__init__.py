@@ -1,6 +1,6 @@
 """Robustness of a classifier: certified from Lipschitz constants, attacked from the other side."""
 
-from .certify import certify
 from .report import RobustnessReport
+from .run import certify
 
 __all__ = ["RobustnessReport", "certify"]

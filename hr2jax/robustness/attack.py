@@ -29,7 +29,7 @@ def broken(
         label's there, so no certificate for that radius exists.
     """
     found, points = np.zeros(len(inputs), dtype=bool), inputs.copy()
-    with jax.default_matmul_precision("highest"):
+    with jax.default_matmul_precision("highest"), np.errstate(all="ignore"):
         for start in range(0, len(inputs), BATCH):
             rows = np.arange(start, min(start + BATCH, len(inputs)))
             for attempt in range(starts):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..enclosure import Array, Enclosure
 from ..network import Network
@@ -51,7 +52,7 @@ def margins(net: Network, inputs: Array, labels: Array) -> tuple[Array, Array]:
     return low, high
 
 
-def exceeds(margin: Array, bound: Array, radius: Array) -> Array:
+def exceeds(margin: ArrayLike, bound: ArrayLike, radius: ArrayLike) -> Array:
     """Whether margin > bound * radius is proved: |f(y) - f(x)| <= bound * radius then leaves f(y) > 0."""
     with np.errstate(all="ignore"):
         change = np.nextafter(np.multiply(bound, radius), np.inf)  # above the exact product, also where it underflows
@@ -59,7 +60,7 @@ def exceeds(margin: Array, bound: Array, radius: Array) -> Array:
     return proved
 
 
-def largest_radius(margin: Array, bound: Array) -> Array:
+def largest_radius(margin: ArrayLike, bound: ArrayLike) -> Array:
     """The largest float64 radius (to a few units in the last place) with `exceeds(margin, bound, radius)`.
 
     `margin` and `bound` broadcast. 0 where the margin is not positive or the bound is infinite; infinity where
@@ -87,19 +88,25 @@ def clipped_ball(x: Array, radius: float, clip: Clip | None) -> tuple[Array, Arr
     center, half = x.copy(), np.full(x.shape, radius)
     if clip is None:
         return center, half
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         low = np.maximum(np.nextafter(x - radius, -np.inf), clip[0])
         high = np.minimum(np.nextafter(x + radius, np.inf), clip[1])
-        cut = (low == clip[0]) | (high == clip[1])
         middle = np.where(low == high, low, 0.5 * low + 0.5 * high)
-        reach = np.maximum(_up(high - middle), _up(middle - low))
-    reach = np.where(low == high, 0.0, reach)
-    smaller = cut & (reach < radius)  # a ball that only touches the clip box stays as it is
+        # where rounding makes one side the longer one, let it be a side that the clip box does not cut
+        below, above = _difference_up(middle, low), _difference_up(high, middle)
+        middle = np.where((below > above) & (high == clip[1]), np.nextafter(middle, -np.inf), middle)
+        middle = np.where((above > below) & (high != clip[1]), np.nextafter(middle, np.inf), middle)
+        reach = np.maximum(_difference_up(high, middle), _difference_up(middle, low))
+    smaller = ((low == clip[0]) | (high == clip[1])) & (reach < radius)  # one that only touches stays as it is
     return np.where(smaller, middle, center), np.where(smaller, reach, half)
 
 
-def _up(value: Array) -> Array:
-    return np.where(value == 0, 0.0, np.nextafter(value, np.inf))  # a float difference is 0 only when it is exactly
+def _difference_up(a: Array, b: Array) -> Array:
+    """a - b, exact where float64 can hold it, else rounded up (Knuth's two-sum tells)."""
+    total = a - b
+    part = total - a
+    error = (a - (total - part)) - (b + part)
+    return np.where(error == 0, total, np.nextafter(total, np.inf))
 
 
 def inner_box(x: Array, radius: float, clip: Clip | None) -> Clip:
