@@ -61,7 +61,7 @@ def test_what_is_certified_is_robust_and_what_is_broken_is_not(cases, via):
                 reach = min(report.radius[i], 10.0)
                 assert least_margin(net, x, labels[i], reach, clip) > -1e-9
     assert certified >= 20
-    assert broken >= 20
+    assert broken >= 10
 
 
 def test_local_constants_certify_more_and_nothing_less(cases):
