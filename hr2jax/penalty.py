@@ -134,6 +134,7 @@ def _bounds(A: Any, w: Any, state: PenaltyState, sweeps: int) -> tuple[Any, Pena
     return _solve(A, w, state, sweeps)
 
 
+@partial(jax.jit, static_argnums=3)  # also outside of somebody's jit: its loops would be compiled at every call
 def _solve(A: Any, w: Any, state: PenaltyState, sweeps: int) -> tuple[Any, PenaltyState]:
     V = jax.lax.fori_loop(0, sweeps, lambda _, V: _sweep(A, w, V), state.V)
     G = jnp.einsum("ij,pir->pjr", A, _weighted(w, V))
@@ -188,10 +189,14 @@ def _forward(A: Any, w: Any, state: PenaltyState, sweeps: int) -> tuple[Any, Any
 def _backward(sweeps: int, kept: Any, cotangents: Any) -> Any:
     """d/d(A, w) of the objective at V, scaled so that A . gradient is the value itself, as for the constant."""
     A, w, V, values = kept
+    return (*_pull(A, w, V, values, cotangents[0]), jax.tree.map(jnp.zeros_like, cotangents[1]))
+
+
+@jax.jit
+def _pull(A: Any, w: Any, V: Any, values: Any, cotangent: Any) -> Any:
     attained, pull = jax.vjp(lambda A, w: _objective(A, w, V), A, w)
     ratio = jnp.where(attained > 0, values / jnp.where(attained > 0, attained, 1.0), 1.0)
-    to_A, to_w = pull(cotangents[0] * ratio)
-    return to_A, to_w, jax.tree.map(jnp.zeros_like, cotangents[1])
+    return pull(cotangent * ratio)
 
 
 _bounds.defvjp(_forward, _backward)
