@@ -137,18 +137,23 @@ def _bounds(A: Any, w: Any, state: PenaltyState, sweeps: int) -> tuple[Any, Pena
 @partial(jax.jit, static_argnums=3)  # also outside of somebody's jit: its loops would be compiled at every call
 def _solve(A: Any, w: Any, state: PenaltyState, sweeps: int) -> tuple[Any, PenaltyState]:
     V = jax.lax.fori_loop(0, sweeps, lambda _, V: _sweep(A, w, V), state.V)
+    e, own, length, z = _diagonal(A, w, V, state.z, POWER_STEPS * sweeps)
+    return e + jnp.sum(own, axis=-1) + jnp.sum(length, axis=-1), PenaltyState(V, z)
+
+
+def _diagonal(A: Any, w: Any, V: Any, z: Any, steps: int) -> tuple[Any, Any, Any, Any]:
+    """d of e (P,), of V (P, p_1), of T (P, p_0), feasible as far as `steps` of the power iteration tell; and its z."""
     G = jnp.einsum("ij,pir->pjr", A, _weighted(w, V))
     length = _length(G)
-    T = _unit(G)
     # row lengths of 4 M (e, V, T); the form is bipartite: {e, v} against {t}
-    H = w[..., None] * jnp.einsum("ij,pjr->pir", A, T)
-    own = _length(H)
-    e = _length(jnp.sum(H, axis=-2))
-    s, z = _largest(A, w, own, e, length, state.z, POWER_STEPS * sweeps)
-    left, right = jnp.sum(own, axis=-1) + e, jnp.sum(length, axis=-1)
+    H = w[..., None] * jnp.einsum("ij,pjr->pir", A, _unit(G))
+    own, e = _length(H), _length(jnp.sum(H, axis=-2))
+    s, z = _largest(A, w, own, e, length, z, steps)
     # Diag(a d_ev, d_t / a) is as feasible for every a > 0: the best one balances the two sums
-    upper = 0.5 * s * jnp.sqrt(left * right)
-    return upper, PenaltyState(V, z)
+    left, right = jnp.sum(own, axis=-1) + e, jnp.sum(length, axis=-1)
+    a = jnp.sqrt(jnp.where(left > 0, right / jnp.where(left > 0, left, 1.0), 1.0))
+    to_t = jnp.where(a > 0, 1.0 / jnp.where(a > 0, a, 1.0), 0.0)
+    return 0.25 * s * a * e, 0.25 * (s * a)[:, None] * own, 0.25 * (s * to_t)[:, None] * length, z
 
 
 def _sweep(A: Any, w: Any, V: Any) -> Any:

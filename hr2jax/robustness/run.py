@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..api import _on_device, _versions, solve
+from ..certificate import Certificate
 from ..enclosure import Array, check_arithmetic
 from ..many import ONE_PROBLEM, solve_all
 from ..messages import shown
 from ..network import Network, exact_float64
 from ..options import check_options
 from ..problem import lipschitz_problem
-from ..result import Result, Status
+from ..result import Status
+from . import together
 from .attack import broken
 from .margins import Clip, largest_radius, margins
 from .progress import Line
@@ -25,8 +27,8 @@ from .report import RobustnessReport
 from .rivals import MISSING, TESTS
 from .search import Setting, Task, search_all
 
-# Relaxations whose global constants, one for each pair of labels, come before a search around single inputs.
-SCREENING = ("shor", "hr2")
+# The relaxation whose global constants, one for each pair of labels, come before a search around single inputs.
+SCREENING = "shor"
 # Part of the time limit that these may take.
 SCREENING_SHARE = 0.3
 OWN = ("norm", "center", "radius", "relaxation", "seed", "time_limit", "callback", "progress")
@@ -114,9 +116,12 @@ def certify(
         try:
             if attack_starts:
                 run.attack(attack_steps, attack_starts, seed, line.show)
-            screening = relaxation if via == "lipschitz-global" or relaxation in SCREENING else "hr2"
+            screening = relaxation if via == "lipschitz-global" else SCREENING
             share = 1.0 if via == "lipschitz-global" else SCREENING_SHARE
-            status = run.bound_pairs(chosen | {"relaxation": screening}, share, line.show)
+            first = chosen | {"relaxation": screening}
+            if via != "lipschitz-global":
+                first |= {"cuts": None, "method": "auto"}
+            status = run.bound_pairs(first, share, line.show)
             if status in (Status.SOLVED, Status.TIME_LIMIT) and via != "lipschitz-global":
                 status = run.search(via, accuracy, chosen, workers, line.show)
         except KeyboardInterrupt:
@@ -152,7 +157,7 @@ class _Run:
         self.decided = ~right
         self.first_broken = np.full(len(x), np.inf)
         self.adversarial = np.full(x.shape, np.nan)
-        self.constants: dict[tuple[int, int], Result] = {}
+        self.constants: dict[tuple[int, int], Certificate] = {}
         self.attacked_until = 0.0
         self.seconds: dict[str, float] = {}
 
@@ -182,14 +187,17 @@ class _Run:
         limit = None
         if self.deadline is not None:
             limit = share * max(self.deadline - since, 0.0) / max(len(pairs), 1)
-        results = solve_all(self.net, pairs, norm=self.norm, time_limit=limit, **options) if pairs else []
-        for pair, result in zip(pairs, results, strict=True):
-            self.constants[pair] = result
+        if pairs and limit is None and together.serves(self.net, self.norm, options["relaxation"], options["method"]):
+            self.constants = dict(zip(pairs, together.certificates(self.net, pairs, options["tol"]), strict=True))
+        left = [pair for pair in pairs if pair not in self.constants]
+        results = solve_all(self.net, left, norm=self.norm, time_limit=limit, **options) if left else []
+        for pair, result in zip(left, results, strict=True):
+            self.constants[pair] = result.certificate
             if result.status in (Status.STOPPED, Status.TIME_LIMIT) and worst is not Status.STOPPED:
                 worst = result.status
         bounds = np.full((outputs, outputs), np.inf)
-        for (k, j), result in self.constants.items():
-            bounds[k, j] = bounds[j, k] = result.bound
+        for (k, j), certificate in self.constants.items():
+            bounds[k, j] = bounds[j, k] = certificate.bound
         rows = np.flatnonzero(self.right)
         if len(rows):
             self.radius[rows] = largest_radius(self.margin[rows], bounds[self.labels[rows]])
@@ -242,8 +250,8 @@ class _Run:
             broken_at=self.first_broken,
             adversarial=self.adversarial,
             decided=self.decided,
-            bounds={pair: result.bound for pair, result in self.constants.items()},
-            certificates={pair: result.certificate for pair, result in self.constants.items()},
+            bounds={pair: certificate.bound for pair, certificate in self.constants.items()},
+            certificates=self.constants,
             status=status,
             timings=self.seconds | {"total": time.time() - self.began},
             problem=problem,
