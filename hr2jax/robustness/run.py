@@ -184,11 +184,15 @@ class _Run:
         pairs = sorted({(min(k, j), max(k, j)) for k in present.tolist() for j in range(outputs) if j != k})
         show(f"constants of {len(pairs)} pairs of labels")
         worst = Status.SOLVED
-        limit = None
+        limit = until = None
         if self.deadline is not None:
-            limit = share * max(self.deadline - since, 0.0) / max(len(pairs), 1)
-        if pairs and limit is None and together.serves(self.net, self.norm, options["relaxation"], options["method"]):
-            self.constants = dict(zip(pairs, together.certificates(self.net, pairs, options["tol"]), strict=True))
+            until = since + share * max(self.deadline - since, 0.0)
+            limit = (until - since) / max(len(pairs), 1)
+        if pairs and together.serves(self.net, self.norm, options["relaxation"], options["method"]):
+            proved = together.certificates(self.net, pairs, options["tol"], until)
+            self.constants = dict(zip(pairs, proved, strict=True))
+            if until is not None and time.time() >= until:
+                worst = Status.TIME_LIMIT
         left = [pair for pair in pairs if pair not in self.constants]
         results = solve_all(self.net, left, norm=self.norm, time_limit=limit, **options) if left else []
         for pair, result in zip(left, results, strict=True):
@@ -213,7 +217,8 @@ class _Run:
         """Around each input that the global constants leave undecided."""
         since = time.time()
         self.decided = ~self.right | (self.found >= self.radii.max())
-        rows = np.flatnonzero(~self.decided).tolist()
+        rows = np.flatnonzero(~self.decided)
+        rows = rows[np.argsort(-self.found[rows], kind="stable")].tolist()  # those nearest to success first
         tasks = [
             Task(i, self.x[i], int(self.labels[i]), self.margin[i], self.radius[i], float(self.first_broken[i]))
             for i in rows
