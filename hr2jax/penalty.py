@@ -115,10 +115,15 @@ def _weighted(w: Any, V: Any) -> Any:
     return w[..., None] * V.at[..., 0].add(1.0)
 
 
-def _objective(A: Any, w: Any, V: Any) -> Any:
-    """(P,): the relaxation's objective at V, with the best T."""
+def _directions(A: Any, w: Any, V: Any, g: Any) -> Any:
+    """(P, p_0, RANK): what each t_j is multiplied by; 2 g is the gradient's part that does not vary (0 globally)."""
     G = jnp.einsum("ij,pir->pjr", A, _weighted(w, V))
-    return 0.5 * jnp.sum(_length(G), axis=-1)
+    return G if g is None else G.at[..., 0].add(2.0 * g)
+
+
+def _objective(A: Any, w: Any, V: Any, g: Any = None) -> Any:
+    """(P,): the relaxation's objective at V, with the best T."""
+    return 0.5 * jnp.sum(_length(_directions(A, w, V, g)), axis=-1)
 
 
 def _length(rows: Any) -> Any:
@@ -141,14 +146,15 @@ def _solve(A: Any, w: Any, state: PenaltyState, sweeps: int) -> tuple[Any, Penal
     return e + jnp.sum(own, axis=-1) + jnp.sum(length, axis=-1), PenaltyState(V, z)
 
 
-def _diagonal(A: Any, w: Any, V: Any, z: Any, steps: int) -> tuple[Any, Any, Any, Any]:
+def _diagonal(A: Any, w: Any, V: Any, z: Any, steps: int, g: Any = None) -> tuple[Any, Any, Any, Any]:
     """d of e (P,), of V (P, p_1), of T (P, p_0), feasible as far as `steps` of the power iteration tell; and its z."""
-    G = jnp.einsum("ij,pir->pjr", A, _weighted(w, V))
-    length = _length(G)
+    G = _directions(A, w, V, g)
+    length, T = _length(G), _unit(G)
     # row lengths of 4 M (e, V, T); the form is bipartite: {e, v} against {t}
-    H = w[..., None] * jnp.einsum("ij,pjr->pir", A, _unit(G))
-    own, e = _length(H), _length(jnp.sum(H, axis=-2))
-    s, z = _largest(A, w, own, e, length, z, steps)
+    H = w[..., None] * jnp.einsum("ij,pjr->pir", A, T)
+    towards = jnp.sum(H, axis=-2) if g is None else jnp.sum(H, axis=-2) + 2.0 * jnp.einsum("pj,pjr->pr", g, T)
+    own, e = _length(H), _length(towards)
+    s, z = _largest(A, w, own, e, length, z, steps, g)
     # Diag(a d_ev, d_t / a) is as feasible for every a > 0: the best one balances the two sums
     left, right = jnp.sum(own, axis=-1) + e, jnp.sum(length, axis=-1)
     a = jnp.sqrt(jnp.where(left > 0, right / jnp.where(left > 0, left, 1.0), 1.0))
@@ -156,15 +162,15 @@ def _diagonal(A: Any, w: Any, V: Any, z: Any, steps: int) -> tuple[Any, Any, Any
     return 0.25 * s * a * e, 0.25 * (s * a)[:, None] * own, 0.25 * (s * to_t)[:, None] * length, z
 
 
-def _sweep(A: Any, w: Any, V: Any) -> Any:
+def _sweep(A: Any, w: Any, V: Any, g: Any = None) -> Any:
     """The best T for V, then the best V for that T."""
-    T = _unit(jnp.einsum("ij,pir->pjr", A, _weighted(w, V)))
+    T = _unit(_directions(A, w, V, g))
     H = w[..., None] * jnp.einsum("ij,pjr->pir", A, T)
     moved = jnp.sum(H * H, axis=-1, keepdims=True) > 0
     return jnp.where(moved, _unit(H), V)
 
 
-def _largest(A: Any, w: Any, own: Any, e: Any, length: Any, z: Any, steps: int) -> tuple[Any, Any]:
+def _largest(A: Any, w: Any, own: Any, e: Any, length: Any, z: Any, steps: int, g: Any) -> tuple[Any, Any]:
     """The largest singular value of D^-1/2 (4 M) D^-1/2, (P,), by power iteration from z (P, p_0)."""
 
     def root(d: Any) -> Any:
@@ -174,12 +180,16 @@ def _largest(A: Any, w: Any, own: Any, e: Any, length: Any, z: Any, steps: int) 
 
     def forth(z: Any) -> tuple[Any, Any]:
         moved = (by_t * z) @ A.T
-        return by_v * moved, by_e * jnp.sum(w * moved, axis=-1)
+        x_e = jnp.sum(w * moved, axis=-1)
+        if g is not None:
+            x_e = x_e + 2.0 * jnp.sum(g * by_t * z, axis=-1)
+        return by_v * moved, by_e * x_e
 
     def step(_: int, z: Any) -> Any:
         x, x_e = forth(_unit(z))
-        back: Any = by_t * ((by_v * x + (by_e * x_e)[:, None] * w) @ A)
-        return back
+        own_e = (by_e * x_e)[:, None]
+        back: Any = (by_v * x + own_e * w) @ A
+        return by_t * (back if g is None else back + 2.0 * own_e * g)
 
     z = _unit(jax.lax.fori_loop(0, steps, step, z))
     x, x_e = forth(z)

@@ -19,7 +19,7 @@ from ..network import Network, exact_float64
 from ..options import check_options
 from ..problem import lipschitz_problem
 from ..result import Status
-from . import together
+from . import around, together
 from .attack import broken
 from .margins import Clip, largest_radius, margins
 from .progress import Line
@@ -216,6 +216,8 @@ class _Run:
     ) -> Status:  # fmt: skip
         """Around each input that the global constants leave undecided."""
         since = time.time()
+        if via == "lipschitz-local" and self.net.depth == 1 and self.norm == "inf":
+            self.exclude_together(show)
         self.decided = ~self.right | (self.found >= self.radii.max())
         rows = np.flatnonzero(~self.decided)
         rows = rows[np.argsort(-self.found[rows], kind="stable")].tolist()  # those nearest to success first
@@ -234,6 +236,19 @@ class _Run:
         finally:
             self.seconds["search"] = time.time() - since
         return Status.SOLVED if self.decided.all() else Status.TIME_LIMIT
+
+    def exclude_together(self, show: Callable[[str], None]) -> None:
+        """What local constants that are found for many inputs at once can decide."""
+        for radius in np.unique(self.radii).tolist():
+            rows = np.flatnonzero(self.right & (self.found < radius) & (radius < self.first_broken))
+            rows = rows[np.argsort(-self.found[rows], kind="stable")]
+            show(f"around inputs, together: {len(rows)} at radius {radius:g}")
+            try:
+                around.exclude(
+                    self.net, self.x, self.labels, self.margin, self.radius, rows, radius, self.clip, self._is_over
+                )
+            finally:
+                self.found[rows] = self.radius[rows].min(axis=1)
 
     def _is_over(self) -> bool:
         return self.deadline is not None and time.time() >= self.deadline
