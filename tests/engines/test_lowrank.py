@@ -204,7 +204,7 @@ def test_unstack_is_the_inverse_of_stack(relaxation, local):
 
 
 def test_families_of_one_structure_are_stacked():
-    """As many terms beside the constant in both forms: v.z and (1 +- v)(1 +- t); of hr2z, u (h - z) and the like too."""
+    """Those with as many terms beside the constant: v.z and (1 +- v)(1 +- t); of hr2z, u (h - z) and the like too."""
     lifting = lifting_of(3, 5, local=True)
     factored = Factored(lifting, preset("hr2", lifting))
     assert [len(stack) for stack in factored.stacks] == [5]
