@@ -33,7 +33,7 @@ def lifted_point(net, problem, fixed, rng, x=None, t=None):
     x: (p_0,) fractions inside the domain; t: (q,) fractions of dual-feasible size.
     """
     depth, free = net.depth, fixed.free
-    A, b = [exact(W) for W in net.weights], [exact(v) for v in net.biases]
+    A = [exact(W) for W in net.weights]
     c = exact(problem.coefficients) @ A[-1]
     t = direction(problem, len(free), rng) if t is None else t
     y = {"one": np.array([ONE], dtype=object), "t": t}

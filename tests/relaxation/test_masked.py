@@ -43,7 +43,7 @@ def lifted_cases(draw, depths=(2, 3, 4), scales=SCALES):
     return net, problem, fixed, lifting, rng
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(lifted_cases())
 def test_every_product_holds_at_feasible_points(case):
     net, problem, fixed, lifting, rng = case
@@ -59,7 +59,7 @@ def test_every_product_holds_at_feasible_points(case):
             assert (product == 0).all() if family.equality else (product >= 0).all(), family.name
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(lifted_cases())
 def test_every_factor_is_nonnegative_and_every_entry_within_its_bound(case):
     net, problem, fixed, lifting, rng = case
@@ -75,7 +75,7 @@ def test_every_factor_is_nonnegative_and_every_entry_within_its_bound(case):
             assert sum(flat[lifting.budget == number] ** 2) <= 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(lifted_cases())
 def test_derived_groups_and_the_objective_enclose_the_networks_own_values(case):
     """The objective at a feasible point is t^T J^T c, J the Jacobian for the masks chosen."""
