@@ -74,10 +74,3 @@ def test_dense_rows():
 def test_what_is_no_product_is_refused(rows):
     with pytest.raises(ValueError, match=r"products must be rows of three|factors must be numbers from 0"):
         product_entries(example(), np.asarray(rows, dtype=float))
-
-
-def test_one_hidden_layer_has_none():
-    net = random_net(np.random.default_rng(3), (3, 4, 1))
-    lifting = lift(net, lipschitz_problem(net), presolve(net, lipschitz_problem(net)))
-    with pytest.raises(ValueError, match="no products"):
-        product_entries(lifting, np.zeros((1, 3)))
