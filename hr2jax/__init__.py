@@ -5,10 +5,12 @@ from .certificate import Certificate, CertificateError
 from .io import load
 from .many import solve_all
 from .network import Network
+from .penalty import PenaltyState, lipschitz_bounds, lipschitz_penalty
 from .result import Progress, Result, Status
+from .robustness import RobustnessReport, certify
 from .version import __version__
 
 __all__ = [
-    "Certificate", "CertificateError", "Network", "Progress", "Result", "Status", "__version__", "load", "maximum",
-    "solve", "solve_all",
+    "Certificate", "CertificateError", "Network", "PenaltyState", "Progress", "Result", "RobustnessReport", "Status",
+    "__version__", "certify", "lipschitz_bounds", "lipschitz_penalty", "load", "maximum", "solve", "solve_all",
 ]  # fmt: skip

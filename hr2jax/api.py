@@ -146,7 +146,7 @@ def maximum(
         net: a ReLU network.
         center, radius: the ball's center (p_0,) and radius; for norm "inf" also one half-width per input.
         output, norm, bounds, tol, time_limit, max_iterations, device, seed, warm_start, progress, callback, checkpoint:
-            as for `solve`; `tol` is relative to the range between the first certified bound and the value at the center.
+            as for `solve`; `tol` is relative to what lies between the value at the center and the first bound.
         relaxation: "hr2" (or "shor", which is the same here), "hr2+" with cutting planes, or "interval": no solver.
         cuts: as for `solve`.
 

@@ -1,4 +1,4 @@
-"""The command line: `hr2jax solve | verify | info | demo`. Progress goes to stderr, the answer to stdout.
+"""The command line: `hr2jax solve | certify | verify | info | demo`. Progress goes to stderr, the answer to stdout.
 
 Decimals are exact here (decimals.py): the box that is certified contains the box that was asked for.
 """
@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
@@ -33,6 +33,7 @@ from .presolve import presolve
 from .problem import LipschitzProblem, lipschitz_problem
 from .report import domain_text, output_text, table, upper_text, widths_text
 from .result import Result
+from .robustness import command as robustness
 from .version import __version__
 
 YES, NO, BAD, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
@@ -78,8 +79,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     arguments, unknown = _parser().parse_known_args(argv)
-    if arguments.command == "certify":
-        raise NotImplementedError("certify is not available yet in this release; solve, verify, info and demo are")
     if unknown:
         raise ValueError(f"unrecognized arguments: {' '.join(unknown)} (try hr2jax {arguments.command} --help)")
     code: int = arguments.run(arguments)
@@ -142,16 +141,28 @@ def _solve(arguments: argparse.Namespace) -> int:
             checkpoint=arguments.checkpoint,
             cuts=None if arguments.cuts is None else [name for name in arguments.cuts.split(",") if name],
         )
+    return _answer(result, outputs, _write)
+
+
+def _certify(arguments: argparse.Namespace) -> int:
+    outputs = robustness.outputs(arguments)
+    with _kill_is_interrupt():
+        report = robustness.run(arguments)
+    return _answer(report, outputs, robustness.write)
+
+
+def _answer(answer: Any, outputs: dict[str, Path], write: Callable[[Any, str, Path], None]) -> int:
+    """Write the files, print the answer; a file that cannot be written is said after it."""
     failures = []
     try:
         for name, path in outputs.items():
             try:
-                _write(result, name, path)
+                write(answer, name, path)
             except Exception as error:  # the answer is worth more than one of its files
                 reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
                 failures.append(f"--{name} {path} could not be written: {reason}")
     finally:  # also when Ctrl-C ends the writing
-        print(result)
+        print(answer)
     if failures:
         raise ValueError("; ".join(failures))
     return YES
@@ -350,9 +361,9 @@ def _parser() -> argparse.ArgumentParser:
     p = command("info", _info, "what a network file holds", _INFO, "example:\n  hr2jax info model.npz\n")
     _network(p)
     command("demo", _demo, "the embedded example: no file needed", _DEMO, "example:\n  hr2jax demo\n")
-    p = command("certify", None, "robustness of a classifier (in a later release)", _CERTIFY)
-    p.add_argument("network", metavar="NET", nargs="?")
-    p.add_argument("data", metavar="DATA.npz", nargs="?")
+    p = command("certify", _certify, "robustness of a classifier on a set of inputs", robustness.DESCRIPTION,
+                f"{robustness.EXAMPLES}{EXIT_CODES}")  # fmt: skip
+    robustness.add_arguments(p)
     return parser
 
 
@@ -408,4 +419,3 @@ and a certified bound of each output that needs no solver.
 _DEMO = """Certify a classifier of handwritten digits that ships with the package: one output and one margin
 everywhere, then all margins around one digit, and what that says about the digit. Under a minute.
 """
-_CERTIFY = "Robustness of a classifier on a set of inputs. Not available yet in this release."

@@ -18,7 +18,9 @@ from .presolve import LIFTINGS
 from .problem import LipschitzProblem
 from .result import Progress, Result
 
-RELAXATIONS = ("shor", "hr2", "hr2z", "hr2+", "lasserre2", "best", "interval", "product", "lipsdp", "lipopt3", "lipopt4")
+RELAXATIONS = (
+    "shor", "hr2", "hr2z", "hr2+", "lasserre2", "best", "interval", "product", "lipsdp", "lipopt3", "lipopt4",
+)  # fmt: skip
 LIPOPT = {"lipopt3": 3, "lipopt4": 4}  # the degree of their Krivine-Stengle certificates
 BASELINES = ("interval", "product")  # no solver
 BOUNDS = ("auto", "interval", "linear", "lp")
@@ -117,14 +119,17 @@ def check_options(
         cuts = _names("cuts", cuts, CUTS)
     if problem.quantity == "maximum" and relaxation not in ("shor", "hr2", "hr2+", "interval"):
         raise ValueError(
-            f"relaxation must be one of 'shor', 'hr2', 'hr2+', 'interval' for a largest value, but {relaxation!r} was given"
+            "relaxation must be one of 'shor', 'hr2', 'hr2+', 'interval' for a largest value, but "
+            f"{relaxation!r} was given"
         )
     if net.depth == 1 and lifting not in ("auto", "forward"):
         raise ValueError(
             f"lifting={lifting!r} was given, but with one hidden layer there is nothing to choose: 'auto' or 'forward'"
         )
     if relaxation in LIPOPT and method != "auto":
-        raise NotImplementedError(f"method={method!r} does not solve relaxation={relaxation!r}; HiGHS does, by method='auto'")
+        raise NotImplementedError(
+            f"method={method!r} does not solve relaxation={relaxation!r}; HiGHS does, by method='auto'"
+        )
     if relaxation in ("hr2z", "lasserre2", *LIPOPT) and net.depth > 1:
         raise NotImplementedError(
             f"relaxation={relaxation!r} is for one hidden layer and the network has {net.depth}; "
@@ -139,8 +144,8 @@ def check_options(
     if method not in ("auto", "lowrank") and (net.depth > 1 or problem.norm != "inf"):
         what = f"{net.depth} hidden layers" if net.depth > 1 else "norm=2"
         raise NotImplementedError(
-            f"method={method!r} is for one hidden layer and norm='inf', but the problem has {what}; method='lowrank' is "
-            "for any"
+            f"method={method!r} is for one hidden layer and norm='inf', but the problem has {what}; "
+            "method='lowrank' is for any"
         )
     if relaxation in CUTTING and method not in ("auto", "lowrank"):
         raise NotImplementedError(

@@ -1,4 +1,4 @@
-"""Which inputs move, which neurons can switch, how large everything is: what is fixed before any relaxation is built."""
+"""Which inputs move, which neurons can switch, how large all is: what is fixed before any relaxation is built."""
 
 from __future__ import annotations
 
@@ -98,23 +98,27 @@ class Presolve:
 
     @property
     def unstable(self) -> Array:
-        """The first layer's; for networks with one hidden layer, like `active`, `low`, `high` and `exponent`."""
+        """The first layer's."""
         return self.layers[0].unstable
 
     @property
     def active(self) -> Array:
+        """The first layer's."""
         return self.layers[0].active
 
     @property
     def low(self) -> Array:
+        """The first layer's."""
         return self.layers[0].low
 
     @property
     def high(self) -> Array:
+        """The first layer's."""
         return self.layers[0].high
 
     @property
     def exponent(self) -> Array:
+        """The first layer's."""
         return self.layers[0].exponent
 
     @property

@@ -279,8 +279,8 @@ def lagrangian_matrix(
     """
     form = QuadraticForm(lifting, arithmetic)
     every = slice(None)
-    for (g, h), values in lifting.objective.items():
-        form.add(g, h, every, every, values)
+    for (g, h), block in lifting.objective.items():
+        form.add(g, h, every, every, block)
     known = catalogue(lifting)
     for name, values in multipliers.items():
         if name.startswith(SOS):
@@ -381,7 +381,8 @@ def dual_bound(
         return float("inf")
     bound = _prove(lifting, M, np.zeros(lifting.size), None, arithmetic, rest)
     if d is not None and np.isfinite(d).all():
-        bound = min(bound, _prove(lifting, M, *_factor(d, M.middle(), lifting.budget if lifting.balls else None), arithmetic, rest))
+        budget = lifting.budget if lifting.balls else None
+        bound = min(bound, _prove(lifting, M, *_factor(d, M.middle(), budget), arithmetic, rest))
     return bound
 
 

@@ -207,7 +207,7 @@ def test_a_no_is_exit_code_1(solved: tuple[int, Path], tmp_path: Path, capsys: C
     assert main(["verify", str(tmp_path / "rounded.npz"), str(net)]) == 0
 
 
-# --- info, demo, certify, help ----------------------------------------------------------------------
+# --- info, demo, help -------------------------------------------------------------------------------
 
 
 def test_info(folder: Path, capsys: Capture) -> None:
@@ -262,18 +262,12 @@ def test_demo_is_called(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> Non
     assert capsys.readouterr().out == "shown\n"
 
 
-def test_certify_is_to_come(capsys: Capture) -> None:
-    assert "certify is not available yet" in refused(
-        capsys, "certify", "net.npz", "data.npz", "--radii", "0.1,0.2", "--via", "lipschitz-global"
-    )
-
-
 @pytest.mark.parametrize("command", [(), ("solve",), ("verify",), ("info",), ("demo",), ("certify",)])
 def test_help_teaches(command: tuple[str, ...], capsys: Capture) -> None:
     assert main([*command, "--help"]) == 0
     out = capsys.readouterr().out
     assert "usage: hr2jax" in out
-    if command in (("solve",), ("verify",)):
+    if command in (("solve",), ("verify",), ("certify",)):
         assert "examples:" in out
         assert "exit codes:" in out
         assert "units" in out

@@ -92,7 +92,7 @@ def test_a_stop_leaves_bounds_for_every_pair():
     ({"pairs": "01"}, "pairs"), ({"pairs": [(0, 9)]}, "9"), ({"tol": -1}, "tol"), ({"radius": 1.0}, "center"),
 ])  # fmt: skip
 def test_what_means_nothing_is_refused_before_any_work(given, word, monkeypatch):
-    monkeypatch.setattr("hr2jax.many.presolve", lambda *_: pytest.fail("work was done"))
+    monkeypatch.setattr("hr2jax.many.prepare", lambda *_: pytest.fail("work was done"))
     with pytest.raises(ValueError, match=word):
         hr2jax.solve_all(network(), **given)
     with pytest.raises(TypeError, match="relax"):

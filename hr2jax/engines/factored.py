@@ -233,6 +233,8 @@ def typical_squares(lifting: Lifting) -> dict[str, Array]:
         terms = lifting.derived[group].items()
         out[group] = sum((m.mid**2 @ out[other] for other, m in terms), np.zeros(lifting.length(group)))
         chain = before[kind_of(group)]
+        if chain != "x":  # between what independent directions give and the bound, which aligned ones reach
+            out[group] = np.sqrt(out[group])
         if chain != "x" and (masked := group.replace(kind_of(group), chain)) in out:
             out[masked] = np.clip(out[group], LEAST_TYPICAL**2, 1.0)
     return out

@@ -426,7 +426,8 @@ class _Run:
                 return Status.NUMERICAL_ERROR
             least = cost(d, self.budget)
             value = in_units(least, self.lifting)
-            settled = abs(value - previous) <= 0.5 * tol * self.magnitude(value) or not (self.families or self.separator)
+            settled = abs(value - previous) <= 0.5 * tol * self.magnitude(value)
+            settled = settled or not (self.families or self.separator)
             close = self.gradient <= 2 * tolerance
             if settled or close or number % 3 == 2 or self.monitor.remaining() < 10.0 * self.certifying:
                 bound, d = self.certify(multipliers, M, d, newton=close or number >= patient)

@@ -22,8 +22,11 @@ class Monitor(Protocol):
 
     tolerance: float
     lower: float  # attained so far, in the objective's own units
-    bound: float  # certified so far
     origin: float  # tolerances are relative to distances from it: 0 unless values are bounded, which may be negative
+
+    @property
+    def bound(self) -> float:
+        """Certified so far, in the objective's own units."""
 
     def certify(self, multipliers: Mapping[str, Array], diagonal: Array | None) -> float:
         """The bound these prove (in the objective's own units); the best one is kept."""

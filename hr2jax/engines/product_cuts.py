@@ -74,8 +74,8 @@ class ProductPool:
         place = self._place[a][:, :first, None] * size + self._place[b][:, None, :second]
         coefficient = self._coefficient[a][:, :first, None] * self._coefficient[b][:, None, :second]
         flat = (first * second, len(self))
-        cuts = [np.moveaxis(x, 0, -1).reshape(flat) for x in (place, coefficient)]
-        return padded_cuts(*cuts, np.zeros(len(self)), self.multipliers, dtype)
+        places, coefficients = np.moveaxis(place, 0, -1).reshape(flat), np.moveaxis(coefficient, 0, -1).reshape(flat)
+        return padded_cuts(places, coefficients, np.zeros(len(self)), self.multipliers, dtype)
 
     def keep(self, which: Array) -> None:
         """Only these."""
@@ -92,7 +92,8 @@ class ProductPool:
             step = max(BLOCK // len(b), 1)
             right = jnp.asarray(rows[b])
             for start in range(0, len(a), step):
-                product = np.asarray(_products(jnp.asarray(_filled(rows[a[start : start + step]], step, len(a))), right))
+                left = _filled(rows[a[start : start + step]], step, len(a))
+                product = np.asarray(_products(jnp.asarray(left), right))
                 i, j = np.nonzero(product[: len(a) - start] < -least)
                 found.append(np.column_stack([a[start + i], b[j]]))
                 values.append(product[i, j].astype(np.float64))
@@ -111,7 +112,8 @@ class ProductPool:
         """Rows for the certificate."""
         used = self.multipliers > 0
         a, b = self.pairs[used].T
-        return np.column_stack([a, b, scale * self.multipliers[used] * self._unit[a] * self._unit[b]]).astype(np.float64)
+        weights = scale * self.multipliers[used] * self._unit[a] * self._unit[b]
+        return np.column_stack([a, b, weights]).astype(np.float64)
 
     def decode(self, rows: Array, scale: float) -> None:
         """The cuts of a certificate's rows, as `encoded` gives them."""

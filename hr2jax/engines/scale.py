@@ -23,7 +23,8 @@ def mean_diagonal(lifting: Lifting, rng: np.random.Generator, attained: float = 
         with np.errstate(over="ignore", under="ignore"):
             value = float(np.ldexp(attained, clipped_exponent(-lifting.exponent)))
         if 1e-300 < value < np.inf:
-            return value / lifting.size
+            # few neurons may carry all of it, whatever the number of inputs
+            return value / min(lifting.size, 2 * lifting.presolve.switching + 1)
     groups = [g for g in lifting.sizes if g != "one" and any(g in pair for pair in lifting.objective)]
     rows = {g: unit_rows(rng.standard_normal((lifting.sizes[g], 8))) for g in groups} | {"one": np.eye(1, 8)}
     value = 0.0

@@ -45,7 +45,8 @@ def climb_values(
             best, witness = value, np.asarray(x)
     while time.perf_counter() < until:
         before = best
-        points = np.concatenate([witness[None], _inside(problem, center + radius * random.uniform(-1, 1, (POINTS, len(center))))])
+        some = center + radius * random.uniform(-1, 1, (POINTS, len(center)))
+        points = np.concatenate([witness[None], _inside(problem, some)])
         for step in range(STEPS):
             gradient = _gradient(net, problem, points)
             move = np.sign(gradient) if problem.norm == "inf" else _unit(gradient)

@@ -90,8 +90,8 @@ def _signed(name: str, group: str, other: str, a: float, b: float) -> Callable[[
 def clique_pairs(lifting: Lifting, group: str, other: str) -> tuple[Array, Array]:
     """Positions (in their groups) of the cliques {u_i, t_i} or {x_i, t_i}, i in the network's numbering.
 
-    u is the first hidden layer's. {u_i, t_i} exists for i <= min(p_0, p_1); where neuron i is stable or input i is fixed the products
-    say nothing that M_1 does not, and the clique is left out.
+    u is the first hidden layer's. {u_i, t_i} exists for i <= min(p_0, p_1); where neuron i is stable or input i is
+    fixed the products say nothing that M_1 does not, and the clique is left out.
     """
     if (group, other) == ("v", "t"):
         _, first, second = np.intersect1d(lifting.presolve.unstable, lifting.presolve.free, return_indices=True)

@@ -61,7 +61,8 @@ def krivine_bound(
     inputs, neurons = net.widths[0], net.widths[1]
     factors, weights = _factors(rows[:, :-1], inputs + neurons), np.maximum(rows[:, -1], 0.0)
     with np.errstate(all="ignore"):
-        lifting = lift(net, problem, presolve(net, problem, arithmetic, None if unstable is None else Layout((unstable,))), arithmetic)
+        layout = None if unstable is None else Layout((unstable,))
+        lifting = lift(net, problem, presolve(net, problem, arithmetic, layout), arithmetic)
         integers, exponent = _integers(weights)
         if exponent > 1000:
             return float("inf")

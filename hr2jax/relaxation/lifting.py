@@ -37,8 +37,8 @@ class Lifting:
     and derived groups, linear in the basis: z, w and g, what the masks of x, p and a multiply, in their scales:
       z     pre-activations  z_i / 2**exponent_i;  local problems only
       w, g  tangents and adjoints before the mask, over 2**reach_exponent_i
-    Where f itself is bounded there are one, v, xi and x, in all layers; in LipSDP's relaxation one, t, and in all layers
-    q with its y, tangents whose mask may be anything from 0 to 1.
+    Where f itself is bounded there are one, v, xi and x, in all layers; in LipSDP's relaxation one, t, and in all
+    layers q with its y, tangents whose mask may be anything from 0 to 1.
 
     Attributes:
         sizes: group name -> number of entries, in basis order.
@@ -300,15 +300,17 @@ def _values(
     net: Network, problem: LipschitzProblem, fixed: Presolve, sizes: dict[str, int], arithmetic: type[Enclosure],
     inner_only: bool = True,
 ) -> tuple[dict[str, LinearMap], list[_Piece]]:  # fmt: skip
-    """The groups z, and the last layer's values in pieces (not if `inner_only`: then they are the layer's before it)."""
+    """The groups z, and the last layer's values in pieces (not if `inner_only`: then the layer's before it)."""
     depth = fixed.depth
     derived: dict[str, LinearMap] = {}
     pieces: list[_Piece] = []
     for l, layer in enumerate(fixed.layers):
         A, b, name = net.weights[l], net.biases[l], tag(l, depth)
 
-        def rows(index: Array, exponent: Array | None, A: Array = A, b: Array = b, l: int = l) -> _Piece:
-            if l == 0:
+        def rows(
+            index: Array, exponent: Array | None, A: Array = A, b: Array = b, pieces: list[_Piece] = pieces
+        ) -> _Piece:
+            if not pieces:
                 own = _input_exponents(A[index], b[index], problem) if exponent is None else exponent
                 return _Piece(index, own, _first(A[index], b[index], problem, fixed, own, arithmetic))
             own = np.maximum(_row_exponents(A[index], pieces), _exponents(b[index])) if exponent is None else exponent

@@ -82,7 +82,7 @@ def layer_factors(lifting: Lifting, l: int) -> dict[str, Form]:
 
 def input_factors(lifting: Lifting) -> dict[str, Form]:
     """Factors of t and xi."""
-    out = {}
+    out: dict[str, Form] = {}
     for letter, group in (("T", "t"), ("X0", "xi")):
         if group in lifting.sizes:
             every = np.arange(lifting.sizes[group])

@@ -1,0 +1,120 @@
+"""Projected gradient ascent (Madry et al. 2018): points that a certificate cannot cover. JAX steers, NumPy checks."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..enclosure import Array, Enclosure
+from ..network import Network
+from .margins import Clip, inner_box, margins
+
+# Inputs attacked together; fewer are padded to a power of two, so that programs are compiled once.
+BATCH = 512
+
+
+def broken(
+    net: Network, inputs: Array, labels: Array, radius: float, *, norm: str | int, clip: Clip | None, steps: int,
+    starts: int, seed: int,
+) -> tuple[Array, Array]:  # fmt: skip
+    """Adversarial points within `radius`, in the clip box, by `starts` climbs of `steps` steps each.
+
+    Returns:
+        (n,) bool, whether one was found, and (n, p_0) float64, the points (the input where there is none). In
+        exact arithmetic such a point lies in the ball and the clip box and some rival's output is at least the
+        label's there, so no certificate for that radius exists.
+    """
+    found, points = np.zeros(len(inputs), dtype=bool), inputs.copy()
+    with jax.default_matmul_precision("highest"), np.errstate(all="ignore"):
+        for start in range(0, len(inputs), BATCH):
+            rows = np.arange(start, min(start + BATCH, len(inputs)))
+            for attempt in range(starts):
+                left = rows[~found[rows]]
+                if not len(left):
+                    break
+                key = jax.random.fold_in(jax.random.key(seed), start * starts + attempt)
+                climbed = _climb(net, inputs[left], labels[left], radius, norm, clip, steps, attempt == 0, key)
+                hit = _adversarial(net, inputs[left], climbed, labels[left], radius, norm)
+                points[left[hit]], found[left[hit]] = climbed[hit], True
+    return found, points
+
+
+def _climb(
+    net: Network, inputs: Array, labels: Array, radius: float, norm: str | int, clip: Clip | None, steps: int,
+    at_input: bool, key: Any,
+) -> Array:  # fmt: skip
+    """(n, p_0) points of the ball and the clip box where a rival comes close to the label's output."""
+    low, high = inner_box(inputs, radius, clip)
+    padded = 1 << (len(inputs) - 1).bit_length()
+    rows = np.resize(np.arange(len(inputs)), padded)
+    layers = [(jnp.asarray(A, jnp.float32), jnp.asarray(b, jnp.float32)) for A, b in zip(net.weights, net.biases,
+                                                                                      strict=True)]  # fmt: skip
+    single = [jnp.asarray(array[rows], jnp.float32) for array in (inputs, low, high)]
+    climbed = _ascent(layers, *single, jnp.asarray(labels[rows]), jnp.float32(radius), key, steps, norm, at_input)
+    points = np.asarray(climbed, dtype=np.float64)[: len(inputs)]
+    if norm == 2:
+        points = inputs + _shrunk(points - inputs, radius)
+    return np.clip(points, low, high)
+
+
+def _shrunk(step: Array, radius: float) -> Array:
+    length = np.linalg.norm(step, axis=1, keepdims=True)
+    return step * np.minimum(1.0, (1.0 - 1e-9) * radius / np.maximum(length, 1e-300))
+
+
+def _adversarial(net: Network, inputs: Array, points: Array, labels: Array, radius: float, norm: str | int) -> Array:
+    """(n,) bool: proved to be wrong or a tie at the point, the point proved to lie in the ball."""
+    wrong: Array = margins(net, points, labels)[1].min(axis=1) <= 0
+    if norm == 2:  # inner_box has seen to the inf norm
+        step = Enclosure(points) - inputs
+        wrong &= (step * step).sum(axis=1).upper() <= (Enclosure(radius) * radius).lower()
+    return wrong
+
+
+@partial(jax.jit, static_argnames=("steps", "norm", "at_input"))
+def _ascent(
+    layers: Any, x: Any, low: Any, high: Any, labels: Any, radius: Any, key: Any, steps: int, norm: str | int,
+    at_input: bool,
+) -> Any:  # fmt: skip
+    """The best points seen on the way, (n, p_0) float32."""
+
+    def excess(y: Any) -> Any:
+        for A, b in layers[:-1]:
+            y = jax.nn.relu(y @ A.T + b)
+        scores = y @ layers[-1][0].T + layers[-1][1]
+        own = jax.nn.one_hot(labels, scores.shape[1], dtype=bool)
+        return jnp.max(jnp.where(own, -jnp.inf, scores), axis=1) - jnp.sum(jnp.where(own, scores, 0.0), axis=1)
+
+    def project(y: Any) -> Any:
+        if norm == 2:
+            step = y - x
+            length = jnp.linalg.norm(step, axis=1, keepdims=True)
+            y = x + step * jnp.minimum(1.0, radius / jnp.maximum(length, 1e-30))
+        return jnp.clip(y, low, high)
+
+    def direction(g: Any) -> Any:
+        if norm == 2:
+            return g / jnp.maximum(jnp.linalg.norm(g, axis=1, keepdims=True), 1e-30)
+        return jnp.sign(g)
+
+    def step(i: Any, state: Any) -> Any:
+        y, best, height = state
+        value, pull = jax.vjp(excess, y)
+        (g,) = pull(jnp.ones_like(value))
+        better = value > height
+        best, height = jnp.where(better[:, None], y, best), jnp.where(better, value, height)
+        size = radius * jnp.maximum(1.0 - i / steps, 0.05)
+        return project(y + size * direction(g)), best, height
+
+    if at_input:
+        y = x
+    elif norm == 2:
+        y = project(x + radius * direction(jax.random.normal(key, x.shape)))
+    else:
+        y = low + (high - low) * jax.random.uniform(key, x.shape)
+    y, best, height = jax.lax.fori_loop(0, steps, step, (y, y, jnp.full(len(x), -jnp.inf)))
+    return jnp.where((excess(y) > height)[:, None], y, best)

@@ -1,0 +1,130 @@
+"""What `certify` gives back."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..certificate import Certificate
+from ..enclosure import Array
+from ..files import replaced
+from ..report import radius_text, table, widths_text
+from ..result import Status, _strict
+from .margins import percent_down
+
+MESSAGES = {
+    Status.SOLVED: "every input was decided",
+    Status.TIME_LIMIT: "the time limit was reached; what was not decided counts as not certified",
+    Status.STOPPED: "stopped by the user; what was not decided counts as not certified",
+}
+
+
+@dataclass(frozen=True)
+class RobustnessReport:
+    """Certified robustness of n inputs at m radii (API.md).
+
+    Attributes:
+        radii: (m,) float64, in the order they were given.
+        certified: (n, m) bool: proved that no point within the radius (and the clip box) has another label.
+        ratio: (m,) share of all n inputs that are certified.
+        radius: (n,) certified radius of each input; 0 where none is, infinity where nothing changes the label.
+        labels: (n,) int64.
+        right: (n,) bool: proved that the label's output is the largest at the input.
+        clean_accuracy: share of the inputs that are `right`.
+        attack_accuracy: (m,) share that is right and that the attack did not break; None without an attack, NaN
+            at radii it did not come to. The true robust accuracy lies between `ratio` and this.
+        broken_at: (n,) the least of `radii` at which an adversarial point was found; infinity where none was.
+        adversarial: (n, p_0) that point, NaN where there is none.
+        decided: (n,) bool: False where time ran out.
+        bounds, certificates: of the global constants, by pair of labels (k, j), k < j.
+        status: SOLVED, TIME_LIMIT or STOPPED; what is certified holds whatever it says.
+        timings: seconds of `attack`, `pairs`, `search`, `total`.
+        problem: what was asked.
+    """
+
+    radii: Array
+    certified: Array
+    ratio: Array
+    radius: Array
+    labels: Array
+    right: Array
+    clean_accuracy: float
+    attack_accuracy: Array | None
+    broken_at: Array
+    adversarial: Array
+    decided: Array
+    bounds: Mapping[tuple[int, int], float]
+    certificates: Mapping[tuple[int, int], Certificate]
+    status: Status
+    timings: Mapping[str, float]
+    problem: Mapping[str, Any]
+
+    @property
+    def message(self) -> str:
+        """The status as a sentence."""
+        return MESSAGES[self.status]
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Strict JSON: null for an infinite radius (no change of the input matters, nothing was broken)."""
+        text = json.dumps(
+            _strict(
+                {
+                    "radii": self.radii,
+                    "ratio": self.ratio,
+                    "clean_accuracy": self.clean_accuracy,
+                    "attack_accuracy": self.attack_accuracy,
+                    "status": self.status.name,
+                    "message": self.message,
+                    "undecided": int((~self.decided).sum()),
+                    "certified": self.certified,
+                    "radius": self.radius,
+                    "labels": self.labels,
+                    "right": self.right,
+                    "decided": self.decided,
+                    "broken_at": self.broken_at,
+                    "bounds": [{"pair": list(pair), "bound": bound} for pair, bound in self.bounds.items()],
+                    "timings": self.timings,
+                    "problem": self.problem,
+                }
+            ),
+            allow_nan=False,
+            indent=1,
+        )
+        if path is not None:
+            with replaced(path) as file:
+                file.write(f"{text}\n".encode("ascii"))
+        return text
+
+    def __str__(self) -> str:
+        problem = self.problem
+        n = len(self.certified)
+        undecided = int((~self.decided).sum())
+        rows = [
+            ("network", widths_text(problem["widths"])),
+            ("certified", f"via {problem['via']}, {problem['relaxation']}, norm {problem['norm']} on the input"
+             + (", within the clip box" if problem["clip"] is not None else "")),
+            ("inputs", f"{n}, {int(self.right.sum())} of them classified right "
+             f"({percent_down(self.clean_accuracy)} %)"),
+            ("status", f"{self.status.name}: {self.message}" + (f" ({undecided} undecided)" if undecided else "")),
+            ("median radius", f"{radius_text(float(np.median(self.radius)))} certified"),
+            ("seconds", ", ".join(f"{name} {seconds:.1f}" for name, seconds in self.timings.items())),
+        ]  # fmt: skip
+        lines = [f"{'radius':>12}  {'certified':>11}  {'under attack':>12}"]
+        attacked = np.full(len(self.radii), np.nan) if self.attack_accuracy is None else self.attack_accuracy
+        for radius, ratio, other in zip(self.radii, self.ratio, attacked, strict=True):
+            under = "-" if np.isnan(other) else f"{percent_down(float(other))} %"
+            lines.append(f"{radius_text(float(radius)):>12}  {percent_down(float(ratio)):>9} %  {under:>12}")
+        return "\n".join((table(rows), "", *lines))
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Draw certified accuracy against radius, and what the attack leaves; see plot.py for what is raised."""
+        from .plot import plot_report
+
+        plot_report(self, path)
+
+

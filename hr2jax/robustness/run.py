@@ -1,0 +1,376 @@
+"""`certify`: check, evaluate, attack, bound, assemble the report."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..api import _on_device, _versions, solve
+from ..certificate import Certificate
+from ..enclosure import Array, check_arithmetic
+from ..many import ONE_PROBLEM, solve_all
+from ..messages import shown
+from ..network import Network, exact_float64
+from ..options import check_options
+from ..problem import lipschitz_problem
+from ..result import Status
+from . import around, together
+from .attack import broken
+from .margins import Clip, largest_radius, margins
+from .progress import Line
+from .report import RobustnessReport
+from .rivals import MISSING, TESTS
+from .search import Setting, Task, search_all
+
+# The relaxation whose global constants, one for each pair of labels, come before a search around single inputs.
+SCREENING = "shor"
+# Part of the time limit that these may take.
+SCREENING_SHARE = 0.3
+OWN = ("norm", "center", "radius", "relaxation", "seed", "time_limit", "callback", "progress")
+
+
+def certify(
+    net: Network,
+    inputs: ArrayLike,
+    labels: ArrayLike | None = None,
+    radii: Sequence[float] | ArrayLike = (),
+    norm: Any = "inf",
+    clip: tuple[Any, Any] | None = None,
+    via: str = "lipschitz-global",
+    relaxation: str = "hr2",
+    workers: int | None = None,
+    *,
+    radius_accuracy: float | None = 0.05,
+    attack_steps: int = 20,
+    attack_starts: int = 2,
+    time_limit: float | None = None,
+    seed: int = 0,
+    progress: bool = False,
+    **options: Any,
+) -> RobustnessReport:
+    """Which inputs a classifier provably keeps the label of, within each of `radii` (in the norm, units of the input).
+
+    An input x of label k is certified at radius r when for every other label j the margin F_k(x) - F_j(x), rounded
+    down, exceeds L r, rounded up, L a certified Lipschitz constant of F_k - F_j: everywhere, or around x. It is never
+    certified where k is not strictly the largest output at x. Projected gradient ascent looks for adversarial points
+    on the other side; where it finds one (checked in exact arithmetic), no certificate is tried.
+
+    Args:
+        net: a classifier with at least two outputs; the largest names the label.
+        inputs: (n, p_0), any real dtype; the float64 values are what is meant.
+        labels: (n,) integers; None: the network's own predictions.
+        radii: positive numbers, in any order.
+        norm: "inf" (the only one today).
+        clip: (lo, hi), numbers or (p_0,) arrays: the box where inputs live, so that only its points count. The
+            inputs must be in it. Global constants do not use it.
+        via: "lipschitz-global": one constant for each pair of labels, the same for all inputs; "lipschitz-local":
+            where that does not decide, constants on the ball around the input; "sdp" is to come.
+        relaxation: of `solve`.
+        workers: processes that share the inputs of a local search (started by spawn: a script needs its
+            `if __name__ == "__main__":`); None: this process.
+        radius_accuracy: the certified radius of an input is bisected between two of `radii` to this relative
+            accuracy (local); None: `radius` says no more than `certified` does. Global radii are exact.
+        attack_steps, attack_starts: of the attack, the first from the input itself; attack_starts=0: none.
+        time_limit: seconds; what is not decided by then counts as not certified.
+        seed: of every random choice.
+        progress: show a line on stderr, after 2 seconds.
+        options: others of `solve`: tol, method, max_iterations, device, bounds, cuts.
+
+    Returns:
+        A RobustnessReport. After Ctrl-C it has what was decided so far.
+
+    Raises:
+        ValueError, NotImplementedError: what cannot be done or means nothing, before any work.
+        TypeError: an option that `solve` does not have.
+    """
+    began = time.time()
+    if not isinstance(net, Network):
+        raise ValueError(f"net must be a hr2jax.Network, but {type(net).__name__} was given")
+    if net.widths[-1] < 2:
+        raise ValueError("net must have at least two outputs, the largest of which names the label, but it has 1")
+    if not isinstance(via, str) or via not in TESTS:
+        raise ValueError(f"via must be one of {', '.join(map(repr, TESTS))}, but {shown(via)} was given")
+    chosen = _solve_options(net, norm, relaxation, seed, time_limit, progress, options)
+    p = lipschitz_problem(net, (0, 1), norm).norm
+    x, box = _inputs(net, inputs, clip)
+    r = _radii(radii)
+    _count("workers", workers, 1, none=True)
+    _count("attack_steps", attack_steps, 1)
+    _count("attack_starts", attack_starts, 0)
+    accuracy = _accuracy(radius_accuracy)
+    k = _labels(net, x, labels)
+    if via in MISSING:
+        TESTS[via](None)  # type: ignore[misc, arg-type]
+    check_arithmetic()
+
+    low, _ = margins(net, x, k)
+    right = low.min(axis=1) > 0
+    run = _Run(net, x, k, low, right, r, p, box, began, time_limit)
+    status = Status.SOLVED
+    with _on_device(chosen["device"]), Line(progress, began) as line:
+        try:
+            if attack_starts:
+                run.attack(attack_steps, attack_starts, seed, line.show)
+            screening = relaxation if via == "lipschitz-global" else SCREENING
+            share = 1.0 if via == "lipschitz-global" else SCREENING_SHARE
+            first = chosen | {"relaxation": screening}
+            if via != "lipschitz-global":
+                first |= {"cuts": None, "method": "auto"}
+            status = run.bound_pairs(first, share, line.show)
+            if status in (Status.SOLVED, Status.TIME_LIMIT) and via != "lipschitz-global":
+                status = run.search(via, accuracy, chosen, workers, line.show)
+        except KeyboardInterrupt:
+            status = Status.STOPPED
+    problem = {
+        "widths": list(net.widths), "network_hash": net.hash, "norm": p, "via": via, "relaxation": relaxation,
+        "clip": None if box is None else [side.tolist() for side in box], "inputs": len(x), "seed": seed,
+        "labels": "predictions" if labels is None else "given", "attack_steps": attack_steps,
+        "attack_starts": attack_starts, "time_limit": time_limit, "radius_accuracy": accuracy,
+        "options": {name: chosen[name] for name in sorted(options)}, "versions": _versions(),
+    }  # fmt: skip
+    return run.report(problem, status, attacked=attack_starts > 0)
+
+
+class _Run:
+    """What is known so far about every input.
+
+    Attributes:
+        radius: (n, K) radii within which each rival is excluded.
+        decided: (n,) whether nothing is left to be tried.
+        first_broken: (n,) the least of the radii at which an adversarial point is known, or infinity.
+    """
+
+    def __init__(
+        self, net: Network, x: Array, labels: Array, margin: Array, right: Array, radii: Array, norm: str | int,
+        clip: Clip | None, began: float, time_limit: float | None,
+    ):  # fmt: skip
+        self.net, self.x, self.labels, self.margin, self.right = net, x, labels, margin, right
+        self.radii, self.norm, self.clip, self.began = radii, norm, clip, began
+        self.deadline = None if time_limit is None else began + time_limit
+        self.radius = np.zeros(margin.shape)
+        self.found = np.zeros(len(x))  # the certified radius of each input
+        self.decided = ~right
+        self.first_broken = np.full(len(x), np.inf)
+        self.adversarial = np.full(x.shape, np.nan)
+        self.constants: dict[tuple[int, int], Certificate] = {}
+        self.attacked_until = 0.0
+        self.seconds: dict[str, float] = {}
+
+    def attack(self, steps: int, starts: int, seed: int, show: Callable[[str], None]) -> None:
+        """Smallest radius first: what breaks an input there breaks it at larger ones."""
+        since = time.time()
+        for radius in np.unique(self.radii).tolist():
+            if self._is_over():
+                break
+            left = np.flatnonzero(self.right & np.isinf(self.first_broken))
+            show(f"attack at radius {radius:g}: {len(left)} of {len(self.x)} inputs are not broken")
+            hit, points = broken(
+                self.net, self.x[left], self.labels[left], radius, norm=self.norm, clip=self.clip, steps=steps,
+                starts=starts, seed=seed,
+            )  # fmt: skip
+            self.first_broken[left[hit]], self.adversarial[left[hit]] = radius, points[hit]
+            self.attacked_until = radius
+        self.seconds["attack"] = time.time() - since
+
+    def bound_pairs(self, options: Mapping[str, Any], share: float, show: Callable[[str], None]) -> Status:
+        """Global constants of F_k - F_j for the labels k that occur; F_j - F_k has the same."""
+        since = time.time()
+        present, outputs = np.unique(self.labels[self.right]), self.net.widths[-1]
+        pairs = sorted({(min(k, j), max(k, j)) for k in present.tolist() for j in range(outputs) if j != k})
+        show(f"constants of {len(pairs)} pairs of labels")
+        worst = Status.SOLVED
+        limit = until = None
+        if self.deadline is not None:
+            until = since + share * max(self.deadline - since, 0.0)
+            limit = (until - since) / max(len(pairs), 1)
+        if pairs and together.serves(self.net, self.norm, options["relaxation"], options["method"]):
+            proved = together.certificates(self.net, pairs, options["tol"], until)
+            self.constants = dict(zip(pairs, proved, strict=True))
+            if until is not None and time.time() >= until:
+                worst = Status.TIME_LIMIT
+        left = [pair for pair in pairs if pair not in self.constants]
+        results = solve_all(self.net, left, norm=self.norm, time_limit=limit, **options) if left else []
+        for pair, result in zip(left, results, strict=True):
+            self.constants[pair] = result.certificate
+            if result.status in (Status.STOPPED, Status.TIME_LIMIT) and worst is not Status.STOPPED:
+                worst = result.status
+        bounds = np.full((outputs, outputs), np.inf)
+        for (k, j), certificate in self.constants.items():
+            bounds[k, j] = bounds[j, k] = certificate.bound
+        rows = np.flatnonzero(self.right)
+        if len(rows):
+            self.radius[rows] = largest_radius(self.margin[rows], bounds[self.labels[rows]])
+            self.found[rows] = self.radius[rows].min(axis=1)
+        self.decided |= worst is Status.SOLVED
+        self.seconds["pairs"] = time.time() - since
+        return worst
+
+    def search(
+        self, via: str, accuracy: float | None, options: Mapping[str, Any], workers: int | None,
+        show: Callable[[str], None],
+    ) -> Status:  # fmt: skip
+        """Around each input that the global constants leave undecided."""
+        since = time.time()
+        if via == "lipschitz-local" and self.net.depth == 1 and self.norm == "inf":
+            self.exclude_together(show)
+        self.decided = ~self.right | (self.found >= self.radii.max())
+        rows = np.flatnonzero(~self.decided)
+        rows = rows[np.argsort(-self.found[rows], kind="stable")].tolist()  # those nearest to success first
+        tasks = [
+            Task(i, self.x[i], int(self.labels[i]), self.margin[i], self.radius[i], float(self.first_broken[i]))
+            for i in rows
+        ]
+        setting = Setting(
+            self.net, via, self.norm, self.clip, tuple(np.unique(self.radii).tolist()), accuracy, options, self.deadline
+        )
+        try:
+            for done, found in enumerate(search_all(setting, tasks, workers)):
+                self.found[found.index] = max(self.found[found.index], found.radius)
+                self.decided[found.index] = found.finished
+                show(f"around inputs: {done + 1} of {len(tasks)}")
+        finally:
+            self.seconds["search"] = time.time() - since
+        return Status.SOLVED if self.decided.all() else Status.TIME_LIMIT
+
+    def exclude_together(self, show: Callable[[str], None]) -> None:
+        """What local constants that are found for many inputs at once can decide."""
+        for radius in np.unique(self.radii).tolist():
+            rows = np.flatnonzero(self.right & (self.found < radius) & (radius < self.first_broken))
+            rows = rows[np.argsort(-self.found[rows], kind="stable")]
+            show(f"around inputs, together: {len(rows)} at radius {radius:g}")
+            try:
+                around.exclude(
+                    self.net, self.x, self.labels, self.margin, self.radius, rows, radius, self.clip, self._is_over
+                )
+            finally:
+                self.found[rows] = self.radius[rows].min(axis=1)
+
+    def _is_over(self) -> bool:
+        return self.deadline is not None and time.time() >= self.deadline
+
+    def report(self, problem: dict[str, Any], status: Status, attacked: bool) -> RobustnessReport:
+        """What is known now."""
+        certified = self.right[:, None] & (self.radii <= self.found[:, None])
+        unbroken = self.right[:, None] & (self.radii < self.first_broken[:, None])
+        n = len(self.x)
+        return RobustnessReport(
+            radii=self.radii,
+            certified=certified,
+            ratio=certified.sum(axis=0) / n,
+            radius=self.found,
+            labels=self.labels,
+            right=self.right,
+            clean_accuracy=float(self.right.sum() / n),
+            attack_accuracy=unbroken.sum(axis=0) / n if attacked else None,
+            broken_at=self.first_broken,
+            adversarial=self.adversarial,
+            decided=self.decided,
+            bounds={pair: certificate.bound for pair, certificate in self.constants.items()},
+            certificates=self.constants,
+            status=status,
+            timings=self.seconds | {"total": time.time() - self.began},
+            problem=problem,
+        )
+
+
+# --- what is given ----------------------------------------------------------------------------------
+
+
+def _solve_options(
+    net: Network, norm: Any, relaxation: Any, seed: Any, time_limit: Any, progress: Any, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Those of `solve` for every problem, checked; defaults are its own."""
+    defaults: dict[str, Any] = dict(solve.__kwdefaults__ or {})
+    for name in options:
+        if name not in defaults or name in OWN or name in ONE_PROBLEM:
+            raise TypeError(f"certify() got an unexpected keyword argument {name!r}")
+    known = {name: value for name, value in defaults.items() if name not in (*OWN, *ONE_PROBLEM)}
+    known |= options | {"relaxation": relaxation, "seed": seed}
+    full = {name: value for name, value in defaults.items() if name not in ("output", "norm", "center", "radius")}
+    check_options(
+        net, lipschitz_problem(net, (0, 1), norm), **(full | known | {"time_limit": time_limit, "progress": progress})
+    )
+    return known
+
+
+def _inputs(net: Network, inputs: ArrayLike, clip: Any) -> tuple[Array, Clip | None]:
+    x = exact_float64(inputs, "inputs", 2)
+    if x.shape[1] != net.widths[0] or not len(x):
+        raise ValueError(f"inputs must have shape (n, {net.widths[0]}), n at least 1, but their shape is {x.shape}")
+    if clip is None:
+        return x, None
+    if not isinstance(clip, tuple | list) or len(clip) != 2:
+        raise ValueError(f"clip must be None or a pair (lo, hi), but {shown(clip)} was given")
+    sides = []
+    for name, side in zip(("lo", "hi"), clip, strict=True):
+        value = exact_float64(side, f"clip's {name}", min(_rank(side), 1))
+        if value.shape not in ((), x.shape[1:]):
+            raise ValueError(f"clip's {name} must be a number or have shape {x.shape[1:]}, but has {value.shape}")
+        sides.append(np.array(np.broadcast_to(value, x.shape[1:])))
+    low, high = sides
+    if (low > high).any():
+        j = int(np.argmax(low > high))
+        raise ValueError(f"clip's lo must not exceed its hi, but at input entry {j} they are {low[j]} and {high[j]}")
+    outside = (x < low) | (x > high)
+    if outside.any():
+        i, j = np.argwhere(outside)[0].tolist()
+        raise ValueError(
+            f"inputs must lie in the clip box, but entry {j} of input {i} is {x[i, j]}, not in [{low[j]}, {high[j]}]"
+        )
+    return x, (low, high)
+
+
+def _rank(value: Any) -> int:
+    try:
+        return np.ndim(value)
+    except ValueError:
+        return 1
+
+
+def _radii(radii: Any) -> Array:
+    r = exact_float64(radii, "radii", 1)
+    if not len(r):
+        raise ValueError("radii must hold at least one radius, but it is empty")
+    if not (r > 0).all():
+        raise ValueError(f"radii must be positive, but {float(r.min())} was given")
+    return r
+
+
+def _labels(net: Network, x: Array, labels: ArrayLike | None) -> Array:
+    if labels is None:
+        with np.errstate(all="ignore"):
+            return np.asarray(np.argmax(net(x), axis=1), dtype=np.int64)
+    try:
+        given = np.asarray(labels)
+    except ValueError:
+        raise ValueError(f"labels must be {len(x)} integers, one an input, but {shown(labels)} was given") from None
+    if given.dtype.kind not in "iu":
+        raise ValueError(f"labels must be integers, but their dtype is {given.dtype}")
+    if given.shape != (len(x),):
+        raise ValueError(f"labels must have shape ({len(x)},), one for each input, but their shape is {given.shape}")
+    bad = (given < 0) | (given >= net.widths[-1])
+    if bad.any():
+        raise ValueError(f"labels must lie in 0..{net.widths[-1] - 1}, but {int(given[bad][0])} was given")
+    return given.astype(np.int64)
+
+
+def _count(name: str, value: Any, least: int, none: bool = False) -> None:
+    if none and value is None:
+        return
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+        kind = f"{'None or ' if none else ''}an integer of at least {least}"
+        raise ValueError(f"{name} must be {kind}, but {shown(value)} was given")
+
+
+def _accuracy(value: Any) -> float | None:
+    if value is None:
+        return None
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not real or not math.isfinite(value) or value <= 0:
+        raise ValueError(f"radius_accuracy must be None or a positive finite number, but {shown(value)} was given")
+    return float(value)

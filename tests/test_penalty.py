@@ -1,0 +1,141 @@
+"""lipschitz_penalty: an upper estimate close to the shor bound, and its gradient."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import hr2jax
+from hr2jax import penalty
+from hr2jax.penalty import lipschitz_bounds, lipschitz_penalty
+
+
+def network(outputs=3, p=5, m=7, seed=0):
+    rng = np.random.default_rng(seed)
+    return hr2jax.Network(
+        [rng.standard_normal((m, p)), rng.standard_normal((outputs, m))], [np.zeros(m), np.zeros(outputs)]
+    )
+
+
+def parameters(net, dtype=np.float32):
+    return {"A_1": jnp.asarray(net.weights[0], dtype), "C": jnp.asarray(net.weights[1], dtype)}
+
+
+@pytest.fixture
+def double():
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_bounds_are_those_of_shor(double, outputs):
+    net = network(outputs)
+    bounds, _ = lipschitz_bounds(parameters(net, np.float64), sweeps=500)
+    results = hr2jax.solve_all(net, relaxation="shor", tol=1e-4)
+    estimated = np.asarray(bounds)[np.triu_indices(outputs, outputs > 1)]
+    for value, result in zip(estimated, results, strict=True):
+        assert value == pytest.approx(result.bound, rel=2e-4)
+        assert value >= result.lower
+    assert np.asarray(bounds).shape == (outputs, outputs)
+    assert np.array_equal(bounds, bounds.T)
+    assert float(lipschitz_penalty(parameters(net, np.float64), sweeps=500)) == pytest.approx(estimated.mean())
+
+
+def test_few_sweeps_in_float32_are_above_what_is_attained():
+    estimate = jax.jit(lipschitz_bounds)
+    for seed in range(5):
+        net = network(seed=seed)
+        bounds, _ = estimate(parameters(net))
+        every = np.array(list(np.ndindex(*(2,) * 7)))  # all activation patterns
+        for k in range(3):
+            for j in range(k):
+                w = net.weights[1][k] - net.weights[1][j]
+                exact = np.abs(every * w @ net.weights[0]).sum(axis=1).max()
+                assert exact * (1 - 1e-3) <= bounds[k, j] <= 1.2 * exact
+
+
+def test_the_gradient_is_that_of_the_value(double):
+    params = parameters(network(), np.float64)
+    value = jax.jit(lambda params: lipschitz_penalty(params, sweeps=1000))
+    gradient = jax.grad(value)(params)
+    rng = np.random.default_rng(1)
+    for _ in range(4):
+        change = {name: jnp.asarray(rng.standard_normal(array.shape)) for name, array in params.items()}
+        h = 1e-4
+
+        def moved(by, change=change):
+            return {name: params[name] + by * change[name] for name in params}
+
+        difference = (float(value(moved(h))) - float(value(moved(-h)))) / (2 * h)
+        along = sum(float(jnp.vdot(gradient[name], change[name])) for name in params)
+        assert along == pytest.approx(difference, rel=1e-3, abs=1e-3)
+    # the constant is homogeneous in either layer
+    for name in params:
+        assert float(jnp.vdot(gradient[name], params[name])) == pytest.approx(float(value(params)), rel=1e-9)
+
+
+def test_the_gradient_through_the_weights_of_one_pair(double):
+    params = parameters(network(), np.float64)
+    gradient = jax.grad(lambda params: lipschitz_bounds(params)[0][0, 1])(params)
+    assert not np.asarray(gradient["C"][2]).any()  # F_2 is no part of F_0 - F_1
+    np.testing.assert_allclose(gradient["C"][0], -gradient["C"][1])
+
+
+def test_a_warm_start_follows_moving_parameters():
+    params = parameters(network(p=20, m=30))
+    step = jax.jit(lipschitz_bounds)
+    _, state = lipschitz_bounds(params)
+    rng = np.random.default_rng(2)
+    drift = {name: jnp.asarray(rng.standard_normal(array.shape), jnp.float32) for name, array in params.items()}
+    for _ in range(20):
+        params = {name: params[name] + 1e-3 * drift[name] for name in params}
+        bounds, state = step(params, state)
+    np.testing.assert_allclose(bounds, lipschitz_bounds(params, sweeps=500)[0], rtol=5e-3)
+
+
+def test_dead_neurons_and_inputs_make_no_nan():
+    params = parameters(network())
+    params["A_1"] = params["A_1"].at[2].set(0.0).at[:, 1].set(0.0)
+    params["C"] = params["C"].at[1].set(params["C"][0])
+    (bounds, _), gradient = lipschitz_bounds(params), jax.grad(lipschitz_penalty)(params)
+    assert np.isfinite(bounds).all()
+    assert bounds[0, 1] == 0
+    assert all(np.isfinite(part).all() for part in gradient.values())
+
+
+def test_less_of_the_penalty_is_a_smaller_certified_bound():
+    net = network()
+    params = parameters(net)
+    slope = jax.jit(jax.grad(lipschitz_penalty))
+    for _ in range(30):
+        gradient = slope(params)
+        params = {name: params[name] - 0.02 * gradient[name] for name in params}
+    smaller = hr2jax.Network([params["A_1"], params["C"]], net.biases)
+    before, after = (
+        sum(result.bound for result in hr2jax.solve_all(n, relaxation="shor")) for n in (net, smaller)
+    )
+    assert after < 0.7 * before
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"A_1": np.ones((2, 3))}, ValueError, "A_1 and C, but it holds A_1"),
+        ({}, ValueError, "nothing"),
+        ({"A_1": np.ones((2, 3)), "C": np.ones((2, 3))}, ValueError, r"\(2, 3\) and \(2, 3\)"),
+        ({"A_1": np.ones((2, 3)), "A_2": np.ones((2, 2)), "C": np.ones((2, 2))}, NotImplementedError, "A_2"),
+    ],
+)
+def test_bad_parameters_are_refused(params, error, message):
+    with pytest.raises(error, match=message):
+        lipschitz_penalty(params)
+
+
+def test_bad_states_and_sweeps_are_refused():
+    params = parameters(network())
+    _, state = lipschitz_bounds(params)
+    with pytest.raises(ValueError, match="other shapes"):
+        lipschitz_bounds(parameters(network(outputs=4)), state)
+    with pytest.raises(ValueError, match="sweeps"):
+        lipschitz_bounds(params, sweeps=0)
+    assert state.V.shape[-1] == penalty.RANK
