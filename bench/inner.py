@@ -33,6 +33,9 @@ TOLERANCE, STEPS = 1e-4, 300
 class Quiet:
     """A monitor that records nothing and never stops."""
 
+    lower = origin = 0.0
+    bound = np.inf
+
     def remaining(self) -> float:
         return np.inf
 
@@ -102,13 +105,12 @@ def compare(run: _Run) -> list[dict]:
     with jax.enable_x64(True):
         data = jax.tree.map(jnp.asarray, run.factored.data(run.scale, np.float64))
         multipliers = [jnp.asarray(m) for m in run.multipliers]
-        cuts, none = run.pool.arrays(run.factored.size, np.float64)
         shape, start = run.P.shape, jnp.asarray(run.P).ravel()
 
         def solve(method, x, data, multipliers, sigma):
             def fun(flat):
                 P = flat.reshape(shape)
-                return augmented_lagrangian(P, run.factored.spec, data, multipliers, sigma, cuts, none, sigma)
+                return augmented_lagrangian(P, run.factored.spec, data, multipliers, sigma, (), [], sigma)
 
             return method(fun, x, STEPS)
 

@@ -379,8 +379,9 @@ def test_a_checkpoint_with_its_neurons_in_another_order_is_resumed_from(net, tmp
     v = 1 + np.arange(len(order))
     diagonal = certificate.diagonal.copy()
     diagonal[v] = diagonal[v][order]
+    layout = dataclasses.replace(certificate.layout, unstable=(unstable[order],), exponent=(exponent[order],))
     turned = dataclasses.replace(
-        certificate, layout=dataclasses.replace(certificate.layout, unstable=(unstable[order],), exponent=(exponent[order],)),
+        certificate, layout=layout,
         multipliers={name: values[order] for name, values in certificate.multipliers.items()}, diagonal=diagonal,
     )  # fmt: skip
     assert turned.verify(net) == pytest.approx(scratch.bound, rel=1e-12)

@@ -290,7 +290,9 @@ def check_forgetful_factor():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             proof, "_factor",
-            lambda d, A, _: (d, Factor(np.sqrt(d[A.eliminated]), np.zeros(A.coupling.shape), np.eye(len(A.kept)) * 0.03)),
+            lambda d, A, _: (
+                d, Factor(np.sqrt(d[A.eliminated]), np.zeros(A.coupling.shape), np.eye(len(A.kept)) * 0.03)
+            ),
         )  # fmt: skip
         assert Fraction(dual_bound(lifting, M, d)) >= exact_constant(net, problem, np.random.default_rng(0))
 

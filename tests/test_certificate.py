@@ -794,8 +794,9 @@ NONSENSE = {
     "versions null": claims_with(versions=None),
     "NaN": lambda head: json.dumps(head | {"norm": float("nan")}),
 }
+KEYS = ("format", "bound", "norm", "quantity", "relaxation", "lifting", "depth", "network_hash", "versions")
 NONSENSE |= {f"no {key}": (lambda head, key=key: json.dumps({k: v for k, v in head.items() if k != key}))
-             for key in ("format", "bound", "norm", "quantity", "relaxation", "lifting", "depth", "network_hash", "versions")}  # fmt: skip
+             for key in KEYS}  # fmt: skip
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE)

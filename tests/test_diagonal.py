@@ -10,7 +10,9 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hr2jax.diagonal import CHEAP, MAX_CORRECTED, feasible, is_feasible, tighten
+from hr2jax import diagonal
+from hr2jax.arrow import Arrow
+from hr2jax.diagonal import CHEAP, MAX_CORRECTED, cost, feasible, is_feasible, levelled, tighten
 
 KINDS = ("gauss", "low rank", "bipartite", "definite", "negative", "blocks")
 
@@ -36,23 +38,27 @@ def box_of(N, rng, some):
     return rng.random(N) < 0.4 if some else np.zeros(N, dtype=bool)
 
 
-def optimum(M, box):
-    """min sum d  over  Diag(d) - M >= 0 (PSD), d >= 0 on the box, by an interior-point solver."""
+def optimum(M, box, budget=None):
+    """min sum x  over  Diag(d) - M >= 0 (PSD), d = x[budget], d >= 0 on the box, by an interior-point solver.
+
+    What a shared bound costs is the largest d of it, so that equal ones are best.
+    """
     N = len(M)
+    share = np.eye(N) if budget is None else np.eye(int(budget.max()) + 1)[budget]  # d = share x
     columns, rows = np.tril_indices(N)  # the upper triangle, column by column
     root = np.where(rows == columns, 1.0, np.sqrt(2.0))
     A = np.zeros((len(rows), N))
     A[np.flatnonzero(rows == columns), np.arange(N)] = -1.0
-    signed = np.flatnonzero(box)
+    signed, count = np.flatnonzero(box), share.shape[1]
     cones = [clarabel.NonnegativeConeT(len(signed)), clarabel.PSDTriangleConeT(N)]
     options = clarabel.DefaultSettings()
     options.verbose = False
     options.tol_gap_abs = options.tol_gap_rel = options.tol_feas = 1e-10
     solution = clarabel.DefaultSolver(
-        sp.csc_matrix((N, N)), np.ones(N), sp.csc_matrix(np.vstack([-np.eye(N)[signed], A])),
+        sp.csc_matrix((count, count)), np.ones(count), sp.csc_matrix(np.vstack([-np.eye(N)[signed], A]) @ share),
         np.concatenate([np.zeros(len(signed)), -M[rows, columns] * root]), cones[len(signed) == 0 :], options,
     ).solve()  # fmt: skip
-    return float(solution.obj_val), np.array(solution.x)
+    return float(solution.obj_val), share @ np.array(solution.x)
 
 
 def starts(M, box, best):
@@ -222,3 +228,130 @@ def test_whatever_the_start_the_result_is_feasible(N, seed, kind, size, start, s
     assert (d[box] >= 0).all()
     # a second time changes little: it is at or near the optimum already
     assert tighten(M, ~box, d).sum() <= d.sum() + 1e-9 * np.abs(d).sum()
+
+
+# Shared bounds ------------------------------------------------------------------------------------------
+
+
+def budgets(N, rng):
+    """Each its own; all one; a signs' part and two balls; a ball whose entries are not neighbours."""
+    each = np.arange(N)
+    parts = np.unique(np.where(each < N // 3, each, np.where(each < 2 * N // 3, N, N + 1)), return_inverse=True)[1]
+    shuffled = rng.permutation(parts)
+    return {"own": each, "one": np.zeros(N, dtype=np.int64), "balls": parts, "shuffled": shuffled}
+
+
+def test_a_shared_bound_costs_what_its_largest_entry_does():
+    d, budget = np.array([1.0, -2.0, 3.0, 5.0, -1.0]), np.array([0, 1, 2, 1, 2])
+    assert cost(d) == 6.0
+    assert cost(d, np.arange(5)) == 6.0
+    assert cost(d, budget) == 1.0 + 5.0 + 3.0
+    assert cost(-d, budget) == -1.0 + 2.0 + 1.0
+    assert cost(d, np.zeros(5, dtype=np.int64)) == 5.0
+    np.testing.assert_array_equal(levelled(d, budget), [1.0, 5.0, 3.0, 5.0, 3.0])
+    assert levelled(d, None) is d
+    assert cost(levelled(d, budget), budget) == cost(d, budget)
+
+
+@settings(max_examples=100, deadline=None)
+@given(N=st.integers(1, 9), seed=st.integers(0, 2**32))
+def test_the_cost_bounds_the_quadratic_form_on_the_balls(N, seed):
+    """sum_k d_k y_k^2 <= cost(d) for d >= 0 where the squares of each bound's entries add up to at most 1."""
+    rng = np.random.default_rng(seed)
+    for budget in budgets(N, rng).values():
+        d, y = rng.exponential(size=N) * rng.choice([0.0, 1.0], N), rng.standard_normal(N)
+        length = np.sqrt(np.bincount(budget, y**2))[budget]
+        y = y / np.maximum(length, 1e-300)
+        assert (d * y**2).sum() <= cost(d, budget) * (1 + 1e-14) + 1e-300
+
+
+@pytest.mark.parametrize("shared", ["own", "one", "balls", "shuffled"])
+@pytest.mark.parametrize(("kind", "some"), CASES)
+@pytest.mark.parametrize("N", [2, 14])
+def test_with_shared_bounds_newton_reaches_the_reference(kind, some, N, shared):
+    rng = np.random.default_rng([KINDS.index(kind), N])
+    budget = budgets(N, rng)[shared]
+    M = matrix(kind, N, rng)
+    box = box_of(int(budget.max()) + 1, rng, some)[budget]  # of entries that share a bound, none or all are signs
+    value, best = optimum(M, box, budget)
+    slack = 1e-8 * N * np.abs(M).max() + 1e-12
+    for name, start in starts(M, box, best).items():
+        tolerance = 1e-2 if name == "below" else 1e-5
+        d = tighten(M, ~box, start, tolerance=tolerance, iterations=60, budget=budget)
+        assert is_feasible(M, d), name
+        assert (d[box] >= 0).all()
+        assert value - slack <= cost(d, budget) <= value + 1.05 * tolerance * abs(value) + slack, name
+        np.testing.assert_array_equal(d, levelled(d, budget))
+
+
+def test_with_bounds_of_their_own_nothing_changes():
+    rng = np.random.default_rng(8)
+    for N in (1, 6, 25):
+        M, box = matrix("bipartite", N, rng), box_of(N, rng, some=True)
+        value = optimum(M, box)[0]
+        for start in (np.zeros(N), np.abs(M).sum(axis=1)):
+            np.testing.assert_array_equal(feasible(M, start, np.arange(N)), feasible(M, start))
+            own = tighten(M, ~box, start, budget=np.arange(N)).sum()
+            plain = tighten(M, ~box, start).sum()
+            assert own == pytest.approx(plain, rel=1e-5, abs=1e-8)
+            assert plain == pytest.approx(value, rel=1e-5, abs=1e-8)
+
+
+def test_one_shared_bound_costs_the_largest_eigenvalue():
+    rng = np.random.default_rng(9)
+    for N in (2, 9, 30):
+        M, budget = matrix("gauss", N, rng), np.zeros(N, dtype=np.int64)
+        largest = np.linalg.eigvalsh(M)[-1]
+        d = tighten(M, np.ones(N, dtype=bool), np.zeros(N), budget=budget)
+        assert largest <= cost(d, budget) <= largest * (1 + 1e-5)
+        assert cost(feasible(M, np.zeros(N), budget), budget) <= largest * (1 + 1e-6)
+
+
+@pytest.mark.usefixtures("alarm")
+@pytest.mark.parametrize("scale", [0.0, 1e-150, 1.0, 1e150])
+@pytest.mark.parametrize("start", [0.0, 1.0, -1.0, 1e-300, -1e150])
+def test_any_start_with_shared_bounds_is_made_feasible(scale, start):
+    rng = np.random.default_rng(3)
+    for M in (scale * matrix("gauss", 7, rng), -scale * np.eye(7), np.zeros((7, 7))):
+        for budget in budgets(7, rng).values():
+            d = feasible(M, np.full(7, start), budget)
+            assert is_feasible(M, d)
+            assert (d >= start).all()
+            np.testing.assert_array_equal(d, levelled(d, budget))
+            for mask in (np.ones(7, dtype=bool), np.zeros(7, dtype=bool)):
+                tight = tighten(M, mask, np.full(7, start), budget=budget)
+                assert is_feasible(M, tight)
+                assert mask[0] or (tight >= 0).all()
+
+
+def arrow_of(n, m, rng):
+    """An arrow of n eliminated and m kept rows, in mixed order, and the same matrix in full."""
+    places = rng.permutation(n + m)
+    B = rng.standard_normal((m, m))
+    A = Arrow(
+        np.sort(places[:n]), np.sort(places[n:]), rng.standard_normal(n), rng.standard_normal((n, m)), B + B.T
+    )
+    return A, A.dense()
+
+
+@pytest.mark.parametrize("newton", [diagonal.NEWTON, 0])  # 0: the kept rows alone are moved
+def test_arrows_with_shared_bounds(newton, monkeypatch):
+    """A ball among the eliminated rows, one among the kept ones, and one of both."""
+    monkeypatch.setattr(diagonal, "NEWTON", newton)
+    rng = np.random.default_rng(10)
+    for n, m in ((5, 3), (12, 9)):
+        A, M = arrow_of(n, m, rng)
+        budget = np.zeros(n + m, dtype=np.int64)
+        budget[A.eliminated] = np.minimum(np.arange(n), 3)
+        budget[A.kept] = 3 + np.maximum(np.arange(m) - 1, 0)
+        box = (budget == 0) | (budget == 3)
+        for start in (np.zeros(n + m), np.abs(M).sum(axis=1)):
+            d = feasible(A, start, budget)
+            assert np.linalg.eigvalsh(np.diag(d) - M)[0] > 0
+            assert (d >= start).all()
+            np.testing.assert_array_equal(d, levelled(d, budget))
+            tight = tighten(A, ~box, start, budget=budget)
+            assert is_feasible(A, tight)
+            assert cost(tight, budget) <= cost(d, budget) * (1 + 1e-12)
+            value = optimum(M, box, budget)[0]
+            assert cost(tight, budget) >= value * (1 - 1e-8)

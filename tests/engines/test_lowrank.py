@@ -16,6 +16,7 @@ from hr2jax.engines.factored import (
     padded,
     row_scale,
     rows_of,
+    typical_squares,
 )
 from hr2jax.engines.lowrank import LONGEST, Schedule, _Run, solve_lowrank
 from hr2jax.engines.monitor import Stop
@@ -133,7 +134,8 @@ def test_objective_and_products_are_those_of_the_dense_relaxation(relaxation, lo
         F, G = dense_form(lifting, family.F), dense_form(lifting, family.G)
         dense = F @ Y @ G.T
         dense = np.diag(dense) if family.pairs == "diagonal" else dense
-        np.testing.assert_allclose(found[family.name], row_scale(lifting, family) * dense, rtol=1e-10, atol=1e-12)
+        scales = row_scale(lifting, family, typical_squares(lifting))
+        np.testing.assert_allclose(found[family.name], scales * dense, rtol=1e-10, atol=1e-12)
 
 
 @ALL
@@ -154,7 +156,7 @@ def test_the_products_are_the_derivative_of_the_lagrangian(relaxation, local):
             unit = np.zeros(family.shape)
             unit[k] = 1.0
             change = (lagrangian_matrix(lifting, {family.name: unit}).mid * Y).sum() - zero
-            scale = row_scale(lifting, family)[k]
+            scale = row_scale(lifting, family, typical_squares(lifting))[k]
             assert found[family.name][k] == pytest.approx(scale * change, rel=1e-9, abs=1e-10)
 
 
@@ -202,7 +204,7 @@ def test_unstack_is_the_inverse_of_stack(relaxation, local):
 
 
 def test_families_of_one_structure_are_stacked():
-    """As many terms beside the constant in both forms: v.z and (1 +- v)(1 +- t); of hr2z, u (h - z) and the like too."""
+    """Those with as many terms beside the constant: v.z and (1 +- v)(1 +- t); of hr2z, u (h - z) and the like too."""
     lifting = lifting_of(3, 5, local=True)
     factored = Factored(lifting, preset("hr2", lifting))
     assert [len(stack) for stack in factored.stacks] == [5]
@@ -215,7 +217,7 @@ def test_row_scales_bring_products_to_one_norm(local):
     """Each scaled product is a matrix of Frobenius norm of size 1, whatever the network's scale."""
     lifting = lifting_of(4, 4, local)
     families = preset("hr2z" if local else "hr2", lifting)
-    scales = np.concatenate([row_scale(lifting, family) for family in families])
+    scales = np.concatenate([row_scale(lifting, family, typical_squares(lifting)) for family in families])
     norms = np.array([np.linalg.norm(row) for row in product_rows(lifting, families)])
     assert (scales * norms <= 2 + 1e-12).all()
     assert (scales * norms >= 0.2).all()
@@ -224,7 +226,7 @@ def test_row_scales_bring_products_to_one_norm(local):
 def test_rows_are_normalised_and_only_slack_rows_may_be_shorter():
     rng = np.random.default_rng(5)
     P, slack = rng.standard_normal((6, 4)), np.array([[0], [0], [1], [1], [0], [1]], dtype=float)
-    V = np.asarray(rows_of(jnp.asarray(P), jnp.asarray(slack), jnp.zeros(0, jnp.int32)))
+    V = np.asarray(rows_of(jnp.asarray(P), jnp.ones((6, 1)), jnp.asarray(slack), jnp.zeros(0, jnp.int32)))
     assert V.shape == (6, 3)
     length = np.linalg.norm(V, axis=1)
     np.testing.assert_allclose(length[slack[:, 0] == 0], 1.0, rtol=1e-6)
