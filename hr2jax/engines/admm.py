@@ -19,10 +19,9 @@ without z), S = Diag(d) - M, and moments in proportion to S^-1. It saves up to t
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -31,7 +30,6 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 import scipy.sparse
-import threadpoolctl
 
 from ..diagonal import feasible, tighten
 from ..proof import SOS, add_squares, lagrangian_matrix
@@ -42,6 +40,7 @@ from .compile_clock import compile_seconds
 from .monitor import Monitor, Stop
 from .projection import Method, choose_projection, psd_part
 from .scale import ABSURD, in_units, mean_diagonal
+from .threads import few_threads
 
 Array = np.ndarray
 
@@ -353,7 +352,7 @@ def solve_admm(
     """
     scale = mean_diagonal(form.lifting, np.random.default_rng(seed))
     # float32's products are exact ones on a CPU only: a GPU would round their factors to 10 bits
-    with jax.enable_x64(True), jax.default_matmul_precision("highest"), _few_threads(len(form.C)):
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"), few_threads(len(form.C)):
         run = _Run(form, monitor, scale, projection)
         try:
             run.begin(start or {})
@@ -364,21 +363,6 @@ def solve_admm(
         except KeyboardInterrupt:
             run.offer()
             return Status.STOPPED
-
-
-@contextlib.contextmanager
-def _few_threads(N: int) -> Iterator[None]:
-    """One BLAS thread for matrices of moderate size, within.
-
-    JAX's eigendecomposition on a CPU is SciPy's LAPACK, whose threads spin while they wait for each other: on
-    a machine that others use too, an iteration at N = 108 took 150 ms with two threads and 2 ms with one; at
-    N = 600 on an idle one two are no faster than one.
-    """
-    if N > 1000:
-        yield
-        return
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):
-        yield
 
 
 class _Run:

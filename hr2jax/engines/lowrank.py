@@ -31,6 +31,7 @@ from .monitor import Monitor, Stop
 from .product_cuts import ProductPool
 from .scale import ABSURD, in_units, mean_diagonal, unit_rows
 from .separate import Pool, Separator
+from .threads import few_threads
 
 Array = np.ndarray
 
@@ -141,12 +142,13 @@ def solve_lowrank(
     schedule = schedule or schedule_for(lifting)
     run = _Run(lifting, families, monitor, schedule, cuts, seed, start)
     try:
-        run.scale_objective()
-        status = run.solve(steered)
-        if run.is_warm and status is not Status.SOLVED:  # the start was misleading
-            run.start_cold()
-            status = run.solve()
-        return status
+        with few_threads(lifting.size):
+            run.scale_objective()
+            status = run.solve(steered)
+            if run.is_warm and status is not Status.SOLVED:  # the start was misleading
+                run.start_cold()
+                status = run.solve()
+            return status
     except Stop as stop:
         run.offer()
         return stop.status
