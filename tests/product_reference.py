@@ -2,6 +2,8 @@
 
     max <C, Y>,  Y >= 0 (PSD),  Y_kk = 1 (signs) or <= 1 (xi),  (F Y G^T)_rr >= 0
 
+(norm 2: the sum of t's Y_kk, and that of xi's, is at most 1)
+
 over the lower triangle of Y itself: the primal, where hr2jax.engines.interior_point solves the dual.
 """
 
@@ -82,9 +84,12 @@ def solve_product_form(lifting, families, solver="clarabel", tolerance=1e-9, ext
     off = np.where(i == j, 1.0, 2.0)  # <A, Y> over the entries of Y's lower triangle
 
     C = objective(lifting)
-    signs, box = [], []
-    for k in range(N):
-        (signs if lifting.square_is_one[k] else box).append((i == k) & (j == k))
+    square = [(i == k) & (j == k) for k in range(N)]
+    signs = [square[k] for k in np.flatnonzero(lifting.square_is_one)]
+    balls = [np.arange(N)[lifting.slice(group)].tolist() for group in lifting.balls]
+    inside = {k for ball in balls for k in ball}
+    box = [square[k] for k in np.flatnonzero(~lifting.square_is_one).tolist() if k not in inside]
+    box += [np.sum([square[k] for k in ball], axis=0) for ball in balls]
     products = [-(P[i, j] * off) for P in (*product_rows(lifting, families), *extra)]
     A = np.array(signs, dtype=float)
     G = np.array([*map(np.float64, box), *products]).reshape(-1, len(i))
