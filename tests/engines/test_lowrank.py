@@ -136,7 +136,8 @@ def test_objective_and_products_are_those_of_the_dense_relaxation(relaxation, lo
         F, G = dense_form(lifting, family.F), dense_form(lifting, family.G)
         dense = F @ Y @ G.T
         dense = np.diag(dense) if family.pairs == "diagonal" else dense
-        np.testing.assert_allclose(found[family.name], row_scale(lifting, family, typical_squares(lifting)) * dense, rtol=1e-10, atol=1e-12)
+        scales = row_scale(lifting, family, typical_squares(lifting))
+        np.testing.assert_allclose(found[family.name], scales * dense, rtol=1e-10, atol=1e-12)
 
 
 @ALL
