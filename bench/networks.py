@@ -29,6 +29,13 @@ def published_network(p: int, sparsity: int, trial: int) -> tuple[Network, np.nd
     return Network([A, C], [b, d]), np.random.RandomState(trial).rand(p)
 
 
+def published_deep(p: int, trial: int) -> Network:
+    """A random network (p, p, 10, 1) by the same generator, dense."""
+    words = np.random.RandomState(trial)
+    layers = [_torch_linear(words, a, b) for a, b in ((p, p), (p, 10), (10, 1))]
+    return Network([A for A, _ in layers], [b for _, b in layers])
+
+
 def random_network(p0: int, p1: int, seed: int, outputs: int = 1) -> Network:
     """A dense network of widths (p0, p1, outputs) with PyTorch's default law, uniform on +-1/sqrt(fan_in).
 

@@ -100,7 +100,7 @@ def solve(
             factors) and "triangles", and with several hidden layers also products such as "T.V" (docs/mathematics.md);
             None: all of them.
         lifting: with several hidden layers, which variables carry the derivative through them: "forward" (tangents),
-            "adjoint", "both", or "auto".
+            "adjoint", "both", or "auto": adjoint, which was never much looser than the others, and often tighter.
 
     Raises:
         ValueError: an argument that means nothing, or a problem that does not fit in memory, before any work.
@@ -182,7 +182,9 @@ def _run(net: Network, problem: LipschitzProblem, options: Options, began: float
 
 def prepare(net: Network, problem: LipschitzProblem, options: Options) -> Presolve:
     """The presolved problem, with the pre-activation bounds and the lifting that the options ask for."""
-    chosen = "forward" if options.lifting == "auto" or net.depth == 1 else options.lifting
+    chosen = options.lifting
+    if chosen == "auto" or net.depth == 1:
+        chosen = "adjoint" if net.depth > 1 else "forward"  # as bench/depth.py --liftings and bench/deep.py measured
     if problem.quantity == "maximum":
         chosen = "values"
     elif options.relaxation == "lipsdp":

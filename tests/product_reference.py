@@ -1,8 +1,6 @@
 """An independent interior-point solve of the product form, its rows written out one by one from the families.
 
-    max <C, Y>,  Y >= 0 (PSD),  Y_kk = 1 (signs) or <= 1 (xi),  (F Y G^T)_rr >= 0
-
-(norm 2: the sum of t's Y_kk, and that of xi's, is at most 1)
+    max <C, Y>,  Y >= 0 (PSD),  Y_kk = 1 (signs) or sum of Y_kk over a budget <= 1,  (F Y G^T)_rr >= 0 or = 0
 
 over the lower triangle of Y itself: the primal, where hr2jax.engines.interior_point solves the dual.
 """
@@ -15,17 +13,20 @@ import cvxopt.solvers
 import numpy as np
 import scipy.sparse as sp
 
+from hr2jax.relaxation.masked import factors
+from hr2jax.relaxation.products import letters
+
 
 def extended_basis(lifting):
-    """Rows of (1, v, t, xi, z) over the basis, as a dict of dense (length, N) arrays."""
+    """Rows of the basis groups and of the derived ones over the basis, as a dict of dense (length, N) arrays."""
     rows, start = {}, 0
     for group, length in lifting.sizes.items():
         rows[group] = np.zeros((length, lifting.size))
         for k in range(length):
             rows[group][k, start + k] = 1.0
         start += length
-    if "xi" in rows:
-        rows["z"] = lifting.z_one.mid @ rows["one"] + lifting.z_xi.mid @ rows["xi"]
+    for group, terms in lifting.derived.items():
+        rows[group] = sum(matrix.mid @ rows[other] for other, matrix in terms.items())
     return rows
 
 
@@ -42,17 +43,30 @@ def dense_form(lifting, form):
 def objective(lifting):
     """C (N, N), symmetric."""
     basis = extended_basis(lifting)
-    C = basis["v"].T @ lifting.objective_v.mid @ basis["t"] + basis["one"].T @ lifting.objective_one.mid @ basis["t"]
+    C = sum(basis[g].T @ block.mid @ basis[h] for (g, h), block in lifting.objective.items())
     return (C + C.T) / 2
 
 
 def product_rows(lifting, families):
-    """The symmetric matrices (f_r g_s^T + g_s f_r^T)/2 whose inner products with Y the families want >= 0."""
+    """The symmetric matrices (f_r g_s^T + g_s f_r^T)/2 whose inner products with Y the families want >= 0 (or = 0)."""
     out = []
     for family in families:
         F, G = dense_form(lifting, family.F), dense_form(lifting, family.G)
         pairs = [(r, r) for r in range(len(F))] if family.pairs == "diagonal" else np.ndindex(len(F), len(G))
         out += [(np.outer(F[r], G[s]) + np.outer(G[s], F[r])) / 2 for r, s in pairs]
+    return out
+
+
+def every_product(lifting, kinds):
+    """Symmetric matrices whose inner products with Y the products of factors want >= 0: all pairs of those kinds."""
+    rows = {}
+    for name, form in factors(lifting).items():
+        rows.setdefault(letters(name), []).extend(dense_form(lifting, form))
+    out = []
+    for name in kinds:
+        first, second = (rows.get(part, []) for part in name.split("."))
+        pairs = combinations(first, 2) if first is second else ((f, g) for f in first for g in second)
+        out += [(np.outer(f, g) + np.outer(g, f)) / 2 for f, g in pairs]
     return out
 
 
@@ -84,18 +98,18 @@ def solve_product_form(lifting, families, solver="clarabel", tolerance=1e-9, ext
     off = np.where(i == j, 1.0, 2.0)  # <A, Y> over the entries of Y's lower triangle
 
     C = objective(lifting)
-    square = [(i == k) & (j == k) for k in range(N)]
-    signs = [square[k] for k in np.flatnonzero(lifting.square_is_one)]
-    balls = [np.arange(N)[lifting.slice(group)].tolist() for group in lifting.balls]
-    inside = {k for ball in balls for k in ball}
-    box = [square[k] for k in np.flatnonzero(~lifting.square_is_one).tolist() if k not in inside]
-    box += [np.sum([square[k] for k in ball], axis=0) for ball in balls]
-    products = [-(P[i, j] * off) for P in (*product_rows(lifting, families), *extra)]
-    A = np.array(signs, dtype=float)
-    G = np.array([*map(np.float64, box), *products]).reshape(-1, len(i))
+    square = [((i == k) & (j == k)).astype(float) for k in range(N)]
+    one, budget = lifting.square_is_one, lifting.budget
+    signs = [square[k] for k in np.flatnonzero(one)]
+    box = [sum(square[k] for k in np.flatnonzero(budget == b)) for b in np.unique(budget[~one])]
+    equal, least = ([f for f in families if f.equality is e] for e in (True, False))
+    products = [-(P[i, j] * off) for P in (*product_rows(lifting, least), *extra)]
+    A = np.array([*signs, *(P[i, j] * off for P in product_rows(lifting, equal))])
+    right = np.concatenate([np.ones(len(signs)), np.zeros(len(A) - len(signs))])
+    G = np.array([*box, *products]).reshape(-1, len(i))
     h = np.concatenate([np.ones(len(box)), np.zeros(len(products))])
     solve = {"clarabel": _clarabel, "cvxopt": _cvxopt}[solver]
-    y = solve(-(C[i, j] * off), A, np.ones(len(A)), G, h, N, tolerance)
+    y = solve(-(C[i, j] * off), A, right, G, h, N, tolerance)
     Y = np.zeros((N, N))
     Y[i, j] = Y[j, i] = y
     return float((C * Y).sum()), Y

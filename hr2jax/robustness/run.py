@@ -24,7 +24,7 @@ from .attack import broken
 from .margins import Clip, largest_radius, margins
 from .progress import Line
 from .report import RobustnessReport
-from .rivals import MISSING, TESTS
+from .rivals import OF_VALUES, TESTS
 from .search import Setting, Task, search_all
 
 # The relaxation whose global constants, one for each pair of labels, come before a search around single inputs.
@@ -65,11 +65,12 @@ def certify(
         inputs: (n, p_0), any real dtype; the float64 values are what is meant.
         labels: (n,) integers; None: the network's own predictions.
         radii: positive numbers, in any order.
-        norm: "inf" (the only one today).
+        norm: "inf" or 2.
         clip: (lo, hi), numbers or (p_0,) arrays: the box where inputs live, so that only its points count. The
             inputs must be in it. Global constants do not use it.
         via: "lipschitz-global": one constant for each pair of labels, the same for all inputs; "lipschitz-local":
-            where that does not decide, constants on the ball around the input; "sdp" is to come.
+            where that does not decide, constants on the ball around the input; "sdp": there, the largest value of
+            F_j - F_k on the ball (`maximum`).
         relaxation: of `solve`.
         workers: processes that share the inputs of a local search (started by spawn: a script needs its
             `if __name__ == "__main__":`); None: this process.
@@ -104,8 +105,8 @@ def certify(
     _count("attack_starts", attack_starts, 0)
     accuracy = _accuracy(radius_accuracy)
     k = _labels(net, x, labels)
-    if via in MISSING:
-        TESTS[via](None)  # type: ignore[misc, arg-type]
+    if via == "sdp" and relaxation not in OF_VALUES:
+        raise ValueError(f"relaxation must be one of {', '.join(OF_VALUES)} for via='sdp', but {relaxation!r} was given")
     check_arithmetic()
 
     low, _ = margins(net, x, k)

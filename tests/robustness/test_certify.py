@@ -268,9 +268,9 @@ def test_bad_input_is_refused_in_one_sentence(given, message):
     assert "\n" not in str(error.value)
 
 
-def test_what_is_to_come_and_what_solve_does_not_know():
-    with pytest.raises(NotImplementedError, match="sdp"):
-        hr2jax.certify(network(), X, radii=[0.1], via="sdp")
+def test_what_solve_does_not_know():
+    with pytest.raises(ValueError, match="relaxation must be one of"):
+        hr2jax.certify(network(), X, radii=[0.1], via="sdp", relaxation="hr2z")
     for name in ("center", "warm_start", "callback", "output", "tolerance"):
         with pytest.raises(TypeError, match=name):
             hr2jax.certify(network(), X, radii=[0.1], **{name: None})
