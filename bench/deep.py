@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from measure import RESULTS, Table
-from networks import DATA
 
 import hr2jax
+from measure import RESULTS, Table
+from networks import DATA
 
 COLUMNS = {
     "problem": "<22", "method": "<9", "bound": ">12.4f", "lower": ">10.4f", "interval": ">12.4f", "product": ">14.2f",
@@ -56,7 +56,10 @@ def main() -> None:
     table = Table(COLUMNS, ("problem", "method"), RESULTS / "deep.json")
     table.header()
     for name, net, asked, relaxations in problems(arguments.only):
-        base = {b: hr2jax.solve(net, relaxation=b, time_limit=5.0, **asked).bound for b in ("interval", "product")}
+        base = {
+            name: hr2jax.solve(net, relaxation=name, bounds="interval", time_limit=5.0, **asked).bound
+            for name in ("interval", "product")
+        }
         for relaxation in relaxations:
             result = hr2jax.solve(net, relaxation=relaxation, time_limit=arguments.limit, **asked)
             assert result.certificate.verify(net) <= result.bound * (1 + 1e-12)

@@ -11,6 +11,7 @@ center, LP pre-activation bounds. For every problem lower <= exact <= bound is c
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import sys
 import time
@@ -19,12 +20,12 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from measure import RESULTS, Table
-from networks import published_deep
 
 import hr2jax
 from hr2jax.lower import search
 from hr2jax.problem import lipschitz_problem
+from measure import RESULTS, Table
+from networks import published_deep
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.brute import TooManyRegionsError, exact_constant
@@ -113,10 +114,8 @@ def published(sizes: list[int], limit: float) -> None:
         row = bounds_of(net, {"norm": norm}, runs)
         row["exact"] = None
         if p <= 8:
-            try:
+            with contextlib.suppress(TooManyRegionsError):
                 row["exact"] = exact_constant(net, lipschitz_problem(net, norm=norm))
-            except TooManyRegionsError:
-                pass
         row["eclipse"] = _eclipse(net) if norm == 2 else None
         table.add({"p": p, "norm": str(norm), "seconds": time.perf_counter() - began} | row)
 

@@ -66,8 +66,9 @@ class _Enumeration:
         if problem.center is None:
             self.kind, self.center = "all", np.zeros(net.widths[0])
             free = np.arange(net.widths[0])
-            far = [np.abs(b).max() / max(np.median(np.linalg.norm(A, axis=1)), 1e-300)
-                   for A, b in zip(self.A, self.b, strict=True)]  # fmt: skip
+            far = [np.abs(b).max() / np.median(size[size > 0])
+                   for A, b in zip(self.A, self.b, strict=True)
+                   if (size := np.linalg.norm(A, axis=1)).any()]  # fmt: skip
             size = max([f for f in far if f > 0], default=1.0)
             self.scale = np.full(len(free), size)
         else:

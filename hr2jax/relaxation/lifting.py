@@ -363,7 +363,8 @@ def _through(
         terms = {piece.group: part} if piece.map is None else {g: part @ m for g, m in piece.map.items()}
         for group, term in terms.items():
             out[group] = out[group] + term if group in out else term
-    return out
+    # where nothing that moves comes through, the rows are 0
+    return out or {"one": arithmetic(np.zeros((len(A), 1)))}
 
 
 def _row_exponents(A: Array, pieces: list[_Piece]) -> Array:

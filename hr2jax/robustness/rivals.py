@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..enclosure import Array
 from ..api import maximum
+from ..enclosure import Array
 from ..many import solve_all
 from ..network import Network
 from ..result import Progress, Status
@@ -88,7 +88,7 @@ def _last(result: Any) -> Progress:
 
 
 def margin_sdp(question: Question) -> float:
-    """By an upper bound of F_rival - F_label on the ball, directly (Raghunathan et al. 2018): below 0, it is excluded."""
+    """By an upper bound of F_rival - F_label on the ball (Raghunathan et al. 2018): below 0, it is excluded."""
     center, half = question.x, np.asarray(question.radius)
     if question.norm == "inf":
         center, half = clipped_ball(question.x, question.radius, question.clip)

@@ -106,7 +106,8 @@ def certify(
     accuracy = _accuracy(radius_accuracy)
     k = _labels(net, x, labels)
     if via == "sdp" and relaxation not in OF_VALUES:
-        raise ValueError(f"relaxation must be one of {', '.join(OF_VALUES)} for via='sdp', but {relaxation!r} was given")
+        names = ", ".join(OF_VALUES)
+        raise ValueError(f"relaxation must be one of {names} for via='sdp', but {relaxation!r} was given")
     check_arithmetic()
 
     low, _ = margins(net, x, k)
