@@ -1,5 +1,6 @@
 """What is fixed before a relaxation is built: stable neurons, free inputs, scaled bounds on their grid."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -8,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hr2jax.ball import Ball
+from hr2jax.certificate import prove
 from hr2jax.enclosure import Enclosure
 from hr2jax.network import Network
-from hr2jax.presolve import GRID, Layout, _ceil, presolve
+from hr2jax.presolve import GRID, LARGEST_SCALE, LIFTINGS, Layout, _ceil, presolve
 from hr2jax.problem import lipschitz_problem
+from hr2jax.relaxation.lifting import lift
 
 from .bounds.test_interval import NUMBERS, TAME, exact_range, local_problems
 
@@ -84,6 +87,30 @@ def test_scales_must_be_valid(kind):
     for wrong in (smallest[:1], smallest[:0], np.append(smallest, 3), smallest.reshape(1, 2)):
         with pytest.raises(ValueError, match="2 scales are needed"):
             presolve(NET, BOX, kind, Layout((kept,), (wrong,)))
+
+
+@pytest.mark.parametrize("lifting", ["forward", "adjoint", "both"])
+@pytest.mark.parametrize("box", [{}, {"center": [0.1, 0.2], "radius": 1.0}])
+def test_scales_whose_sums_overflow_an_integer_are_refused(box, lifting):
+    """2**63 - 1, as a scale of tangents, once made the unit of the bound a tiny one: 6e-288 was proved of 7e5."""
+    rng = np.random.default_rng(0)
+    shapes = [(3, 2), (3, 3), (1, 3)]
+    net = Network([100 * rng.standard_normal(shape) for shape in shapes], [np.zeros(n) for n, _ in shapes])
+    problem, chains = lipschitz_problem(net, **box), LIFTINGS[lifting]
+    layout = presolve(net, problem, chains=chains).layout()
+    least = prove(net, problem, layout, {}, None, lifting=lifting)
+    slope = max(np.abs(net.gradient(x, 0)).sum() for x in rng.uniform(-0.7, 0.7, (500, 2)))
+    for value in (50, 900, LARGEST_SCALE, LARGEST_SCALE + 1, 2**61, 2**62, 2**63 - 20, 2**63 - 1):
+        larger = {c: tuple(np.full_like(e, value) for e in scales) for c, scales in layout.reach_exponent.items()}
+        of_z = layout.exponent if not box else tuple(np.full_like(e, value) for e in layout.exponent)
+        for changed in (replace(layout, reach_exponent=larger), replace(layout, exponent=of_z)):
+            if value <= LARGEST_SCALE or (not box and changed.reach_exponent is layout.reach_exponent):
+                assert prove(net, problem, changed, {}, None, lifting=lifting) == least
+                size = lift(net, problem, presolve(net, problem, layout=changed, chains=chains)).size
+                assert prove(net, problem, changed, {}, np.zeros(size), lifting=lifting) >= slope
+            else:
+                with pytest.raises(ValueError, match="scale is beyond"):
+                    presolve(net, problem, layout=changed, chains=chains)
 
 
 @KINDS

@@ -23,6 +23,7 @@ from hr2jax import certificate, presolve
 from hr2jax.ball import Ball
 from hr2jax.bounds import interval
 from hr2jax.certificate import prove
+from hr2jax.diagonal import tighten
 from hr2jax.enclosure import Enclosure
 from hr2jax.network import Network
 from hr2jax.presolve import Layout
@@ -67,19 +68,19 @@ def networks(draw, most=5):
 
 
 @st.composite
-def problems(draw, net, local):
-    """A problem for the network: any output, pair or combination; a box with scalar or per-entry radii."""
+def problems(draw, net, local, norm="inf"):
+    """A problem for the network: any output, pair or combination; a box with scalar or per-entry radii, or a ball."""
     k, p = net.widths[-1], net.widths[0]
     outputs = [*range(k), *product(range(k), repeat=2), np.linspace(-1.1, 1.3, k)]
     output = draw(st.sampled_from(outputs))
     if not local:
-        return lipschitz_problem(net, output)
+        return lipschitz_problem(net, output, norm)
     numbers = WEIGHTS[draw(st.sampled_from(["plain", "ties", "mixed"]))]
     center = draw(st.lists(numbers, min_size=p, max_size=p))
     size = st.sampled_from([0.0, 0.1, 0.5, 1.0, 3.0, 1e-12, 1e-150, 1e9, 1e150])
-    radius = draw(st.one_of(size, st.lists(size, min_size=p, max_size=p)))
+    radius = draw(size if norm == 2 else st.one_of(size, st.lists(size, min_size=p, max_size=p)))
     assume(np.any(np.array(radius) > 0))
-    return lipschitz_problem(net, output, "inf", center, radius)
+    return lipschitz_problem(net, output, norm, center, radius)
 
 
 # The truth ----------------------------------------------------------------------------------------------
@@ -266,6 +267,21 @@ def test_no_bound_in_balls_is_below_the_exact_constant(local, data, seed, sizes)
     check_bound(net, data.draw(problems(net, local)), np.random.default_rng(seed), sizes, Ball)
 
 
+@pytest.mark.parametrize("local", [False, True])
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), seed=st.integers(0, 2**32), sizes=st.lists(st.sampled_from(sorted(SIZES)), min_size=1))
+def test_no_bound_in_norm_2_is_below_the_exact_constant(local, data, seed, sizes):
+    net = data.draw(networks())
+    check_bound(net, data.draw(problems(net, local, norm=2)), np.random.default_rng(seed), sizes)
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data(), seed=st.integers(0, 2**32), sizes=st.lists(st.sampled_from(sorted(SIZES)), min_size=1))
+def test_no_bound_in_norm_2_in_balls_is_below_the_exact_constant(data, seed, sizes):
+    net = data.draw(networks(most=3))
+    check_bound(net, data.draw(problems(net, True, norm=2)), np.random.default_rng(seed), sizes, Ball)
+
+
 def test_nearly_optimal_multipliers_prove_bounds_at_or_just_above_the_exact_constant():
     """Where the relaxation is exact the solver's value lies below the truth; the proved bound does not."""
     rng = np.random.default_rng(0)
@@ -292,7 +308,8 @@ def feasible_points(net, problem, fixed, lifting, rng):
     else:
         cases = list(cells_met(net, problem, rng, 4))
     for x, pattern in cases:
-        y = {"one": exact([Fraction(1)], (1,)), "t": rational(rng.choice([-1.0, 1.0], q))}
+        t = rational(rng.choice([-1.0, 1.0], q))
+        y = {"one": exact([Fraction(1)], (1,)), "t": t if problem.norm == "inf" else t / max(q, 1)}
         y["v"] = exact([Fraction(2 * int(pattern[i]) - 1) for i in fixed.unstable], (n,))
         if "xi" in lifting.sizes:
             c, r = rational(problem.center)[fixed.free], rational(problem.radius)[fixed.free]
@@ -322,12 +339,13 @@ def check_families(net, problem, rng):
                 assert all(value >= 0 for value in np.ravel(products_of(family, y))), family.name
 
 
+@pytest.mark.parametrize("norm", ["inf", 2])
 @pytest.mark.parametrize("local", [False, True])
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32))
-def test_every_product_of_the_catalogue_is_nonnegative_at_feasible_points(local, data, seed):
+def test_every_product_of_the_catalogue_is_nonnegative_at_feasible_points(local, norm, data, seed):
     net = data.draw(networks())
-    problem = data.draw(problems(net, local))
+    problem = data.draw(problems(net, local, norm))
     try:
         check_families(net, problem, np.random.default_rng(seed))
     except ValueError as error:
@@ -335,14 +353,14 @@ def test_every_product_of_the_catalogue_is_nonnegative_at_feasible_points(local,
 
 
 @KINDS
-@pytest.mark.parametrize("local", [False, True])
+@pytest.mark.parametrize(("local", "norm"), [(False, "inf"), (True, "inf"), (True, 2)])
 @settings(max_examples=40, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32))
-def test_the_lagrangian_matrix_encloses_objective_plus_products(kind, local, data, seed):
+def test_the_lagrangian_matrix_encloses_objective_plus_products(kind, local, norm, data, seed):
     """y^T M y = t^T A^T D(u) c + sum Lambda (f.y)(g.y), at every feasible y, within M's radius."""
     rng = np.random.default_rng(seed)
     net = data.draw(networks(most=3))
-    problem = data.draw(problems(net, local))
+    problem = data.draw(problems(net, local, norm))
     try:
         fixed = presolve.presolve(net, problem, kind)
     except ValueError as error:
@@ -647,6 +665,48 @@ def test_without_multipliers_the_bound_is_the_norm_product_bound(kind):
     product_bound = float((np.abs(net.weights[1]) @ np.abs(net.weights[0])).sum())
     for d in (None, lambda lifting: np.zeros(lifting.size)):  # the baseline; the sum of |M|
         assert bound_of(net, problem, d=d, arithmetic=kind) <= product_bound * (1 + 1e-12)
+
+
+def check_one_slope(budget=None):
+    """|x_1 + ... + x_4| / 2 has slopes of Euclidean norm 1: t's squares add up to 1, the signs' do not."""
+    net = net_of([[0.5] * 4, [-0.5] * 4], [1.0, 1.0])
+    problem = lipschitz_problem(net, norm=2)
+    lifting = lift(net, problem, presolve.presolve(net, problem))
+    M = lagrangian_matrix(lifting, {})
+    shared = lifting.budget if budget is None else budget
+    d = tighten(M.mid, lifting.square_is_one, np.zeros(lifting.size), budget=shared)
+    with pytest.MonkeyPatch.context() as patch:
+        if budget is not None:
+            patch.setattr(type(lifting), "budget", budget)
+        bound = dual_bound(lifting, M, d)
+    assert Fraction(bound) >= gradient_norm(net, problem, (1, 0))
+    assert bound <= 1.0 + 1e-5
+
+
+def test_what_shares_a_bound_is_paid_for_once_and_nothing_else_is():
+    check_one_slope()
+    with pytest.raises(AssertionError):  # the two signs and the constant together
+        check_one_slope(np.array([0, 0, 0, 1, 1, 1, 1]))
+    with pytest.raises(AssertionError):  # everything together
+        check_one_slope(np.zeros(7, dtype=np.int64))
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_the_euclidean_bound_lies_between_the_constant_and_the_bound_in_the_norm_inf(local):
+    """||g||_2 <= ||g||_1, and a ball lies in its box: with one diagonal for each, so do their bounds."""
+    rng = np.random.default_rng(4)
+    for _ in range(5):
+        net = net_of(rng.standard_normal((5, 4)), rng.standard_normal(5), 0.1 * rng.standard_normal(5))
+        domain = {"center": 0.1 * rng.standard_normal(4), "radius": 1.0} if local else {}
+        bounds = []
+        for norm in (2, "inf"):
+            problem = lipschitz_problem(net, norm=norm, **domain)
+            lifting = lift(net, problem, presolve.presolve(net, problem))
+            M = lagrangian_matrix(lifting, {}).mid
+            d = tighten(M, lifting.square_is_one, np.abs(M).sum(axis=1), budget=lifting.budget)
+            bounds.append(bound_of(net, problem, d=d))
+            assert Fraction(bounds[-1]) >= exact_constant(net, problem, rng)
+        assert bounds[0] < bounds[1]
 
 
 @KINDS

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hr2jax import Network, Status
+from hr2jax.diagonal import cost
 from hr2jax.engines.factored import (
     Factored,
     augmented_lagrangian,
@@ -34,12 +35,12 @@ BOTH = pytest.mark.parametrize("local", [False, True], ids=["global", "local"])
 ALL = pytest.mark.parametrize("relaxation", RELAXATIONS)
 
 
-def lifting_of(p, m, local, seed=0):
+def lifting_of(p, m, local, seed=0, norm="inf"):
     """A problem whose neurons are all unstable."""
     rng = np.random.default_rng([seed, p, m])
     net = Network([rng.standard_normal((m, p)), rng.standard_normal((1, m))], [0.1 * rng.standard_normal(m), [0.0]])
     box = {"center": 0.1 * rng.standard_normal(p), "radius": 1.0} if local else {}
-    problem = lipschitz_problem(net, None, "inf", **box)
+    problem = lipschitz_problem(net, None, norm, **box)
     return lift(net, problem, presolve(net, problem))
 
 
@@ -56,7 +57,8 @@ class Monitor:
         assert all((values >= 0).all() for values in multipliers.values())
         M = lagrangian_matrix(self.lifting, multipliers).mid
         shift = max(np.linalg.eigvalsh(M - np.diag(diagonal))[-1], 0.0)
-        bound = float(diagonal.sum() + len(M) * shift) if self.prove is None else self.prove
+        budget = self.lifting.budget
+        bound = cost(diagonal, budget) + len(np.unique(budget)) * shift if self.prove is None else self.prove
         self.offered.append((multipliers, diagonal, bound))
         return in_units(bound, self.lifting)
 
@@ -160,11 +162,12 @@ def test_the_products_are_the_derivative_of_the_lagrangian(relaxation, local):
             assert found[family.name][k] == pytest.approx(scale * change, rel=1e-9, abs=1e-10)
 
 
+@pytest.mark.parametrize("norm", ["inf", 2])
 @ALL
 @BOTH
-def test_padding_has_no_effect(relaxation, local):
+def test_padding_has_no_effect(relaxation, local, norm):
     """Neither on the Lagrangian nor on its gradient at the real rows; the padding's own gradient is 0."""
-    lifting = lifting_of(3, 5, local)
+    lifting = lifting_of(3, 5, local, norm=norm)
     factored = Factored(lifting, families_of(lifting, relaxation))
     rng = np.random.default_rng(3)
     P = rng.standard_normal((factored.size, 5))
@@ -233,10 +236,44 @@ def test_rows_are_normalised_and_only_slack_rows_may_be_shorter():
     assert (length[slack[:, 0] == 1] < 1.0).all()
 
 
+@BOTH
+def test_rows_of_a_ball_are_normalised_together(local):
+    """Norm 2: the squares of t's rows add up to 1 at most, and so do those of xi's; the signs' rows have length 1."""
+    lifting = lifting_of(3, 5, local, norm=2)
+    assert lifting.balls == (("t", "xi") if local else ("t",))
+    factored = Factored(lifting, preset("hr2", lifting))
+    data = factored.data(1.0, np.float64)
+    rng = np.random.default_rng(5)
+    for size in (1e-3, 1.0, 1e3):
+        P = size * rng.standard_normal((factored.size, 4))
+        with jax.enable_x64(True):
+            V = rows_of(*(jnp.asarray(values) for values in (P, data.unit, data.slack, data.budget)))
+        V = np.asarray(V)[factored.rows]
+        square = (V**2).sum(axis=1)
+        np.testing.assert_allclose(square[lifting.square_is_one], 1.0, rtol=1e-12)
+        for group in lifting.balls:
+            rows = np.arange(factored.size)[factored.places(group)]
+            total = square[lifting.slice(group)].sum()
+            expected = (P[rows, :-1] ** 2).sum() / ((P[rows, :-1] ** 2).sum() + P[rows[0], -1] ** 2)
+            assert total == pytest.approx(expected, rel=1e-12)
+            assert total < 1.0
+            np.testing.assert_allclose(  # directions and proportions stay
+                V[lifting.slice(group)] / np.sqrt(total), P[rows, :-1] / np.linalg.norm(P[rows, :-1]), rtol=1e-10
+            )
+
+
+@BOTH
+def test_with_the_norm_inf_no_rows_share_a_bound(local):
+    lifting = lifting_of(3, 5, local)
+    assert lifting.balls == ()
+    assert Factored(lifting, []).data(1.0, np.float32).budget.size == 0
+    np.testing.assert_array_equal(lifting.budget, np.arange(lifting.size))
+
+
 def test_unit_rows_and_the_scale():
     np.testing.assert_allclose(unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]])), [[0.6, 0.8], [0.0, 0.0]])
-    for local in (False, True):
-        lifting = lifting_of(4, 5, local)
+    for local, norm in ((False, "inf"), (True, "inf"), (False, 2), (True, 2)):
+        lifting = lifting_of(4, 5, local, norm=norm)
         scale = mean_diagonal(lifting, np.random.default_rng(0))
         shor = solve_product_form(lifting, [])[0]  # without families the alternation finds the optimum
         assert scale * lifting.size == pytest.approx(shor, rel=1e-2)
@@ -267,9 +304,23 @@ def test_it_reaches_the_interior_point_value(relaxation, local, tolerance):
     assert monitor.reports == sorted(monitor.reports)
 
 
-def test_the_float32_bulk_reaches_it_too(monkeypatch):
+@ALL
+@BOTH
+def test_it_reaches_the_interior_point_value_in_norm_2(relaxation, local):
+    for p, m in ((4, 5), (1, 3), (6, 2)):
+        lifting = lifting_of(p, m, local, norm=2)
+        families = preset(relaxation, lifting)
+        value = solve_product_form(lifting, families)[0]
+        monitor = Monitor(lifting)
+        assert solve_lowrank(lifting, families, monitor) is Status.SOLVED
+        assert value * (1 - 1e-7) <= monitor.best <= value * (1 + 1e-3)
+        assert monitor.values[-1] == pytest.approx(in_units(value, lifting), rel=1e-3)
+
+
+@pytest.mark.parametrize("norm", ["inf", 2])
+def test_the_float32_bulk_reaches_it_too(monkeypatch, norm):
     monkeypatch.setattr("hr2jax.engines.lowrank.SMALL", 0)
-    lifting = lifting_of(4, 5, local=True)
+    lifting = lifting_of(4, 5, local=True, norm=norm)
     families = preset("hr2", lifting)
     value = solve_product_form(lifting, families)[0]
     monitor = Monitor(lifting)
