@@ -62,8 +62,13 @@ class Spec(NamedTuple):
     memory: int  # of L-BFGS
 
 
-def padded(n: int) -> int:
-    """The size to which n is padded: at most an eighth more, from 64 on."""
+def padded(n: int, coarse: bool = False) -> int:
+    """The size to which n is padded: at most an eighth more, from 64 on; `coarse`: a power of two up to 64.
+
+    Small deep networks are of so many shapes, each of which would take longer to compile than to solve.
+    """
+    if coarse and n <= 64:
+        return max(1 << max(n - 1, 0).bit_length(), 16)
     step = 8 if n <= 64 else 32 if n <= 512 else 64
     return max(step * -(-n // step), 8)
 
@@ -106,8 +111,9 @@ class Factored:
             derived[kind] = self.offset[group] + lifting.length(group)
             known = self._terms.setdefault(kind, [])
             known += [k for k in dict.fromkeys(map(kind_of, terms)) if k not in known]
-        self.sizes = {kind: 1 if kind == "one" else padded(size) for kind, size in basis.items()}
-        every = self.sizes | {kind: padded(size) for kind, size in derived.items()}
+        self.coarse = lifting.masked_layers > 0
+        self.sizes = {kind: 1 if kind == "one" else self.padded(size) for kind, size in basis.items()}
+        every = self.sizes | {kind: self.padded(size) for kind, size in derived.items()}
         self.starts = dict(zip(every, np.cumsum([0, *every.values()])[:-1].tolist(), strict=True))
         self.extended_size = sum(every.values())
         self._every = every
@@ -132,6 +138,10 @@ class Factored:
             if kind_of(group) in CHAINS:
                 self.unit[self.places(group), 0] = np.sqrt(typical[group])
         self.row_scales = [[row_scale(lifting, f, typical) for f in stack] for stack in self.stacks]
+
+    def padded(self, n: int) -> int:
+        """`padded`, coarsely where there are chains of layers."""
+        return padded(n, self.coarse)
 
     def places(self, group: str) -> Array:
         """Positions of a group's entries among the extended rows."""
@@ -188,7 +198,7 @@ class Factored:
         return slice(self.offset[group], self.offset[group] + self.lifting.length(group))
 
     def _stack(self, forms: list[Form], dtype: Any) -> Rows:
-        shape = (padded(sum(form.rows for form in forms)),)
+        shape = (self.padded(sum(form.rows for form in forms)),)
         constants = [
             sum((t.coefficient for t in form.terms if t.group == "one"), np.zeros(form.rows)) for form in forms
         ]
@@ -205,9 +215,9 @@ class Factored:
     def stack(self, arrays: list[Array]) -> Array:
         """One padded array from one array per family of a stack."""
         if arrays[0].ndim == 2:
-            return _pad(arrays[0], (padded(arrays[0].shape[0]), padded(arrays[0].shape[1])))
+            return _pad(arrays[0], (self.padded(arrays[0].shape[0]), self.padded(arrays[0].shape[1])))
         joined = np.concatenate(arrays)
-        return _pad(joined, (padded(len(joined)),))
+        return _pad(joined, (self.padded(len(joined)),))
 
     def unstack(self, stacked: list[Array]) -> dict[str, Array]:
         """Family name -> its array, the inverse of `stack` over all stacks."""

@@ -105,7 +105,7 @@ class Steered(NamedTuple):
 
 def schedule_for(lifting: Lifting) -> Schedule:
     """The effort that a problem needs: chains of layers ask for larger multipliers, which are extrapolated besides."""
-    return Schedule(sigma=10.0, cut_sigma=5.0, bulk_steps=80, extrapolate=True) if lifting.masked_layers else Schedule()
+    return Schedule(sigma=10.0, cut_sigma=2.0, bulk_steps=80, extrapolate=True) if lifting.masked_layers else Schedule()
 
 
 def columns_for(size: int, cuts: bool) -> int:
