@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -34,6 +35,13 @@ def published_deep(p: int, trial: int) -> Network:
     words = np.random.RandomState(trial)
     layers = [_torch_linear(words, a, b) for a, b in ((p, p), (p, 10), (10, 1))]
     return Network([A for A, _ in layers], [b for _, b in layers])
+
+
+def deep_published_network(widths: tuple[int, ...], trial: int) -> tuple[Network, np.ndarray]:
+    """A dense network of those widths by the published generator, layer after layer, and its domain's centre."""
+    words = np.random.RandomState(trial)
+    layers = [_torch_linear(words, n, m) for n, m in itertools.pairwise(widths)]
+    return Network([A for A, _ in layers], [b for _, b in layers]), np.random.RandomState(trial).rand(widths[0])
 
 
 def random_network(p0: int, p1: int, seed: int, outputs: int = 1) -> Network:
