@@ -34,7 +34,7 @@ import numpy as np
 import hr2jax
 from hr2jax.options import RELAXATIONS
 from hr2jax.problem import lipschitz_problem
-from measure import RESULTS, Table, solve_alone
+from measure import RESULTS, Table, solve_alone, strict
 from networks import deep_published_network
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -254,8 +254,7 @@ def main() -> None:
             rows += classes(count, tuple(arguments.depths), tuple(arguments.class_liftings)) if count else []
         path = arguments.json or RESULTS / ("depth_liftings.json" if arguments.liftings else "depth.json")
         path.parent.mkdir(parents=True, exist_ok=True)
-        strict = [{name: None if isinstance(value, float) and np.isnan(value) else value for name, value in row.items()} for row in rows]
-        path.write_text(json.dumps(strict, indent=0, allow_nan=False) + "\n")
+        path.write_text(json.dumps(strict(rows), indent=0, allow_nan=False) + "\n")
     print(f"{time.perf_counter() - began:.0f} s in all")
 
 

@@ -41,7 +41,7 @@ class Table:
         rows = self.rows()
         known = [all(other.get(name) == row.get(name) for name in self.key) for other in rows]
         place = known.index(True) if True in known else len(rows)
-        rows[place : place + 1] = [_strict(dict(row))]
+        rows[place : place + 1] = [strict(dict(row))]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n")
 
@@ -107,10 +107,10 @@ def _text(value: Any, form: str) -> str:
     return str(value) if isinstance(value, str | bool) else f"{value:{form}}".strip()
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
     """The same with null for numbers that JSON has not."""
     if isinstance(value, dict):
-        return {name: _strict(entry) for name, entry in value.items()}
+        return {name: strict(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_strict(entry) for entry in value]
+        return [strict(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -30,7 +30,7 @@ CUTTING = ("hr2+", "best")
 CUTS = (
     "T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0", "triangles",
     # several hidden layers only (relaxation/products.py)
-    "T.V", "T.VC", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "U.X", "U.XC",
+    "T.V", "T.VC", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "U.X", "U.XC", "X0.X", "X0.XC",
 )  # fmt: skip
 METHODS = ("auto", "admm", "lowrank", *INTERIOR_POINT)
 

@@ -19,7 +19,8 @@ PRODUCTS = "products"
 # pairs of kinds that hr2+ separates: globally, locally (kinds without sign and layer, see masked.py)
 GLOBAL_PAIRS = ("T.U", "T.V", "T.VC", "U.U", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC")
 LOCAL_PAIRS = (
-    "T.U", "X0.U", "T.X0", "T.V", "T.VC", "U.U", "U.V", "U.VC", "U.X", "U.XC", "T.A", "T.AC", "U.A", "U.AC",
+    "T.U", "X0.U", "T.X0", "T.V", "T.VC", "U.U", "U.V", "U.VC", "U.X", "U.XC", "X0.X", "X0.XC", "T.A", "T.AC", "U.A",
+    "U.AC",
 )  # fmt: skip
 
 
