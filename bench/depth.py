@@ -92,7 +92,7 @@ def brute_force(count: int, most: float) -> list[dict]:
             print(f"stopped after {k} networks: {most:.0f} s are over")
             break
         depth, norm, local = kinds[k % len(kinds)]
-        lifting = LIFTINGS[k // len(kinds) % 3]
+        lifting = LIFTINGS[k // len(kinds) % 3] if depth > 1 else "auto"
         relaxation = ("hr2+", "hr2", "hr2+", "shor")[k // len(kinds) % 4]
         widths = np.random.default_rng([1, k]).integers(2, 9, depth + 1).tolist()
         net, ask = random_case(widths, k, norm, local)
