@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import threadpoolctl
 
 from hr2jax import Network, Status
 from hr2jax.engines import admm
@@ -444,18 +443,6 @@ def test_an_objective_as_small_as_its_radii_ends_soon():
     monitor = Monitor(lifting, prove=1.0)
     assert solve_admm(admm_form("hr2", lifting), monitor) is Status.STALLED
     assert monitor.reports[-1] < 3000
-
-
-def test_blas_threads_are_few_within_only():
-    def threads():
-        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
-
-    before = threads()
-    with admm._few_threads(100):
-        assert set(threads()) <= {1}
-    assert threads() == before
-    with admm._few_threads(5000):
-        assert threads() == before
 
 
 def test_what_it_certifies_is_the_products_of_its_dual_matrices():
