@@ -221,6 +221,9 @@ class _Run:
         if via == "lipschitz-local" and self.net.depth == 1 and self.norm == "inf":
             self.exclude_together(show)
         self.decided = ~self.right | (self.found >= self.radii.max())
+        if accuracy is None:  # only the radii themselves count: certified or broken at each is all there is to know
+            between = (self.found[:, None] < self.radii) & (self.radii < self.first_broken[:, None])
+            self.decided |= ~between.any(axis=1)
         rows = np.flatnonzero(~self.decided)
         rows = rows[np.argsort(-self.found[rows], kind="stable")].tolist()  # those nearest to success first
         tasks = [

@@ -149,6 +149,18 @@ def test_no_time_certifies_little_but_soundly():
         assert json.loads(report.to_json())["undecided"] == (~report.decided).sum()
 
 
+def test_without_bisection_what_is_broken_is_decided(monkeypatch):
+    tasks = []
+    monkeypatch.setattr(f"{module.__name__}.search_all", lambda setting, some, workers: tasks.extend(some) or iter(()))
+    x = np.random.default_rng(3).uniform(-1, 1, (5, 2))
+    options = {"radii": [1e-9, 9.0], "via": "lipschitz-local", "relaxation": "shor", "radius_accuracy": None}
+    report = hr2jax.certify(network(2), x, **options)
+    assert report.certified[:, 0].all()
+    np.testing.assert_array_equal(report.decided, report.broken_at == 9.0)
+    assert report.decided.any()
+    assert len(tasks) == (~report.decided).sum()
+
+
 @pytest.mark.parametrize("where", ["broken", "together.certificates", "search_all"])
 def test_an_interrupt_leaves_what_was_decided(monkeypatch, where):
     def interrupt(*_, **__):
