@@ -77,6 +77,8 @@ def padded(n: int, coarse: bool = False) -> int:
 LEAST_TYPICAL = 1e-3
 # Products of variables of several layers make the inner problem ill-conditioned: more of the past is worth its price.
 LONG_MEMORY = 60
+# No inner step is longer than so many times P: rows' directions are all that counts.
+LONGEST_STEP = 10.0
 CHAINS = ("p", "a", "q")
 
 
@@ -415,7 +417,8 @@ def minimise(
         return value, gradient.ravel()
 
     first_step = jnp.asarray(0.1 * np.sqrt(shape[0]), P.dtype)
-    flat, norm, used = lbfgs(evaluate, P.ravel(), first_step, tolerance, steps, spec.memory)
+    longest = LONGEST_STEP * jnp.linalg.norm(P)
+    flat, norm, used = lbfgs(evaluate, P.ravel(), first_step, tolerance, steps, spec.memory, longest)
     P = flat.reshape(shape)
     V = rows_of(P, data.unit, data.slack, data.budget)
     y = extended_rows(spec, data, V)

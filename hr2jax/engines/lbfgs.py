@@ -14,13 +14,14 @@ SHORTEN, MAX_SHORTENINGS = 0.4, 12
 
 def lbfgs(
     value_and_gradient: Callable[[Any], tuple[Any, Any]], x: Any, first_step: Any, tolerance: Any, steps: Any,
-    memory: int = MEMORY,
+    memory: int = MEMORY, longest: Any = jnp.inf,
 ) -> tuple[Any, Any, Any]:
     """Minimise from x (flat array) until the gradient's norm is below `tolerance` or `steps` evaluations are spent.
 
     Nocedal's two-loop recursion with Armijo backtracking. To be called inside jit; a single evaluation
     site keeps the compiled program small. `first_step` is the length of the first move, `memory` how many steps are
-    remembered.
+    remembered, `longest` what no later step exceeds: where x is rows of directions, values hardly change far out, and
+    a step that overflows would be accepted.
 
     Returns:
         x, the gradient's norm there, and the evaluations used.
@@ -47,7 +48,7 @@ def lbfgs(
         close = (new_value <= s["value"] + noise) & (jnp.vdot(new_g, step) <= -0.8 * slope)
         accept = (new_value <= s["value"] + 1e-4 * slope) | close
         is_first = s["used"] < 0
-        s = jax.lax.cond(accept | is_first, _accept, _shorten, s, step, new_value, new_g)
+        s = jax.lax.cond(accept | is_first, _accept, _shorten, s, step, new_value, new_g, longest)
         length = jnp.where(is_first, first_step / (jnp.linalg.norm(new_g) + 1e-30), s["length"])
         return s | {"used": s["used"] + 1, "length": length}
 
@@ -55,12 +56,12 @@ def lbfgs(
     return s["x"], jnp.linalg.norm(s["g"]), s["used"]
 
 
-def _shorten(s: Any, step: Any, new_value: Any, new_g: Any) -> Any:
+def _shorten(s: Any, step: Any, new_value: Any, new_g: Any, longest: Any) -> Any:
     tries = s["tries"] + 1
     return s | {"length": s["length"] * SHORTEN, "tries": tries, "failed": tries > MAX_SHORTENINGS}
 
 
-def _accept(s: Any, step: Any, new_value: Any, new_g: Any) -> Any:
+def _accept(s: Any, step: Any, new_value: Any, new_g: Any, longest: Any) -> Any:
     change = new_g - s["g"]
     curvature = jnp.vdot(step, change)
     keep = curvature > 1e-10 * jnp.finfo(step.dtype).eps * jnp.vdot(change, change)
@@ -70,11 +71,13 @@ def _accept(s: Any, step: Any, new_value: Any, new_g: Any) -> Any:
     rho = jnp.where(keep, s["rho"].at[slot].set(1.0 / curvature), s["rho"])
     count = s["count"] + keep
     p = _direction(new_g, S, D, rho, count)
-    downhill = jnp.vdot(p, new_g) < 0
+    reach = jnp.linalg.norm(p)
+    downhill = (jnp.vdot(p, new_g) < 0) & jnp.isfinite(reach)
     scale = jnp.linalg.norm(step) / (jnp.linalg.norm(new_g) + 1e-30)
+    length = jnp.where(downhill, jnp.minimum(longest / (reach + 1e-30), 1.0), 1.0).astype(step.dtype)
     return s | {
         "x": s["x"] + step, "value": new_value, "g": new_g, "S": S, "D": D, "rho": rho,
-        "p": jnp.where(downhill, p, -scale * new_g), "length": jnp.ones((), step.dtype), "tries": 0,
+        "p": jnp.where(downhill, p, -scale * new_g), "length": length, "tries": 0,
         "count": jnp.where(downhill, count, 0),
     }  # fmt: skip
 

@@ -27,7 +27,6 @@ def mean_diagonal(lifting: Lifting, rng: np.random.Generator, attained: float = 
             return value / min(lifting.size, 2 * lifting.presolve.switching + 1)
     groups = [g for g in lifting.sizes if g != "one" and any(g in pair for pair in lifting.objective)]
     rows = {g: unit_rows(rng.standard_normal((lifting.sizes[g], 8))) for g in groups} | {"one": np.eye(1, 8)}
-    value = 0.0
     for _ in range(30):
         for group in groups:
             direction = np.zeros(rows[group].shape)
@@ -37,11 +36,13 @@ def mean_diagonal(lifting: Lifting, rng: np.random.Generator, attained: float = 
                 elif g == group:
                     direction += block.mid @ rows[h]
             if group in lifting.balls:
-                value = float(np.linalg.norm(direction))
-                rows[group] = direction / max(value, 1e-300)
+                rows[group] = direction / max(float(np.linalg.norm(direction)), 1e-300)
             else:
-                rows[group], value = unit_rows(direction), float(np.linalg.norm(direction, axis=1).sum())
-    return max(value, 1e-300) / lifting.size
+                rows[group] = unit_rows(direction)
+    value = sum(
+        float((rows[g] * (block.mid @ rows[h])).sum()) for (g, h), block in lifting.objective.items() if h != "one"
+    )
+    return value / lifting.size if value > 1e-300 else 1.0  # 1: nothing that it could scale
 
 
 def in_units(value: float, lifting: Lifting) -> float:

@@ -78,3 +78,18 @@ def test_float32_comes_as_near_as_it_can():
     assert x.dtype == np.float32
     np.testing.assert_allclose(x, 1.0 / diagonal, rtol=0, atol=1e-4)
     assert int(used) <= 500
+
+
+def test_no_step_is_longer_than_the_longest():
+    """A value that only falls, ever more slowly, far out."""
+
+    def evaluate(x):
+        return jnp.sum(1.0 / x), -1.0 / x**2
+
+    def run(longest, steps):
+        return jax.jit(lambda x, steps: lbfgs(evaluate, x, 0.1, 0.0, steps, longest=longest)[0])(np.ones(3), steps)
+
+    free, held = ([np.linalg.norm(run(longest, steps)) for steps in range(1, 12)] for longest in (jnp.inf, 2.0))
+    assert np.diff(held).max() <= 2.0 + 1e-12
+    assert np.diff(held).max() > 1.0
+    assert np.diff(free).max() > 4.0

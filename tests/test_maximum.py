@@ -1,0 +1,104 @@
+"""The largest value of an output on a ball, against the semidefinite program of Raghunathan et al. 2018.
+
+That program is written out here over all neurons, stable ones too, and solved by an interior-point method.
+"""
+
+import itertools
+
+import clarabel
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import hr2jax
+from hr2jax import Network
+from hr2jax.problem import lipschitz_problem
+
+
+def random_case(seed):
+    """A network of 1-3 hidden layers with stable neurons among the others, a center, a radius."""
+    rng = np.random.default_rng(seed)
+    widths = [*rng.integers(2, 5, rng.integers(2, 5)).tolist(), 2]
+    A = [rng.standard_normal((m, n)) / np.sqrt(n) for n, m in itertools.pairwise(widths)]
+    b = [0.5 * rng.standard_normal(len(w)) for w in A]
+    return Network(A, b), rng.standard_normal(widths[0]), float(rng.choice([0.2, 0.5, 1.0]))
+
+
+def raghunathan(net, problem):
+    """max f over  P = E[(1, x_0, ..., x_L)(...)^T] >= 0  with
+
+    x_l >= 0,  x_l >= A x_{l-1} + b,  x_l^2 = x_l (A x_{l-1} + b),  x_l^2 <= (l + u) x_l - l u  for every layer, l and u
+    the interval bounds of its values.
+    """
+    widths, depth = net.widths[:-1], net.depth
+    N, starts = 1 + sum(widths), np.cumsum([1, *widths])
+    i, j = np.tril_indices(N)
+    place = np.zeros((N, N), dtype=int)
+    place[i, j] = place[j, i] = np.arange(len(i))
+
+    def row(terms):
+        out = np.zeros(len(i))
+        for a, b, value in terms:
+            out[place[a, b]] += value
+        return out
+
+    low, high = problem.center - problem.radius, problem.center + problem.radius
+    equal, at_least = [(row([(0, 0, 1.0)]), 1.0)], []
+    for l in range(depth + 1):
+        where = starts[l] + np.arange(widths[l])
+        if l:
+            A, b = net.weights[l - 1], net.biases[l - 1]
+            before = starts[l - 1] + np.arange(widths[l - 1])
+            low, high = (
+                np.maximum(np.maximum(A, 0) @ low + np.minimum(A, 0) @ high + b, 0),
+                np.maximum(np.maximum(A, 0) @ high + np.minimum(A, 0) @ low + b, 0),
+            )
+            for k, p in enumerate(where):
+                at_least.append((row([(0, p, 1.0)]), 0.0))
+                inner = [(0, q, -A[k, m]) for m, q in enumerate(before)]
+                at_least.append((row([(0, p, 1.0), *inner]), b[k]))
+                products = [(p, q, -A[k, m]) for m, q in enumerate(before)]
+                equal.append((row([(p, p, 1.0), *products, (0, p, -b[k])]), 0.0))
+        for k, p in enumerate(where):
+            at_least.append((row([(0, p, low[k] + high[k]), (p, p, -1.0)]), low[k] * high[k]))
+    C, d = problem.coefficients @ net.weights[-1], float(problem.coefficients @ net.biases[-1])
+    objective = row([(0, starts[-2] + k, value) for k, value in enumerate(C)])
+    svec = -sp.diags(np.where(i == j, 1.0, np.sqrt(2.0)))
+    rows = sp.csc_matrix(sp.vstack([np.array([r for r, _ in equal]), -np.array([r for r, _ in at_least]), svec]))
+    right = np.concatenate([[v for _, v in equal], [-v for _, v in at_least], np.zeros(len(i))])
+    cones = [
+        clarabel.ZeroConeT(len(equal)), clarabel.NonnegativeConeT(len(at_least)), clarabel.PSDTriangleConeT(N),
+    ]  # fmt: skip
+    settings = clarabel.DefaultSettings()
+    settings.verbose = False
+    empty = sp.csc_matrix((len(i), len(i)))
+    solution = clarabel.DefaultSolver(empty, -objective, rows, right, cones, settings).solve()
+    if str(solution.status) not in ("Solved", "AlmostSolved"):
+        pytest.skip(f"Clarabel ended with {solution.status}")
+    return -solution.obj_val + d
+
+
+def size_of(net, problem):
+    """What values differ by on the ball, about."""
+    corners = problem.center + problem.radius * np.random.default_rng(0).choice([-1.0, 1.0], (64, net.widths[0]))
+    return float(np.ptp(net(corners) @ problem.coefficients)) + 1e-3
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_as_tight_as_raghunathan_et_al(seed):
+    """With their intervals, for the bounds are part of the relaxation; more of them can only help."""
+    net, center, radius = random_case(seed)
+    ask = dict(output=(0, 1), center=center, radius=radius)
+    problem = lipschitz_problem(net, ask["output"], "inf", center, radius, "maximum")
+    theirs, size = raghunathan(net, problem), size_of(net, problem)
+    ours = hr2jax.maximum(net, bounds="interval", tol=1e-5, **ask)
+    assert ours.bound <= theirs + 1e-4 * size
+    assert ours.bound >= ours.lower
+
+
+def test_an_objective_without_the_last_layer_is_scaled():
+    """f depends on the ball through the first layer's values only: the last has no neuron that can switch."""
+    net, center, radius = random_case(10)
+    result = hr2jax.maximum(net, bounds="interval", tol=1e-5, output=(0, 1), center=center, radius=radius)
+    assert not len(result.certificate.layout.unstable[-1])
+    assert result.status is hr2jax.Status.SOLVED
