@@ -32,7 +32,7 @@ CUTS = (
     # several hidden layers only (relaxation/products.py)
     "T.V", "T.VC", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "U.X", "U.XC", "X0.X", "X0.XC",
 )  # fmt: skip
-METHODS = ("auto", "admm", "lowrank", *INTERIOR_POINT)
+METHODS = ("auto", "admm", "lowrank", "newton", *INTERIOR_POINT)
 
 
 @dataclass(frozen=True)
@@ -139,9 +139,9 @@ def check_options(
         raise NotImplementedError(
             f"relaxation={relaxation!r} is for norm='inf'; 'shor', 'hr2' and 'hr2+' are for norm=2 too"
         )
-    if method not in ("auto", "lowrank") and relaxation == "lipsdp":
+    if method not in ("auto", "lowrank", "newton") and relaxation == "lipsdp":
         raise NotImplementedError(f"method={method!r} does not solve relaxation='lipsdp'; method='lowrank' does")
-    if method not in ("auto", "lowrank") and (net.depth > 1 or problem.norm != "inf"):
+    if method not in ("auto", "lowrank", "newton") and (net.depth > 1 or problem.norm != "inf"):
         what = f"{net.depth} hidden layers" if net.depth > 1 else "norm=2"
         raise NotImplementedError(
             f"method={method!r} is for one hidden layer and norm='inf', but the problem has {what}; "
@@ -152,9 +152,9 @@ def check_options(
             f"method={method!r} was given, but only method='lowrank' solves relaxation={relaxation!r}: "
             "it adds cutting planes as it goes"
         )
-    if relaxation == "lasserre2" and method == "lowrank":
+    if relaxation == "lasserre2" and method in ("lowrank", "newton"):
         raise NotImplementedError(
-            "method='lowrank' was given, but relaxation='lasserre2' has a block form only: method='admm' or "
+            f"method={method!r} was given, but relaxation='lasserre2' has a block form only: method='admm' or "
             f"{', '.join(map(repr, INTERIOR_POINT))} solve it"
         )
     return Options(

@@ -29,13 +29,25 @@ def choose_engine(
     """What `options.method` names, ready to run from some multipliers; refuses here what it cannot take.
 
     "auto" is `lowrank`, the fastest to a certified bound at every size from (10, 10) to (784, 500)
-    (bench/engines.py), and `admm` for lasserre2, which exists in block form only.
+    (bench/engines.py), but `newton` for several layers with few multipliers (bench/depth.py --engines), and `admm` for
+    lasserre2, which exists in block form only.
     """
     block_only = options.relaxation == "lasserre2"
+    cuts = options.cuts if options.relaxation == "hr2+" else ()
+    if options.method == "newton" or (options.method == "auto" and lifting.presolve.depth > 1):
+        from .newton import FEW, MOST, affordable, solve_newton
+
+        if not cuts and affordable(lifting, families, MOST if options.method == "newton" else FEW):
+            return lambda monitor, start: solve_newton(lifting, families, monitor, start=start)
+        if options.method == "newton":
+            raise NotImplementedError(
+                f"method='newton' takes at most {MOST} entries of the moment matrix and multipliers, row by row, but "
+                f"here they are {lifting.size} and {sum(f.F.rows for f in families)}, or more memory than there is; "
+                "method='lowrank' is for any number"
+            )
     if options.method == "lowrank" or (options.method == "auto" and not block_only):
         from .lowrank import solve_lowrank
 
-        cuts = options.cuts if options.relaxation == "hr2+" else ()
         return lambda monitor, start: solve_lowrank(
             lifting, families, monitor, cuts=cuts, seed=options.seed, start=start, steered=steered
         )

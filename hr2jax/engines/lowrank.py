@@ -28,6 +28,7 @@ from . import certificate_seconds
 from .compile_clock import compile_seconds
 from .factored import Cuts, Data, Factored, minimise
 from .monitor import Monitor, Stop
+from .newton import affordable, solve_newton
 from .product_cuts import ProductPool
 from .scale import ABSURD, in_units, mean_diagonal, unit_rows
 from .separate import Pool, Separator
@@ -205,6 +206,7 @@ class _Run:
         self.multipliers = [np.zeros_like(values) for values in self.multipliers]
         self.before: list[Array] = []
         self.rounds = 0
+        self.polished = False
         self.pool = Pool.empty()
         if self.products is not None:
             self.products.clear()
@@ -438,6 +440,8 @@ class _Run:
                     return Status.SOLVED
                 idle = 0 if bound < best - 0.02 * tol * self.magnitude(min(best, bound)) else idle + 1
                 best = min(best, bound)
+                if settled and (status := self.polish(multipliers, d)) is not None:
+                    return status
                 if idle >= PATIENCE:
                     return Status.STALLED
                 if (close or idle) and bound - value > 0.3 * tol * self.magnitude(bound):
@@ -472,6 +476,17 @@ class _Run:
         bound = self.monitor.certify(multipliers, d)
         self.certifying, self.certified = time.perf_counter() - began, self.iteration
         return bound, d
+
+    def polish(self, multipliers: dict[str, Array], d: Array) -> Status | None:
+        """Newton's method from here, where layers make the last percent slow; None where it is of no use."""
+        if self.polished or not self.lifting.masked_layers or not affordable(self.lifting, self.families):
+            return None
+        self.polished = True
+        status = solve_newton(
+            self.lifting, self.families, self.monitor, start=multipliers, d=d, V=self.rows_on_host(),
+            iteration=self.iteration,
+        )  # fmt: skip
+        return None if status is Status.STALLED else status
 
     def dual(self) -> tuple[dict[str, Array], Arrow, Array]:
         """The multipliers, the Lagrangian matrix M, and d from the stationarity of V's rows."""

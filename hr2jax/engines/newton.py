@@ -1,0 +1,467 @@
+"""A primal-dual interior-point method on the product form, its multipliers row by row: engine `newton`.
+
+With S = Diag(d) - C - sum_r lambda_r A_r positive definite, A_r = (f_r g_r^T + g_r f_r^T)/2, and Y the moment matrix,
+it follows Y S = mu along mu -> 0 (Helmberg, Rendl, Vanderbei, Wolkowicz 1996, with Mehrotra's corrector). What makes it
+fast: Newton's matrix  <A_r, Y A_s S^-1>  needs products of entries of E Y E^T and E S^-1 E^T only, E the extended
+basis, in which forms have few entries. So a step costs some products of N x N matrices and one factorisation of a
+matrix with a row for each multiplier. Nothing is compiled.
+
+Small problems it solves alone. Where there are several layers it also ends what `lowrank` began: a factor V says soon
+what the optimum is, but slowly, by eigenvalues of S a little below 0, which multipliers prove it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+
+from ..diagonal import feasible, inverse_lower, levelled, logdet
+from ..memory import available_bytes
+from ..proof import lagrangian_matrix
+from ..relaxation.families import Family
+from ..relaxation.forms import Form
+from ..relaxation.lifting import Lifting
+from ..relaxation.products import PRODUCTS, FactorTable
+from ..relaxation.triangles import TRIANGLES, decode
+from ..result import Status
+from . import certificate_seconds
+from .factored import typical_squares
+from .monitor import Monitor, Stop
+from .scale import in_units, mean_diagonal
+from .threads import few_threads
+
+Array = np.ndarray
+
+# Newton's matrix has a row for each multiplier and each number of the diagonal: at most so many (2 GiB).
+MOST = 8000
+# Below this many it is the faster one where there are several layers (bench/depth.py --engines).
+FEW = 2500
+STEPS = 60
+# How far from the boundary it begins: the share of what everything is.
+INSIDE = 0.3
+# What the moments attain is believed when their equations hold to within this.
+RESIDUAL = 1e-4
+
+
+@dataclass
+class _Rows:
+    """The products with multipliers of their own: forms over the extended basis, and where each multiplier is kept."""
+
+    F: sp.csr_matrix  # (m, extended)
+    G: sp.csr_matrix
+    equality: Array  # (m,) bool
+    names: list[tuple[str, int]]  # family (or TRIANGLES, PRODUCTS) and its rows, in order
+
+
+def affordable(lifting: Lifting, families: list[Family], most: int = MOST) -> bool:
+    """Whether the multipliers are few enough, and given row by row."""
+    if not all(f.pairs == "diagonal" for f in families) or _count(lifting, families) > most:
+        return False
+    return newton_bytes(lifting, families) <= 0.7 * available_bytes()
+
+
+def newton_bytes(lifting: Lifting, families: list[Family]) -> int:
+    """What a step allocates, about."""
+    extended = lifting.size + sum(lifting.length(group) for group in lifting.derived)
+    rows = sum(f.F.rows for f in families)
+    return 8 * (3 * _count(lifting, families) ** 2 + 4 * rows * extended + 3 * extended**2 + 8 * lifting.size**2)
+
+
+def _count(lifting: Lifting, families: list[Family]) -> int:
+    return lifting.size + sum(f.F.rows for f in families)
+
+
+def solve_newton(
+    lifting: Lifting, families: list[Family], monitor: Monitor, *, start: Mapping[str, Array] | None = None,
+    d: Array | None = None, V: Array | None = None, iteration: int = 0,
+) -> Status:  # fmt: skip
+    """Solve the product form; the multipliers of steps that are worth it are offered to the monitor's certificate.
+
+    Args:
+        lifting, families: the relaxation.
+        monitor: certifies, records, says when to stop.
+        start: multipliers to begin from.
+        d, V: (N,) and (N, r) a diagonal and a factor of the moment matrix to begin from.
+        iteration: how many another engine has reported.
+
+    Returns:
+        SOLVED when bound - estimate <= tol * bound, the estimate being what the moments attain; STALLED when no step
+        is possible before.
+    """
+    problem = _Problem(lifting, families, start or {})
+    if problem.count > MOST:
+        return Status.STALLED
+    try:
+        with few_threads(lifting.size):
+            return _follow(problem, problem.begin(d, V), monitor, iteration)
+    except Stop as stop:
+        return stop.status
+    except KeyboardInterrupt:
+        return Status.STOPPED
+
+
+def _follow(problem: _Problem, state: _State, monitor: Monitor, iteration: int) -> Status:
+    """From a point inside to the end of the path: SOLVED or STALLED."""
+    lifting = problem.lifting
+    best, before, seconds, offered = np.inf, np.inf, 0.0, False
+
+    def certify() -> float:
+        return monitor.certify(problem.multipliers(state.x), problem.diagonal(state.x))
+
+    try:
+        for number in range(1, STEPS + 1):
+            if number > 1 and monitor.remaining() < seconds + certificate_seconds(lifting.size):
+                raise Stop(Status.TIME_LIMIT)
+            if monitor.iterations_left() < 1:
+                raise Stop(Status.ITERATION_LIMIT)
+            began, offered = time.perf_counter(), False
+            with np.errstate(all="ignore"):  # at the end of the path numbers are as large and as small as they get
+                moved = problem.step(state)
+            seconds = time.perf_counter() - began
+            total, gap = problem.cost(state.x), problem.gap(state)
+            least = in_units(total - gap - float(state.x @ state.residual), lifting)
+            residual = float(np.abs(state.residual).max())
+            wanted = monitor.tolerance * abs(in_units(total, lifting) - monitor.origin)
+            is_done = not moved or (in_units(total, lifting) - least <= 0.5 * wanted and residual < RESIDUAL)
+            if is_done or (total < best and gap < 0.3 * before):
+                best, before, offered = min(best, total), gap, True
+                bound = certify()
+                if is_done:
+                    monitor.report(iteration + number, least, residual)
+                    return Status.SOLVED if bound - least <= wanted else Status.STALLED
+            monitor.report(iteration + number, least, residual)
+    except (Stop, KeyboardInterrupt):
+        if not offered:
+            certify()
+        raise
+    return Status.STALLED
+
+
+def _places(lifting: Lifting) -> tuple[dict[str, int], int]:
+    """Where each group begins in the extended basis, and its length."""
+    groups = (*lifting.sizes, *lifting.derived)
+    ends = np.cumsum([0, *(lifting.length(group) for group in groups)]).tolist()
+    return dict(zip(groups, ends, strict=False)), ends[-1]
+
+
+@dataclass
+class _State:
+    """Where the method stands."""
+
+    x: Array  # the diagonal's numbers, then the multipliers
+    w: Array  # slacks of the moments, for the variables that are at least 0 (0 elsewhere)
+    Y: Array  # (N, N)
+    residual: Array  # of the moments' equations
+
+
+class _Problem:
+    """The program and its steps; a point x is the diagonal's numbers followed by the multipliers."""
+
+    def __init__(self, lifting: Lifting, families: list[Family], multipliers: Mapping[str, Array]):
+        self.lifting = lifting
+        self.budget = budget = lifting.budget if lifting.balls else None
+        places, self.extended = _places(lifting)
+        self.given = {name: np.asarray(values, dtype=np.float64) for name, values in multipliers.items()}
+        self.rows, self.start = self._collect(families)
+        self.D = np.zeros((self.extended - lifting.size, lifting.size))
+        for group, terms in lifting.derived.items():
+            start = places[group] - lifting.size
+            for other, matrix in terms.items():
+                self.D[start : start + lifting.length(group), lifting.slice(other)] = matrix.mid
+        self.constants = lagrangian_matrix(lifting, {}).middle() @ np.eye(lifting.size)
+        self.box_entries = ~lifting.square_is_one
+        n = lifting.size
+        self.numbers = n if budget is None else int(budget.max()) + 1
+        shared = np.arange(n) if budget is None else budget
+        self._sum = sp.csr_matrix((np.ones(n), (shared, np.arange(n))))
+        self.box = np.zeros(self.numbers, dtype=bool)
+        self.box[shared] = self.box_entries
+        self.positive = np.concatenate([self.box, ~self.rows.equality])
+
+    @property
+    def count(self) -> int:
+        """Variables."""
+        return self.numbers + len(self.rows.equality)
+
+    @property
+    def parameter(self) -> int:
+        """Of the barrier."""
+        return self.lifting.size + int(self.positive.sum())
+
+    def _collect(self, families: list[Family]) -> tuple[_Rows, Array]:
+        """The families' products whose multipliers are not 0, equalities, and products of factors."""
+        F, G, equality, names, start = [], [], [], [], []
+        for family in families:
+            values = self.given.get(family.name, np.zeros(family.shape))
+            F.append(self.sparse(self.lifting, family.F))
+            G.append(self.sparse(self.lifting, family.G))
+            equality.append(np.full(len(values), family.equality))
+            names.append((family.name, len(values)))
+            start.append(values)
+        self.centers, self.triangles = np.zeros(0, np.int64), np.zeros((0, 4))
+        if TRIANGLES in self.given:
+            self._add_triangles(F, G, self.given[TRIANGLES])
+            equality.append(np.zeros(len(self.triangles), dtype=bool))
+            names.append((TRIANGLES, len(self.triangles)))
+            start.append(self.triangles[:, 3])
+        if PRODUCTS in self.given:
+            cuts = self.given[PRODUCTS]
+            every = sp.vstack([self.sparse(self.lifting, form) for form in FactorTable(self.lifting).forms]).tocsr()
+            a, b = cuts[:, :2].astype(np.int64).T
+            F.append(every[a])
+            G.append(every[b])
+            equality.append(np.zeros(len(cuts), dtype=bool))
+            names.append((PRODUCTS, len(cuts)))
+            start.append(np.maximum(cuts[:, 2], 0.0))
+        empty = sp.csr_matrix((0, self.extended))
+        return (
+            _Rows(
+                sp.vstack([empty, *F]).tocsr(), sp.vstack([empty, *G]).tocsr(),
+                np.concatenate([np.zeros(0, dtype=bool), *equality]), names,
+            ),
+            np.concatenate([np.zeros(0), *start]),
+        )  # fmt: skip
+
+    def _add_triangles(self, F: list[sp.csr_matrix], G: list[sp.csr_matrix], rows: Array) -> None:
+        """A triangle with a corner a of +-1 is one product: 1 + ab + bc + ca = (a + b)(a + c) + 1 - a^2.
+
+        1 - a^2 = 0 moves its multiplier from d_a to d_0: `diagonal`. Triangles without such a corner are left out.
+        """
+        one = self.lifting.square_is_one
+        index, signs, _ = decode(rows, self.lifting.size)
+        has_one = one[index].any(axis=1)
+        rows, index, signs = rows[has_one], index[has_one], signs[has_one]
+        order = np.argsort(~one[index], axis=1, kind="stable")
+        index, signs = np.take_along_axis(index, order, axis=1), np.take_along_axis(signs, order, axis=1)
+        at = np.arange(len(rows))
+        for forms, other in ((F, 1), (G, 2)):
+            values = np.concatenate([signs[:, 0], signs[:, other]])
+            where = (np.concatenate([at, at]), np.concatenate([index[:, 0], index[:, other]]))
+            forms.append(sp.csr_matrix((values, where), shape=(len(rows), self.extended)))
+        self.centers, self.triangles = index[:, 0], rows
+
+    @staticmethod
+    def sparse(lifting: Lifting, form: Form) -> sp.csr_matrix:
+        """A form's rows over the extended basis."""
+        places, width = _places(lifting)
+        rows = np.concatenate([np.arange(form.rows)] * len(form.terms))
+        columns = np.concatenate([places[t.group] + t.index for t in form.terms])
+        values = np.concatenate([t.coefficient for t in form.terms])
+        return sp.csr_matrix((values, (rows, columns)), shape=(form.rows, width))
+
+    def point(self, d: Array, weights: Array) -> Array:
+        """From a diagonal and multipliers."""
+        numbers = np.empty(self.numbers)
+        numbers[np.arange(len(d)) if self.budget is None else self.budget] = levelled(d, self.budget)
+        return np.concatenate([numbers, weights])
+
+    def plain_diagonal(self, point: Array) -> Array:
+        """d (N,)."""
+        return point[: self.numbers] if self.budget is None else point[: self.numbers][self.budget]
+
+    def diagonal(self, point: Array) -> Array:
+        """d (N,) for a certificate, in which triangles have the constant 1 where here they have a^2."""
+        d = self.plain_diagonal(point).copy()
+        weights = self.multipliers(point).get(TRIANGLES, np.zeros((0, 4)))[:, 3]
+        np.subtract.at(d, self.centers, weights)
+        d[0] += weights.sum()
+        return d
+
+    def cost(self, point: Array) -> float:
+        """The dual's objective."""
+        return float(point[: self.numbers].sum())
+
+    def multipliers(self, point: Array) -> dict[str, Array]:
+        """By family, as a certificate has them."""
+        out, at = {}, self.numbers
+        for name, count in self.rows.names:
+            values = point[at : at + count]
+            at += count
+            if name in (TRIANGLES, PRODUCTS):
+                rows = self.triangles if name == TRIANGLES else self.given[PRODUCTS]
+                out[name] = np.column_stack([rows[:, :-1], values])
+            else:
+                out[name] = np.array(values)
+        return out
+
+    def sizes(self, diagonal: Array) -> Array:
+        """(count,) about the size of each product; 1 for the diagonal's numbers."""
+        norms = np.sqrt(np.concatenate([diagonal, np.abs(self.D) ** 2 @ diagonal]))
+        products = (np.abs(self.rows.F) @ norms) * (np.abs(self.rows.G) @ norms)
+        return np.concatenate([np.ones(self.numbers), products])
+
+    def matrix(self, weights: Array, of_constants: bool = True) -> Array:
+        """M (N, N), with or without what does not depend on the multipliers."""
+        n = self.lifting.size
+        core = (self.rows.F.T @ sp.diags(weights) @ self.rows.G).tocsr()
+        core = 0.5 * (core + core.T)
+        across = core[n:, :n].toarray() + 0.5 * (core[n:, n:] @ self.D)
+        half = self.D.T @ across
+        M = core[:n, :n].toarray() + half + half.T
+        return M + self.constants if of_constants else M
+
+    def begin(self, d: Array | None = None, V: Array | None = None) -> _State:
+        """A point inside, not too near the boundary: by a diagonal d (N,) and a factor V (N, r), if they are known."""
+        if d is None:
+            d = np.full(self.lifting.size, mean_diagonal(self.lifting, np.random.default_rng(0)))
+        if V is None:
+            V = np.zeros((self.lifting.size, 1))
+        k, n = self.numbers, self.lifting.size
+        weights, equality = self.start, self.rows.equality
+        Y = V @ V.T
+        squares = typical_squares(self.lifting)
+        typical = np.concatenate([squares[g] for g in self.lifting.sizes])
+        diagonal = np.where(np.diag(Y) > 0, np.maximum(np.diag(Y), 1e-3 * typical), typical)
+        diagonal[self.lifting.square_is_one] = 1.0
+        Y *= 1.0 - INSIDE
+        Y[np.arange(n), np.arange(n)] = diagonal
+        moments = self.moments(self.extend(Y))
+        size = self.sizes(diagonal)[k:]
+        least = INSIDE * np.maximum(size, 1e-12)
+        # of what d is, a share, divided among the rows that can use it
+        share = INSIDE * float(np.abs(self.point(d, weights)[:k]).sum()) / self.parameter
+        weights = np.where(equality, weights, np.maximum(weights, share / np.maximum(size, 1e-6)))
+        budget = self.budget
+        d = feasible(self.matrix(weights), np.where(self.box_entries, np.maximum(d, 0.0), d), budget)
+        x = self.point(d, weights)
+        x[:k] += np.maximum(share, INSIDE * np.abs(x[:k]))
+        w = np.zeros(self.count)
+        w[:k] = np.where(self.box, np.maximum(1.0 - self._sum @ diagonal, INSIDE), 0.0)
+        w[k:] = np.where(equality, 0.0, np.maximum(-moments[k:], least))
+        return _State(x, w, Y, self._wanted() - self.moments(self.extend(Y)) - w)
+
+    def _wanted(self) -> Array:
+        """What the moments are to be: 1 for the diagonal's numbers, 0 for products (plus a slack)."""
+        b = np.zeros(self.count)
+        b[: self.numbers] = 1.0
+        return b
+
+    def extend(self, Y: Array) -> Array:
+        """E Y E^T of a symmetric Y."""
+        n = self.lifting.size
+        out = np.empty((self.extended, self.extended))
+        out[:n, :n] = Y
+        out[n:, :n] = self.D @ Y
+        out[:n, n:] = out[n:, :n].T
+        out[n:, n:] = out[n:, :n] @ self.D.T
+        return out
+
+    def moments(self, extended: Array) -> Array:
+        """<A', Y> of every variable's matrix in S: sums of the diagonal, minus the products' values."""
+        n = self.lifting.size
+        products = np.asarray(self.rows.G.multiply(self.rows.F @ extended).sum(axis=1)).ravel()
+        return np.concatenate([self._sum @ np.diag(extended)[:n], -products])
+
+    def slack(self, x: Array) -> Array:
+        """S."""
+        S = -self.matrix(x[self.numbers :])
+        S[np.arange(len(S)), np.arange(len(S))] += self.plain_diagonal(x)
+        return S
+
+    def gap(self, state: _State) -> float:
+        """Between the dual's value and the moments', were their equations met."""
+        return float((state.Y * self.slack(state.x)).sum() + state.x @ state.w)
+
+    def step(self, state: _State) -> bool:
+        """One step of the method; False where there is none to take."""
+        k, n, count = self.numbers, self.lifting.size, self.count
+        x, w, Y, positive = state.x, state.w, state.Y, self.positive
+        S = self.slack(x)
+        lower = inverse_lower(-S, np.zeros(n))
+        if lower is None:
+            return False
+        K = np.tril(lower) + np.tril(lower, -1).T
+        mu = (float((Y * S).sum()) + float(x @ w)) / self.parameter
+        b = self._wanted()
+        of_K = self.moments(self.extend(K))
+        of_K[positive] += 1.0 / x[positive]
+        factor = self._schur(x, w, Y, K)
+        if factor is None:
+            return False
+        # the predictor: straight to the boundary
+        dx = factor(-b)
+        dS = -self.matrix(dx[k:], of_constants=False)
+        dS[np.arange(n), np.arange(n)] += self.plain_diagonal(dx)
+        half = Y @ dS @ K
+        dY = -0.5 * (half + half.T) - Y
+        dw = np.where(positive, -w - np.divide(w * dx, x, where=positive, out=np.zeros(count)), 0.0)
+        a = self._longest(Y, dY, w, dw)
+        c = self._longest(S, dS, x, dx)
+        if not np.isfinite(dY).all():
+            return False
+        there = float(((Y + a * dY) * (S + c * dS)).sum() + (x + c * dx) @ (w + a * dw)) / self.parameter
+        sigma = float(np.clip((max(there, 0.0) / mu) ** 2, 1e-4, 0.5))
+        # the corrector
+        half = dY @ dS @ K
+        second = 0.5 * (half + half.T)
+        bend = np.divide(dw * dx, x, where=positive, out=np.zeros(count))
+        dx = factor(sigma * mu * of_K - b - self.moments(self.extend(second)) - bend)
+        dS = -self.matrix(dx[k:], of_constants=False)
+        dS[np.arange(n), np.arange(n)] += self.plain_diagonal(dx)
+        half = Y @ dS @ K
+        dY = sigma * mu * K - 0.5 * (half + half.T) - second - Y
+        target = np.divide(sigma * mu - w * dx, x, where=positive, out=np.zeros(count)) - bend - w
+        dw = np.where(positive, target, 0.0)
+        if not (np.isfinite(dY).all() and np.isfinite(dw).all()):
+            return False
+        a, c = self._longest(Y, dY, w, dw), self._longest(S, dS, x, dx)
+        state.Y, state.w, state.x = Y + a * dY, w + a * dw, x + c * dx
+        state.residual *= 1.0 - a  # the equations are linear
+        return max(a, c) > 1e-3
+
+    def _longest(self, S: Array, dS: Array, x: Array, dx: Array) -> float:
+        """How far one may go with S positive definite and x positive."""
+        falling = self.positive & (dx < 0)
+        length = min(1.0, 0.98 * float((x[falling] / -dx[falling]).min(initial=np.inf)))
+        zero = np.zeros(len(S))
+        for _ in range(60):
+            if logdet(-(S + length * dS), zero) > -np.inf:
+                return length if length == 1.0 else 0.97 * length
+            length *= 0.85
+        return 0.0
+
+    def _schur(self, x: Array, w: Array, Y: Array, K: Array) -> Callable[[Array], Array] | None:
+        """Newton's matrix, factored."""
+        rows, n, k, positive = self.rows, self.lifting.size, self.numbers, self.positive
+        matrix = np.empty((self.count, self.count), order="F")
+        squares = Y * K
+        matrix[:k, :k] = squares if self.budget is None else self._sum @ (self._sum @ squares).T
+        del squares
+        extended = self.extend(Y)
+        FY, GY = rows.F @ extended, rows.G @ extended
+        extended = self.extend(K)
+        FK, GK = rows.F @ extended, rows.G @ extended
+        del extended
+        cross = FY[:, :n] * GK[:, :n]
+        cross += GY[:, :n] * FK[:, :n]
+        matrix[k:, :k] = -0.5 * (cross if self.budget is None else (self._sum @ cross.T).T)
+        del cross
+        own = (rows.F @ FY.T) * (rows.G @ GK.T)
+        own += (rows.G @ GY.T) * (rows.F @ FK.T)
+        mixed = (rows.F @ GY.T) * (rows.G @ FK.T)  # f_r Y g_s, g_r K f_s
+        own += mixed
+        own += mixed.T
+        matrix[k:, k:] = own
+        matrix[k:, k:] *= 0.25
+        del own, mixed, FY, GY, FK, GK
+        at = np.flatnonzero(positive)
+        matrix[at, at] += w[at] / x[at]
+        size = np.diag(matrix).copy()
+        least = 1e-200 * max(float(size.max()), 1e-80)
+        scale = np.where(size > least, 1.0 / np.sqrt(np.maximum(size, least)), 0.0)  # 0: a product of nothing stays
+        matrix *= scale[:, None]
+        matrix *= scale
+        every = np.arange(self.count)
+        for ridge in (1e-14, 1e-12, 1e-10, 1e-8):  # equalities may all but repeat each other
+            regular = matrix.copy(order="F")
+            regular[every, every] += ridge
+            factor, failed = scipy.linalg.lapack.dpotrf(regular, lower=True, overwrite_a=True)
+            if not failed and np.isfinite(np.diag(factor)).all():
+                pair = (factor, True)
+                return lambda right: scale * scipy.linalg.cho_solve(pair, scale * right, check_finite=False)
+        return None
