@@ -152,7 +152,7 @@ def is_feasible(M: Array | Arrow, d: Array) -> bool:
     """Whether LAPACK can factor Diag(d) - M."""
     M = arrow(M)
     C = complement(M, d)
-    return C is not None and logdet(C, d[M.kept]) > -np.inf
+    return C is not None and _logdet(C, d[M.kept]) > -np.inf
 
 
 def tighten(
@@ -284,12 +284,12 @@ class _Barrier:
 
     def central(self, x: Array) -> float:
         """The mu to whose point of the path x is nearest: where the barrier problem's mean gradient vanishes."""
-        inverse = inverse_lower(self.M, self.diagonal(x))
+        inverse = _inverse(self.M, self.diagonal(x))
         return 0.0 if inverse is None else len(x) / float(np.trace(inverse) + (1.0 / x[self.box]).sum())
 
     def newton(self, x: Array, mu: float) -> tuple[Array | None, float]:
         """The Newton step of the barrier problem and its decrement."""
-        inverse = inverse_lower(self.M, self.diagonal(x))
+        inverse = _inverse(self.M, self.diagonal(x))
         if inverse is None:
             return None, 0.0
         own = np.diag(inverse).copy()
@@ -316,7 +316,7 @@ class _Barrier:
                 return np.inf
             return (
                 float(point.sum()) / mu
-                - logdet(self.M, self.diagonal(point))
+                - _logdet(self.M, self.diagonal(point))
                 - float(np.log(point[self.box]).sum())
             )
 
@@ -330,7 +330,7 @@ class _Barrier:
         return x, False
 
 
-def inverse_lower(M: Array, d: Array) -> Array | None:
+def _inverse(M: Array, d: Array) -> Array | None:
     """The lower triangle of (Diag(d) - M)^-1, or None where LAPACK cannot factor it."""
     factor, failed = scipy.linalg.lapack.dpotrf(np.diag(d) - M, lower=True, clean=True)
     if failed:
@@ -339,7 +339,7 @@ def inverse_lower(M: Array, d: Array) -> Array | None:
     return None if failed else inverse
 
 
-def logdet(M: Array, d: Array) -> float:
+def _logdet(M: Array, d: Array) -> float:
     """The logarithm of det(Diag(d) - M), or -inf where that is not positive definite."""
     if not np.isfinite(d).all():
         return -np.inf

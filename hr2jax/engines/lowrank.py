@@ -440,7 +440,7 @@ class _Run:
                     return Status.SOLVED
                 idle = 0 if bound < best - 0.02 * tol * self.magnitude(min(best, bound)) else idle + 1
                 best = min(best, bound)
-                if settled and (status := self.polish(multipliers, d)) is not None:
+                if (settled or number >= 2) and (status := self.polish(multipliers, d)) is not None:
                     return status
                 if idle >= PATIENCE:
                     return Status.STALLED
