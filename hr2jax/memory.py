@@ -29,6 +29,7 @@ TABLE = {
     "process": 500e6,  # Python, JAX and compiled programs
     "certificate": 13.0,  # entries of the arrow: the Lagrangian matrix, its enclosure and the proof
     "lowrank": 30.0,  # (N, rank + 1): L-BFGS and the products' gradients
+    "newton": 3.0,  # (N + m)^2, m multipliers: Newton's matrix and what it is made of
     "gram": 12.0,  # (N, N): Y, what is scattered to its cuts, the separation's copies
     "all pairs": 8.0,  # the multipliers' shape, per family of all pairs
     "admm": 14.0,  # (N, N): the iterates, the eigendecomposition
@@ -103,6 +104,8 @@ def estimate(relaxation: str, method: str, sizes: Sizes) -> Need:
     relaxation = "hr2+" if relaxation == "best" else relaxation  # the largest of those it climbs
     method = method_of(relaxation, method)
     host = TABLE["process"] + 8.0 * TABLE["certificate"] * _arrow_entries(relaxation, sizes)
+    if method == "newton":
+        return Need(host + newton_need(sizes), 0.0)
     if method == "lowrank":
         return Need(host, _lowrank(relaxation, sizes))
     if relaxation == "lasserre2":
@@ -111,6 +114,16 @@ def estimate(relaxation: str, method: str, sizes: Sizes) -> Need:
     if method == "admm":
         return Need(host + 8.0 * TABLE["woodbury"] * _block(relaxation, sizes).shared ** 2, _admm(relaxation, sizes))
     return Need(host + _interior_point(relaxation, method, sizes), 0.0)
+
+
+def newton_need(sizes: Sizes) -> float:
+    """Bytes of engine `newton`, which also ends what `lowrank` begins at several layers.
+
+    There are about 10 products for each masked variable.
+    """
+    rows = 10.0 * sizes.masked + 4.0 * sizes.pairs + 9.0 * (sizes.n + sizes.local * sizes.q)
+    extended = float(sizes.N) + sizes.derived
+    return 8.0 * (TABLE["newton"] * (rows + sizes.N) ** 2 + 4.0 * rows * extended + 15.0 * extended**2)
 
 
 def _arrow_entries(relaxation: str, sizes: Sizes) -> float:
@@ -374,7 +387,9 @@ def check_memory(options: Options, sizes: Sizes) -> float:
     host, device = available_bytes(), device_bytes() if need.engine > ANY_DEVICE else None
     gpu = device is not None and method_of(options.relaxation, options.method) not in INTERIOR_POINT
     if _fits(need, host, device if gpu else None):
-        return need.host + need.engine
+        ended = sizes.derived > 0 and method_of(options.relaxation, options.method) == "lowrank"
+        last = newton_need(sizes) if ended else 0.0
+        return need.host + need.engine + (last if last <= 0.7 * host else 0.0)  # without it `newton` is left out
     asked = f"relaxation={options.relaxation!r} with method={method_of(options.relaxation, options.method)!r}"
     if need.on(gpu) > host or device is None:
         wanted, there, where = need.on(gpu), host, "here"

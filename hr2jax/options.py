@@ -117,6 +117,11 @@ def check_options(
         raise ValueError(f"cuts are part of relaxation='hr2+' and 'best', but relaxation={relaxation!r} was given")
     else:
         cuts = _names("cuts", cuts, CUTS)
+        deep = [name for name in cuts if set(name.split(".")) & {"V", "VC", "A", "AC", "X", "XC"}]
+        if net.depth == 1 and deep and len(deep) == len(cuts):
+            raise ValueError(
+                f"cuts must name some that exist with one hidden layer, but {', '.join(map(repr, deep))} need several"
+            )
     if problem.quantity == "maximum" and relaxation not in ("shor", "hr2", "hr2+", "interval"):
         raise ValueError(
             "relaxation must be one of 'shor', 'hr2', 'hr2+', 'interval' for a largest value, but "

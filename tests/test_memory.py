@@ -81,7 +81,7 @@ def test_sizes_are_those_of_the_block_form(relaxation, domain, p, m):
 
 def test_the_estimate_grows_with_the_problem():
     for relaxation in RELAXATIONS:
-        for method in ("lowrank", "admm", "clarabel", "cvxopt", "sdpa"):
+        for method in ("lowrank", "newton", "admm", "clarabel", "cvxopt", "sdpa"):
             for local in (False, True):
                 needs = [sum(estimate(relaxation, method, Sizes(n, n, n, local))) for n in (20, 200, 2000)]
                 assert sorted(needs) == needs

@@ -144,6 +144,7 @@ REFUSED = [
     ("cuts", "T.U", {"relaxation": "hr2+"}, ["cuts", "list", "'T.U'"]),
     ("cuts", ["T.W"], {"relaxation": "best"}, ["cuts", "'T.U'", "'T.V'", "'T.W'"]),
     ("cuts", ["T.U", 3], {"relaxation": "best"}, ["cuts", "'T.U'", "3"]),
+    ("cuts", ["T.V", "U.X"], {"relaxation": "hr2+"}, ["cuts", "'T.V', 'U.X'", "one hidden layer"]),
     ("lifting", "backward", {}, ["lifting", "'forward'", "'backward'"]),
     ("lifting", None, {}, ["lifting", "None"]),
     ("lifting", ["forward"], {}, ["lifting", "['forward']"]),
