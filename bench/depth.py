@@ -3,6 +3,7 @@
     python bench/depth.py [--networks 320] [--class-networks 12] [--seconds S]     brute force
     python bench/depth.py --published [--quick]                                     the published sizes (p, p, 10, 1)
     python bench/depth.py --liftings [--sizes 40-40-40-1] [--class-networks 12]      forward, adjoint, both
+    python bench/depth.py --engines [--sizes 8-8-8-1 20-20-20-1 40-40-40-1]          newton, lowrank
 
 Brute force: random networks with 1-4 hidden layers of widths 2-8, weights standard normal / sqrt(fan in), biases 0.3
 standard normal, centers 0.3 standard normal; norm inf with radius 0.3, norm 2 with radius 0.3 sqrt(p_0); globally and
@@ -94,7 +95,7 @@ def brute_force(count: int, most: float) -> list[dict]:
             break
         depth, norm, local = kinds[k % len(kinds)]
         lifting = LIFTINGS[k // len(kinds) % 3] if depth > 1 else "auto"
-        relaxation = ("hr2+", "hr2", "hr2+", "shor")[k // len(kinds) % 4]
+        relaxation = ("hr2+", "hr2", "shor", "hr2")[k // len(kinds) % 4]
         widths = np.random.default_rng([1, k]).integers(2, 9, depth + 1).tolist()
         net, ask = random_case(widths, k, norm, local)
         exact = exact_constant(net, lipschitz_problem(net, **ask))
@@ -183,6 +184,26 @@ def liftings(sizes: list[str], count: int, time_limit: float) -> list[dict]:
     return rows
 
 
+def engines(sizes: list[str], time_limit: float) -> list[dict]:
+    """`newton` alone beside `lowrank` (which it ends): what method="auto" rests on."""
+    rows: list[dict] = []
+    print(f"{'size':<16} {'domain':<7} {'N':>5} {'method':<8} {'bound':>11} {'seconds':>8} {'compile':>8} status")
+    for size, local in itertools.product(sizes, (False, True)):
+        net, ask = random_case([int(p) for p in size.split("-")][:-1], 3000, "inf", local)
+        for method in ("newton", "lowrank"):
+            result = solve_alone(net, relaxation="hr2", method=method, time_limit=time_limit,
+                                 bounds="linear" if local else "auto", **ask)  # fmt: skip
+            rows.append(
+                dict(kind="engine", size=size, local=local, method=method, N=result.problem["moment_matrix"],
+                     bound=result.bound, status=result.status.name,
+                     seconds=result.timings["solve"] + result.timings["certify"], compile=result.timings["compile"])
+            )  # fmt: skip
+            row = rows[-1]
+            print(f"{size:<16} {'local' if local else 'global':<7} {row['N']:>5} {method:<8} {row['bound']:>11.6f} "
+                  f"{row['seconds']:>8.2f} {row['compile']:>8.2f} {row['status']}", flush=True)  # fmt: skip
+    return rows
+
+
 COLUMNS = {
     "p": ">3", "domain": "<7", "norm": "<4", "lower": ">9.5f", "exact": ">9.5f", "formal": ">9.5f", "hr2+": ">9.5f",
     "hr2": ">9.5f", "shor": ">9.5f", "lipsdp": ">9.5f", "interval": ">10.4f", "product": ">10.4f", "eclipse": ">9.5f",
@@ -234,12 +255,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--published", action="store_true", help="the table of the published sizes instead")
     parser.add_argument("--liftings", action="store_true", help="compare the liftings instead")
+    parser.add_argument("--engines", action="store_true", help="compare the engines instead")
     parser.add_argument("--quick", action="store_true", help="fewer and smaller ones")
     parser.add_argument("--networks", type=int, default=320, help="of the brute force (default 320)")
     parser.add_argument("--class-networks", type=int, default=12, help="of each class (default 12)")
     parser.add_argument("--depths", type=int, nargs="+", default=[2, 3], help="of the classes")
     parser.add_argument("--class-liftings", nargs="+", choices=LIFTINGS, default=list(LIFTINGS))
-    parser.add_argument("--sizes", nargs="+", default=["40-40-40-1"], help="for --liftings")
+    parser.add_argument("--sizes", nargs="+", default=["40-40-40-1"], help="for --liftings and --engines")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="for the brute force, at most")
     parser.add_argument("--time-limit", type=float, default=120.0, help="of each solve of the other tables")
     parser.add_argument("--json", type=Path, help="default: under bench/results")
@@ -248,14 +270,17 @@ def main() -> None:
     if arguments.published:
         published(arguments.quick, arguments.time_limit)
     else:
-        if arguments.liftings:
+        if arguments.engines:
+            rows = engines(arguments.sizes, arguments.time_limit)
+        elif arguments.liftings:
             rows = liftings(arguments.sizes, arguments.class_networks, arguments.time_limit)
         else:
             few = 16 if arguments.quick else arguments.networks
             rows = brute_force(few, arguments.seconds) if few else []
             count = 2 if arguments.quick else arguments.class_networks
             rows += classes(count, tuple(arguments.depths), tuple(arguments.class_liftings)) if count else []
-        path = arguments.json or RESULTS / ("depth_liftings.json" if arguments.liftings else "depth.json")
+        table = "_engines" if arguments.engines else "_liftings" if arguments.liftings else ""
+        path = arguments.json or RESULTS / f"depth{table}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(strict(rows), indent=0, allow_nan=False) + "\n")
     print(f"{time.perf_counter() - began:.0f} s in all")

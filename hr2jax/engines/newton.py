@@ -32,7 +32,7 @@ from ..result import Status
 from . import certificate_seconds
 from .factored import typical_squares
 from .monitor import Monitor, Stop
-from .scale import in_units, mean_diagonal
+from .scale import ABSURD, in_units, mean_diagonal
 from .threads import few_threads
 
 Array = np.ndarray
@@ -101,7 +101,7 @@ def solve_newton(
     if problem.count > MOST:
         return Status.STALLED
     try:
-        with few_threads(lifting.size):
+        with few_threads(problem.count):
             return _follow(problem, problem.begin(d, V), monitor, iteration)
     except Stop as stop:
         return stop.status
@@ -327,6 +327,8 @@ class _Problem:
         moments = self.moments(self.extend(Y))
         size = self.sizes(diagonal)[k:]
         least = INSIDE * np.maximum(size, 1e-12)
+        with np.errstate(over="ignore", invalid="ignore"):  # a start from a file may be anything
+            weights = np.where(np.abs(weights) * size < ABSURD * float(np.abs(d).mean()), weights, 0.0)
         # of what d is, a share, divided among the rows that can use it
         share = INSIDE * float(np.abs(self.point(d, weights)[:k]).sum()) / self.parameter
         weights = np.where(equality, weights, np.maximum(weights, share / np.maximum(size, 1e-6)))

@@ -118,6 +118,18 @@ def test_cuts_that_it_is_given_are_rows_of_its_own(norm, seed):
     assert plain.bounds[-1] > optimum * (1 + 1e-4)
 
 
+@pytest.mark.parametrize("size", [1e-9, 1.0, 1e30, 1e300])
+def test_any_start_ends_at_the_optimum(size):
+    lifting = lifting_of(1, (4, 3, 3), "inf", False, "forward")
+    families = preset("hr2", lifting)
+    rng = np.random.default_rng(0)
+    start = {f.name: f.clipped(size * rng.standard_normal(f.shape)) for f in families}
+    cold, warm = Monitor(lifting, 1e-6), Monitor(lifting, 1e-6)
+    assert newton.solve_newton(lifting, families, cold) is Status.SOLVED
+    assert newton.solve_newton(lifting, families, warm, start=start) is Status.SOLVED
+    assert warm.bound == pytest.approx(cold.bound, rel=2e-6)
+
+
 def test_limits_leave_what_was_reached():
     lifting = lifting_of(3, (4, 4, 4), "inf", False, "adjoint")
     families = preset("shor", lifting)
