@@ -198,7 +198,7 @@ class _Problem:
         return self.lifting.size + int(self.positive.sum())
 
     def _collect(self, families: list[Family]) -> tuple[_Rows, Array]:
-        """The families' products whose multipliers are not 0, equalities, and products of factors."""
+        """The products of the families, of the triangles and of pairs of factors, and their first multipliers."""
         F, G, equality, names, start = [], [], [], [], []
         for family in families:
             values = self.given.get(family.name, np.zeros(family.shape))
@@ -363,9 +363,9 @@ class _Problem:
         products = np.asarray(self.rows.G.multiply(self.rows.F @ extended).sum(axis=1)).ravel()
         return np.concatenate([self._sum @ np.diag(extended)[:n], -products])
 
-    def slack(self, x: Array) -> Array:
-        """S."""
-        S = -self.matrix(x[self.numbers :])
+    def slack(self, x: Array, of_constants: bool = True) -> Array:
+        """S, or without the constants what a step adds to it."""
+        S = -self.matrix(x[self.numbers :], of_constants)
         S[np.arange(len(S)), np.arange(len(S))] += self.plain_diagonal(x)
         return S
 
@@ -375,7 +375,7 @@ class _Problem:
 
     def step(self, state: _State) -> bool:
         """One step of the method; False where there is none to take."""
-        k, n, count = self.numbers, self.lifting.size, self.count
+        count = self.count
         x, w, Y, positive = state.x, state.w, state.Y, self.positive
         S = self.slack(x)
         of_S, of_Y = _factor(S), _factor(Y)
@@ -392,8 +392,7 @@ class _Problem:
             return False
         # the predictor: straight to the boundary
         dx = factor(-b)
-        dS = -self.matrix(dx[k:], of_constants=False)
-        dS[np.arange(n), np.arange(n)] += self.plain_diagonal(dx)
+        dS = self.slack(dx, of_constants=False)
         product = dS @ K
         half = Y @ product
         dY = -0.5 * (half + half.T) - Y
@@ -408,8 +407,7 @@ class _Problem:
         second = 0.5 * (half + half.T)
         bend = np.divide(dw * dx, x, where=positive, out=np.zeros(count))
         dx = factor(sigma * mu * of_K - b - self.moments(self.extend(second)) - bend)
-        dS = -self.matrix(dx[k:], of_constants=False)
-        dS[np.arange(n), np.arange(n)] += self.plain_diagonal(dx)
+        dS = self.slack(dx, of_constants=False)
         half = Y @ dS @ K
         dY = sigma * mu * K - 0.5 * (half + half.T) - second - Y
         target = np.divide(sigma * mu - w * dx, x, where=positive, out=np.zeros(count)) - bend - w
