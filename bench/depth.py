@@ -16,13 +16,14 @@ bound/formal is what they lose.
 
 `--published`: norm inf, weights by the published generator (bench/networks.py: one hidden layer; here of the layers
 p, p, 10, 1), trial 0, centre of the domain as there, radius 0.1. `shor` globally is GeoLIP's relaxation; norm 2 has
-eclipse-nn (pip install eclipse-nn) as a peer, where it is installed.
+eclipse-nn (pip install eclipse-nn torch) as a peer, where it is installed: ECLipsE-Fast, in the ball ECLipsE-Gen-Local.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import itertools
 import json
 import sys
@@ -234,21 +235,28 @@ def published(quick: bool, time_limit: float) -> None:
             with contextlib.suppress(TooManyRegionsError):
                 row["exact"] = exact_constant(net, lipschitz_problem(net, **ask), programs=100_000)
         row["formal"] = float("nan") if local else formal_constant(net, norm)
-        if norm == 2 and not local:
-            row["eclipse"] = eclipse(net)
+        if norm == 2:
+            row["eclipse"] = eclipse(net, *((center, radius) if local else ()))
         table.add(row)
 
 
-def eclipse(net: hr2jax.Network) -> float | None:
-    """eclipse-nn's bound of the Euclidean constant (a fast one, layer by layer), or None without the package."""
+def eclipse(net: hr2jax.Network, center: np.ndarray | None = None, radius: float = 0.0) -> float | None:
+    """eclipse-nn's value of the Euclidean constant (layer by layer, its fast variants), or None without the package.
+
+    Globally ECLipsE-Fast; in the ball, if one is given, ECLipsE-Gen-Local.
+    """
     try:
         import torch
         from eclipse_nn.LipConstEstimator import LipConstEstimator
     except ImportError as error:
         print(f"(eclipse-nn is skipped: {error})", file=sys.stderr)
         return None
-    weights = [torch.tensor(A, dtype=torch.float64) for A in net.weights]
-    return float(LipConstEstimator(weights=weights).estimate(method="ECLipsE_Fast"))
+    weights, biases = ([torch.tensor(A, dtype=torch.float64) for A in many] for many in (net.weights, net.biases))
+    if center is None:
+        return float(LipConstEstimator(weights=weights).estimate(method="ECLipsE_Fast"))
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does
+        estimator = LipConstEstimator(weights=weights, biases=biases)
+        return float(estimator.estimate_gen_local(torch.tensor(center), radius, algo="Fast")[0])
 
 
 def main() -> None:
