@@ -123,7 +123,12 @@ def newton_need(sizes: Sizes) -> float:
     """
     rows = 10.0 * sizes.masked + 4.0 * sizes.pairs + 9.0 * (sizes.n + sizes.local * sizes.q)
     extended = float(sizes.N) + sizes.derived
-    return 8.0 * (TABLE["newton"] * (rows + sizes.N) ** 2 + 4.0 * rows * extended + 15.0 * extended**2)
+    return newton_bytes(sizes.N, rows, extended)
+
+
+def newton_bytes(N: int, rows: float, extended: float) -> float:
+    """The same of what is known: multipliers given row by row, and entries of the extended basis."""
+    return 8.0 * (TABLE["newton"] * (rows + N) ** 2 + 4.0 * rows * extended + 15.0 * extended**2)
 
 
 def _arrow_entries(relaxation: str, sizes: Sizes) -> float:

@@ -145,12 +145,12 @@ def check_options(
             f"relaxation={relaxation!r} is for norm='inf'; 'shor', 'hr2' and 'hr2+' are for norm=2 too"
         )
     if method not in ("auto", "lowrank", "newton") and relaxation == "lipsdp":
-        raise NotImplementedError(f"method={method!r} does not solve relaxation='lipsdp'; method='lowrank' does")
+        raise NotImplementedError(f"method={method!r} does not solve relaxation='lipsdp'; 'lowrank' and 'newton' do")
     if method not in ("auto", "lowrank", "newton") and (net.depth > 1 or problem.norm != "inf"):
         what = f"{net.depth} hidden layers" if net.depth > 1 else "norm=2"
         raise NotImplementedError(
             f"method={method!r} is for one hidden layer and norm='inf', but the problem has {what}; "
-            "method='lowrank' is for any"
+            "'lowrank' and 'newton' are for any"
         )
     if relaxation in CUTTING and method not in ("auto", "lowrank"):
         raise NotImplementedError(

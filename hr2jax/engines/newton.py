@@ -21,7 +21,7 @@ import scipy.linalg
 import scipy.sparse as sp
 
 from ..diagonal import feasible, levelled
-from ..memory import available_bytes
+from ..memory import available_bytes, newton_bytes
 from ..proof import lagrangian_matrix
 from ..relaxation.families import Family
 from ..relaxation.forms import Form
@@ -66,14 +66,8 @@ def affordable(lifting: Lifting, families: list[Family], most: int = MOST) -> bo
     """Whether the multipliers are few enough, and given row by row."""
     if not all(f.pairs == "diagonal" for f in families) or _count(lifting, families) > most:
         return False
-    return newton_bytes(lifting, families) <= 0.7 * available_bytes()
-
-
-def newton_bytes(lifting: Lifting, families: list[Family]) -> int:
-    """What a step allocates, about."""
-    extended = lifting.size + sum(lifting.length(group) for group in lifting.derived)
-    rows = sum(f.F.rows for f in families)
-    return 8 * (3 * _count(lifting, families) ** 2 + 4 * rows * extended + 3 * extended**2 + 8 * lifting.size**2)
+    rows, extended = sum(f.F.rows for f in families), _places(lifting)[1]
+    return newton_bytes(lifting.size, rows, extended) <= 0.7 * available_bytes()
 
 
 def _count(lifting: Lifting, families: list[Family]) -> int:
@@ -158,6 +152,7 @@ class _State:
     """Where the method stands."""
 
     x: Array  # the diagonal's numbers, then the multipliers
+    S: Array  # (N, N), of x
     w: Array  # slacks of the moments, for the variables that are at least 0 (0 elsewhere)
     Y: Array  # (N, N)
     residual: Array  # of the moments' equations
@@ -169,12 +164,12 @@ class _Problem:
     def __init__(self, lifting: Lifting, families: list[Family], multipliers: Mapping[str, Array]):
         self.lifting = lifting
         self.budget = budget = lifting.budget if lifting.balls else None
-        places, self.extended = _places(lifting)
+        self.places, self.extended = _places(lifting)
         self.given = {name: np.asarray(values, dtype=np.float64) for name, values in multipliers.items()}
         self.rows, self.start = self._collect(families)
         self.D = np.zeros((self.extended - lifting.size, lifting.size))
         for group, terms in lifting.derived.items():
-            start = places[group] - lifting.size
+            start = self.places[group] - lifting.size
             for other, matrix in terms.items():
                 self.D[start : start + lifting.length(group), lifting.slice(other)] = matrix.mid
         self.constants = lagrangian_matrix(lifting, {}).middle() @ np.eye(lifting.size)
@@ -202,8 +197,8 @@ class _Problem:
         F, G, equality, names, start = [], [], [], [], []
         for family in families:
             values = self.given.get(family.name, np.zeros(family.shape))
-            F.append(self.sparse(self.lifting, family.F))
-            G.append(self.sparse(self.lifting, family.G))
+            F.append(self.sparse(family.F))
+            G.append(self.sparse(family.G))
             equality.append(np.full(len(values), family.equality))
             names.append((family.name, len(values)))
             start.append(values)
@@ -215,7 +210,7 @@ class _Problem:
             start.append(self.triangles[:, 3])
         if PRODUCTS in self.given:
             cuts = self.given[PRODUCTS]
-            every = sp.vstack([self.sparse(self.lifting, form) for form in FactorTable(self.lifting).forms]).tocsr()
+            every = sp.vstack([self.sparse(form) for form in FactorTable(self.lifting).forms]).tocsr()
             a, b = cuts[:, :2].astype(np.int64).T
             F.append(every[a])
             G.append(every[b])
@@ -249,14 +244,12 @@ class _Problem:
             forms.append(sp.csr_matrix((values, where), shape=(len(rows), self.extended)))
         self.centers, self.triangles = index[:, 0], rows
 
-    @staticmethod
-    def sparse(lifting: Lifting, form: Form) -> sp.csr_matrix:
+    def sparse(self, form: Form) -> sp.csr_matrix:
         """A form's rows over the extended basis."""
-        places, width = _places(lifting)
         rows = np.concatenate([np.arange(form.rows)] * len(form.terms))
-        columns = np.concatenate([places[t.group] + t.index for t in form.terms])
+        columns = np.concatenate([self.places[t.group] + t.index for t in form.terms])
         values = np.concatenate([t.coefficient for t in form.terms])
-        return sp.csr_matrix((values, (rows, columns)), shape=(form.rows, width))
+        return sp.csr_matrix((values, (rows, columns)), shape=(form.rows, self.extended))
 
     def point(self, d: Array, weights: Array) -> Array:
         """From a diagonal and multipliers."""
@@ -339,7 +332,7 @@ class _Problem:
         w = np.zeros(self.count)
         w[:k] = np.where(self.box, np.maximum(1.0 - self._sum @ diagonal, INSIDE), 0.0)
         w[k:] = np.where(equality, 0.0, np.maximum(-moments[k:], least))
-        return _State(x, w, Y, self._wanted() - self.moments(self.extend(Y)) - w)
+        return _State(x, self.slack(x), w, Y, self._wanted() - self.moments(self.extend(Y)) - w)
 
     def _wanted(self) -> Array:
         """What the moments are to be: 1 for the diagonal's numbers, 0 for products (plus a slack)."""
@@ -371,19 +364,18 @@ class _Problem:
 
     def gap(self, state: _State) -> float:
         """Between the dual's value and the moments', were their equations met."""
-        return float((state.Y * self.slack(state.x)).sum() + state.x @ state.w)
+        return float((state.Y * state.S).sum() + state.x @ state.w)
 
     def step(self, state: _State) -> bool:
         """One step of the method; False where there is none to take."""
         count = self.count
-        x, w, Y, positive = state.x, state.w, state.Y, self.positive
-        S = self.slack(x)
+        x, S, w, Y, positive = state.x, state.S, state.w, state.Y, self.positive
         of_S, of_Y = _factor(S), _factor(Y)
         if of_S is None or of_Y is None:
             return False
         lower = scipy.linalg.lapack.dpotri(of_S, lower=True)[0]
         K = np.tril(lower) + np.tril(lower, -1).T
-        mu = (float((Y * S).sum()) + float(x @ w)) / self.parameter
+        mu = self.gap(state) / self.parameter
         b = self._wanted()
         of_K = self.moments(self.extend(K))
         of_K[positive] += 1.0 / x[positive]
@@ -417,6 +409,7 @@ class _Problem:
         a = _shortened(Y, dY, self._longest(of_Y, dY, w, dw))
         c = _shortened(S, dS, self._longest(of_S, dS, x, dx))
         state.Y, state.w, state.x = Y + a * dY, w + a * dw, x + c * dx
+        state.S = self.slack(state.x)
         state.residual *= 1.0 - a  # the equations are linear
         return max(a, c) > 1e-3
 
