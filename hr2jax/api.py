@@ -85,7 +85,7 @@ def solve(
             that need no solver: interval arithmetic on the Jacobian, and the product of the layers' norms.
         bounds: pre-activation bounds of local problems: "interval" (exact for one hidden layer), "linear" (backward,
             CROWN), "lp" (the triangle relaxation's), or "auto": the best that is cheap at this size.
-        method: "auto", "lowrank", "newton" (few multipliers, no cutting planes), and for one hidden layer in norm inf
+        method: "auto", "lowrank", "newton" (few multipliers), and for one hidden layer in norm inf
             "admm", or an interior-point reference ("clarabel", "cvxopt", "sdpa", "mosek").
         tol: stop when bound - relaxation optimum <= tol * bound, as estimated by the duality gap.
         time_limit: seconds; the best certified bound so far comes back.

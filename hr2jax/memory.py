@@ -105,7 +105,7 @@ def estimate(relaxation: str, method: str, sizes: Sizes) -> Need:
     method = method_of(relaxation, method)
     host = TABLE["process"] + 8.0 * TABLE["certificate"] * _arrow_entries(relaxation, sizes)
     if method == "newton":
-        return Need(host + newton_need(sizes), 0.0)
+        return Need(host + newton_need(sizes, cuts=relaxation == "hr2+"), 0.0)
     if method == "lowrank":
         return Need(host, _lowrank(relaxation, sizes))
     if relaxation == "lasserre2":
@@ -116,12 +116,16 @@ def estimate(relaxation: str, method: str, sizes: Sizes) -> Need:
     return Need(host + _interior_point(relaxation, method, sizes), 0.0)
 
 
-def newton_need(sizes: Sizes) -> float:
+def newton_need(sizes: Sizes, cuts: bool = False) -> float:
     """Bytes of engine `newton`, which also ends what `lowrank` begins at several layers.
 
     There are about 10 products for each masked variable.
     """
     rows = 10.0 * sizes.masked + 4.0 * sizes.pairs + 9.0 * (sizes.n + sizes.local * sizes.q)
+    if cuts:
+        from .engines.newton import CUTS
+
+        rows += CUTS
     extended = float(sizes.N) + sizes.derived
     return newton_bytes(sizes.N, rows, extended)
 

@@ -152,10 +152,10 @@ def check_options(
             f"method={method!r} is for one hidden layer and norm='inf', but the problem has {what}; "
             "'lowrank' and 'newton' are for any"
         )
-    if relaxation in CUTTING and method not in ("auto", "lowrank"):
+    if relaxation in CUTTING and method not in ("auto", "lowrank", "newton"):
         raise NotImplementedError(
-            f"method={method!r} was given, but only method='lowrank' solves relaxation={relaxation!r}: "
-            "it adds cutting planes as it goes"
+            f"method={method!r} was given, but only 'lowrank' and 'newton' solve relaxation={relaxation!r}: "
+            "they add cutting planes as they go"
         )
     if relaxation == "lasserre2" and method in ("lowrank", "newton"):
         raise NotImplementedError(

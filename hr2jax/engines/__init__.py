@@ -35,9 +35,13 @@ def choose_engine(
     block_only = options.relaxation == "lasserre2"
     cuts = options.cuts if options.relaxation == "hr2+" else ()
     if options.method == "newton" or (options.method == "auto" and lifting.presolve.depth > 1):
-        from .newton import FEW, MOST, affordable, solve_newton
+        from .newton import FEW, FEW_WITH_CUTS, MOST, affordable, solve_newton
+        from .newton_cuts import solve_with_cuts
 
-        if not cuts and affordable(lifting, families, MOST if options.method == "newton" else FEW):
+        few = FEW_WITH_CUTS if cuts else FEW
+        if affordable(lifting, families, MOST if options.method == "newton" else few):
+            if cuts:
+                return lambda monitor, start: solve_with_cuts(lifting, families, monitor, cuts, start)
             return lambda monitor, start: solve_newton(lifting, families, monitor, start=start)
         if options.method == "newton":
             raise NotImplementedError(

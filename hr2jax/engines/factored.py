@@ -145,6 +145,14 @@ class Factored:
         """`padded`, coarsely where there are chains of layers."""
         return padded(n, self.coarse)
 
+    def extend(self, V: Array) -> Array:
+        """The extended rows (extended_size, r) of the basis' rows V (N, r)."""
+        E = np.zeros((self.extended_size, V.shape[1]))
+        E[self.rows] = V
+        for group, terms in self.lifting.derived.items():
+            E[self.places(group)] = sum(m.mid @ V[self.lifting.slice(g)] for g, m in terms.items())
+        return E
+
     def places(self, group: str) -> Array:
         """Positions of a group's entries among the extended rows."""
         return self.starts[kind_of(group)] + self.offset[group] + np.arange(self.lifting.length(group))

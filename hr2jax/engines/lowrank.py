@@ -317,11 +317,7 @@ class _Run:
             added += pool.add(*found, self.factored.size)
         if self.products is not None:
             self.products.keep((self.products.multipliers > 0) | (self.products.values < 0))
-            E = np.zeros((self.factored.extended_size, V.shape[1]))
-            E[self.factored.rows] = V
-            for group, terms in self.lifting.derived.items():
-                E[self.factored.places(group)] = sum(m.mid @ V[self.lifting.slice(g)] for g, m in terms.items())
-            added += self.products.separate(E, schedule.pairs_per_row * n, min(least, 0.02))
+            added += self.products.separate(self.factored.extend(V), schedule.pairs_per_row * n, min(least, 0.02))
         return added
 
     def minimise(self, dtype: Any, tolerance: float, steps: int) -> bool:

@@ -41,6 +41,8 @@ Array = np.ndarray
 MOST = 12000
 # Below this many it is the faster one where there are several layers (bench/depth.py --engines).
 FEW = 1500
+# The same of what is there before cutting planes, of which so many may come.
+FEW_WITH_CUTS, CUTS = 400, 2500
 STEPS = 60
 # How far from the boundary it begins: the share of what everything is.
 INSIDE = 0.3
@@ -48,6 +50,8 @@ INSIDE = 0.3
 RESIDUAL = 1e-4
 # The share of the way to the boundary that a step goes: with 0.97 some problems took 64 steps instead of 18.
 CAUTION = 0.9
+# Between two certificates passes so many times what one takes.
+SELDOM = 5.0
 # Up to this size steps are as long as all eigenvalues allow, above it as long as so many steps of Lanczos' method say.
 DENSE, LANCZOS = 120, 30
 
@@ -91,25 +95,37 @@ def solve_newton(
         SOLVED when bound - estimate <= tol * bound, the estimate being what the moments attain; STALLED when no step
         is possible before.
     """
-    problem = _Problem(lifting, families, start or {})
+    problem = Problem(lifting, families, start or {})
     if problem.count > MOST:
         return Status.STALLED
     try:
         with few_threads(problem.count):
-            return _follow(problem, problem.begin(d, V), monitor, iteration)
+            return follow(problem, problem.begin(d, V), monitor, monitor.tolerance, iteration)[0]
     except Stop as stop:
         return stop.status
     except KeyboardInterrupt:
         return Status.STOPPED
 
 
-def _follow(problem: _Problem, state: _State, monitor: Monitor, iteration: int) -> Status:
-    """From a point inside to the end of the path: SOLVED or STALLED."""
+def follow(
+    problem: Problem, state: State, monitor: Monitor, tolerance: float, iteration: int = 0
+) -> tuple[Status, int, float]:
+    """From a point inside, which it moves, to the end of the path, a relative gap of `tolerance`.
+
+    Returns:
+        SOLVED or STALLED, the iterations so far, and the bound certified last.
+    """
     lifting = problem.lifting
-    best, before, seconds, offered = np.inf, np.inf, 0.0, False
+    best, before, seconds, offered, bound = np.inf, np.inf, 0.0, False, np.inf
+    certified, spent = time.perf_counter(), 0.0
 
     def certify() -> float:
-        return monitor.certify(problem.multipliers(state.x), problem.diagonal(state.x))
+        nonlocal certified, spent
+        began = time.perf_counter()
+        bound = monitor.certify(problem.multipliers(state.x), problem.diagonal(state.x))
+        certified = time.perf_counter()
+        spent = certified - began
+        return bound
 
     try:
         for number in range(1, STEPS + 1):
@@ -124,20 +140,21 @@ def _follow(problem: _Problem, state: _State, monitor: Monitor, iteration: int) 
             total, gap = problem.cost(state.x), problem.gap(state)
             least = in_units(total - gap - float(state.x @ state.residual), lifting)
             residual = float(np.abs(state.residual).max())
-            wanted = monitor.tolerance * abs(in_units(total, lifting) - monitor.origin)
+            wanted = tolerance * abs(in_units(total, lifting) - monitor.origin)
             is_done = not moved or (in_units(total, lifting) - least <= 0.5 * wanted and residual < RESIDUAL)
-            if is_done or (total < best and gap < 0.3 * before):
+            due = began - certified > SELDOM * spent
+            if is_done or (due and total < best and gap < 0.3 * before):
                 best, before, offered = min(best, total), gap, True
                 bound = certify()
                 if is_done:
                     monitor.report(iteration + number, least, residual)
-                    return Status.SOLVED if bound - least <= wanted else Status.STALLED
+                    return Status.SOLVED if bound - least <= wanted else Status.STALLED, iteration + number, bound
             monitor.report(iteration + number, least, residual)
     except (Stop, KeyboardInterrupt):
         if not offered:
             certify()
         raise
-    return Status.STALLED
+    return Status.STALLED, iteration + STEPS, bound
 
 
 def _places(lifting: Lifting) -> tuple[dict[str, int], int]:
@@ -148,7 +165,7 @@ def _places(lifting: Lifting) -> tuple[dict[str, int], int]:
 
 
 @dataclass
-class _State:
+class State:
     """Where the method stands."""
 
     x: Array  # the diagonal's numbers, then the multipliers
@@ -158,7 +175,7 @@ class _State:
     residual: Array  # of the moments' equations
 
 
-class _Problem:
+class Problem:
     """The program and its steps; a point x is the diagonal's numbers followed by the multipliers."""
 
     def __init__(self, lifting: Lifting, families: list[Family], multipliers: Mapping[str, Array]):
@@ -302,15 +319,13 @@ class _Problem:
         M = core[:n, :n].toarray() + half + half.T
         return M + self.constants if of_constants else M
 
-    def begin(self, d: Array | None = None, V: Array | None = None) -> _State:
+    def begin(self, d: Array | None = None, V: Array | None = None) -> State:
         """A point inside, not too near the boundary: by a diagonal d (N,) and a factor V (N, r), if they are known."""
         if d is None:
             d = np.full(self.lifting.size, mean_diagonal(self.lifting, np.random.default_rng(0)))
-        if V is None:
-            V = np.zeros((self.lifting.size, 1))
         k, n = self.numbers, self.lifting.size
         weights, equality = self.start, self.rows.equality
-        Y = V @ V.T
+        Y = np.zeros((n, n)) if V is None else V @ V.T
         squares = typical_squares(self.lifting)
         typical = np.concatenate([squares[g] for g in self.lifting.sizes])
         diagonal = np.where(np.diag(Y) > 0, np.maximum(np.diag(Y), 1e-3 * typical), typical)
@@ -332,7 +347,7 @@ class _Problem:
         w = np.zeros(self.count)
         w[:k] = np.where(self.box, np.maximum(1.0 - self._sum @ diagonal, INSIDE), 0.0)
         w[k:] = np.where(equality, 0.0, np.maximum(-moments[k:], least))
-        return _State(x, self.slack(x), w, Y, self._wanted() - self.moments(self.extend(Y)) - w)
+        return State(x, self.slack(x), w, Y, self._wanted() - self.moments(self.extend(Y)) - w)
 
     def _wanted(self) -> Array:
         """What the moments are to be: 1 for the diagonal's numbers, 0 for products (plus a slack)."""
@@ -362,11 +377,11 @@ class _Problem:
         S[np.arange(len(S)), np.arange(len(S))] += self.plain_diagonal(x)
         return S
 
-    def gap(self, state: _State) -> float:
+    def gap(self, state: State) -> float:
         """Between the dual's value and the moments', were their equations met."""
         return float((state.Y * state.S).sum() + state.x @ state.w)
 
-    def step(self, state: _State) -> bool:
+    def step(self, state: State) -> bool:
         """One step of the method; False where there is none to take."""
         count = self.count
         x, S, w, Y, positive = state.x, state.S, state.w, state.Y, self.positive

@@ -108,9 +108,9 @@ class ProductPool:
         self.values = np.concatenate([self.values, violation[new]])
         return int(new.sum())
 
-    def encoded(self, scale: float) -> Array:
-        """Rows for the certificate."""
-        used = self.multipliers > 0
+    def encoded(self, scale: float, every: bool = False) -> Array:
+        """Rows for the certificate, or `every` row."""
+        used = (self.multipliers > 0) | every
         a, b = self.pairs[used].T
         weights = scale * self.multipliers[used] * self._unit[a] * self._unit[b]
         return np.column_stack([a, b, weights]).astype(np.float64)

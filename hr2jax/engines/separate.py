@@ -77,9 +77,9 @@ class Pool:
         self.keep(np.argsort(_keys(self.triples, self.pattern, size)))  # neighbours in Y stay neighbours in memory
         return int(new.sum())
 
-    def encoded(self, position: Array, scale: float) -> Array:
-        """Rows for the certificate: `position` (padded size,) gives each row's place in the basis."""
-        used = self.multipliers > 0
+    def encoded(self, position: Array, scale: float, every: bool = False) -> Array:
+        """Rows for the certificate, or `every` row: `position` (padded size,) gives each row's place in the basis."""
+        used = (self.multipliers > 0) | every
         return encode(position[self.triples[used]], self.pattern[used], scale * self.multipliers[used])
 
 

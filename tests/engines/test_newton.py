@@ -175,9 +175,6 @@ def test_it_ends_what_lowrank_began(monkeypatch):
 
 
 def test_what_it_cannot_take_is_refused():
-    net = Network([np.ones((2, 2))] * 2 + [np.ones((1, 2))], [np.zeros(2), np.zeros(2), np.zeros(1)])
-    with pytest.raises(NotImplementedError, match="cutting planes"):
-        hr2jax.solve(net, relaxation="hr2+", method="newton")
     net = Network([np.ones((2, 2)), np.ones((1, 2))], [np.zeros(2), np.zeros(1)])
     with pytest.raises(NotImplementedError, match="block form"):
         hr2jax.solve(net, relaxation="lasserre2", method="newton")
