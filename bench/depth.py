@@ -3,7 +3,7 @@
     python bench/depth.py [--networks 320] [--class-networks 12] [--seconds S]     brute force
     python bench/depth.py --published [--quick]                                     the published sizes (p, p, 10, 1)
     python bench/depth.py --liftings [--sizes 40-40-40-1] [--class-networks 12]      forward, adjoint, both
-    python bench/depth.py --engines [--sizes 8-8-8-1 20-20-20-1 40-40-40-1]          newton, lowrank
+    python bench/depth.py --engines [--sizes 8-8-8-1 20-20-20-1]                     newton, lowrank
 
 Brute force: random networks with 1-4 hidden layers of widths 2-8, weights standard normal / sqrt(fan in), biases 0.3
 standard normal, centers 0.3 standard normal; norm inf with radius 0.3, norm 2 with radius 0.3 sqrt(p_0); globally and
@@ -186,21 +186,22 @@ def liftings(sizes: list[str], count: int, time_limit: float) -> list[dict]:
 
 
 def engines(sizes: list[str], time_limit: float) -> list[dict]:
-    """`newton` alone beside `lowrank` (which it ends): what method="auto" rests on."""
+    """`newton` alone beside `lowrank` (which it ends without cuts): what method="auto" rests on."""
     rows: list[dict] = []
-    print(f"{'size':<16} {'domain':<7} {'N':>5} {'method':<8} {'bound':>11} {'seconds':>8} {'compile':>8} status")
-    for size, local in itertools.product(sizes, (False, True)):
+    print(f"{'size':<16} {'domain':<7} {'relaxation':<10} {'N':>5} {'method':<8} {'bound':>11} {'seconds':>8} "
+          f"{'compile':>8} status")  # fmt: skip
+    for relaxation, size, local in itertools.product(("hr2", "hr2+"), sizes, (False, True)):
         net, ask = random_case([int(p) for p in size.split("-")][:-1], 3000, "inf", local)
         for method in ("newton", "lowrank"):
-            result = solve_alone(net, relaxation="hr2", method=method, time_limit=time_limit,
+            result = solve_alone(net, relaxation=relaxation, method=method, time_limit=time_limit,
                                  bounds="linear" if local else "auto", **ask)  # fmt: skip
             rows.append(
-                dict(kind="engine", size=size, local=local, method=method, N=result.problem["moment_matrix"],
+                dict(kind="engine", size=size, local=local, relaxation=relaxation, method=method, N=result.problem["moment_matrix"],
                      bound=result.bound, status=result.status.name,
                      seconds=result.timings["solve"] + result.timings["certify"], compile=result.timings["compile"])
             )  # fmt: skip
             row = rows[-1]
-            print(f"{size:<16} {'local' if local else 'global':<7} {row['N']:>5} {method:<8} {row['bound']:>11.6f} "
+            print(f"{size:<16} {'local' if local else 'global':<7} {relaxation:<10} {row['N']:>5} {method:<8} {row['bound']:>11.6f} "
                   f"{row['seconds']:>8.2f} {row['compile']:>8.2f} {row['status']}", flush=True)  # fmt: skip
     return rows
 
