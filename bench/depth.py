@@ -197,12 +197,13 @@ def engines(sizes: list[str], time_limit: float) -> list[dict]:
                                  bounds="linear" if local else "auto", **ask)  # fmt: skip
             rows.append(
                 dict(kind="engine", size=size, local=local, relaxation=relaxation, method=method,
-                     N=result.problem["moment_matrix"], bound=result.bound, status=result.status.name, compile=result.timings["compile"],
-                     seconds=result.timings["solve"] + result.timings["certify"])
+                     N=result.problem["moment_matrix"], bound=result.bound, status=result.status.name,
+                     seconds=result.timings["solve"] + result.timings["certify"], compile=result.timings["compile"])
             )  # fmt: skip
             row = rows[-1]
             print(f"{size:<16} {'local' if local else 'global':<7} {relaxation:<10} {row['N']:>5} {method:<8} "
-                  f"{row['bound']:>11.6f} {row['seconds']:>8.2f} {row['compile']:>8.2f} {row['status']}", flush=True)  # fmt: skip
+                  f"{row['bound']:>11.6f} {row['seconds']:>8.2f} {row['compile']:>8.2f} {row['status']}",
+                  flush=True)  # fmt: skip
     return rows
 
 
