@@ -87,16 +87,19 @@ def _outputs(net: Network, pairs: Sequence[Output] | None) -> list[Any]:
 
 
 def _steered(net: Network, problems: list[Any], fixed: list[Any], options: Any) -> list[Any]:
-    """The small problems' first rounds, done together; None for the others."""
+    """The first rounds of the small problems of `lowrank`, done together; None for the others."""
     from .engines.batch import steer_together
     from .engines.lowrank import SMALL
 
     liftings = [lift(net, problem, f) for problem, f in zip(problems, fixed, strict=True)]
-    small = [k for k, lifting in enumerate(liftings) if lifting.size <= SMALL and options.time_limit is None]
+    # small ones of several layers are `newton`'s
+    small = [k for k, lifting in enumerate(liftings) if lifting.size <= SMALL and not lifting.masked_layers]
+    if options.time_limit is not None:
+        small = []
     out: list[Any] = [None] * len(problems)
     if len(small) > 1:
         chosen = [(liftings[k], preset(options.relaxation, liftings[k])) for k in small]
-        for k, steered in zip(small, steer_together(chosen, seed=options.seed), strict=True):
+        for k, steered in zip(small, steer_together(chosen, tolerance=options.tol, seed=options.seed), strict=True):
             out[k] = steered
     return out
 

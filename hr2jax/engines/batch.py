@@ -20,13 +20,13 @@ MULTIPLE = 8
 
 
 def steer_together(
-    problems: Sequence[tuple[Lifting, list[Family]]], *, seed: int = 0, schedule: Schedule | None = None
+    problems: Sequence[tuple[Lifting, list[Family]]], *, tolerance: float, seed: int = 0
 ) -> list[Steered]:
     """Where `solve_lowrank` may begin to finish each problem; problems whose arrays have equal shapes go together.
 
     Float64: what is worth batching is small.
     """
-    schedule = schedule or schedule_for(problems[0][0])
+    schedule = schedule_for(problems[0][0], tolerance)
     runs = [_Run(lifting, families, None, schedule, (), seed, None) for lifting, families in problems]
     groups: dict[Any, list[_Run]] = {}
     for run in runs:

@@ -42,7 +42,7 @@ MOST = 12000
 # Below this many it is the faster one where there are several layers (bench/depth.py --engines).
 FEW = 1500
 # The same of what is there before cutting planes, of which so many may come.
-FEW_WITH_CUTS, CUTS = 400, 2500
+FEW_WITH_CUTS, CUTS = 250, 2500
 STEPS = 60
 # How far from the boundary it begins: the share of what everything is.
 INSIDE = 0.3
