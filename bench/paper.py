@@ -46,12 +46,12 @@ TOL = 1e-4
 
 # Seconds a row takes on 2 quiet cores, about (measured), by method and p: for the estimate that is printed first.
 SECONDS = {
-    "shor": (0.5, 0.5, 0.6, 1), "hr2z": (1, 1, 2, 4), "hr2": (1, 1, 2, 4), "hr2+": (3, 6, 20, 60),
-    "lipopt3": (0.1, 0.5, 8, 80), "lipopt4": (1, 40, math.inf, math.inf), "exact-mip": (0.1, 2, math.inf, math.inf),
-    "sampled": (0.2, 0.3, 0.5, 1), "lower": (0.5, 2, 4, 8),
+    "shor": (0.1, 0.1, 0.1, 0.3), "hr2z": (0.1, 0.1, 0.1, 0.3), "hr2": (0.1, 0.2, 0.2, 0.5), "hr2+": (1, 3, 3, 25),
+    "lipopt3": (0.1, 0.2, 1.5, 45), "lipopt4": (0.1, 3, math.inf, math.inf), "exact-mip": (0.1, 2, math.inf, math.inf),
+    "sampled": (0.1, 0.1, 0.1, 0.1), "lower": (0.5, 1.5, 1.5, 4),
 }  # fmt: skip
 PATIENCE = 60.0  # seconds more for those with JAX: their time limit counts compilation
-COMPILE = 15.0  # seconds for a method's first row of a size and domain, with JAX
+COMPILE = 5.0  # seconds for a method's first row of a size and domain, with JAX
 
 QUICK = {10: SPARSITIES[10], 20: (8, 24, 40)}
 
