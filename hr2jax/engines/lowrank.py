@@ -425,7 +425,9 @@ class _Run:
         more inner steps may make that cheap enough, and by Newton's method when they no longer do.
         """
         tol, best, idle, tolerance = self.monitor.tolerance, np.inf, 0, self.schedule.finish
-        previous = np.nan if self.separator is not None else self.value()
+        # with cuts or chains of layers, two rounds of steering may agree far from the end
+        is_plain = self.separator is None and not self.lifting.masked_layers
+        previous = self.value() if is_plain else np.nan
         patient = 0 if self.lifting.size <= SMALL or self.separator is not None else 4
         for number in range(self.schedule.finish_rounds):
             if self.separator is not None:
