@@ -92,6 +92,8 @@ NEAR = 1e-3
 DEFICIENT = 1e-3
 # The length of a new column, relative to V's.
 NUDGE = 0.05
+# Of what the terms of the objective add up to, what float64 cannot tell from 0.
+ROUNDING = 1e-13
 # Certificates without progress until a run is called stalled.
 PATIENCE = 6
 
@@ -428,6 +430,8 @@ class _Run:
         # with cuts or chains of layers, two rounds of steering may agree far from the end
         is_plain = self.separator is None and not self.lifting.masked_layers
         previous = self.value() if is_plain else np.nan
+        rounding = ROUNDING * abs(in_units(self.scale * self.lifting.size, self.lifting))
+        value, settled = np.nan, False
         patient = 0 if self.lifting.size <= SMALL or self.separator is not None else 4
         for number in range(self.schedule.finish_rounds):
             if self.separator is not None:
@@ -439,20 +443,20 @@ class _Run:
                 return Status.NUMERICAL_ERROR
             least = cost(d, self.budget)
             value = in_units(least, self.lifting)
-            settled = abs(value - previous) <= 0.5 * tol * self.magnitude(value)
+            settled = abs(value - previous) <= max(0.5 * tol * self.magnitude(value), rounding)
             settled = settled or not (self.families or self.separator)
             close = self.gradient <= 2 * tolerance
             if settled or close or number % 3 == 2 or self.monitor.remaining() < 10.0 * self.certifying:
                 bound, d = self.certify(multipliers, M, d, newton=close or number >= patient)
                 self.monitor.report(self.iteration, value, self.gradient)
-                if settled and bound < np.inf and bound - value <= 0.5 * tol * self.magnitude(bound):
+                if settled and bound < np.inf and bound - value <= max(0.5 * tol * self.magnitude(bound), rounding):
                     return Status.SOLVED
                 idle = 0 if bound < best - 0.02 * tol * self.magnitude(min(best, bound)) else idle + 1
                 best = min(best, bound)
                 if (settled or number >= 2) and (status := self.polish(multipliers, d)) is not None:
                     return status
                 if idle >= PATIENCE:
-                    return Status.STALLED
+                    break
                 if (close or idle) and bound - value > 0.3 * tol * self.magnitude(bound):
                     self.raise_rank(M, d)
             else:
@@ -462,7 +466,9 @@ class _Run:
             previous = value
             if close:
                 tolerance = max((0.3 if self.separator is None else 0.6) * tolerance, 1e-9)
-        return Status.STALLED
+        # half of the tolerance was for what more progress might bring
+        within = settled and best < np.inf and best - value <= max(tol * self.magnitude(best), rounding)
+        return Status.SOLVED if within else Status.STALLED
 
     def value(self) -> float:
         """The Lagrangian's value where the steering ended."""
