@@ -28,7 +28,8 @@ from . import certificate_seconds
 from .compile_clock import compile_seconds
 from .factored import Cuts, Data, Factored, minimise
 from .monitor import Monitor, Stop
-from .newton import affordable, solve_newton
+from .newton import FEW_WITH_CUTS, affordable, solve_newton
+from .newton_cuts import solve_with_cuts
 from .product_cuts import ProductPool
 from .scale import ABSURD, in_units, mean_diagonal, unit_rows
 from .separate import Pool, Separator
@@ -161,6 +162,9 @@ def solve_lowrank(
             if run.is_warm and status is not Status.SOLVED:  # the start was misleading
                 run.start_cold()
                 status = run.solve()
+            if status is Status.STALLED and cuts and affordable(lifting, families, FEW_WITH_CUTS):
+                start = run.unscaled()  # cuts with large multipliers: slow here, and small enough for Newton's method
+                return solve_with_cuts(lifting, families, monitor, cuts, start, run.iteration)
             return status
     except Stop as stop:
         run.offer()

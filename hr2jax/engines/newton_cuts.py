@@ -33,7 +33,7 @@ SLACK = 30.0
 
 def solve_with_cuts(
     lifting: Lifting, families: list[Family], monitor: Monitor, cuts: tuple[str, ...],
-    start: Mapping[str, Array] | None = None,
+    start: Mapping[str, Array] | None = None, iteration: int = 0,
 ) -> Status:  # fmt: skip
     """Solve the product form with cutting planes; every round's multipliers are offered to the certificate.
 
@@ -42,6 +42,7 @@ def solve_with_cuts(
         monitor: certifies, records, says when to stop.
         cuts: which cutting planes (`separate.kinds`, products.py's pairs, "triangles").
         start: multipliers, of which the cuts are the first ones here.
+        iteration: how many another engine has reported.
 
     Returns:
         SOLVED when the gap is within the tolerance and no cut is violated or new ones change nothing any more.
@@ -50,15 +51,15 @@ def solve_with_cuts(
         with few_threads(lifting.size):
             pools = _Cuts(lifting, families, cuts)
             pools.take(start or {})
-            return _rounds(lifting, families, monitor, pools)
+            return _rounds(lifting, families, monitor, pools, iteration)
     except Stop as stop:
         return stop.status
     except KeyboardInterrupt:
         return Status.STOPPED
 
 
-def _rounds(lifting: Lifting, families: list[Family], monitor: Monitor, cuts: _Cuts) -> Status:
-    iteration, before, status = 0, np.inf, Status.STALLED
+def _rounds(lifting: Lifting, families: list[Family], monitor: Monitor, cuts: _Cuts, iteration: int) -> Status:
+    before, status = np.inf, Status.STALLED
     for k in range(ROUNDS):
         accuracy = max(monitor.tolerance, FIRST * SHARE**k)
         # always from the beginning: from the last round's end it is little less far, and multipliers of cuts that

@@ -159,3 +159,33 @@ def test_solves_of_one_shape_compile_once_for_each_shape_of_cuts_and_rank(relaxa
     # cuts of (4, 5) never fill the first size: without cuts, and with some
     some = (((3, 4096), "float64"),)
     assert {shape[3] for shape in seen} == ({()} if relaxation == "hr2z" else {(), some})
+
+
+@pytest.mark.parametrize("relaxation", ["hr2+", "best"])
+def test_a_constant_of_zero_is_solved(relaxation):
+    """Two stable neurons that cancel: what is left is rounding, of which no share is within a relative tolerance."""
+    A = np.array([[-0.13742, -0.29135], [2.0, -1.2], [-0.13742, -0.29135]])
+    net = Network([A, np.array([[-1.0, 0.0, 1.0]])], [np.array([4.7, -0.3, 4.7]), np.zeros(1)])
+    result = hr2jax.solve(net, relaxation=relaxation, center=[0.1, 0.0], radius=1.0)
+    assert result.status is Status.SOLVED
+    assert 0 <= result.bound < 1e-12
+
+
+def test_where_the_factor_stalls_newtons_method_goes_on():
+    """A small constant beside its terms: 40 rounds ended 1 % above what the cuts prove."""
+    A = [
+        [1.0, -1.0, 0.1, -0.1, -0.1], [-1.0, 0.1, 0.3, -0.1, -1.0], [0.0, -1.0, 0.3, 0.0, -1.0],
+        [-0.1, 0.3, 1.0, -0.1, 0.0], [0.0, 1.0, 0.0, -0.1, 1.0], [0.3, 0.0, 1.0, -1.0, 0.1],
+    ]  # fmt: skip
+    b = [0.9475615196067676, 3.838363107093362, 0.048837556804232435, -3.636322539659697, 5.386094844172343,
+         1.620626245831923]  # fmt: skip
+    c = [0.00032883131943117674, -0.0008279592161763515, -0.0012103201974887792, -0.00039759242476829177,
+         -0.0009135785452672921, -0.0003931242374064278]  # fmt: skip
+    net = Network([np.array(A), np.array([c])], [np.array(b), np.zeros(1)])
+    center = [-0.22819216, 1.04668643, 0.93706719, -0.25827088, -0.32151982]
+    bounds = {}
+    for method in ("auto", "newton"):
+        result = hr2jax.solve(net, relaxation="hr2+", method=method, center=center, radius=[0.3, 0.7, 2.0, 1.0, 2.0])
+        assert result.status is Status.SOLVED
+        bounds[method] = result.bound
+    assert bounds["auto"] == pytest.approx(bounds["newton"], rel=2e-3)
