@@ -431,9 +431,9 @@ class _Run:
         more inner steps may make that cheap enough, and by Newton's method when they no longer do.
         """
         tol, best, idle, tolerance = self.monitor.tolerance, np.inf, 0, self.schedule.finish
-        # with cuts or chains of layers, two rounds of steering may agree far from the end
-        is_plain = self.separator is None and not self.lifting.masked_layers
-        previous = self.value() if is_plain else np.nan
+        # with cuts, chains of layers or float32, a round of steering and one of these may agree far from the end
+        is_near = self.separator is None and not self.lifting.masked_layers and self.lifting.size <= SMALL
+        previous = self.value() if is_near else np.nan
         rounding = ROUNDING * abs(in_units(self.scale * self.lifting.size, self.lifting))
         value, settled = np.nan, False
         patient = 0 if self.lifting.size <= SMALL or self.separator is not None else 4
