@@ -73,7 +73,7 @@ def table(name: str, example: Any, relaxations: list[str], clip: tuple[int, int]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="without hr2+ for MNIST")
+    parser.add_argument("--quick", action="store_true", help="no LipOpt-3; MNIST by shor only")
     parser.add_argument("--only", choices=("spheres", "mnist"))
     parser.add_argument("--workers", type=int, default=1, help="processes of the search around inputs (1)")
     parser.add_argument("--relaxations", type=lambda text: text.split(","), help="of the global constants")

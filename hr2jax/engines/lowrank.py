@@ -118,7 +118,7 @@ def schedule_for(lifting: Lifting, tolerance: float, cuts: bool = False) -> Sche
     if lifting.masked_layers:
         return Schedule(sigma=10.0, cut_sigma=2.0, bulk_steps=80, extrapolate=True)
     if lifting.size <= SMALL and not cuts:
-        return Schedule(bulk_rounds=6, extrapolate=True, finish=min(max(0.3 * tolerance, 1e-4), 3e-4))
+        return Schedule(bulk_rounds=6, warm_rounds=1, extrapolate=True, finish=min(max(0.3 * tolerance, 1e-4), 3e-4))
     return Schedule()
 
 
