@@ -428,15 +428,17 @@ class _Run:
 
         A round is certified once the Lagrangian's value has settled, and now and then before; near the time
         limit every round is, since each may be the last. The diagonal is repaired by eigenvectors as long as
-        more inner steps may make that cheap enough, and by Newton's method when they no longer do.
+        more inner steps may make that cheap enough, and by Newton's method when they no longer do: on large
+        problems without cuts a round of inner steps takes a fraction of Newton's time.
         """
         tol, best, idle, tolerance = self.monitor.tolerance, np.inf, 0, self.schedule.finish
+        layered = self.lifting.masked_layers > 0
         # with cuts, chains of layers or float32, a round of steering and one of these may agree far from the end
-        is_near = self.separator is None and not self.lifting.masked_layers and self.lifting.size <= SMALL
+        is_near = self.separator is None and not layered and self.lifting.size <= SMALL
         previous = self.value() if is_near else np.nan
         rounding = ROUNDING * abs(in_units(self.scale * self.lifting.size, self.lifting))
         value, settled = np.nan, False
-        patient = 0 if self.lifting.size <= SMALL or self.separator is not None else 4
+        patient = 0 if self.lifting.size <= SMALL or self.separator is not None or not self.families else 4
         for number in range(self.schedule.finish_rounds):
             if self.separator is not None:
                 self.separate(triangles=True, least=0.005)
@@ -450,8 +452,8 @@ class _Run:
             settled = abs(value - previous) <= max(0.5 * tol * self.magnitude(value), rounding)
             settled = settled or not (self.families or self.separator)
             close = self.gradient <= 2 * tolerance
-            if settled or close or number % 3 == 2 or self.monitor.remaining() < 10.0 * self.certifying:
-                bound, d = self.certify(multipliers, M, d, newton=close or number >= patient)
+            if settled or (close and number > 0) or number % 3 == 2 or self.monitor.remaining() < 10.0 * self.certifying:
+                bound, d = self.certify(multipliers, M, d, newton=number >= patient or (close and layered))
                 self.monitor.report(self.iteration, value, self.gradient)
                 if settled and bound < np.inf and bound - value <= max(0.5 * tol * self.magnitude(bound), rounding):
                     return Status.SOLVED
