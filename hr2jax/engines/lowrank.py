@@ -436,7 +436,6 @@ class _Run:
         # with cuts, chains of layers or float32, a round of steering and one of these may agree far from the end
         is_near = self.separator is None and not layered and self.lifting.size <= SMALL
         previous = self.value() if is_near else np.nan
-        rounding = ROUNDING * abs(in_units(self.scale * self.lifting.size, self.lifting))
         value, settled = np.nan, False
         patient = 0 if self.lifting.size <= SMALL or self.separator is not None or not self.families else 4
         for number in range(self.schedule.finish_rounds):
@@ -449,13 +448,14 @@ class _Run:
                 return Status.NUMERICAL_ERROR
             least = cost(d, self.budget)
             value = in_units(least, self.lifting)
-            settled = abs(value - previous) <= max(0.5 * tol * self.magnitude(value), rounding)
+            settled = self.within(abs(value - previous), 0.5, value)
             settled = settled or not (self.families or self.separator)
             close = self.gradient <= 2 * tolerance
-            if settled or (close and number > 0) or number % 3 == 2 or self.monitor.remaining() < 10.0 * self.certifying:
+            due = settled or (close and number > 0) or number % 3 == 2
+            if due or self.monitor.remaining() < 10.0 * self.certifying:
                 bound, d = self.certify(multipliers, M, d, newton=number >= patient or (close and layered))
                 self.monitor.report(self.iteration, value, self.gradient)
-                if settled and bound < np.inf and bound - value <= max(0.5 * tol * self.magnitude(bound), rounding):
+                if settled and bound < np.inf and self.within(bound - value, 0.5, bound):
                     return Status.SOLVED
                 idle = 0 if bound < best - 0.02 * tol * self.magnitude(min(best, bound)) else idle + 1
                 best = min(best, bound)
@@ -473,13 +473,17 @@ class _Run:
             if close:
                 tolerance = max((0.3 if self.separator is None else 0.6) * tolerance, 1e-9)
         # half of the tolerance was for what more progress might bring
-        within = settled and best < np.inf and best - value <= max(tol * self.magnitude(best), rounding)
-        return Status.SOLVED if within else Status.STALLED
+        return Status.SOLVED if settled and best < np.inf and self.within(best - value, 1.0, best) else Status.STALLED
 
     def value(self) -> float:
         """The Lagrangian's value where the steering ended."""
         d = self.dual()[2]
         return in_units(cost(d, self.budget), self.lifting) if np.isfinite(d).all() else np.nan
+
+    def within(self, difference: float, share: float, value: float) -> bool:
+        """Whether it is within a share of the tolerance, relative to the value, or cannot be told from 0."""
+        rounding = ROUNDING * abs(in_units(self.scale * self.lifting.size, self.lifting))
+        return bool(difference <= max(share * self.monitor.tolerance * self.magnitude(value), rounding))
 
     def magnitude(self, value: float) -> float:
         """What tolerances are relative to: the value itself, or its distance from the monitor's origin."""

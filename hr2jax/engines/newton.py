@@ -385,7 +385,7 @@ class Problem:
         """One step of the method; False where there is none to take."""
         count = self.count
         x, S, w, Y, positive = state.x, state.S, state.w, state.Y, self.positive
-        of_S, of_Y = _factor(S), _factor(Y)
+        of_S, of_Y = cholesky(S), cholesky(Y)
         if of_S is None or of_Y is None:
             return False
         lower = scipy.linalg.lapack.dpotri(of_S, lower=True)[0]
@@ -477,7 +477,7 @@ class Problem:
         return lambda right: scale * scipy.linalg.cho_solve(pair, scale * right, check_finite=False)
 
 
-def _factor(S: Array) -> Array | None:
+def cholesky(S: Array) -> Array | None:
     """Cholesky's L, or None."""
     factor, failed = scipy.linalg.lapack.dpotrf(S, lower=True)
     return None if failed else factor
@@ -486,7 +486,7 @@ def _factor(S: Array) -> Array | None:
 def _shortened(S: Array, dS: Array, length: float) -> float:
     """At most the length, with S + length dS positive definite as far as LAPACK can tell; 0 if nothing is."""
     for _ in range(40):
-        if _factor(S + length * dS) is not None:
+        if cholesky(S + length * dS) is not None:
             return length
         length *= 0.8
     return 0.0

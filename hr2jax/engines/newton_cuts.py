@@ -17,7 +17,7 @@ from ..relaxation.triangles import TRIANGLES
 from ..result import Status
 from .factored import Factored
 from .monitor import Monitor, Stop
-from .newton import CUTS, MOST, Array, Problem, follow
+from .newton import CUTS, MOST, Array, Problem, cholesky, follow
 from .product_cuts import ProductPool
 from .separate import Pool, Separator
 from .threads import few_threads
@@ -120,9 +120,9 @@ class _Cuts:
         if self.products is not None:
             self.products.keep(kept[len(kept) - len(self.products) :])
         limit = min(PER_ROW * self.lifting.size, (self.room - len(self)) // 3)
-        if limit <= 0:
+        V = cholesky(Y)
+        if limit <= 0 or V is None:
             return 0
-        V = _factor(Y)
         gram = self.separator.gram(V)
         before = len(self)
         for triples, pattern, values in (
@@ -136,10 +136,3 @@ class _Cuts:
 
     def _has_one(self, triples: Array) -> Array:
         return self.lifting.square_is_one[self.position[triples]].any(axis=1)
-
-
-def _factor(Y: Array) -> Array:
-    """V (N, r) with Y = V V^T."""
-    values, vectors = np.linalg.eigh(Y)
-    kept = values > 0
-    return vectors[:, kept] * np.sqrt(values[kept])
