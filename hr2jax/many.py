@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from .network import Network
 from .options import CUTTING, check_options
 from .problem import Output, lipschitz_problem
 from .relaxation import lift, preset
-from .report import progress_line
+from .report import output_text, progress_line
 from .result import Result, Status
 
 ONE_PROBLEM = ("output", "warm_start", "checkpoint")
@@ -71,7 +72,11 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
                 own = replace(own, time_limit=0.0, callback=None)
             elif results and steered[k] is None:
                 own = replace(own, warm_start=_nearest(problem.coefficients, problems, results))
-            result = _solve(net, problem, fixed[k], own, None, show, began, steered[k], brief=True)
+            named = show
+            if show is not None and len(problems) > 1:
+                output = output_text(problem.coefficients.tolist())
+                named = partial(show, about=f"{k + 1} of {len(problems)}, {output}: ")
+            result = _solve(net, problem, fixed[k], own, None, named, began, steered[k], brief=True)
             results.append(replace(result, status=Status.STOPPED, message=Status.STOPPED.value) if stopped else result)
             began = time.perf_counter()
     return results

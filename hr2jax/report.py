@@ -6,10 +6,10 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_CEILING, ROUND_FLOOR, Context
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -96,8 +96,15 @@ def output_text(coefficients: Sequence[float]) -> str:
     return f"c.F with {np.count_nonzero(c)} nonzero coefficients"
 
 
+class Show(Protocol):
+    """Shows where a solve stands, after what it is about."""
+
+    def __call__(self, record: Progress, about: str = "") -> None:  # noqa: D102
+        ...
+
+
 @contextlib.contextmanager
-def progress_line(wanted: bool) -> Iterator[Callable[[Progress], None] | None]:
+def progress_line(wanted: bool) -> Iterator[Show | None]:
     """A function that shows a Progress on stderr, or None: one live line on a terminal, few lines in a log."""
     if not wanted:
         yield None
@@ -110,20 +117,20 @@ def progress_line(wanted: bool) -> Iterator[Callable[[Progress], None] | None]:
 
 
 @contextlib.contextmanager
-def _live_line() -> Iterator[Callable[[Progress], None]]:
+def _live_line() -> Iterator[Show]:
     from tqdm import tqdm
 
     with tqdm(bar_format="{desc}", file=sys.stderr, leave=True) as bar:
-        yield lambda record: bar.set_description_str(_progress_text(record))
+        yield lambda record, about="": bar.set_description_str(about + _progress_text(record))
 
 
 @contextlib.contextmanager
-def _log_lines() -> Iterator[Callable[[Progress], None]]:
+def _log_lines() -> Iterator[Show]:
     due, last = -math.inf, ""
 
-    def show(record: Progress) -> None:
+    def show(record: Progress, about: str = "") -> None:
         nonlocal due, last
-        last = _progress_text(record)
+        last = about + _progress_text(record)
         if time.monotonic() >= due:
             print(last, file=sys.stderr, flush=True)
             due, last = time.monotonic() + LOG_INTERVAL, ""

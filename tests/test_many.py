@@ -36,6 +36,13 @@ def test_every_pair_gets_the_bound_that_solve_finds(relaxation, box):
         assert result.lower <= alone.bound * (1 + 1e-12)
 
 
+def test_progress_names_the_problem_that_runs(capsys):
+    hr2jax.solve_all(network(), [(0, 1), (0, 2), 3], progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("1 of 3, F_0 - F_1: iteration")
+    assert lines[-1].startswith("3 of 3, F_3: iteration")
+
+
 def test_outputs_of_every_kind_in_their_order():
     net = network()
     asked = [2, (3, 1), np.array([1.0, -2.0, 0.5, 0.0])]

@@ -92,6 +92,13 @@ def test_a_log_gets_the_first_and_the_last_line(capsys: pytest.CaptureFixture[st
     assert "certified 0.333334" in err
 
 
+def test_a_line_says_what_it_is_about(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_line(True) as show:
+        assert show is not None
+        show(_record(3), about="2 of 7, F_1: ")
+    assert capsys.readouterr().err.startswith("2 of 7, F_1: iteration 3")
+
+
 def test_a_terminal_gets_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     with progress_line(True) as show:

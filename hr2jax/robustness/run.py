@@ -120,7 +120,7 @@ def certify(
                 run.attack(attack_steps, attack_starts, seed, line.show)
             screening = relaxation if via == "lipschitz-global" else SCREENING
             share = 1.0 if via == "lipschitz-global" else SCREENING_SHARE
-            first = chosen | {"relaxation": screening}
+            first = chosen | {"relaxation": screening, "progress": progress}
             if via != "lipschitz-global":
                 first |= {"cuts": None, "method": "auto"}
             status = run.bound_pairs(first, share, line.show)

@@ -286,3 +286,10 @@ def test_what_solve_does_not_know():
     for name in ("center", "warm_start", "callback", "output", "tolerance"):
         with pytest.raises(TypeError, match=name):
             hr2jax.certify(network(), X, radii=[0.1], **{name: None})
+
+
+def test_progress_shows_which_constant_is_sought(capsys):
+    net = network()
+    hr2jax.certify(net, np.zeros((1, 2)), radii=[0.1], relaxation="hr2", attack_starts=0, progress=True)
+    err = capsys.readouterr().err
+    assert "1 of 2, F_" in err and "certified" in err
