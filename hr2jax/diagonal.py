@@ -111,7 +111,11 @@ def _lowest_pairs(S: Array, count: int) -> tuple[Array, Array]:
         if len(values):
             order = np.argsort(values)
             return values[order], vectors[:, order]
-    return scipy.linalg.eigh(S, subset_by_index=[0, count - 1])
+    try:
+        return scipy.linalg.eigh(S, subset_by_index=[0, count - 1])
+    except scipy.linalg.LinAlgError:  # many eigenvalues that all but coincide; this driver knows no subsets
+        values, vectors = scipy.linalg.eigh(S, driver="evd")
+        return values[:count], vectors[:, :count]
 
 
 def _feasible(M: Array, d: Array, budget: Array | None = None) -> Array:

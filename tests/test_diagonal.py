@@ -355,3 +355,19 @@ def test_arrows_with_shared_bounds(newton, monkeypatch):
             assert cost(tight, budget) <= cost(d, budget) * (1 + 1e-12)
             value = optimum(M, box, budget)[0]
             assert cost(tight, budget) >= value * (1 - 1e-8)
+
+
+def test_coinciding_eigenvalues_do_not_break_the_search_for_eigenvectors(monkeypatch):
+    eigh = diagonal.scipy.linalg.eigh
+
+    def fails(S, **options):
+        if "subset_by_index" in options:
+            raise np.linalg.LinAlgError("Internal Error.")
+        return eigh(S, **options)
+
+    monkeypatch.setattr(diagonal.scipy.linalg, "eigh", fails)
+    M = np.diag([3.0, 3.0, 1.0, 3.0])
+    vectors = diagonal.lowest(M, np.full(4, 2.0), 3)
+    assert vectors.shape == (4, 3)
+    assert np.abs(vectors[2]).max() < 1e-12
+    assert np.allclose(vectors.T @ vectors, np.eye(3))

@@ -87,6 +87,8 @@ CUT_RANK = 3.5
 LONGEST = 10.0
 # Gradients that float32 can still tell from rounding.
 FLOAT32 = 2e-5
+# Up to this size Newton's method on the diagonal takes no longer than a round of inner steps.
+QUICK_NEWTON = 1000
 # Mean gradients from which Newton's method on the diagonal is worth while.
 NEAR = 1e-3
 # V is of deficient rank where its least singular value is below this share of the largest.
@@ -428,8 +430,7 @@ class _Run:
 
         A round is certified once the Lagrangian's value has settled, and now and then before; near the time
         limit every round is, since each may be the last. The diagonal is repaired by eigenvectors as long as
-        more inner steps may make that cheap enough, and by Newton's method when they no longer do: on large
-        problems without cuts a round of inner steps takes a fraction of Newton's time.
+        more inner steps may make that cheap enough, and by Newton's method when they no longer do.
         """
         tol, best, idle, tolerance = self.monitor.tolerance, np.inf, 0, self.schedule.finish
         layered = self.lifting.masked_layers > 0
@@ -438,6 +439,7 @@ class _Run:
         previous = self.value() if is_near else np.nan
         value, settled = np.nan, False
         patient = 0 if self.lifting.size <= SMALL or self.separator is not None or not self.families else 4
+        early = 1 if self.lifting.size <= QUICK_NEWTON else 2
         for number in range(self.schedule.finish_rounds):
             if self.separator is not None:
                 self.separate(triangles=True, least=0.005)
@@ -453,7 +455,7 @@ class _Run:
             close = self.gradient <= 2 * tolerance
             due = settled or (close and number > 0) or number % 3 == 2
             if due or self.monitor.remaining() < 10.0 * self.certifying:
-                bound, d = self.certify(multipliers, M, d, newton=number >= patient or (close and layered))
+                bound, d = self.certify(multipliers, M, d, newton=number >= patient or (close and number >= early))
                 self.monitor.report(self.iteration, value, self.gradient)
                 if settled and bound < np.inf and self.within(bound - value, 0.5, bound):
                     return Status.SOLVED
@@ -496,7 +498,7 @@ class _Run:
         if self.monitor.origin:
             value = in_units(least, self.lifting)
             tol *= self.magnitude(value) / max(abs(value), 1e-300)
-        if newton and cost(d, self.budget) - least > 0.3 * tol * abs(least):
+        if newton and cost(d, self.budget) - least > 0.45 * tol * abs(least):
             # the clock must not decide anything where it does not matter
             patience = max(10.0, 3.0 * certificate_seconds(M.size), 0.1 * (began - self.began))
             d = tighten(
