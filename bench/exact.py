@@ -1,6 +1,6 @@
 """The Lipschitz constant of one hidden layer itself, and what sampling makes of it: references for the relaxations.
 
-    python bench/exact.py [--p 10] [--sparsity 20] [--trials 5] [--time-limit 60] [--json bench/results/exact.json]
+    python bench/exact.py [--quick] [--p 10] [--sparsity 20] [--trials 5] [--time-limit 60] [--json bench/results/exact.json]
 
 * `enumerated`: every activation pattern; locally a linear program decides which of them the box has. Tiny networks.
 * `mixed_integer`: patterns as binaries, HiGHS. Its bound is the solver's claim, not a proof: its tolerances are
@@ -160,8 +160,11 @@ def main() -> None:
     parser.add_argument("--sparsity", type=int, nargs="+", default=[4, 8, 12, 16, 20])
     parser.add_argument("--trials", type=int, default=5)
     parser.add_argument("--time-limit", type=float, default=60.0, help="seconds of each mixed-integer program")
+    parser.add_argument("--quick", action="store_true", help="one trial of each sparsity")
     parser.add_argument("--json", type=Path, default=RESULTS / "exact.json", help="rows are kept here")
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.trials = 1
     tasks = [
         (domain, p, sparsity, trial)
         for domain in DOMAINS for p in arguments.p

@@ -45,11 +45,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--penalty", type=float, default=0.03, help="radius of the training's worst case (0.03)")
     parser.add_argument("--relaxation", default="hr2", help="of the certificates (hr2)")
+    parser.add_argument("--quick", action="store_true", help="a quarter of the training steps")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="write the network here (.npz)")
     arguments = parser.parse_args()
     jax.config.update("jax_platforms", "cpu")
-    net = network(arguments.penalty, arguments.seed)
+    net = network(arguments.penalty, arguments.seed, 500 if arguments.quick else 2000)
     if arguments.out:
         net.save(arguments.out)
     _, _, points, labels = data(arguments.seed)
