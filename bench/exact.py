@@ -1,6 +1,6 @@
 """The Lipschitz constant of one hidden layer itself, and what sampling makes of it: references for the relaxations.
 
-    python bench/exact.py [--quick] [--p 10] [--sparsity 20] [--trials 5] [--time-limit 60] [--json bench/results/exact.json]
+    python bench/exact.py [--quick] [--p 10] [--sparsity 20] [--trials 5] [--time-limit 60] [--json exact.json]
 
 * `enumerated`: every activation pattern; locally a linear program decides which of them the box has. Tiny networks.
 * `mixed_integer`: patterns as binaries, HiGHS. Its bound is the solver's claim, not a proof: its tolerances are
