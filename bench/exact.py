@@ -4,7 +4,8 @@
 
 * `enumerated`: every activation pattern; locally a linear program decides which of them the box has. Tiny networks.
 * `mixed_integer`: patterns as binaries, HiGHS. Its bound is the solver's claim, not a proof: its tolerances are
-  absolute, and nothing checks its cuts. What it attains is attained.
+  absolute, and nothing checks its cuts. Locally it also counts patterns that only a face of the box has, so even
+  what it attains may lie above the constant.
 * `sampled`: the largest gradient norm of random points, as published (LBS: 10000 points, globally of [0, 10]^p).
 
 Globally all three mean the relaxations' maximum over every pattern u in {0, 1}^p of ||A^T D(u) c||_1, whether or not

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from .bounds import preactivation_bounds
 from .bounds.slopes import find_output_slopes, find_slopes, pick_method
 from .certificate import Certificate, CertificateError
-from .enclosure import Array, check_arithmetic
+from .enclosure import Array, TooLargeError, check_arithmetic
 from .engines import Engine, certificate_seconds, choose_engine
 from .engines.compile_clock import compile_seconds
 from .engines.krivine import check_size, krivine_engine
@@ -213,7 +213,7 @@ def _solve(
 ) -> Result:  # fmt: skip
     """`solve` after its checks; `brief`: the search for a witness takes no longer than the engine."""
     if options.relaxation in BASELINES:
-        return _without_solver(net, problem, fixed, options, show, began)
+        return _without_solver(net, problem, fixed, options, show, began, brief)
     sizes = Sizes.of(problem, fixed)
     if options.relaxation in LIPOPT:
         estimated = check_size(net, problem, LIPOPT[options.relaxation])
@@ -230,7 +230,7 @@ def _solve(
         stages = _stages(lifting, options, steered)
     session = Session(net, problem, fixed, options, _versions(), show, began)
     if not math.isfinite(session.bound):
-        raise ValueError("the network's Lipschitz constant exceeds what float64 can hold")
+        raise TooLargeError("the network's Lipschitz constant exceeds what float64 can hold")
     multipliers: Mapping[str, Array] = {}
     if start is not None:
         session.offer(start)
@@ -267,17 +267,17 @@ def _solve(
 
 def _without_solver(
     net: Network, problem: LipschitzProblem, fixed: Presolve, options: Options,
-    show: Callable[[Progress], None] | None, began: float,
+    show: Callable[[Progress], None] | None, began: float, brief: bool = False,
 ) -> Result:  # fmt: skip
     """The certificate of a baseline, and a search for a witness."""
     session = Session(net, problem, fixed, options, _versions(), show, began)
     if not math.isfinite(session.bound):
-        raise ValueError("the network's Lipschitz constant exceeds what float64 can hold")
+        raise TooLargeError("the network's Lipschitz constant exceeds what float64 can hold")
     setup, compiled, status = session.seconds(), compile_seconds(), Status.SOLVED
     session.relaxation_value = session.bound
     try:
         with session.timings.span("lower"):
-            _search(session, min(1.0, 0.5 * session.remaining()))
+            _search(session, min(0.1 if brief else 1.0, 0.5 * session.remaining()))
     except Stop as stop:
         status = stop.status
     except KeyboardInterrupt:
@@ -429,6 +429,7 @@ def _description(
 ) -> dict[str, Any]:
     return {
         "widths": list(net.widths),
+        "quantity": problem.quantity,
         "output": problem.coefficients.tolist(),
         "norm": problem.norm,
         "domain": "local" if problem.is_local else "global",

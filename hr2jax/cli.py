@@ -78,11 +78,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    arguments, unknown = _parser().parse_known_args(argv)
+    arguments, unknown = _parser().parse_known_args(_joined(sys.argv[1:] if argv is None else argv))
     if unknown:
         raise ValueError(f"unrecognized arguments: {' '.join(unknown)} (try hr2jax {arguments.command} --help)")
     code: int = arguments.run(arguments)
     return code
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """`--clip -1,1` as `--clip=-1,1`: argparse takes what begins with a minus sign for an option."""
+    out: list[str] = []
+    for word in argv:
+        if out and out[-1] == "--clip" and word[:1] == "-" and word[1:2] in tuple(".0123456789"):
+            out[-1] = f"--clip={word}"
+        else:
+            out.append(word)
+    return out
 
 
 def _complain(kind: str, error: BaseException | str, code: int) -> int:
@@ -197,17 +208,16 @@ def _verify(arguments: argparse.Namespace) -> int:
         radius=radius,
         arithmetic=arguments.arithmetic,
     )
-    if Fraction(proven) > Fraction(certificate.bound) * (1 + ROUNDING):
+    stated = Fraction(certificate.bound)
+    if Fraction(proven) > stated + ROUNDING * abs(stated):
         raise CertificateError(
             f"the certificate states the bound {certificate.bound!r}, but it proves only {proven!r}"
         )
     claim = certificate.lipschitz_problem
     radii = None if claim.radius is None else claim.radius.tolist()
     f, text = output_text(claim.coefficients.tolist()), upper_text(proven)
-    distance = "max_i |x_i - y_i|" if claim.norm == "inf" else f"||x - y||_{claim.norm}"
-    where = "all x, y" if claim.center is None else "all x, y in the domain |x_i - center_i| <= radius_i"
     rows = [
-        ("verified", f"|f(x) - f(y)| <= {text} {distance} for {where}"),
+        ("verified", _statement(claim, text)),
         ("proven bound", f"{text}   ({arguments.arithmetic} arithmetic; {upper_text(certificate.bound)} is stated)"),
         ("function", f"f = {f} of the network {widths_text(net.widths)}"),
         ("network hash", certificate.network_hash),
@@ -219,6 +229,17 @@ def _verify(arguments: argparse.Namespace) -> int:
         rows.insert(5, ("center", _few(claim.center)))
     print(table(rows))
     return YES
+
+
+def _statement(claim: LipschitzProblem, bound: str) -> str:
+    """What a certificate proves, as an inequality and where it holds."""
+    box = claim.norm == "inf"
+    domain = " in the domain " + ("|x_i - center_i| <= radius_i" if box else "||x - center||_2 <= radius")
+    where = "" if claim.center is None else domain
+    if claim.quantity == "maximum":
+        return f"f(x) <= {bound} for all x{where}"
+    distance = "max_i |x_i - y_i|" if box else "||x - y||_2"
+    return f"|f(x) - f(y)| <= {bound} {distance} for all x, y{where}"
 
 
 def _info(arguments: argparse.Namespace) -> int:
@@ -368,7 +389,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _network(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("network", metavar="NET", help="network file: .npz (keys A_1, b_1, ..., C, d) or .mat")
+    parser.add_argument("network", metavar="NET", help=robustness.NETWORK_HELP)
 
 
 def _claim(parser: argparse.ArgumentParser) -> None:
@@ -377,13 +398,14 @@ def _claim(parser: argparse.ArgumentParser) -> None:
                         help=f"F_K, or the difference F_K - F_J; counted from 0{only}")  # fmt: skip
     parser.add_argument("--norm", default=None if only else "inf", metavar="inf|2", help=f"norm on the input{only}")
     parser.add_argument("--center", metavar="FILE", help=f".npy, .npz, .csv or .txt: p_0 numbers, with --radius{only}")
-    parser.add_argument("--radius", metavar="R", help="half-width of the box around the center, in the units of the "
-                        f"input; a number, or a file of p_0 numbers{only}")  # fmt: skip
+    parser.add_argument("--radius", metavar="R", help="half-width of the box around the center (norm 2: radius of the "
+                        f"ball), in the units of the input; a number, or a file of p_0 numbers{only}")  # fmt: skip
 
 
 _SOLVE = """Prove an upper bound of the Lipschitz constant of one output f of the network:
     |f(x) - f(y)| <= bound * max_i |x_i - y_i|
-for all x, y, or, with --center and --radius, for all x, y in the box |x_i - center_i| <= R.
+for all x, y, or, with --center and --radius, for all x, y in the box |x_i - center_i| <= R. With --norm 2
+distances are Euclidean, and the domain is the ball ||x - center||_2 <= R.
 The bound is proved in rounding-safe arithmetic, whatever the solver did and whenever it was stopped
 (Ctrl-C stops it with the best bound so far).
 

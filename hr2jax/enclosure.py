@@ -25,6 +25,10 @@ U = 2.0**-53  # unit roundoff of float64, round to nearest
 TINY = 2.0**-960
 
 
+class TooLargeError(ValueError):
+    """A number that is needed is beyond float64: nothing can be said about such a problem."""
+
+
 class UnsoundArithmeticError(RuntimeError):
     """The floating point of this process is not IEEE round-to-nearest, so nothing can be proved in it."""
 

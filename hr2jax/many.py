@@ -13,12 +13,14 @@ import numpy as np
 from .api import _on_device, _solve, prepare, solve
 from .enclosure import check_arithmetic
 from .network import Network
-from .options import CUTTING, check_options
+from .options import BASELINES, CUTTING, LIPOPT, check_options
 from .problem import Output, lipschitz_problem
 from .relaxation import lift, preset
 from .report import output_text, progress_line
 from .result import Result, Status
 
+# What `lowrank` does not solve, or not by rounds that are the same for all problems.
+NOT_STEERED = (*CUTTING, *BASELINES, *LIPOPT, "lasserre2")
 ONE_PROBLEM = ("output", "warm_start", "checkpoint")
 
 
@@ -34,8 +36,8 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
         options: those of `solve`, for every problem, but for `output`, `warm_start` and `checkpoint`.
 
     Returns:
-        A Result for each of `pairs`, in their order. Ctrl-C ends the problem that runs, and those after it are
-        bounded at once, with status STOPPED.
+        A Result for each of `pairs`, in their order. Ctrl-C, or a `callback` that returns true, ends the problem that
+        runs, and those after it are bounded at once, with status STOPPED.
 
     Raises:
         ValueError, NotImplementedError: as `solve`, before any work.
@@ -57,6 +59,7 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
     domain = [known.pop(name) for name in ("norm", "center", "radius")]
     problems = [lipschitz_problem(net, output, *domain) for output in outputs]
     if not problems:
+        check_options(net, lipschitz_problem(net, 0, *domain), **known)
         return []
     chosen = [check_options(net, problem, **known) for problem in problems]
     check_arithmetic()
@@ -64,7 +67,7 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
     with _on_device(chosen[0].device), progress_line(chosen[0].progress) as show:
         fixed = [prepare(net, problem, own) for problem, own in zip(problems, chosen, strict=True)]
         steered: list[Any] = [None] * len(problems)
-        if chosen[0].method in ("auto", "lowrank") and chosen[0].relaxation not in (*CUTTING, "lasserre2"):
+        if chosen[0].method in ("auto", "lowrank") and chosen[0].relaxation not in NOT_STEERED:
             steered = _steered(net, problems, fixed, chosen[0])
         for k, problem in enumerate(problems):
             own, stopped = chosen[k], bool(results) and results[-1].status is Status.STOPPED
@@ -99,7 +102,7 @@ def _steered(net: Network, problems: list[Any], fixed: list[Any], options: Any) 
     liftings = [lift(net, problem, f) for problem, f in zip(problems, fixed, strict=True)]
     # small ones of several layers are `newton`'s
     small = [k for k, lifting in enumerate(liftings) if lifting.size <= SMALL and not lifting.masked_layers]
-    if options.time_limit is not None:
+    if options.time_limit is not None or options.max_iterations is not None:
         small = []
     out: list[Any] = [None] * len(problems)
     if len(small) > 1:

@@ -70,14 +70,21 @@ def lipschitz_bounds(
         sweeps: alternating maximisations; None: COLD from nothing, else WARM.
 
     Raises:
-        ValueError: arrays missing or shapes that do not fit.
+        ValueError: no arrays of floats, or shapes that do not fit.
         NotImplementedError: more than one hidden layer.
     """
+    if not isinstance(params, Mapping):
+        raise ValueError(f"params must be a dict of arrays A_1 and C, but {type(params).__name__} was given")
     if "A_1" not in params or "C" not in params:
         raise ValueError(f"params must hold A_1 and C, but it holds {', '.join(map(str, params)) or 'nothing'}")
     if "A_2" in params:
         raise NotImplementedError("params has A_2, but the penalty is for one hidden layer yet")
     A, C = jnp.asarray(params["A_1"]), jnp.asarray(params["C"])
+    for name, array in (("A_1", A), ("C", C)):
+        if not jnp.issubdtype(array.dtype, jnp.floating):
+            raise ValueError(f"{name} must be an array of floats, but its dtype is {array.dtype}")
+    if state is not None and not isinstance(state, PenaltyState):
+        raise ValueError(f"state must be None or what an earlier call gave, but {type(state).__name__} was given")
     if A.ndim != 2 or C.ndim != 2 or C.shape[1] != A.shape[0]:
         raise ValueError(f"A_1 must be (p_1, p_0) and C (K, p_1), but their shapes are {A.shape} and {C.shape}")
     if sweeps is not None and (isinstance(sweeps, bool) or not isinstance(sweeps, int | np.integer) or sweeps < 1):
@@ -88,8 +95,13 @@ def lipschitz_bounds(
     count = int(sweeps) if sweeps is not None else COLD if state is None else WARM
     if state is None:
         state = _cold(len(first), A.shape, A.dtype)
-    elif jnp.shape(state.V) != (len(first), A.shape[0], RANK) or jnp.shape(state.z) != (len(first), A.shape[1]):
-        raise ValueError("state is of a network of other shapes; begin from state=None")
+    else:
+        given, wanted = (jnp.shape(state.V), jnp.shape(state.z)), ((len(first), len(A), RANK), (len(first), A.shape[1]))
+        if given != wanted:
+            raise ValueError(
+                f"state must have V and z of shapes {wanted[0]} and {wanted[1]} for these params, but its shapes are "
+                f"{given[0]} and {given[1]}; begin from state=None"
+            )
     values, state = _bounds(A, w, jax.lax.stop_gradient(state), count)
     if outputs == 1:
         return values.reshape(1, 1), state

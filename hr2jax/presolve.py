@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .bounds import adjoint_bounds, interval_bounds, preactivation_bounds, tangent_bounds
-from .enclosure import Array, Enclosure, clipped_exponent
+from .enclosure import Array, Enclosure, TooLargeError, clipped_exponent
 from .network import Network
 from .problem import LipschitzProblem
 
@@ -242,7 +242,7 @@ def _with_reach(
         for l, layer in enumerate(layers[: reached(chain, net.depth)]):
             size = sizes[l][layer.unstable]
             if not np.isfinite(sizes[l][np.concatenate([layer.unstable, layer.active]).astype(np.int64)]).all():
-                raise ValueError(f"the bounds of layer {l + 1}'s derivatives overflow float64")
+                raise TooLargeError(f"the bounds of layer {l + 1}'s derivatives overflow float64")
             fixed = None if layout is None else layout.reach_exponent
             exponents[l][chain] = _exponents(size, None if fixed is None else fixed[chain][l], "derivative's")
             _check_largest(exponents[l][chain])

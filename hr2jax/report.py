@@ -42,9 +42,10 @@ def _rounded(value: float, digits: int, rounding: str) -> str:
 def result_table(result: Result) -> str:
     """The result as the table that `print(result)` shows."""
     problem, timings = result.problem, result.timings
+    what = "largest value" if problem["quantity"] == "maximum" else "constant"
     rows = [
         ("network", f"{widths_text(problem['widths'])}, output {output_text(problem['output'])}"),
-        ("constant", f"{domain_text(problem['radius'])}, norm {problem['norm']} on the input"),
+        (what, f"{domain_text(problem['radius'])}, norm {problem['norm']} on the input"),
         ("certified bound", f"{upper_text(result.bound)}   ({problem['relaxation']}, {problem['method']})"),
         ("attained (lower)", lower_text(result.lower)),
         ("gap", f"{100 * result.gap:.2f} %"),

@@ -56,7 +56,7 @@ class Result:
     """A certified bound and all that belongs to it (API.md's table).
 
     Attributes:
-        bound: certified upper bound of the Lipschitz constant.
+        bound: certified upper bound of the Lipschitz constant (of `maximum`: of the largest value).
         lower: proved lower bound, attained at `witness`.
         witness: (p_0,) float64, a point of the domain.
         relaxation_value: the engine's estimate of the relaxation's optimum (not certified).

@@ -184,6 +184,34 @@ def test_verify_a_local_claim(folder: Path, tmp_path: Path, capsys: Capture) -> 
     assert main(["verify", cert, net, "--output", "0"]) == 1
 
 
+def test_verify_says_what_a_maximum_certificate_proves(tmp_path: Path, capsys: Capture) -> None:
+    """It was printed as a Lipschitz bound; and one below 0, the useful kind, did not verify."""
+    net = hr2jax.Network([[[100.0]], [[1.0]]], [[0.0], [-2.0]])
+    net.save(tmp_path / "net.npz")
+    result = hr2jax.maximum(net, center=[0.0], radius=0.001)
+    assert -2.0 < result.bound < -1.8
+    assert result.problem["quantity"] == "maximum"
+    assert "largest value" in str(result)
+    result.certificate.save(tmp_path / "cert.npz")
+    assert main(["verify", str(tmp_path / "cert.npz"), str(tmp_path / "net.npz")]) == 0
+    out = capsys.readouterr().out
+    assert "f(x) <= -1.89999" in out and "for all x in the domain |x_i - center_i| <= radius_i" in out
+    assert "|f(x) - f(y)|" not in out
+    result.certificate.with_bound(result.bound - 1e-3).save(tmp_path / "low.npz")
+    assert main(["verify", str(tmp_path / "low.npz"), str(tmp_path / "net.npz")]) == 1
+
+
+def test_verify_says_ball_where_it_is_a_ball(tmp_path: Path, capsys: Capture) -> None:
+    """The box named in the claim was larger than the Euclidean ball that is proved."""
+    net = hr2jax.Network([[[1.0, 1.0]], [[1.0]]], [[-1.5], [0.0]])
+    net.save(tmp_path / "net.npz")
+    hr2jax.solve(net, norm=2, center=[0.0, 0.0], radius=1.0).certificate.save(tmp_path / "cert.npz")
+    assert main(["verify", str(tmp_path / "cert.npz"), str(tmp_path / "net.npz")]) == 0
+    out = capsys.readouterr().out
+    assert "<= 0 ||x - y||_2 for all x, y in the domain ||x - center||_2 <= radius" in out
+    assert "|x_i - center_i|" not in out
+
+
 def test_a_no_is_exit_code_1(solved: tuple[int, Path], tmp_path: Path, capsys: Capture) -> None:
     folder = solved[1]
     cert, net = folder / "cert.npz", folder / "net.npz"

@@ -6,6 +6,7 @@ import pytest
 import hr2jax
 from hr2jax import Status
 from hr2jax.engines import batch, lowrank
+from hr2jax.options import RELAXATIONS
 from hr2jax.relaxation import preset
 from tests.engines.test_lowrank import Monitor, lifting_of
 from tests.product_reference import solve_product_form
@@ -41,6 +42,26 @@ def test_progress_names_the_problem_that_runs(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("1 of 3, F_0 - F_1: iteration")
     assert lines[-1].startswith("3 of 3, F_3: iteration")
+
+
+@pytest.mark.parametrize("relaxation", RELAXATIONS)
+def test_every_relaxation_bounds_several_outputs(relaxation):
+    """Those without families ended in a KeyError."""
+    net = network(3, p=2, m=3)
+    norm = 2 if relaxation == "lipsdp" else "inf"
+    pairs = [(0, 1), (1, 2)]
+    for pair, result in zip(pairs, hr2jax.solve_all(net, pairs, relaxation=relaxation, norm=norm), strict=True):
+        assert result.lower <= result.certificate.verify(net, output=pair, norm=norm) <= result.bound * (1 + 1e-12)
+
+
+def test_options_are_checked_where_there_is_nothing_to_solve():
+    with pytest.raises(ValueError, match="tol"):
+        hr2jax.solve_all(network(), [], tol=-1)
+
+
+def test_an_iteration_limit_holds_for_each_of_several():
+    for result in hr2jax.solve_all(network(), max_iterations=1):
+        assert result.iterations <= 1
 
 
 def test_outputs_of_every_kind_in_their_order():

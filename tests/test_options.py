@@ -291,6 +291,7 @@ def test_a_gpu_that_is_not_there_is_refused(net):
         {"max_iterations": np.int32(3)},
         {"seed": np.uint8(3)},
         {"seed": 10**30},
+        {"seed": 10**30, "relaxation": "interval"},
         {"bounds": "interval"},
         {"bounds": "linear"},
         {"bounds": "lp", "center": [0.0], "radius": 1.0},

@@ -122,6 +122,8 @@ def test_less_of_the_penalty_is_a_smaller_certified_bound():
     [
         ({"A_1": np.ones((2, 3))}, ValueError, "A_1 and C, but it holds A_1"),
         ({}, ValueError, "nothing"),
+        (network(), ValueError, "dict of arrays A_1 and C, but Network"),
+        ({"A_1": np.ones((2, 3), int), "C": np.ones((2, 2))}, ValueError, "A_1 must be an array of floats"),
         ({"A_1": np.ones((2, 3)), "C": np.ones((2, 3))}, ValueError, r"\(2, 3\) and \(2, 3\)"),
         ({"A_1": np.ones((2, 3)), "A_2": np.ones((2, 2)), "C": np.ones((2, 2))}, NotImplementedError, "A_2"),
     ],
@@ -134,8 +136,10 @@ def test_bad_parameters_are_refused(params, error, message):
 def test_bad_states_and_sweeps_are_refused():
     params = parameters(network())
     _, state = lipschitz_bounds(params)
-    with pytest.raises(ValueError, match="other shapes"):
+    with pytest.raises(ValueError, match=r"shapes .* begin from state=None"):
         lipschitz_bounds(parameters(network(outputs=4)), state)
+    with pytest.raises(ValueError, match="state must be None or what an earlier call gave, but tuple"):
+        lipschitz_bounds(params, (1, 2))
     with pytest.raises(ValueError, match="sweeps"):
         lipschitz_bounds(params, sweeps=0)
     assert state.V.shape[-1] == penalty.RANK

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..enclosure import TINY, Array, Enclosure
+from ..enclosure import TINY, Array, Enclosure, TooLargeError
 from ..network import Network
 from ..problem import LipschitzProblem
 from .norms import row_norms
@@ -66,9 +66,9 @@ def interval_step(A: Array, b: Array, before: Pair, arithmetic: type[Enclosure] 
 
 
 def finite(pair: Pair, layer: int) -> Pair:
-    """`pair` itself; a ValueError that names the layer where it is not finite."""
+    """`pair` itself; a TooLargeError that names the layer where it is not finite."""
     if not all(np.isfinite(side).all() for side in pair):
-        raise ValueError(f"the pre-activation bounds of layer {layer} overflow float64 on this domain")
+        raise TooLargeError(f"the pre-activation bounds of layer {layer} overflow float64 on this domain")
     return pair
 
 

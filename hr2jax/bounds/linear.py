@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..enclosure import Array, Enclosure
+from ..enclosure import Array, Enclosure, TooLargeError
 from ..network import Network
 from ..problem import LipschitzProblem
 from .interval import Pair, finite, first_layer, interval_step
@@ -114,7 +114,7 @@ def output_range(
             both = backward(net, problem, rows, shifts, bounds, slopes_out, arithmetic)
             lo, hi = np.fmax(lo, both[0]), np.fmin(hi, -both[1])
     if not (np.isfinite(lo) and np.isfinite(hi)):
-        raise ValueError("the range of the output overflows float64 on this domain")
+        raise TooLargeError("the range of the output overflows float64 on this domain")
     return float(lo), float(hi)
 
 

@@ -311,12 +311,6 @@ def iterate(
     return jax.lax.fori_loop(0, count, body, (state, jnp.zeros(4, state.X.dtype)))
 
 
-@jax.jit
-def _with_duals_over(state: State, factor: Any) -> State:
-    """The state with U divided by a number, as a change of rho asks."""
-    return state._replace(U=state.U / factor, U_small=[u / factor for u in state.U_small])
-
-
 def admm_form(relaxation: str, lifting: Lifting) -> BlockForm:
     """The layout of a relaxation that ADMM solves fastest: products, and M_1 split where nothing couples x with t.
 

@@ -74,6 +74,8 @@ def _rounds(lifting: Lifting, families: list[Family], monitor: Monitor, cuts: _C
         slack = (state.w / problem.sizes(np.diag(state.Y)))[problem.count - len(cuts) :]
         most_slack = SLACK * np.sqrt(problem.gap(state) / (problem.parameter * abs(problem.cost(state.x))))
         added = cuts.renew(slack < most_slack, state.Y)
+        if added is None:
+            return Status.STALLED
         if not added and accuracy == monitor.tolerance:
             return status
     return status
@@ -114,15 +116,17 @@ class _Cuts:
             if pool is not None and len(pool) > self.room // 2:
                 pool.keep(np.sort(np.argsort(-pool.multipliers)[: self.room // 2]))
 
-    def renew(self, kept: Array, Y: Array) -> int:
-        """Drop cuts that are not to be kept, add what Y violates; returns how many."""
+    def renew(self, kept: Array, Y: Array) -> int | None:
+        """Drop cuts that are not to be kept, add what Y violates; how many, or None where Y is too near singular."""
         self.triangles.keep(kept[: len(self.triangles)])
         if self.products is not None:
             self.products.keep(kept[len(kept) - len(self.products) :])
         limit = min(PER_ROW * self.lifting.size, (self.room - len(self)) // 3)
-        V = cholesky(Y)
-        if limit <= 0 or V is None:
+        if limit <= 0:
             return 0
+        V = cholesky(Y)
+        if V is None:
+            return None
         gram = self.separator.gram(V)
         before = len(self)
         for triples, pattern, values in (

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..network import Array, Network
 from ..problem import LipschitzProblem
+from ..seeds import key_of
 from .ascent import Ascent
 from .attained import attained
 from .clock import Clock
@@ -129,7 +130,7 @@ def _search(best: _Best, clock: Clock, seed: int, points: list[Array]) -> None:
     sampled = _sampled(best, seed)
     if is_small and Tree(net, units, _half(clock), best.offer, sampled).run():
         return
-    key, stale, ascent = jax.random.key(seed), 0, None
+    key, stale, ascent = key_of(seed), 0, None
     starts = [units.locate(x) for x in points]
     for turn in range(ROUNDS):
         if clock.is_over() or stale >= PATIENCE:

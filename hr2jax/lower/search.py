@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from ..network import Array, Network
 from ..problem import LipschitzProblem
+from ..seeds import key_of
 from .attained import attained
 from .branch import branch
 from .cells import Cells, build_cells
@@ -120,7 +121,7 @@ def _search(best: _Best, clock: Clock, seed: int, points: list[Array], wanted: l
     m, n = cells.A.shape
     if m <= FEW and branch(cells, clock, best.offer):
         return
-    key = jax.random.key(seed)
+    key = key_of(seed)
     annealer = PatternSearch(cells, clock)
     exact = direct(cells)
     free_patterns = False  # whether the best patterns can be had: then nothing but patterns is searched

@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 
 from ..enclosure import Array, Enclosure
-from .forms import Form
 from .lifting import Lifting
 from .masked import factors
 from .sums import sums_by_place
@@ -94,18 +93,4 @@ def product_entries(
         width = lifting.length(h)
         places, total, error = sums_by_place(i * width + j, value, roundings=2)
         out.append((g, h, *np.divmod(places, width), arithmetic(total, error)))
-    return out
-
-
-def dense_rows(lifting: Lifting, form: Form) -> Array:
-    """(n, N) float64: a form's rows over the basis, derived groups by their midpoints. Steering only."""
-    out = np.zeros((form.rows, lifting.size))
-    rows = np.arange(form.rows)
-    for term in form.terms:
-        coefficients = lifting.rows(term.group)
-        if coefficients is None:
-            out[rows, lifting.slice(term.group).start + term.index] += term.coefficient
-            continue
-        for group, matrix in coefficients.items():
-            out[:, lifting.slice(group)] += term.coefficient[:, None] * matrix.mid[term.index]
     return out

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..api import _versions
 from ..certificate import certify_multipliers
-from ..enclosure import Array
+from ..enclosure import Array, TooLargeError
 from ..network import Network
 from ..penalty import _cold, _diagonal, _sweep
 from ..presolve import Presolve, presolve
@@ -73,7 +73,10 @@ def _items(
     fixed: Presolve | None = None
     for rival in np.flatnonzero(known[i] < radius).tolist():
         problem = lipschitz_problem(net, (label, rival), "inf", center, half)
-        fixed = fixed or presolve(net, problem)  # the neurons' signs do not depend on the output
+        try:
+            fixed = fixed or presolve(net, problem)  # the neurons' signs do not depend on the output
+        except TooLargeError:
+            return []
         out.append(Item(i, rival, float(margin[i, rival]), problem, fixed))
     return out
 

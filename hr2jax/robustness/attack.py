@@ -11,6 +11,7 @@ import numpy as np
 
 from ..enclosure import Array, Enclosure
 from ..network import Network
+from ..seeds import key_of
 from .margins import Clip, inner_box, margins
 
 # Inputs attacked together; fewer are padded to a power of two, so that programs are compiled once.
@@ -36,7 +37,7 @@ def broken(
                 left = rows[~found[rows]]
                 if not len(left):
                     break
-                key = jax.random.fold_in(jax.random.key(seed), start * starts + attempt)
+                key = jax.random.fold_in(key_of(seed), start * starts + attempt)
                 climbed = _climb(net, inputs[left], labels[left], radius, norm, clip, steps, attempt == 0, key)
                 hit = _adversarial(net, inputs[left], climbed, labels[left], radius, norm)
                 points[left[hit]], found[left[hit]] = climbed[hit], True

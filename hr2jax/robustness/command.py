@@ -18,8 +18,9 @@ from .report import RobustnessReport
 from .rivals import TESTS
 from .run import certify
 
+NETWORK_HELP = "network file: .npz (keys A_1, b_1, ..., C, d), .mat, .nnet, .safetensors, .pt or .onnx"
 DESCRIPTION = """Count the inputs whose label provably cannot change while the input moves by at most R (in every
-entry), for each R of --radii. An input that is classified wrong is never counted.
+entry; with --norm 2 in Euclidean distance), for each R of --radii. An input that is classified wrong is never counted.
 
 DATA.npz has the array inputs, (n, p_0), and labels, n integers; without labels the network's own predictions
 are taken. Radii are in the units of the inputs: for pixels in 0..1, 0.05 is 5 % of the range. Decimals are
@@ -39,7 +40,7 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything after `hr2jax certify`."""
     add = parser.add_argument
-    add("network", metavar="NET", help="network file: .npz (keys A_1, b_1, ..., C, d) or .mat")
+    add("network", metavar="NET", help=NETWORK_HELP)
     add("data", metavar="DATA.npz", help="the arrays inputs and, if known, labels")
     add("--radii", required=True, metavar="R,R,...", help="positive numbers, in the units of the inputs")
     add("--via", default="lipschitz-global", metavar="HOW",

@@ -123,3 +123,9 @@ def percent_down(ratio: float, digits: int = 2) -> str:
     """A ratio in percent, rounded down."""
     scale: int = 10**digits
     return f"{math.floor(100 * scale * ratio + 1e-9) / scale:.{digits}f}"
+
+
+def percent_up(ratio: float, digits: int = 2) -> str:
+    """A ratio in percent, rounded up."""
+    scale: int = 10**digits
+    return f"{math.ceil(100 * scale * ratio - 1e-9) / scale:.{digits}f}"

@@ -35,6 +35,11 @@ class Line:
             print(text, file=sys.stderr, flush=True)
             self.due = now + LOG_INTERVAL
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def end(self) -> None:
+        """Leave the live line, if there is one, for what others write."""
         if self.width:
             print(file=sys.stderr)
+        self.width = 0
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.end()

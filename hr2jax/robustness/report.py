@@ -15,10 +15,14 @@ from ..enclosure import Array
 from ..files import replaced
 from ..report import radius_text, table, widths_text
 from ..result import Status, _strict
-from .margins import percent_down
+from .margins import percent_down, percent_up
 
+LOOSER = "every input was decided, but some of the constants are looser than they could be: "
 MESSAGES = {
     Status.SOLVED: "every input was decided",
+    Status.STALLED: LOOSER + "the solver made no more progress",
+    Status.ITERATION_LIMIT: LOOSER + "the iteration limit was reached",
+    Status.NUMERICAL_ERROR: LOOSER + "the solver broke down numerically",
     Status.TIME_LIMIT: "the time limit was reached; what was not decided counts as not certified",
     Status.STOPPED: "stopped by the user; what was not decided counts as not certified",
 }
@@ -42,7 +46,8 @@ class RobustnessReport:
         adversarial: (n, p_0) that point, NaN where there is none.
         decided: (n,) bool: False where time ran out.
         bounds, certificates: of the global constants, by pair of labels (k, j), k < j.
-        status: SOLVED, TIME_LIMIT or STOPPED; what is certified holds whatever it says.
+        status: the worst of the global constants' (`via="lipschitz-global"`) or SOLVED, TIME_LIMIT, STOPPED; what is
+            certified holds whatever it says.
         timings: seconds of `attack`, `pairs`, `search`, `total`.
         problem: what was asked.
     """
@@ -117,7 +122,7 @@ class RobustnessReport:
         lines = [f"{'radius':>12}  {'certified':>11}  {'under attack':>12}"]
         attacked = np.full(len(self.radii), np.nan) if self.attack_accuracy is None else self.attack_accuracy
         for radius, ratio, other in zip(self.radii, self.ratio, attacked, strict=True):
-            under = "-" if np.isnan(other) else f"{percent_down(float(other))} %"
+            under = "-" if np.isnan(other) else f"{percent_up(float(other))} %"
             lines.append(f"{radius_text(float(radius)):>12}  {percent_down(float(ratio)):>9} %  {under:>12}")
         return "\n".join((table(rows), "", *lines))
 

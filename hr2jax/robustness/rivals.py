@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..api import maximum
-from ..enclosure import Array
+from ..enclosure import Array, TooLargeError
 from ..many import solve_all
 from ..network import Network
 from ..result import Progress, Status
@@ -70,10 +70,13 @@ def lipschitz_local(question: Question) -> float:
         return enough or hopeless or ended
 
     left = None if question.deadline is None else max(question.deadline - time.time(), 0.0)
-    (result,) = solve_all(
-        question.net, [(question.label, question.rival)], norm=question.norm, center=center, radius=half,
-        callback=decided, time_limit=left, **question.options,
-    )  # fmt: skip
+    try:
+        (result,) = solve_all(
+            question.net, [(question.label, question.rival)], norm=question.norm, center=center, radius=half,
+            callback=decided, time_limit=left, **question.options,
+        )  # fmt: skip
+    except TooLargeError:
+        return 0.0
     radius = min(question.radius, float(largest_radius(question.margin, result.bound)))
     if radius < question.radius:
         if ended or result.status is Status.TIME_LIMIT:
@@ -103,10 +106,13 @@ def margin_sdp(question: Question) -> float:
 
     left = None if question.deadline is None else max(question.deadline - time.time(), 0.0)
     options = {name: value for name, value in question.options.items() if name not in ("method", "lifting")}
-    result = maximum(
-        question.net, output=(question.rival, question.label), norm=question.norm, center=center, radius=half,
-        callback=decided, time_limit=left, **options,
-    )  # fmt: skip
+    try:
+        result = maximum(
+            question.net, output=(question.rival, question.label), norm=question.norm, center=center, radius=half,
+            callback=decided, time_limit=left, **options,
+        )  # fmt: skip
+    except TooLargeError:
+        return 0.0
     if result.bound < 0:
         return question.radius
     if ended or result.status is Status.TIME_LIMIT:

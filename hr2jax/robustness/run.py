@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from ..api import _on_device, _versions, solve
 from ..certificate import Certificate
-from ..enclosure import Array, check_arithmetic
+from ..enclosure import Array, TooLargeError, check_arithmetic
 from ..many import ONE_PROBLEM, solve_all
 from ..messages import shown
 from ..network import Network, exact_float64
@@ -29,6 +29,10 @@ from .search import Setting, Task, search_all
 
 # The relaxation whose global constants, one for each pair of labels, come before a search around single inputs.
 SCREENING = "shor"
+# Of several, the one that a report has is the last of these.
+WORSE = (
+    Status.SOLVED, Status.STALLED, Status.ITERATION_LIMIT, Status.NUMERICAL_ERROR, Status.TIME_LIMIT, Status.STOPPED,
+)  # fmt: skip
 # Part of the time limit that these may take.
 SCREENING_SHARE = 0.3
 OWN = ("norm", "center", "radius", "relaxation", "seed", "time_limit", "callback", "progress")
@@ -108,6 +112,8 @@ def certify(
     if via == "sdp" and relaxation not in OF_VALUES:
         names = ", ".join(OF_VALUES)
         raise ValueError(f"relaxation must be one of {names} for via='sdp', but {relaxation!r} was given")
+    if via == "sdp" and chosen["method"] not in ("auto", "lowrank"):
+        raise ValueError(f"method must be 'auto' or 'lowrank' for via='sdp', but {shown(chosen['method'])} was given")
     check_arithmetic()
 
     low, _ = margins(net, x, k)
@@ -123,8 +129,8 @@ def certify(
             first = chosen | {"relaxation": screening, "progress": progress}
             if via != "lipschitz-global":
                 first |= {"cuts": None, "method": "auto"}
-            status = run.bound_pairs(first, share, line.show)
-            if status in (Status.SOLVED, Status.TIME_LIMIT) and via != "lipschitz-global":
+            status = run.bound_pairs(first, share, line)
+            if status is not Status.STOPPED and via != "lipschitz-global":
                 status = run.search(via, accuracy, chosen, workers, line.show)
         except KeyboardInterrupt:
             status = Status.STOPPED
@@ -179,28 +185,33 @@ class _Run:
             self.attacked_until = radius
         self.seconds["attack"] = time.time() - since
 
-    def bound_pairs(self, options: Mapping[str, Any], share: float, show: Callable[[str], None]) -> Status:
+    def bound_pairs(self, options: Mapping[str, Any], share: float, line: Line) -> Status:
         """Global constants of F_k - F_j for the labels k that occur; F_j - F_k has the same."""
         since = time.time()
         present, outputs = np.unique(self.labels[self.right]), self.net.widths[-1]
         pairs = sorted({(min(k, j), max(k, j)) for k in present.tolist() for j in range(outputs) if j != k})
-        show(f"constants of {len(pairs)} pairs of labels")
+        line.show(f"constants of {len(pairs)} pairs of labels")
         worst = Status.SOLVED
         limit = until = None
         if self.deadline is not None:
             until = since + share * max(self.deadline - since, 0.0)
             limit = (until - since) / max(len(pairs), 1)
-        if pairs and together.serves(self.net, self.norm, options["relaxation"], options["method"]):
+        if pairs and options["max_iterations"] is None and together.serves(
+            self.net, self.norm, options["relaxation"], options["method"]
+        ):  # fmt: skip
             proved = together.certificates(self.net, pairs, options["tol"], until)
             self.constants = dict(zip(pairs, proved, strict=True))
             if until is not None and time.time() >= until:
                 worst = Status.TIME_LIMIT
         left = [pair for pair in pairs if pair not in self.constants]
-        results = solve_all(self.net, left, norm=self.norm, time_limit=limit, **options) if left else []
+        line.end()  # solve_all has a line of its own
+        try:
+            results = solve_all(self.net, left, norm=self.norm, time_limit=limit, **options) if left else []
+        except TooLargeError:
+            left, results, worst = [], [], Status.NUMERICAL_ERROR
         for pair, result in zip(left, results, strict=True):
             self.constants[pair] = result.certificate
-            if result.status in (Status.STOPPED, Status.TIME_LIMIT) and worst is not Status.STOPPED:
-                worst = result.status
+            worst = max(worst, result.status, key=WORSE.index)
         bounds = np.full((outputs, outputs), np.inf)
         for (k, j), certificate in self.constants.items():
             bounds[k, j] = bounds[j, k] = certificate.bound
@@ -208,7 +219,10 @@ class _Run:
         if len(rows):
             self.radius[rows] = largest_radius(self.margin[rows], bounds[self.labels[rows]])
             self.found[rows] = self.radius[rows].min(axis=1)
-        self.decided |= worst is Status.SOLVED
+        if worst in (Status.TIME_LIMIT, Status.STOPPED):
+            self.decided[self._is_settled()] = True
+        else:
+            self.decided[:] = True
         self.seconds["pairs"] = time.time() - since
         return worst
 
@@ -221,9 +235,8 @@ class _Run:
         if via == "lipschitz-local" and self.net.depth == 1 and self.norm == "inf":
             self.exclude_together(show)
         self.decided = ~self.right | (self.found >= self.radii.max())
-        if accuracy is None:  # only the radii themselves count: certified or broken at each is all there is to know
-            between = (self.found[:, None] < self.radii) & (self.radii < self.first_broken[:, None])
-            self.decided |= ~between.any(axis=1)
+        if accuracy is None:  # only the radii themselves count
+            self.decided[self._is_settled()] = True
         rows = np.flatnonzero(~self.decided)
         rows = rows[np.argsort(-self.found[rows], kind="stable")].tolist()  # those nearest to success first
         tasks = [
@@ -255,6 +268,12 @@ class _Run:
             finally:
                 self.found[rows] = self.radius[rows].min(axis=1)
 
+    def _is_settled(self) -> Array:
+        """(n,) whether at each of the radii the input is certified or broken."""
+        between = (self.found[:, None] < self.radii) & (self.radii < self.first_broken[:, None])
+        open_: Array = np.asarray(between.any(axis=1))
+        return ~open_
+
     def _is_over(self) -> bool:
         return self.deadline is not None and time.time() >= self.deadline
 
@@ -271,7 +290,9 @@ class _Run:
             labels=self.labels,
             right=self.right,
             clean_accuracy=float(self.right.sum() / n),
-            attack_accuracy=unbroken.sum(axis=0) / n if attacked else None,
+            attack_accuracy=(
+                np.where(self.radii <= self.attacked_until, unbroken.sum(axis=0) / n, np.nan) if attacked else None
+            ),
             broken_at=self.first_broken,
             adversarial=self.adversarial,
             decided=self.decided,

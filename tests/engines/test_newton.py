@@ -13,11 +13,11 @@ from hr2jax.problem import lipschitz_problem
 from hr2jax.proof import lagrangian_matrix
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.families import preset
-from hr2jax.relaxation.products import PRODUCTS, FactorTable, dense_rows
+from hr2jax.relaxation.products import PRODUCTS, FactorTable
 from hr2jax.relaxation.triangles import TRIANGLES
 
 from ..bounds.cases import random_net
-from ..product_reference import solve_product_form
+from ..product_reference import dense_form, solve_product_form
 
 
 class Monitor:
@@ -105,7 +105,7 @@ def test_cuts_that_it_is_given_are_rows_of_its_own(norm, seed):
         P[0, 0] += 1.0
         extra.append(P)
     table = FactorTable(lifting)
-    rows = np.concatenate([dense_rows(lifting, form) for form in table.forms])
+    rows = np.concatenate([dense_form(lifting, form) for form in table.forms])
     pairs = rng.integers(0, table.count, (200, 2))
     start[PRODUCTS] = np.column_stack([pairs, np.zeros(len(pairs))]).astype(float)
     extra += [(np.outer(rows[a], rows[b]) + np.outer(rows[b], rows[a])) / 2 for a, b in pairs]

@@ -12,10 +12,9 @@ from hr2jax.enclosure import Enclosure
 from hr2jax.presolve import presolve
 from hr2jax.problem import lipschitz_problem
 from hr2jax.relaxation import lift
-from hr2jax.relaxation.products import FactorTable, dense_rows, letters, product_entries
+from hr2jax.relaxation.products import FactorTable, letters, product_entries
 from tests.bounds.cases import exact, random_net
 from tests.lifted_points import form_values, lifted_point
-from tests.product_reference import dense_form
 
 from .test_masked import lifted_cases
 
@@ -60,12 +59,6 @@ def test_factors_are_numbered_kind_by_kind():
     assert [table.names[k] for k in table.of(numbers)] == [
         name for name, form in zip(table.names, table.forms, strict=True) for _ in range(form.rows)
     ]
-
-
-def test_dense_rows():
-    lifting = example()
-    for form in FactorTable(lifting).forms:
-        assert np.allclose(dense_rows(lifting, form), dense_form(lifting, form), rtol=0, atol=1e-15)
 
 
 @pytest.mark.parametrize(

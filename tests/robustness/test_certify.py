@@ -10,6 +10,7 @@ import hr2jax
 from hr2jax import Status
 from hr2jax.robustness import run as module
 from hr2jax.robustness import search as searching
+from hr2jax.robustness.margins import percent_down, percent_up
 from hr2jax.robustness.rivals import Stopped
 from tests.robustness.exact import least_margin
 
@@ -268,6 +269,7 @@ X = [[0.1, 0.2], [0.3, -0.4]]
         ({"tol": -1.0}, "tol"),
         ({"time_limit": -1.0}, "time_limit"),
         ({"seed": -1}, "seed"),
+        ({"via": "sdp", "method": "newton"}, "method"),
         ({"progress": 1}, "progress"),
         ({"net": network(outputs=1)}, "two outputs"),
         ({"net": "net"}, "hr2jax.Network"),
@@ -293,3 +295,47 @@ def test_progress_shows_which_constant_is_sought(capsys):
     hr2jax.certify(net, np.zeros((1, 2)), radii=[0.1], relaxation="hr2", attack_starts=0, progress=True)
     err = capsys.readouterr().err
     assert "1 of 2, F_" in err and "certified" in err
+
+
+def test_nothing_is_said_of_radii_that_were_not_attacked():
+    x = np.random.default_rng(3).uniform(-1, 1, (5, 2))
+    report = hr2jax.certify(network(2), x, radii=[9.0, 1e-3], relaxation="shor", time_limit=0)
+    assert np.isnan(report.attack_accuracy).all()
+    assert json.loads(report.to_json())["attack_accuracy"] == [None, None]
+    assert hr2jax.certify(network(2), x, radii=[9.0, 1e-3], relaxation="shor").attack_accuracy[0] < 1
+
+
+def test_what_is_certified_everywhere_is_decided_whatever_the_clock_says():
+    x = np.random.default_rng(3).uniform(-1, 1, (5, 2))
+    report = hr2jax.certify(network(2), x, radii=[1e-9], relaxation="shor", time_limit=0)
+    assert report.status is Status.TIME_LIMIT
+    assert report.certified.all() and report.decided.all()
+
+
+def test_a_limit_of_the_constants_is_told():
+    x = np.random.default_rng(3).uniform(-1, 1, (5, 2))
+    report = hr2jax.certify(network(2, m=8), x, radii=[0.1], relaxation="hr2", max_iterations=1)
+    assert report.status is Status.ITERATION_LIMIT
+    assert report.decided.all()
+    assert "looser" in str(report)
+
+
+@pytest.mark.parametrize("via", ["lipschitz-local", "sdp"])
+def test_a_radius_beyond_float64_certifies_nothing_and_loses_nothing(via):
+    """It ended the whole report with a ValueError, after the attack and the constants."""
+    x = np.random.default_rng(3).uniform(-1, 1, (2, 2))
+    report = hr2jax.certify(network(2), x, radii=[1e-9, 1e308], via=via, relaxation="shor", radius_accuracy=None)
+    assert report.certified.tolist() == [[True, False], [True, False]]
+
+
+def test_percentages_that_the_truth_lies_between():
+    assert (percent_down(1 / 3), percent_up(1 / 3)) == ("33.33", "33.34")
+    assert (percent_down(0.5), percent_up(0.5)) == ("50.00", "50.00")
+
+
+def test_a_seed_beyond_int64_is_a_seed():
+    """It ended in an OverflowError in the middle of the work."""
+    x = np.random.default_rng(3).uniform(-1, 1, (2, 2))
+    report = hr2jax.certify(network(2), x, radii=[9.0], relaxation="shor", seed=10**30)
+    assert report.problem["seed"] == 10**30
+    assert np.isfinite(report.broken_at).any()

@@ -55,6 +55,7 @@ def test_labels_may_be_missing(folder, capsys):
         (("net.npz", "data.npz", "--radii", "0"), "positive"),
         (("net.npz", "data.npz", "--radii", "0.1", "--clip", "0"), "LO,HI"),
         (("net.npz", "data.npz", "--radii", "0.1", "--clip", "0.9,1"), "clip box"),
+        (("net.npz", "data.npz", "--radii", "0.1", "--clip", "-1,-0.5"), "not in [-1.0, -0.5]"),
         (("net.npz", "data.npz", "--radii", "0.1", "--via", "sdp", "--relaxation", "hr2z"), "relaxation must be"),
         (("net.npz", "data.npz", "--radii", "0.1", "--json", "net.npz"), "overwrite"),
         (("net.npz", "data.npz", "--radii", "0.1", "--json", "none/x.json"), "cannot be written"),

@@ -1,0 +1,12 @@
+"""Random numbers of JAX from the seeds that users give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+
+def key_of(seed: int) -> Any:
+    """A key of any seed from 0 on; JAX takes those below 2^63 only."""
+    return jax.random.key(seed % 2**63)
