@@ -82,7 +82,8 @@ def solve(
             half-width per input, zeros allowed. Neither for the global constant.
         relaxation: "shor", "hr2", "hr2z", "hr2+", "lasserre2" (docs/mathematics.md), or "best": climbs from "shor"
             to "hr2+" within the time limit and returns the tightest bound. "interval" and "product" are baselines
-            that need no solver: interval arithmetic on the Jacobian, and the product of the layers' norms.
+            that need no solver: interval arithmetic on the Jacobian, and the product of the layers' norms. "lipsdp"
+            (norm 2, global), and "lipopt3" and "lipopt4" (one hidden layer, norm inf), are peers.
         bounds: pre-activation bounds of local problems: "interval" (exact for one hidden layer), "linear" (backward,
             CROWN), "lp" (the triangle relaxation's), or "auto": the best that is cheap at this size.
         method: "auto", "lowrank", "newton" (few multipliers), and for one hidden layer in norm inf
