@@ -121,7 +121,7 @@ def schedule_for(lifting: Lifting, tolerance: float, cuts: bool = False) -> Sche
         return Schedule(sigma=10.0, cut_sigma=2.0, bulk_steps=80, extrapolate=True)
     if lifting.size <= SMALL and not cuts:
         return Schedule(bulk_rounds=6, warm_rounds=1, extrapolate=True, finish=min(max(0.3 * tolerance, 1e-4), 3e-4))
-    return Schedule()
+    return Schedule() if cuts else Schedule(bulk_rounds=12)
 
 
 def columns_for(size: int, cuts: bool) -> int:
@@ -196,6 +196,8 @@ class _Run:
         masked = lifting.masked_layers > 0
         self.products = ProductPool(lifting, self.factored, cuts) if cuts and masked else None
         self.budget = lifting.budget if lifting.balls else None
+        # whether inner steps may be cheaper than Newton's method on the diagonal
+        self.is_patient = lifting.size > SMALL and not cuts and bool(families)
         self.rng = np.random.default_rng(seed)
         self.scale = 1.0
         self.iteration = 0
@@ -438,8 +440,7 @@ class _Run:
         is_near = self.separator is None and not layered and self.lifting.size <= SMALL
         previous = self.value() if is_near else np.nan
         value, settled = np.nan, False
-        patient = 0 if self.lifting.size <= SMALL or self.separator is not None or not self.families else 4
-        early = 1 if self.lifting.size <= QUICK_NEWTON else 2
+        patient, early = (4, 1 if self.lifting.size <= QUICK_NEWTON else 2) if self.is_patient else (0, 0)
         for number in range(self.schedule.finish_rounds):
             if self.separator is not None:
                 self.separate(triangles=True, least=0.005)
@@ -453,7 +454,7 @@ class _Run:
             settled = self.within(abs(value - previous), 0.5, value)
             settled = settled or not (self.families or self.separator)
             close = self.gradient <= 2 * tolerance
-            due = settled or (close and number > 0) or number % 3 == 2
+            due = settled or (close and number >= min(early, 1)) or number % 3 == 2
             if due or self.monitor.remaining() < 10.0 * self.certifying:
                 bound, d = self.certify(multipliers, M, d, newton=number >= patient or (close and number >= early))
                 self.monitor.report(self.iteration, value, self.gradient)
@@ -498,7 +499,7 @@ class _Run:
         if self.monitor.origin:
             value = in_units(least, self.lifting)
             tol *= self.magnitude(value) / max(abs(value), 1e-300)
-        if newton and cost(d, self.budget) - least > 0.45 * tol * abs(least):
+        if newton and cost(d, self.budget) - least > (0.45 if self.is_patient else 0.3) * tol * abs(least):
             # the clock must not decide anything where it does not matter
             patience = max(10.0, 3.0 * certificate_seconds(M.size), 0.1 * (began - self.began))
             d = tighten(
