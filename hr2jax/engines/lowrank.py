@@ -442,7 +442,7 @@ class _Run:
         value, settled = np.nan, False
         patient, early = (4, 1 if self.lifting.size <= QUICK_NEWTON else 2) if self.is_patient else (0, 0)
         for number in range(self.schedule.finish_rounds):
-            if self.separator is not None:
+            if self.separator is not None and not settled:  # then its multipliers are what is missing
                 self.separate(triangles=True, least=0.005)
             coarse = self.lifting.size > SMALL and tolerance >= FLOAT32
             self.minimise(np.float32 if coarse else np.float64, tolerance, self.schedule.finish_steps)
