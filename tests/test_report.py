@@ -68,7 +68,7 @@ def test_table() -> None:
     result = SimpleNamespace(
         bound=1 / 3, lower=0.25, gap=0.25, status=Status.TIME_LIMIT, message="as the clock says",
         timings=dict.fromkeys(("setup", "compile", "solve", "certify", "lower"), 1.0) | {"peak_bytes": 2**20},
-        problem={"widths": [2, 3, 1], "output": [1.0], "norm": "inf", "radius": [0.5, 0.5],
+        problem={"quantity": "lipschitz", "widths": [2, 3, 1], "output": [1.0], "norm": "inf", "radius": [0.5, 0.5],
                  "relaxation": "hr2", "method": "auto"},
     )  # fmt: skip
     text = result_table(result)  # type: ignore[arg-type]
