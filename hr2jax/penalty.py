@@ -99,8 +99,8 @@ def lipschitz_bounds(
         given, wanted = (jnp.shape(state.V), jnp.shape(state.z)), ((len(first), len(A), RANK), (len(first), A.shape[1]))
         if given != wanted:
             raise ValueError(
-                f"state must have V and z of shapes {wanted[0]} and {wanted[1]} for these params, but its shapes are "
-                f"{given[0]} and {given[1]}; begin from state=None"
+                f"state is of a network of other shapes: V and z must be {wanted[0]} and {wanted[1]} for these params, "
+                f"but are {given[0]} and {given[1]}; begin from state=None"
             )
     values, state = _bounds(A, w, jax.lax.stop_gradient(state), count)
     if outputs == 1:

@@ -435,9 +435,8 @@ class _Run:
         more inner steps may make that cheap enough, and by Newton's method when they no longer do.
         """
         tol, best, idle, tolerance = self.monitor.tolerance, np.inf, 0, self.schedule.finish
-        layered = self.lifting.masked_layers > 0
         # with cuts, chains of layers or float32, a round of steering and one of these may agree far from the end
-        is_near = self.separator is None and not layered and self.lifting.size <= SMALL
+        is_near = self.separator is None and not self.lifting.masked_layers and self.lifting.size <= SMALL
         previous = self.value() if is_near else np.nan
         value, settled = np.nan, False
         patient, early = (4, 1 if self.lifting.size <= QUICK_NEWTON else 2) if self.is_patient else (0, 0)
@@ -454,7 +453,7 @@ class _Run:
             settled = self.within(abs(value - previous), 0.5, value)
             settled = settled or not (self.families or self.separator)
             close = self.gradient <= 2 * tolerance
-            due = settled or (close and number >= min(early, 1)) or number % 3 == 2
+            due = settled or (close and (number > 0 or not self.is_patient)) or number % 3 == 2
             if due or self.monitor.remaining() < 10.0 * self.certifying:
                 bound, d = self.certify(multipliers, M, d, newton=number >= patient or (close and number >= early))
                 self.monitor.report(self.iteration, value, self.gradient)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..api import maximum
-from ..enclosure import Array, TooLargeError
+from ..enclosure import Array
 from ..many import solve_all
 from ..network import Network
 from ..result import Progress, Status
@@ -46,7 +46,7 @@ class Stopped(Exception):
 
 
 # A test returns a radius, at most the question's, within which the rival is proved to be excluded (0: none);
-# it raises Stopped where it was told to stop before it knew.
+# it raises Stopped where it was told to stop before it knew, TooLargeError where float64 cannot hold the ball.
 Test = Callable[[Question], float]
 
 
@@ -70,13 +70,10 @@ def lipschitz_local(question: Question) -> float:
         return enough or hopeless or ended
 
     left = None if question.deadline is None else max(question.deadline - time.time(), 0.0)
-    try:
-        (result,) = solve_all(
-            question.net, [(question.label, question.rival)], norm=question.norm, center=center, radius=half,
-            callback=decided, time_limit=left, **question.options,
-        )  # fmt: skip
-    except TooLargeError:
-        return 0.0
+    (result,) = solve_all(
+        question.net, [(question.label, question.rival)], norm=question.norm, center=center, radius=half,
+        callback=decided, time_limit=left, **question.options,
+    )  # fmt: skip
     radius = min(question.radius, float(largest_radius(question.margin, result.bound)))
     if radius < question.radius:
         if ended or result.status is Status.TIME_LIMIT:
@@ -106,13 +103,10 @@ def margin_sdp(question: Question) -> float:
 
     left = None if question.deadline is None else max(question.deadline - time.time(), 0.0)
     options = {name: value for name, value in question.options.items() if name not in ("method", "lifting")}
-    try:
-        result = maximum(
-            question.net, output=(question.rival, question.label), norm=question.norm, center=center, radius=half,
-            callback=decided, time_limit=left, **options,
-        )  # fmt: skip
-    except TooLargeError:
-        return 0.0
+    result = maximum(
+        question.net, output=(question.rival, question.label), norm=question.norm, center=center, radius=half,
+        callback=decided, time_limit=left, **options,
+    )  # fmt: skip
     if result.bound < 0:
         return question.radius
     if ended or result.status is Status.TIME_LIMIT:

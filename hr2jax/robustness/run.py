@@ -207,11 +207,11 @@ class _Run:
         line.end()  # solve_all has a line of its own
         try:
             results = solve_all(self.net, left, norm=self.norm, time_limit=limit, **options) if left else []
+            for pair, result in zip(left, results, strict=True):
+                self.constants[pair] = result.certificate
+                worst = max(worst, result.status, key=WORSE.index)
         except TooLargeError:
-            left, results, worst = [], [], Status.NUMERICAL_ERROR
-        for pair, result in zip(left, results, strict=True):
-            self.constants[pair] = result.certificate
-            worst = max(worst, result.status, key=WORSE.index)
+            worst = Status.NUMERICAL_ERROR
         bounds = np.full((outputs, outputs), np.inf)
         for (k, j), certificate in self.constants.items():
             bounds[k, j] = bounds[j, k] = certificate.bound
@@ -270,9 +270,8 @@ class _Run:
 
     def _is_settled(self) -> Array:
         """(n,) whether at each of the radii the input is certified or broken."""
-        between = (self.found[:, None] < self.radii) & (self.radii < self.first_broken[:, None])
-        open_: Array = np.asarray(between.any(axis=1))
-        return ~open_
+        known = (self.found[:, None] >= self.radii) | (self.first_broken[:, None] <= self.radii)
+        return np.asarray(known.all(axis=1))
 
     def _is_over(self) -> bool:
         return self.deadline is not None and time.time() >= self.deadline

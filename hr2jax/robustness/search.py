@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ..enclosure import Array
+from ..enclosure import Array, TooLargeError
 from ..network import Network
 from .margins import Clip
 from .rivals import TESTS, Question, Stopped, Test
@@ -114,12 +114,14 @@ def _excluded(
             break
         if stop() or (setting.deadline is not None and time.time() >= setting.deadline):
             raise Stopped
-        proved = test(
-            Question(
-                setting.net, task.x, task.label, int(rival), radius, float(task.margins[rival]), setting.norm,
-                setting.clip, setting.options, setting.deadline, stop,
-            )
+        question = Question(
+            setting.net, task.x, task.label, int(rival), radius, float(task.margins[rival]), setting.norm,
+            setting.clip, setting.options, setting.deadline, stop,
         )  # fmt: skip
+        try:
+            proved = test(question)
+        except TooLargeError:
+            proved = 0.0
         known[rival] = max(known[rival], proved)
         if proved < radius:
             return False
