@@ -42,6 +42,7 @@ def iteration_ms(N: int, method: str, seconds: float) -> dict:
     import numpy as np
 
     from hr2jax.engines import admm
+    from hr2jax.engines.threads import few_threads
     from hr2jax.presolve import presolve
     from hr2jax.problem import lipschitz_problem
     from hr2jax.relaxation import lift
@@ -50,7 +51,7 @@ def iteration_ms(N: int, method: str, seconds: float) -> dict:
     problem = lipschitz_problem(net)
     form = admm.admm_form("hr2", lift(net, problem, presolve(net, problem)))
     out = {}
-    with jax.enable_x64(True), jax.default_matmul_precision("highest"), admm._few_threads(N):
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"), few_threads(N):
         run = admm._Run(form, None, 1.0, method)
         for dtype in (np.float32, np.float64):
             run.use(dtype)

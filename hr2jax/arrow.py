@@ -7,25 +7,16 @@ is dense in the *kept* rows only. With nothing eliminated an arrow is an ordinar
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from .enclosure import Array, Enclosure
+from .enclosure import Array, Enclosure, pieces
 
 # Entries of one temporary of an operation entry by entry (4 MiB of float64: allocated anew at no cost).
 PIECE = 2**19
 # The same of a matrix product, whose result is to be added to others.
 LONG_PIECE = 2**24
-
-
-def pieces(shape: tuple[int, ...], entries: int | None = None) -> Iterator[slice]:
-    """Consecutive slices of the rows of an array of that shape, each of about `entries` (PIECE) entries."""
-    rows, columns = shape
-    step = max((entries or PIECE) // max(columns, 1), 1)
-    for start in range(0, rows, step):
-        yield slice(start, min(start + step, rows))
 
 
 @dataclass(frozen=True)
@@ -68,7 +59,7 @@ class Arrow:
         """(N,) sums of |M| along its rows."""
         out = np.empty(self.size)
         rows, columns = np.abs(self.diagonal), np.abs(self.block).sum(axis=1)
-        for c in pieces(self.coupling.shape):
+        for c in pieces(self.coupling.shape, PIECE):
             part = np.abs(self.coupling[c])
             rows[c] += part.sum(axis=1)
             columns += part.sum(axis=0)

@@ -111,6 +111,10 @@ class Ball(Enclosure):
 
     __radd__ = __add__
 
+    def increase(self, index: slice | tuple[slice, ...], value: Enclosure) -> None:
+        """Add in place, at slices."""
+        self[index] = self[index] + value
+
     @_at_precision
     def __sub__(self, other: Any) -> Ball:
         return _of(self.balls - _ball(other).balls)
@@ -149,6 +153,10 @@ class Ball(Enclosure):
         """The sum over an axis, or of all entries."""
         zero: Any = arb(0)
         return _of(np.sum(self.balls, axis=axis, initial=zero))
+
+    def halved(self) -> Ball:
+        """One half of it."""
+        return self.scaled(-1)
 
     @_at_precision
     def scaled(self, exponent: ArrayLike) -> Ball:

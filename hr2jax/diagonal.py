@@ -23,6 +23,8 @@ MAX_CORRECTED = 64
 CHEAP = 500
 # Above this size Newton's method moves the kept rows' part of the diagonal only, if these are not too many.
 NEWTON = 3500
+# A line search begins at this many times the step that self-concordance allows.
+LONGER = 3.0
 # Above this size eigenvectors come from Lanczos' method.
 LANCZOS = 4000
 
@@ -156,7 +158,7 @@ def is_feasible(M: Array | Arrow, d: Array) -> bool:
     """Whether LAPACK can factor Diag(d) - M."""
     M = arrow(M)
     C = complement(M, d)
-    return C is not None and _logdet(C, d[M.kept]) > -np.inf
+    return C is not None and _cholesky(-C, d[M.kept]) is not None
 
 
 def tighten(
@@ -242,11 +244,11 @@ def _follow_path(
             break
         if idle >= 3 or (reachable is not None and best.sum() - reachable <= tolerance * abs(reachable)):
             break
-        step, decrement = barrier.newton(point, mu)
+        step, decrement, start = barrier.newton(point, mu)
         if step is None:
             break
         before = float(point.sum() if reachable is None else best.sum())
-        point, moved = barrier.line_search(point, step, decrement, mu)
+        point, moved = barrier.line_search(point, step, decrement, mu, start)
         if not moved:
             break
         fall = before - float(point.sum())
@@ -267,7 +269,9 @@ class _Barrier:
     """sum x / mu - logdet(Diag(d) - M) - sum_box log x, d = x[budget]: x (k,) has one number for each bound."""
 
     def __init__(self, M: Array, box: Array, budget: Array | None):
-        self.M, self.budget = M, budget
+        self.budget = budget
+        self._negative = -M
+        self._factored, self._tried = np.empty_like(M), np.empty_like(M)  # written again and again: pages stay
         if budget is None:
             self.box = box
             return
@@ -288,16 +292,25 @@ class _Barrier:
 
     def central(self, x: Array) -> float:
         """The mu to whose point of the path x is nearest: where the barrier problem's mean gradient vanishes."""
-        inverse = _inverse(self.M, self.diagonal(x))
+        inverse = self._inverse(x)[0]
         return 0.0 if inverse is None else len(x) / float(np.trace(inverse) + (1.0 / x[self.box]).sum())
 
-    def newton(self, x: Array, mu: float) -> tuple[Array | None, float]:
-        """The Newton step of the barrier problem and its decrement."""
-        inverse = _inverse(self.M, self.diagonal(x))
+    def _inverse(self, x: Array) -> tuple[Array | None, float]:
+        """The lower triangle of (Diag(d) - M)^-1, None where LAPACK cannot factor that; its logarithmic determinant."""
+        factor = _cholesky(self._negative, self.diagonal(x), self._factored)
+        if factor is None:
+            return None, -np.inf
+        logdet = _logdet(factor)
+        inverse, failed = scipy.linalg.lapack.dpotri(factor, lower=True, overwrite_c=True)
+        return (None if failed else inverse), logdet
+
+    def newton(self, x: Array, mu: float) -> tuple[Array | None, float, float]:
+        """The Newton step of the barrier problem, its decrement, and the barrier function at x."""
+        inverse, logdet = self._inverse(x)
         if inverse is None:
-            return None, 0.0
+            return None, 0.0, np.inf
         own = np.diag(inverse).copy()
-        hessian = inverse**2  # dposv reads the lower triangle only
+        hessian = np.multiply(inverse, inverse, out=inverse)  # dposv reads the lower triangle only
         if self.budget is not None:
             own = self._sum @ own
             hessian = np.tril(hessian) + np.tril(hessian, -1).T
@@ -309,43 +322,42 @@ class _Barrier:
             hessian[box, box] += 1.0 / x[box] ** 2
         _, step, failed = scipy.linalg.lapack.dposv(hessian, -gradient, lower=True, overwrite_a=True)
         if failed or not np.isfinite(step).all():
-            return None, 0.0
-        return step, float(np.sqrt(max(-(gradient @ step), 0.0)))
+            return None, 0.0, np.inf
+        return step, float(np.sqrt(max(-(gradient @ step), 0.0))), self._value(x, mu, logdet)
 
-    def line_search(self, x: Array, step: Array, decrement: float, mu: float) -> tuple[Array, bool]:
-        """The barrier function falls along the step: all of it near the path, damped far from it."""
+    def _value(self, x: Array, mu: float, logdet: float) -> float:
+        return float(x.sum()) / mu - logdet - float(np.log(x[self.box]).sum())
 
-        def value(point: Array) -> float:
-            if (point[self.box] <= 0).any():
-                return np.inf
-            return (
-                float(point.sum()) / mu
-                - _logdet(self.M, self.diagonal(point))
-                - float(np.log(point[self.box]).sum())
-            )
-
-        start = value(x)
-        length = 1.0
+    def line_search(self, x: Array, step: Array, decrement: float, mu: float, start: float) -> tuple[Array, bool]:
+        """The barrier function falls from `start` along the step: all of it near the path, damped far from it."""
+        # 1 / (1 + decrement) is what self-concordance promises; a few times as much is mostly possible
+        length = min(1.0, LONGER / (1.0 + decrement))
         for _ in range(30):
             point = x + length * step
-            if value(point) <= start - 0.1 * length * decrement**2 + 1e-12 * abs(start):
-                return point, True
-            length = max(0.5 * length, min(1.0 / (1.0 + decrement), 0.9 * length)) if length == 1.0 else 0.5 * length
+            if (point[self.box] > 0).all():
+                factor = _cholesky(self._negative, self.diagonal(point), self._tried)
+                value = np.inf if factor is None else self._value(point, mu, _logdet(factor))
+                if value <= start - 0.1 * length * decrement**2 + 1e-12 * abs(start):
+                    return point, True
+            length *= 0.6
         return x, False
 
 
-def _inverse(M: Array, d: Array) -> Array | None:
-    """The lower triangle of (Diag(d) - M)^-1, or None where LAPACK cannot factor it."""
-    factor, failed = scipy.linalg.lapack.dpotrf(np.diag(d) - M, lower=True, clean=True)
-    if failed:
-        return None
-    inverse, failed = scipy.linalg.lapack.dpotri(factor, lower=True, overwrite_c=True)
-    return None if failed else inverse
+def _cholesky(negative: Array, d: Array, out: Array | None = None) -> Array | None:
+    """The lower Cholesky factor of Diag(d) + `negative`, symmetric; what is above its diagonal is not part of it.
 
-
-def _logdet(M: Array, d: Array) -> float:
-    """The logarithm of det(Diag(d) - M), or -inf where that is not positive definite."""
+    None where LAPACK finds none. `out` (N, N) is written to.
+    """
     if not np.isfinite(d).all():
-        return -np.inf
-    factor, failed = scipy.linalg.lapack.dpotrf(np.diag(d) - M, lower=True, clean=False, overwrite_a=True)
-    return -np.inf if failed else 2.0 * float(np.log(np.diag(factor)).sum())
+        return None
+    S = np.empty_like(negative) if out is None else out
+    np.copyto(S, negative)
+    np.einsum("ii->i", S)[...] += d
+    # the transpose of a symmetric matrix in C's order is itself in Fortran's: LAPACK need not copy it
+    factor, failed = scipy.linalg.lapack.dpotrf(S.T, lower=True, clean=False, overwrite_a=True)
+    return None if failed else factor
+
+
+def _logdet(factor: Array) -> float:
+    """The logarithm of the determinant of a matrix with that Cholesky factor."""
+    return 2.0 * float(np.log(np.diag(factor)).sum())

@@ -153,8 +153,9 @@ def _bounds(A: Any, w: Any, state: PenaltyState, sweeps: int) -> tuple[Any, Pena
 
 @partial(jax.jit, static_argnums=3)  # also outside of somebody's jit: its loops would be compiled at every call
 def _solve(A: Any, w: Any, state: PenaltyState, sweeps: int) -> tuple[Any, PenaltyState]:
-    V = jax.lax.fori_loop(0, sweeps, lambda _, V: _sweep(A, w, V), state.V)
-    e, own, length, z = _diagonal(A, w, V, state.z, POWER_STEPS * sweeps)
+    with jax.default_matmul_precision("highest"):  # a GPU's TF32 is off by more than what the bound lies above
+        V = jax.lax.fori_loop(0, sweeps, lambda _, V: _sweep(A, w, V), state.V)
+        e, own, length, z = _diagonal(A, w, V, state.z, POWER_STEPS * sweeps)
     return e + jnp.sum(own, axis=-1) + jnp.sum(length, axis=-1), PenaltyState(V, z)
 
 
@@ -221,9 +222,10 @@ def _backward(sweeps: int, kept: Any, cotangents: Any) -> Any:
 
 @jax.jit
 def _pull(A: Any, w: Any, V: Any, values: Any, cotangent: Any) -> Any:
-    attained, pull = jax.vjp(lambda A, w: _objective(A, w, V), A, w)
-    ratio = jnp.where(attained > 0, values / jnp.where(attained > 0, attained, 1.0), 1.0)
-    return pull(cotangent * ratio)
+    with jax.default_matmul_precision("highest"):
+        attained, pull = jax.vjp(lambda A, w: _objective(A, w, V), A, w)
+        ratio = jnp.where(attained > 0, values / jnp.where(attained > 0, attained, 1.0), 1.0)
+        return pull(cotangent * ratio)
 
 
 _bounds.defvjp(_forward, _backward)

@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from .arrow import LONG_PIECE, Arrow, ArrowEnclosure, arrow_enclosure, pieces
+from .arrow import LONG_PIECE, PIECE, Arrow, ArrowEnclosure, arrow_enclosure
 from .diagonal import feasible
-from .enclosure import Array, Enclosure
+from .enclosure import Array, Enclosure, pieces
 from .relaxation.families import Family, Term, catalogue
 from .relaxation.lasserre import lasserre_matrices, layout
 from .relaxation.lifting import Lifting
@@ -152,18 +152,20 @@ class QuadraticForm:
                 diagonal[k] = diagonal[k] + values
                 continue
             target = coupling if g in eliminated else block
-            if isinstance(rows, slice):
-                _add_half(target, place[g], place[h], values, (g, h) not in begun)
-            else:
+            if not isinstance(rows, slice):
                 index = (rows + place[g].start, columns + place[h].start)
-                target[index] = target[index] + values.scaled(-1)
+                target[index] = target[index] + values
+            elif (g, h) in begun:
+                target.increase((place[g], place[h]), values)
+            else:
+                target[place[g], place[h]] = values
             begun.add((g, h))
         positions = np.arange(self.lifting.size)
         at = [
             np.concatenate([positions[:0], *(positions[self.lifting.slice(g)] for g in side)])
             for side in (eliminated, kept)
         ]
-        return ArrowEnclosure(at[0], at[1], diagonal, coupling, block + block.T)
+        return ArrowEnclosure(at[0], at[1], diagonal, coupling.halved(), (block + block.T).halved())
 
     def _in_the_basis(self) -> Iterator[tuple[str, str, Any, Any, Enclosure]]:
         """(g, h, rows, columns, values) of basis groups: whole blocks (slices) and entries one by one."""
@@ -220,14 +222,6 @@ class QuadraticForm:
 def _flipped(g: str, h: str, rows: Any, columns: Any, values: Enclosure) -> tuple[str, str, Any, Any, Enclosure]:
     """The same term with the groups in the other order."""
     return h, g, columns, rows, values.T
-
-
-def _add_half(target: Enclosure, rows: slice, columns: slice, values: Enclosure, is_first: bool) -> None:
-    """Add values / 2 at [rows, columns]; nothing is there yet if `is_first`."""
-    for c in pieces(values.shape):
-        index = (slice(rows.start + c.start, rows.start + c.stop), columns)
-        half = values[c].scaled(-1)
-        target[index] = half if is_first else target[index] + half
 
 
 def transposed_product(A: Enclosure, B: Enclosure) -> Enclosure:
@@ -434,7 +428,7 @@ def residual_row_sums(M: ArrowEnclosure, d: Array, L: Factor | None, arithmetic:
     (E, R) and coupling^T coupling + block block^T on (R, R); M is diagonal on (E, E).
     """
     rows, columns = own_residual(M, d, L, arithmetic), kept_residual(M, d, L, arithmetic)
-    for c in pieces(M.coupling.shape):
+    for c in pieces(M.coupling.shape, PIECE):
         size = coupling_residual(M, L, c, arithmetic)
         rows[c] = rows[c] + size.sum(axis=1)
         columns = columns + size.sum(axis=0)
@@ -461,12 +455,12 @@ def coupling_residual(M: ArrowEnclosure, L: Factor | None, piece: slice, arithme
 
 def kept_residual(M: ArrowEnclosure, d: Array, L: Factor | None, arithmetic: type[Enclosure]) -> Enclosure:
     """(m,) row sums of |Diag(d) - M - coupling^T coupling - block block^T| on (R, R)."""
-    among = arithmetic(np.diag(d[M.kept])) - M.block
+    every, among = slice(None), arithmetic(np.diag(-d[M.kept])) + M.block
     if L is not None:
         for c in pieces(L.coupling.shape, LONG_PIECE):
-            among = among - arithmetic(L.coupling[c]).gram()
+            among.increase(every, arithmetic(L.coupling[c]).gram())
         for c in pieces(L.block.shape, LONG_PIECE):
-            among = among - arithmetic(L.block[:, c].T).gram()
+            among.increase(every, arithmetic(L.block[:, c].T).gram())
     return arithmetic(among.magnitude()).sum(axis=1)
 
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 import hr2jax
 from hr2jax import arrow, diagonal, proof
-from hr2jax.arrow import Arrow, ArrowEnclosure, pieces
+from hr2jax.arrow import PIECE, Arrow, ArrowEnclosure
 from hr2jax.ball import Ball
 from hr2jax.certificate import prove
 from hr2jax.diagonal import feasible, is_feasible, lowest, tighten
-from hr2jax.enclosure import Enclosure
+from hr2jax.enclosure import Enclosure, pieces
 from hr2jax.network import Network
 from hr2jax.presolve import presolve
 from hr2jax.problem import lipschitz_problem
@@ -92,7 +92,7 @@ def test_an_arrow_is_its_dense_matrix(n, m):
 
 def test_pieces_cover_all_rows_once():
     for rows, columns in ((0, 5), (1, 0), (10, 2**19), (5, 2**30), (100, 2**14)):
-        covered = [i for c in pieces((rows, columns)) for i in range(rows)[c]]
+        covered = [i for c in pieces((rows, columns), PIECE) for i in range(rows)[c]]
         assert covered == list(range(rows))
 
 

@@ -136,6 +136,42 @@ def test_entrywise_operations_enclose_the_exact_result(kind, name, data):
     check(kind, OPERATIONS[name], data.draw(known(3)), data.draw(known(3)))
 
 
+def small():
+    """Multiples of the least float64 about where sums begin to round."""
+    return st.builds(lambda k, e: k * 2.0 ** (e - 1074), st.integers(-(2**53) + 1, 2**53 - 1), st.integers(0, 4))
+
+
+@quick
+@given(
+    mid=st.tuples(small(), small()), rad=st.tuples(small().map(abs), small().map(abs)),
+    place=st.tuples(PLACES, PLACES),
+)  # fmt: skip
+def test_sums_near_the_least_float_enclose_the_exact_result(mid, rad, place):
+    parts = zip(mid, rad, place, strict=True)
+    a, b = ((np.array([m]), np.array([r]), exact([Fraction(m) + Fraction(r) * p], (1,))) for m, r, p in parts)
+    check(Enclosure, OPERATIONS["add"], a, b)
+    check(Enclosure, OPERATIONS["sub"], a, b)
+
+
+@KINDS
+@quick
+@given(a=known(3, 2), b=known(3, 2), in_cache=st.sampled_from([1, 4, 100]))
+def test_sums_in_pieces_and_in_place_and_halves_enclose_the_exact_result(kind, a, b, in_cache):
+    with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):
+        patch.setattr(enclosure, "IN_CACHE", in_cache)
+        check(kind, OPERATIONS["add"], a, b)
+        left, right = (kind(mid, rad) for mid, rad, _ in (a, b))
+        assert_encloses(left.halved(), a[2] * Fraction(1, 2))
+        expected = a[2].copy()
+        expected[1:] += b[2][1:]
+        left.increase(slice(1, None), right[1:])
+        assert_encloses(left, expected)
+        expected[:, :1] += b[2][:, 1:]
+        left.increase((slice(None), slice(0, 1)), right[:, 1:])
+        assert_encloses(left, expected)
+        assert_encloses(right, b[2])  # as it was
+
+
 @KINDS
 @quick
 @given(data=st.data(), m=st.integers(0, 3), n=st.integers(0, 5), k=st.integers(0, 2))
@@ -249,6 +285,7 @@ def test_exact_zeros_stay_exact(kind):
         zeros.sum(axis=0),
         zeros.sum(),
         zeros.scaled(-5),
+        zeros.halved(),
     ):
         assert not value.upper().any() and not value.lower().any()
     assert kind(np.zeros((0, 3))).sum(axis=0).upper().tolist() == [0, 0, 0]

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.linalg import solve_triangular
 
 MEMORY = 10
 SHORTEN, MAX_SHORTENINGS = 0.4, 12
@@ -18,25 +19,30 @@ def lbfgs(
 ) -> tuple[Any, Any, Any]:
     """Minimise from x (flat array) until the gradient's norm is below `tolerance` or `steps` evaluations are spent.
 
-    Nocedal's two-loop recursion with Armijo backtracking. To be called inside jit; a single evaluation
-    site keeps the compiled program small. `first_step` is the length of the first move, `memory` how many steps are
-    remembered, `longest` what no later step exceeds: where x is rows of directions, values hardly change far out, and
-    a step that overflows would be accepted.
+    Armijo backtracking on the compact form of the inverse Hessian's estimate (Byrd, Nocedal and Schnabel 1994): two
+    products with all that is remembered, where the two-loop recursion has two per remembered step, and no branches,
+    for which a GPU waits for its host. To be called inside jit; a single evaluation site keeps the compiled program
+    small. `first_step` is the length of the first move, `memory` how many steps are remembered, `longest` what no
+    later step exceeds: where x is rows of directions, values hardly change far out, and a step that overflows would
+    be accepted.
 
     Returns:
         x, the gradient's norm there, and the evaluations used.
     """
     dtype = x.dtype
     eps = jnp.finfo(dtype).eps
-    empty, zero = jnp.zeros((memory, x.size), dtype), jnp.zeros_like(x)
+    zero = jnp.zeros_like(x)
+    slots = memory + 1  # one to write to without losing what is remembered
     # the evaluation at x itself is a first turn with a step of length 0, always accepted and not counted
     state = dict(
         x=x, value=jnp.full((), jnp.inf, dtype), g=zero, p=zero, length=jnp.zeros((), dtype), tries=0, used=-1,
-        failed=False, S=empty, D=empty, rho=jnp.zeros(memory, dtype), count=0,
+        past=jnp.zeros((2 * slots, x.size), dtype), SD=jnp.zeros((slots, slots), dtype),
+        DD=jnp.zeros((slots, slots), dtype), count=0,
     )  # fmt: skip
 
     def go_on(s: Any) -> Any:
-        return (s["used"] < 0) | ((s["used"] < steps) & (jnp.linalg.norm(s["g"]) > tolerance) & ~s["failed"])
+        unmet = jnp.linalg.norm(s["g"]) > tolerance
+        return (s["used"] < 0) | ((s["used"] < steps) & unmet & (s["tries"] <= MAX_SHORTENINGS))
 
     def turn(s: Any) -> Any:
         step = s["length"] * s["p"]
@@ -46,57 +52,61 @@ def lbfgs(
         # without it, float32 accepts steps that overshoot, and their curvature spoils the memory.
         noise = 4 * eps * jnp.abs(s["value"])
         close = (new_value <= s["value"] + noise) & (jnp.vdot(new_g, step) <= -0.8 * slope)
-        accept = (new_value <= s["value"] + 1e-4 * slope) | close
         is_first = s["used"] < 0
-        s = jax.lax.cond(accept | is_first, _accept, _shorten, s, step, new_value, new_g, longest)
-        length = jnp.where(is_first, first_step / (jnp.linalg.norm(new_g) + 1e-30), s["length"])
-        return s | {"used": s["used"] + 1, "length": length}
+        accept = (new_value <= s["value"] + 1e-4 * slope) | close | is_first
+        moved = _accepted(s, step, new_g, accept, longest)
+        kept = dict(x=s["x"] + step, value=new_value, g=new_g, p=moved["p"], length=moved["length"], tries=0)
+        other = {k: s[k] for k in kept} | {"length": s["length"] * SHORTEN, "tries": s["tries"] + 1}
+        chosen = {k: jnp.where(accept, kept[k], other[k]) for k in kept}
+        first = (first_step / (jnp.linalg.norm(new_g) + 1e-30)).astype(dtype)
+        chosen["length"] = jnp.where(is_first, first, chosen["length"])
+        return s | moved | chosen | {"used": s["used"] + 1}
 
     s = jax.lax.while_loop(go_on, turn, state)
     return s["x"], jnp.linalg.norm(s["g"]), s["used"]
 
 
-def _shorten(s: Any, step: Any, new_value: Any, new_g: Any, longest: Any) -> Any:
-    tries = s["tries"] + 1
-    return s | {"length": s["length"] * SHORTEN, "tries": tries, "failed": tries > MAX_SHORTENINGS}
-
-
-def _accept(s: Any, step: Any, new_value: Any, new_g: Any, longest: Any) -> Any:
+def _accepted(s: Any, step: Any, new_g: Any, accept: Any, longest: Any) -> Any:
+    """What is remembered after a step, nothing new unless `accept`, and the direction and length of the next one."""
+    slots = len(s["SD"])
     change = new_g - s["g"]
     curvature = jnp.vdot(step, change)
-    keep = curvature > 1e-10 * jnp.finfo(step.dtype).eps * jnp.vdot(change, change)
-    slot = s["count"] % len(s["S"])
-    S = jnp.where(keep, s["S"].at[slot].set(step), s["S"])
-    D = jnp.where(keep, s["D"].at[slot].set(change), s["D"])
-    rho = jnp.where(keep, s["rho"].at[slot].set(1.0 / curvature), s["rho"])
+    keep = accept & (curvature > 1e-10 * jnp.finfo(step.dtype).eps * jnp.vdot(change, change))
+    slot = s["count"] % slots
+    past = s["past"].at[slot].set(jnp.where(keep, step, 0.0))
+    past = past.at[slots + slot].set(jnp.where(keep, change, 0.0))
+    with_g, with_change = (past @ jnp.stack([new_g, change]).T).T
+    # the newest step's row of S^T D is of no use: R has only what is not older than the step
+    SD = s["SD"].at[:, slot].set(with_change[:slots])
+    DD = s["DD"].at[:, slot].set(with_change[slots:]).at[slot].set(with_change[slots:])
     count = s["count"] + keep
-    p = _direction(new_g, S, D, rho, count)
+    p = -_inverse_hessian_times(new_g, past, with_g, SD, DD, count)
     reach = jnp.linalg.norm(p)
     downhill = (jnp.vdot(p, new_g) < 0) & jnp.isfinite(reach)
     scale = jnp.linalg.norm(step) / (jnp.linalg.norm(new_g) + 1e-30)
     length = jnp.where(downhill, jnp.minimum(longest / (reach + 1e-30), 1.0), 1.0).astype(step.dtype)
-    return s | {
-        "x": s["x"] + step, "value": new_value, "g": new_g, "S": S, "D": D, "rho": rho,
-        "p": jnp.where(downhill, p, -scale * new_g), "length": length, "tries": 0,
-        "count": jnp.where(downhill, count, 0),
+    return {
+        "past": past, "SD": SD, "DD": DD, "p": jnp.where(downhill, p, -scale * new_g), "length": length,
+        "count": jnp.where(downhill | ~accept, count, 0),
     }  # fmt: skip
 
 
-def _direction(g: Any, S: Any, D: Any, rho: Any, count: Any) -> Any:
-    """-H g, H the inverse Hessian's estimate from the last steps S and gradient changes D."""
-    used = jnp.minimum(count, len(S))
+def _inverse_hessian_times(g: Any, past: Any, with_g: Any, SD: Any, DD: Any, count: Any) -> Any:
+    """H g, H the inverse Hessian's estimate from the last steps S and gradient changes D, the rows of `past`.
 
-    def backward(i: Any, carry: Any) -> Any:
-        q, alpha = carry
-        k = (count - 1 - i) % len(S)
-        a = rho[k] * jnp.vdot(S[k], q)
-        return q - a * D[k], alpha.at[k].set(a)
-
-    def forward(i: Any, q: Any) -> Any:
-        k = (count - used + i) % len(S)
-        return q + S[k] * (alpha[k] - rho[k] * jnp.vdot(D[k], q))
-
-    q, alpha = jax.lax.fori_loop(0, used, backward, (g, jnp.zeros(len(S), g.dtype)))
-    last = (count - 1) % len(S)
-    gain = jnp.where(count > 0, 1.0 / (rho[last] * jnp.vdot(D[last], D[last]) + 1e-30), 1.0)
-    return -jax.lax.fori_loop(0, used, forward, q * gain)
+    H = gamma I + [S  gamma D] [[R^-T (E + gamma D^T D) R^-1, -R^-T], [-R^-1, 0]] [S  gamma D]^T, R the upper triangle
+    of S^T D in the steps' order and E its diagonal (equation 3.3 there).
+    """
+    slots = len(SD)
+    order = (count + 1 + jnp.arange(slots - 1)) % slots  # the oldest first; what is unused before them
+    used = jnp.arange(slots - 1) >= slots - 1 - count
+    both = used[:, None] & used
+    R = jnp.where(both, jnp.triu(SD[order][:, order]), jnp.eye(slots - 1, dtype=SD.dtype))
+    E = jnp.where(used, jnp.diag(R), 0.0)
+    Q = jnp.where(both, DD[order][:, order], 0.0)
+    a, b = (jnp.where(used, part[order], 0.0) for part in (with_g[:slots], with_g[slots:]))
+    gamma = jnp.where(count > 0, R[-1, -1] / (Q[-1, -1] + 1e-30), 1.0)
+    u = solve_triangular(R, a)
+    w = solve_triangular(R, E * u + gamma * (Q @ u - b), trans=1)
+    weights = jnp.zeros(2 * slots, g.dtype).at[order].set(w).at[slots + order].set(-gamma * u)
+    return gamma * g + weights @ past

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..arrow import Arrow
 from ..diagonal import cost, feasible, lowest, tighten
+from ..middle import Middle
 from ..proof import lagrangian_matrix
 from ..relaxation.families import Family
 from ..relaxation.lifting import Lifting
@@ -164,7 +165,7 @@ def solve_lowrank(
             if run.is_warm and status is not Status.SOLVED:  # the start was misleading
                 run.start_cold()
                 status = run.solve()
-            if status is Status.STALLED and cuts and affordable(lifting, families, FEW_WITH_CUTS):
+            if status is Status.STALLED and run.newton_may_follow:
                 start = run.unscaled()  # cuts with large multipliers: slow here, and small enough for Newton's method
                 return solve_with_cuts(lifting, families, monitor, cuts, start, run.iteration)
             return status
@@ -196,6 +197,8 @@ class _Run:
         masked = lifting.masked_layers > 0
         self.products = ProductPool(lifting, self.factored, cuts) if cuts and masked else None
         self.budget = lifting.budget if lifting.balls else None
+        # whether there is another way to go on where this one stalls
+        self.newton_may_follow = bool(cuts) and affordable(lifting, families, FEW_WITH_CUTS)
         # whether inner steps may be cheaper than Newton's method on the diagonal
         self.is_patient = lifting.size > SMALL and not cuts and bool(families)
         self.rng = np.random.default_rng(seed)
@@ -438,7 +441,7 @@ class _Run:
         # with cuts, chains of layers or float32, a round of steering and one of these may agree far from the end
         is_near = self.separator is None and not self.lifting.masked_layers and self.lifting.size <= SMALL
         previous = self.value() if is_near else np.nan
-        value, settled = np.nan, False
+        value, settled, solved = np.nan, False, np.inf
         patient, early = (4, 1 if self.lifting.size <= QUICK_NEWTON else 2) if self.is_patient else (0, 0)
         for number in range(self.schedule.finish_rounds):
             if self.separator is not None and not settled:  # then its multipliers are what is missing
@@ -458,7 +461,10 @@ class _Run:
                 bound, d = self.certify(multipliers, M, d, newton=number >= patient or (close and number >= early))
                 self.monitor.report(self.iteration, value, self.gradient)
                 if settled and bound < np.inf and self.within(bound - value, 0.5, bound):
-                    return Status.SOLVED
+                    # it may have settled on the way, with cuts missing: small problems can afford another look
+                    if not self.newton_may_follow or self.within(solved - bound, 0.5, bound):
+                        return Status.SOLVED
+                    solved, settled, value = bound, False, np.nan
                 idle = 0 if bound < best - 0.02 * tol * self.magnitude(min(best, bound)) else idle + 1
                 best = min(best, bound)
                 if (settled or number >= 2) and (status := self.polish(multipliers, d)) is not None:
@@ -475,7 +481,8 @@ class _Run:
             if close:
                 tolerance = max((0.3 if self.separator is None else 0.6) * tolerance, 1e-9)
         # half of the tolerance was for what more progress might bring
-        return Status.SOLVED if settled and best < np.inf and self.within(best - value, 1.0, best) else Status.STALLED
+        is_close = settled and best < np.inf and self.within(best - value, 1.0, best)
+        return Status.SOLVED if is_close and not self.newton_may_follow else Status.STALLED
 
     def value(self) -> float:
         """The Lagrangian's value where the steering ended."""
@@ -523,7 +530,7 @@ class _Run:
     def dual(self) -> tuple[dict[str, Array], Arrow, Array]:
         """The multipliers, the Lagrangian matrix M, and d from the stationarity of V's rows."""
         multipliers = self.unscaled()
-        M = lagrangian_matrix(self.lifting, multipliers).middle()
+        M = lagrangian_matrix(self.lifting, multipliers, Middle).middle()
         V = self.rows_on_host()
         d = np.einsum("ij,ij->i", V, M @ V)
         if self.budget is not None:

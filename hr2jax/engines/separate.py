@@ -8,6 +8,7 @@ least a third in magnitude, meets all k at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -218,18 +219,28 @@ def _rows_at(Y: Any, edges: Any) -> Any:
     return value.at[:, 0].set(0.0)  # through the constant: a pair of factors
 
 
-@jax.jit
 def _best(Y: Any, edges: Any) -> Any:
     return jnp.max(_rows_at(Y, edges), axis=1)
 
 
-@jax.jit
 def _best_at(Y: Any, edges: Any) -> Any:
     return jnp.argmax(_rows_at(Y, edges), axis=1)
 
 
 def _in_chunks(function: Any, Y: Any, edges: Array) -> Array:
+    """The function's value at every edge (n, 2); n is padded to a power of two times CHUNK: few shapes to compile."""
     n = len(edges)
-    padded = np.concatenate([edges, np.zeros((-n % CHUNK, 2), edges.dtype)]).astype(np.int32)
-    parts = [np.asarray(function(Y, jnp.asarray(padded[s : s + CHUNK]))) for s in range(0, n, CHUNK)]
-    return np.concatenate(parts)[:n] if parts else np.zeros(0)
+    count = -(-n // CHUNK)
+    padded = np.zeros((CHUNK << max(count - 1, 0).bit_length(), 2), np.int32)
+    padded[:n] = edges
+    return np.asarray(_looped(Y, jnp.asarray(padded), count, function=function))[:n]
+
+
+@partial(jax.jit, static_argnames="function")
+def _looped(Y: Any, edges: Any, count: Any, function: Any) -> Any:
+    def turn(k: Any, out: Any) -> Any:
+        part = function(Y, jax.lax.dynamic_slice(edges, (k * CHUNK, 0), (CHUNK, 2)))
+        return jax.lax.dynamic_update_slice(out, part, (k * CHUNK,))
+
+    like = jax.eval_shape(function, Y, edges[:CHUNK])
+    return jax.lax.fori_loop(0, count, turn, jnp.zeros(len(edges), like.dtype))
