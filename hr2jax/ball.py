@@ -154,9 +154,9 @@ class Ball(Enclosure):
         zero: Any = arb(0)
         return _of(np.sum(self.balls, axis=axis, initial=zero))
 
-    def halved(self) -> Ball:
-        """One half of it."""
-        return self.scaled(-1)
+    def halve(self) -> None:
+        """Halve it in place."""
+        self.balls[...] = self.scaled(-1).balls
 
     @_at_precision
     def scaled(self, exponent: ArrayLike) -> Ball:

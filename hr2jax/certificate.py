@@ -8,6 +8,7 @@ import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from .problem import (
 )
 from .proof import add_squares, dual_bound, lagrangian_matrix
 from .relaxation.krivine import KRIVINE, krivine_bound
-from .relaxation.lifting import lift
+from .relaxation.lifting import Lifting, lift
 
 FORMAT = "hr2jax certificate 2"
 QUANTITIES = ("lipschitz", "maximum")
@@ -287,6 +288,62 @@ def _digest(arrays: Mapping[str, Array]) -> str:
     return digest.hexdigest()
 
 
+class Prover:
+    """`prove` for one network, problem and layout, many times: what no multiplier changes is derived once.
+
+    Raises:
+        ValueError: the problem is not one for this network, or a neuron outside the layout can switch.
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        problem: LipschitzProblem,
+        layout: Layout,
+        arithmetic: type[Enclosure] = Enclosure,
+        *,
+        lifting: str = "forward",
+        slopes: Mapping[tuple[int, int], Array] | None = None,
+    ):
+        self.problem = lipschitz_problem(
+            net, problem.coefficients, problem.norm, problem.center,
+            problem.radius if problem.radius is None or problem.norm == "inf" else _single(problem.radius),
+            problem.quantity,
+        )  # fmt: skip
+        if not isinstance(layout, Layout):
+            raise ValueError(f"the layout must be a Layout, not {type(layout).__name__}")
+        if (problem.quantity == "maximum") != (lifting == "values"):
+            raise ValueError(f"lifting {lifting!r} does not bound the quantity {problem.quantity!r}")
+        self.net, self.layout, self.arithmetic = net, layout, arithmetic
+        with np.errstate(all="ignore"):
+            self.fixed = presolve(net, self.problem, arithmetic, layout, slopes, LIFTINGS[lifting])
+
+    @cached_property
+    def lifted(self) -> Lifting:
+        """The lifting, every coefficient enclosed."""
+        return lift(self.net, self.problem, self.fixed, self.arithmetic)
+
+    def bound(self, multipliers: Mapping[str, Array], diagonal: Array | None, relaxation: str = "") -> float:
+        """The upper bound that the multipliers prove, or infinity.
+
+        Raises:
+            ValueError: the multipliers do not fit.
+        """
+        arithmetic = self.arithmetic
+        with np.errstate(all="ignore"):
+            if diagonal is None and not multipliers:
+                return baseline(self.net, self.problem, self.fixed, relaxation, arithmetic)
+            if KRIVINE in multipliers:
+                return _krivine(self.net, self.problem, self.layout, multipliers, arithmetic)
+            lifted = self.lifted
+            if diagonal is not None and np.shape(diagonal) != (lifted.size,):
+                raise ValueError(f"the diagonal has shape {np.shape(diagonal)}, not ({lifted.size},)")
+            if not all(np.isfinite(values).all() for values in multipliers.values()):
+                return float("inf")
+            M, rest = add_squares(lifted, multipliers, lagrangian_matrix(lifted, multipliers, arithmetic), arithmetic)
+            return dual_bound(lifted, M, diagonal, arithmetic, rest)
+
+
 def prove(
     net: Network,
     problem: LipschitzProblem,
@@ -308,28 +365,8 @@ def prove(
         ValueError: the problem is not one for this network, a neuron outside the layout can switch, or
             the multipliers do not fit.
     """
-    problem = lipschitz_problem(
-        net, problem.coefficients, problem.norm, problem.center,
-        problem.radius if problem.radius is None or problem.norm == "inf" else _single(problem.radius),
-        problem.quantity,
-    )  # fmt: skip
-    if not isinstance(layout, Layout):
-        raise ValueError(f"the layout must be a Layout, not {type(layout).__name__}")
-    if (problem.quantity == "maximum") != (lifting == "values"):
-        raise ValueError(f"lifting {lifting!r} does not bound the quantity {problem.quantity!r}")
-    with np.errstate(all="ignore"):
-        fixed = presolve(net, problem, arithmetic, layout, slopes, LIFTINGS[lifting])
-        if diagonal is None and not multipliers:
-            return baseline(net, problem, fixed, relaxation, arithmetic)
-        if KRIVINE in multipliers:
-            return _krivine(net, problem, layout, multipliers, arithmetic)
-        lifted = lift(net, problem, fixed, arithmetic)
-        if diagonal is not None and np.shape(diagonal) != (lifted.size,):
-            raise ValueError(f"the diagonal has shape {np.shape(diagonal)}, not ({lifted.size},)")
-        if not all(np.isfinite(values).all() for values in multipliers.values()):
-            return float("inf")
-        M, rest = add_squares(lifted, multipliers, lagrangian_matrix(lifted, multipliers, arithmetic), arithmetic)
-        return dual_bound(lifted, M, diagonal, arithmetic, rest)
+    prover = Prover(net, problem, layout, arithmetic, lifting=lifting, slopes=slopes)
+    return prover.bound(multipliers, diagonal, relaxation)
 
 
 def _krivine(
@@ -367,6 +404,15 @@ def _single(radius: Array) -> float:
     return float(radius[0])
 
 
+def prover_of(net: Network, problem: LipschitzProblem, fixed: Presolve) -> Prover:
+    """A prover for the layout that a presolve has found."""
+    return Prover(net, problem, fixed.layout(), lifting=_lifting_of(fixed), slopes=fixed.slopes)
+
+
+def _lifting_of(fixed: Presolve) -> str:
+    return {chains: name for name, chains in LIFTINGS.items()}[fixed.chains]
+
+
 def certify_multipliers(
     net: Network,
     problem: LipschitzProblem,
@@ -375,15 +421,17 @@ def certify_multipliers(
     multipliers: Mapping[str, Array],
     diagonal: Array | None = None,
     versions: Mapping[str, str] | None = None,
+    prover: Prover | None = None,
 ) -> Certificate:
-    """A certificate of whatever bound the multipliers prove (any multipliers prove one; its bound may be infinite)."""
-    layout, lifting = fixed.layout(), {chains: name for name, chains in LIFTINGS.items()}[fixed.chains]
-    bound = prove(
-        net, problem, layout, multipliers, diagonal, relaxation=relaxation, lifting=lifting, slopes=fixed.slopes
-    )
+    """A certificate of whatever bound the multipliers prove (any multipliers prove one; its bound may be infinite).
+
+    `prover`: that of this network, problem and presolve (`prover_of`), where there are more to come.
+    """
+    bound = (prover or prover_of(net, problem, fixed)).bound(multipliers, diagonal, relaxation)
     return Certificate(
-        bound, problem, relaxation, net.hash, layout, dict(multipliers), diagonal, versions or {}, lifting, fixed.slopes
-    )
+        bound, problem, relaxation, net.hash, fixed.layout(), dict(multipliers), diagonal, versions or {},
+        _lifting_of(fixed), fixed.slopes,
+    )  # fmt: skip
 
 
 def _arithmetic(name: str) -> type[Enclosure]:

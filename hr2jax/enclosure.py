@@ -203,13 +203,15 @@ class Enclosure:
         zero = (size == 0) & (spread == 0)  # no term, or only exact zeros
         return Enclosure(np.sum(self.mid, axis=axis), np.where(zero, 0.0, rad))
 
-    def halved(self) -> Enclosure:
-        """One half of it: `scaled(-1)`, in less time."""
-        mid, rad = np.empty(self.shape), np.empty(self.shape)
+    def halve(self) -> None:
+        """Halve it in place: `scaled(-1)` without new arrays, whose pages cost more than the arithmetic."""
         for c in pieces(self.shape, IN_CACHE):
-            half = self[c].scaled(-1)
-            mid[c], rad[c] = half.mid, half.rad
-        return Enclosure(mid, rad)
+            whole = Enclosure(self.mid[c].copy(), self.rad[c].copy())
+            mid, rad = self.mid[c], self.rad[c]
+            mid *= 0.5
+            rad *= 0.5
+            if not ((mid + mid == whole.mid).all() and (rad + rad == whole.rad).all()):
+                self[c] = whole.scaled(-1)
 
     def scaled(self, exponent: ArrayLike) -> Enclosure:
         """The product with 2**exponent (integers, broadcast): exact but for underflow, which `rad` covers."""

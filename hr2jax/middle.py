@@ -81,9 +81,9 @@ class Middle(Enclosure):
         """The sum over an axis, or of all entries."""
         return Middle(np.sum(self.mid, axis=axis))
 
-    def halved(self) -> Middle:
-        """One half of it."""
-        return Middle(0.5 * self.mid)
+    def halve(self) -> None:
+        """Halve it in place."""
+        self.mid *= 0.5
 
     def scaled(self, exponent: ArrayLike) -> Middle:
         """The product with 2**exponent (integers, broadcast)."""

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from .arrow import LONG_PIECE, PIECE, Arrow, ArrowEnclosure, arrow_enclosure
-from .diagonal import feasible
-from .enclosure import Array, Enclosure, pieces
+from .diagonal import cost, feasible
+from .enclosure import Array, Enclosure, clipped_exponent, pieces
 from .relaxation.families import Family, Term, catalogue
 from .relaxation.lasserre import lasserre_matrices, layout
 from .relaxation.lifting import Lifting
@@ -165,7 +165,10 @@ class QuadraticForm:
             np.concatenate([positions[:0], *(positions[self.lifting.slice(g)] for g in side)])
             for side in (eliminated, kept)
         ]
-        return ArrowEnclosure(at[0], at[1], diagonal, coupling.halved(), (block + block.T).halved())
+        block = block + block.T
+        block.halve()
+        coupling.halve()
+        return ArrowEnclosure(at[0], at[1], diagonal, coupling, block)
 
     def _in_the_basis(self) -> Iterator[tuple[str, str, Any, Any, Enclosure]]:
         """(g, h, rows, columns, values) of basis groups: whole blocks (slices) and entries one by one."""
@@ -373,11 +376,14 @@ def dual_bound(
     M = arrow_enclosure(M)
     if not (M.is_finite() and np.isfinite(rest)):
         return float("inf")
-    bound = _prove(lifting, M, np.zeros(lifting.size), None, arithmetic, rest)
+    bound = np.inf
     if d is not None and np.isfinite(d).all():
-        budget = lifting.budget if lifting.balls else None
-        bound = min(bound, _prove(lifting, M, *_factor(d, M.middle(), budget), arithmetic, rest))
-    return bound
+        budget, middle = lifting.budget if lifting.balls else None, M.middle()
+        bound = _prove(lifting, M, *_factor(d, middle, budget), arithmetic, rest)
+        with_none = np.ldexp(cost(middle.row_sums(), budget) + rest, clipped_exponent(lifting.exponent))
+        if bound < 0.99 * with_none:  # no need to prove what is worse
+            return bound
+    return min(bound, _prove(lifting, M, np.zeros(lifting.size), None, arithmetic, rest))
 
 
 def _factor(d: Array, middle: Arrow, budget: Array | None) -> tuple[Array, Factor | None]:

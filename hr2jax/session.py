@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .certificate import Certificate, certify_multipliers
+from .certificate import Certificate, certify_multipliers, prover_of
 from .enclosure import Array
 from .engines.compile_clock import compile_seconds
 from .engines.monitor import Stop, Timings
@@ -50,7 +50,8 @@ class Session:
         }
         start = time.perf_counter()
         with self.timings.span("certify"):
-            self.certificate = certify_multipliers(net, problem, self.relaxation, fixed, {}, None, versions)
+            self._prover = prover_of(net, problem, fixed)
+            self.certificate = self._certified({}, None)
         if problem.quantity == "maximum":
             self.lower = value_at(net, problem, self.witness)
             self.origin = self.lower - max(self.bound - self.lower, 0.0)
@@ -94,12 +95,15 @@ class Session:
         """The bound these multipliers prove; the best one is kept (`Monitor.certify`)."""
         start = time.perf_counter()
         with self.timings.span("certify"):
-            certificate = certify_multipliers(
-                self.net, self.problem, self.relaxation, self.fixed, multipliers, diagonal, self.versions
-            )
+            certificate = self._certified(multipliers, diagonal)
             self.offer(certificate)
         self._reserve = max(0.5 * self._reserve, 2.0 * (time.perf_counter() - start))
         return certificate.bound
+
+    def _certified(self, multipliers: Mapping[str, Array], diagonal: Array | None) -> Certificate:
+        return certify_multipliers(
+            self.net, self.problem, self.relaxation, self.fixed, multipliers, diagonal, self.versions, self._prover
+        )
 
     def seconds(self) -> float:
         """Wall time since `solve` was called."""
