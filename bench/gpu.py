@@ -3,11 +3,13 @@
     python bench/gpu.py [--sizes 500 1000 2000 4000 8000 16000] [--seconds 540]
     python bench/gpu.py --quick          # a smoke test, also on a CPU
 
-Random dense networks (p, p) whose moment matrix has side N = 1 + 2 p, `hr2`, global. Per size: the CPU's bound
-(lowrank), then on the device lowrank and ADMM with either projection. `ms` is per iteration, compilation apart;
-for ADMM in float32 and float64 beside each other, measured on the jitted iterations alone. `difference` is the
-bound over the CPU's, less 1: both are certified, so that it says how far from the optimum they are, not who is
-right. Every row is a process of its own: what fails, runs out of memory or out of time is a row that says so.
+First SDP-NN (if its file is there, see networks.py), solved twice: seconds of the second time, with everything
+compiled. Then random dense networks (p, p) whose moment matrix has side N = 1 + 2 p, `hr2`, global. Per size: the
+CPU's bound (lowrank; up to --cpu-to), then on the device lowrank and (up to --admm-to) ADMM with either projection.
+`ms` is per iteration, compilation apart; for ADMM in float32 and float64 beside each other, measured on the jitted
+iterations alone. `difference` is the bound over the CPU's, less 1: both are certified, so that it says how far from
+the optimum they are, not who is right. The search for witnesses is left out. Every row is a process of its own: what
+fails, runs out of memory or out of time is a row that says so.
 The rows are written after each, on a GPU to bench/results/gpu-<device>.json, on a CPU only where --json says.
 """
 
@@ -24,6 +26,11 @@ from pathlib import Path
 
 SIZES = (500, 1000, 2000, 4000, 8000, 16000)
 ENGINES = ("cpu lowrank", "lowrank", "admm eigh", "admm products")
+# Problems on SDP-NN: options, and the seconds to reach with everything compiled (on an H200).
+REAL = {
+    "local 0.1 hr2z": (dict(relaxation="hr2z", tol=1e-3), 1.0),
+    "local 0.1 hr2+": (dict(relaxation="hr2+", tol=1e-2), 10.0),
+}
 LEAST = 15.0  # seconds that a row needs at least: a process starts, JAX starts, something compiles
 
 
@@ -73,17 +80,37 @@ def iteration_ms(N: int, method: str, seconds: float) -> dict:
     return out
 
 
+def measure_real(name: str, seconds: float) -> None:
+    """`measure` of a problem on SDP-NN: the first time it compiles."""
+    from measure import solve_alone
+    from networks import sdp_nn
+
+    net, center = sdp_nn()
+    options, target = REAL[name]
+    for limit in (0.6 * seconds, 0.25 * seconds):
+        result = solve_alone(net, center=center, radius=0.1, time_limit=limit, **options)
+        t = result.timings
+        print(json.dumps({
+            "bound": result.bound, "value": result.relaxation_value, "iterations": result.iterations,
+            "status": result.status.name, "tol": options["tol"], "target": target, "solve": t["solve"],
+            "certify": t["certify"], "seconds": t["solve"] + t["certify"], "setup": t["setup"],
+        } | ({"compile": t["compile"]} if limit > 0.5 * seconds else {})), flush=True)  # fmt: skip
+
+
 def measure(engine: str, N: int, seconds: float, tol: float) -> None:
     """One row, printed as lines of JSON to be merged; runs in a process of its own."""
     began = time.perf_counter()
     import jax
 
-    import hr2jax
     from hr2jax.engines import admm
+    from measure import solve_alone
 
     where = jax.devices("cpu")[0] if engine.startswith("cpu") else jax.devices()[0]
     print(json.dumps({"device": where.device_kind, "platform": where.platform, "jax": jax.__version__}), flush=True)
     if engine == "probe":
+        return
+    if engine in REAL:
+        measure_real(engine, seconds - (time.perf_counter() - began))
         return
     name, *projection = engine.removeprefix("cpu ").split()
     if projection:
@@ -91,7 +118,7 @@ def measure(engine: str, N: int, seconds: float, tol: float) -> None:
         admm.choose_projection = lambda *_: projection[0]
     # a process that is killed reports nothing: leave time for the last certificate
     left = max(0.7 * (seconds - (time.perf_counter() - began)), 1.0)
-    result = hr2jax.solve(
+    result = solve_alone(
         network(N), relaxation="hr2", method=name, tol=tol, time_limit=left,
         device="cpu" if engine.startswith("cpu") else None,
     )  # fmt: skip
@@ -127,6 +154,13 @@ def row(engine: str, N: int, seconds: float, tol: float) -> dict:
     return out if problem is None else out | {"status": "FAILED", "reason": problem}
 
 
+def has_real() -> bool:
+    """Whether SDP-NN's file is there."""
+    from networks import DATA
+
+    return (DATA / "data" / "sdp_nn.npz").exists()
+
+
 def shown(value: object, form: str) -> str:
     """A number in a format, or as many spaces."""
     return format(value, form) if isinstance(value, int | float) else " " * int(re.match(r"\d+", form)[0])
@@ -138,6 +172,8 @@ def main() -> None:
     parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=ENGINES, metavar="ENGINE")
     parser.add_argument("--seconds", type=float, default=540.0, help="for everything (default 540)")
     parser.add_argument("--row-seconds", type=float, default=60.0, help="for each row at most (default 60)")
+    parser.add_argument("--cpu-to", type=int, default=4000, help="the largest N solved on the CPU too (default 4000)")
+    parser.add_argument("--admm-to", type=int, default=4000, help="the largest N solved by ADMM (default 4000)")
     parser.add_argument("--tol", type=float, default=1e-3)
     parser.add_argument("--quick", action="store_true", help="two small sizes and a loose tolerance")
     parser.add_argument("--json", type=Path, help="write the rows here (default on a GPU: bench/results/gpu-...)")
@@ -160,9 +196,29 @@ def main() -> None:
     print(f"{'N':>6} {'engine':<14} {'bound':>11} {'difference':>10} {'iterations':>10} {'ms':>9} {'ms f32':>9} "
           f"{'ms f64':>9} {'compile s':>9} {'solve s':>8} status")  # fmt: skip
     rows: list[dict] = []
+    whole = {"device": about["device"], "platform": about["platform"], "jax": about["jax"], "cores": os.cpu_count(),
+             "tol": tol}  # fmt: skip
+
+    def keep(path: Path | None) -> None:
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(whole | {"rows": rows}, indent=1) + "\n")
+
+    for name, (_, target) in REAL.items() if has_real() and not arguments.quick else ():
+        left = arguments.seconds - (time.perf_counter() - began)
+        r = row(name, 0, min(arguments.row_seconds + 30.0, left), tol)
+        rows.append(r)
+        seconds = r.get("seconds")
+        met = "" if seconds is None else f", {seconds:.2f} s; to reach: {target:g} s"
+        print(f"SDP-NN {name}: {shown(r.get('bound'), '9.5f')} {r.get('status', '')} {r.get('reason', '')}"
+              f" (value {shown(r.get('value'), '9.5f')}), compile {shown(r.get('compile'), '5.1f')} s{met}",
+              flush=True)  # fmt: skip
+        keep(path)
     for N in sizes:
         reference = None
         for engine in arguments.engines:
+            if (arguments.cpu_to if "cpu" in engine else arguments.admm_to if "admm" in engine else N) < N:
+                continue
             left = arguments.seconds - (time.perf_counter() - began)
             r = row(engine, N, min(arguments.row_seconds, left), tol)
             if engine == "cpu lowrank":
@@ -176,10 +232,7 @@ def main() -> None:
                   f"{shown(r.get('ms_float32'), '9.2f')} {shown(r.get('ms_float64'), '9.2f')} "
                   f"{shown(r.get('compile'), '9.1f')} {shown(r.get('solve'), '8.2f')} {r.get('status', '')} "
                   f"{r.get('reason', '')}", flush=True)  # fmt: skip
-            if path:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                whole = {"device": about["device"], "platform": about["platform"], "jax": about["jax"], "tol": tol}
-                path.write_text(json.dumps(whole | {"rows": rows}, indent=1) + "\n")
+            keep(path)
         of = {r["engine"]: r for r in rows if r["N"] == N}
         for dtype in ("float32", "float64"):
             eigh, products = (of.get(f"admm {m}", {}).get(f"ms_{dtype}") for m in ("eigh", "products"))

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from .engines.device import default_device
 from .network import Network
 from .options import INTERIOR_POINT, Options
 from .presolve import Presolve, presolve
@@ -315,8 +316,7 @@ def available_bytes() -> float:
 
 def device_bytes() -> float | None:
     """Bytes that the engine can have on the accelerator JAX uses; None on a CPU, infinity where it does not say."""
-    default: Any = getattr(jax.config, "jax_default_device", None)
-    device = jax.devices(default)[0] if default is None or isinstance(default, str) else default
+    device = default_device()
     if device.platform == "cpu":
         return None
     try:

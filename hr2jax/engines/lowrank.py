@@ -27,6 +27,7 @@ from ..relaxation.triangles import TRIANGLES
 from ..result import Status
 from . import certificate_seconds
 from .compile_clock import compile_seconds
+from .device import is_accelerated
 from .factored import Cuts, Data, Factored, minimise
 from .monitor import Monitor, Stop
 from .newton import FEW_WITH_CUTS, affordable, solve_newton
@@ -90,6 +91,8 @@ LONGEST = 10.0
 FLOAT32 = 2e-5
 # Up to this size Newton's method on the diagonal takes no longer than a round of inner steps.
 QUICK_NEWTON = 1000
+# On an accelerator a finishing round of a large problem has this many times as many steps.
+FREE = 3
 # Mean gradients from which Newton's method on the diagonal is worth while.
 NEAR = 1e-3
 # V is of deficient rank where its least singular value is below this share of the largest.
@@ -199,6 +202,8 @@ class _Run:
         self.budget = lifting.budget if lifting.balls else None
         # whether there is another way to go on where this one stalls
         self.newton_may_follow = bool(cuts) and affordable(lifting, families, FEW_WITH_CUTS)
+        # whether inner steps cost next to nothing beside what is done on the host
+        self.accelerated = is_accelerated()
         # whether inner steps may be cheaper than Newton's method on the diagonal
         self.is_patient = lifting.size > SMALL and not cuts and bool(families)
         self.rng = np.random.default_rng(seed)
@@ -212,6 +217,11 @@ class _Run:
         self.multipliers: list[Array] = []
         self._data: dict[Any, Data] = {}
         self.start_cold()
+
+    @property
+    def finish_steps(self) -> int:
+        """Inner steps of a finishing round at most."""
+        return (FREE if self.accelerated and self.lifting.size > SMALL else 1) * self.schedule.finish_steps
 
     @property
     def monitor(self) -> Monitor:
@@ -447,7 +457,7 @@ class _Run:
             if self.separator is not None and not settled:  # then its multipliers are what is missing
                 self.separate(triangles=True, least=0.005)
             coarse = self.lifting.size > SMALL and tolerance >= FLOAT32
-            self.minimise(np.float32 if coarse else np.float64, tolerance, self.schedule.finish_steps)
+            self.minimise(np.float32 if coarse else np.float64, tolerance, self.finish_steps)
             multipliers, M, d = self.dual()
             if not (M.is_finite() and np.isfinite(d).all()):
                 return Status.NUMERICAL_ERROR
@@ -456,7 +466,10 @@ class _Run:
             settled = self.within(abs(value - previous), 0.5, value)
             settled = settled or not (self.families or self.separator)
             close = self.gradient <= 2 * tolerance
-            due = settled or (close and (number > 0 or not self.is_patient)) or number % 3 == 2
+            if self.accelerated and self.lifting.size > SMALL:
+                due = (settled and close and number > 1) or number % 6 == 5
+            else:
+                due = settled or (close and (number > 0 or not self.is_patient)) or number % 3 == 2
             if due or self.monitor.remaining() < 10.0 * self.certifying:
                 bound, d = self.certify(multipliers, M, d, newton=number >= patient or (close and number >= early))
                 self.monitor.report(self.iteration, value, self.gradient)
