@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import hr2jax
 from hr2jax import certificate
-from hr2jax.certificate import Certificate, CertificateError, certify_multipliers
+from hr2jax.certificate import Certificate, CertificateError, certify_multipliers, prove, prover_of
 from hr2jax.enclosure import UnsoundArithmeticError
 from hr2jax.network import Network
 from hr2jax.presolve import Layout, presolve
@@ -129,6 +129,22 @@ def test_balls_and_float64_agree(claim):
     ball = cert.verify(network(), arithmetic="ball")
     assert ball == pytest.approx(cert.bound, rel=1e-9)
     assert Fraction(ball) >= truth(claim)
+
+
+@every_claim
+def test_one_prover_proves_what_each_proof_of_its_own_does(claim):
+    """In any order, whatever the multipliers before: nothing of one proof is left for the next."""
+    net, known = network(), certificate_of(claim)
+    problem, fixed = known.lipschitz_problem, presolve(net, known.lipschitz_problem)
+    rng, lifting = np.random.default_rng(5), lift(net, problem, fixed)
+    prover = prover_of(net, problem, fixed)
+    for k in range(6):
+        multipliers = random_multipliers(lifting, rng, ["small", "normal"]) if k % 3 else known.multipliers
+        d = rng.random(lifting.size) if k % 2 else known.diagonal
+        bound = prover.bound(multipliers, d)
+        assert bound == prove(net, problem, fixed.layout(), multipliers, d)
+        assert prover.bound({}, None) == prove(net, problem, fixed.layout(), {}, None)
+        assert bound == certify_multipliers(net, problem, "hr2z", fixed, multipliers, d, prover=prover).bound
 
 
 def test_sharp_multipliers_prove_a_sharp_bound():

@@ -245,6 +245,19 @@ def check_bound(net, problem, rng, sizes, arithmetic=Enclosure):
     assert plain == np.inf or Fraction(plain) >= truth
 
 
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), size=st.sampled_from([1e-3, 0.1, 1.0, 1e3]), local=st.booleans())
+def test_a_diagonal_never_proves_less_than_none(seed, size, local):
+    """The sum of |M| is left out only where it is more."""
+    rng = np.random.default_rng(seed)
+    net = Network([rng.standard_normal((4, 3)), rng.standard_normal((1, 4))], [rng.standard_normal(4), [0.0]])
+    problem = lipschitz_problem(net, **({"center": np.zeros(3), "radius": 1.0} if local else {}))
+    lifting = lift(net, problem, presolve.presolve(net, problem))
+    M = lagrangian_matrix(lifting, random_multipliers(lifting, rng, ["small", "normal"]))
+    d = size * rng.random(lifting.size) * np.abs(M.mid).sum(axis=1).max()
+    assert dual_bound(lifting, M, d) <= dual_bound(lifting, M)
+
+
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32), sizes=st.lists(st.sampled_from(sorted(SIZES)), min_size=1))
 def test_no_global_bound_is_below_the_exact_constant(data, seed, sizes):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hr2jax.engines.lbfgs import lbfgs
+from hr2jax.engines.lbfgs import _inverse_hessian_times, lbfgs
 
 SIZE = 20
 
@@ -93,3 +93,46 @@ def test_no_step_is_longer_than_the_longest():
     assert np.diff(held).max() <= 2.0 + 1e-12
     assert np.diff(held).max() > 1.0
     assert np.diff(free).max() > 4.0
+
+
+def test_the_compact_form_is_bfgs_own_update():
+    """H g against Broyden, Fletcher, Goldfarb and Shanno's update of a dense H, before and after the memory is full."""
+    rng = np.random.default_rng(0)
+    memory, n = 4, 9
+    slots = memory + 1
+    past, SD, DD = np.zeros((2 * slots, n)), np.full((slots, slots), np.nan), np.full((slots, slots), np.nan)
+    root = rng.standard_normal((n, n))
+    hessian, pairs = root @ root.T + np.eye(n), []
+    for count in range(1, 11):
+        step = rng.standard_normal(n)
+        change = hessian @ step
+        pairs = [*pairs, (step, change)][-memory:]
+        slot = (count - 1) % slots
+        past[slot], past[slots + slot] = step, change
+        SD[:, slot], DD[:, slot] = past[:slots] @ change, past[slots:] @ change
+        DD[slot] = DD[:, slot]
+        H = np.eye(n) * (step @ change) / (change @ change)
+        for s, y in pairs:
+            W = np.eye(n) - np.outer(s, y) / (s @ y)
+            H = W @ H @ W.T + np.outer(s, s) / (s @ y)
+        g = rng.standard_normal(n)
+        found = _inverse_hessian_times(*map(jnp.asarray, (g, past, past @ g, SD, DD)), count)
+        np.testing.assert_allclose(found, H @ g, rtol=1e-9, atol=1e-9)
+
+
+@jax.jit
+def walled(x, first_step, tolerance, steps):
+    """(x - 3)^2, which is NaN from 3.5 on: steps that go there are forgotten, gradient and all."""
+
+    def evaluate(x):
+        bad = x.max() > 3.5
+        return jnp.where(bad, jnp.nan, jnp.sum((x - 3.0) ** 2)), jnp.where(bad, jnp.nan, 2.0 * (x - 3.0))
+
+    return lbfgs(evaluate, x, first_step, tolerance, steps)
+
+
+@pytest.mark.parametrize("first_step", [1.0, 100.0, 1e4])
+def test_a_step_to_nowhere_spoils_nothing(first_step):
+    x, norm, _ = walled(np.array([-1.0, 2.0, 0.0]), first_step, 1e-9, 200)
+    np.testing.assert_allclose(x, 3.0, atol=1e-8)
+    assert float(norm) <= 1e-9

@@ -165,3 +165,25 @@ def test_the_choice():
     assert choose_projection(10_000, "cpu") == "eigh"
     assert choose_projection(GPU_PRODUCTS, "gpu") == "products"
     assert choose_projection(GPU_PRODUCTS - 1, "gpu") == "eigh"
+
+
+@DTYPES
+def test_one_or_two_matrices_go_one_by_one(dtype):
+    for count in (1, 2):
+        A, part, _ = matrix(np.array(list(SPECTRA.values()))[:count], dtype)
+        found = np.asarray(psd_part(A, "products"))
+        assert found.shape == A.shape
+        np.testing.assert_array_equal(found, [psd_part(a, "products") for a in A])
+        np.testing.assert_allclose(found, part, rtol=0, atol=1e-3)
+
+
+def test_on_cuda_float32_takes_products_of_halves_and_float64_does_not():
+    """Lowered for a device that need not be there."""
+
+    def program(dtype, platform):
+        A = jnp.zeros((1, 8, 8), dtype)
+        return jax.jit(lambda A: psd_part(A, "products")).trace(A).lower(lowering_platforms=(platform,)).as_text()
+
+    assert program(np.float32, "cuda").count("bf16") >= 22
+    assert "bf16" not in program(np.float64, "cuda")
+    assert "bf16" not in program(np.float32, "cpu")
