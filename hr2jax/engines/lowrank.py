@@ -93,6 +93,8 @@ FLOAT32 = 2e-5
 QUICK_NEWTON = 1000
 # On an accelerator a finishing round of a large problem has this many times as many steps.
 FREE = 3
+# A warm start that has not settled gets penalties so many times as large, until they are that of the schedule's first.
+FASTER, FAR = 4.0, 20.0
 # Mean gradients from which Newton's method on the diagonal is worth while.
 NEAR = 1e-3
 # V is of deficient rank where its least singular value is below this share of the largest.
@@ -492,9 +494,12 @@ class _Run:
                 self.monitor.report(self.iteration, value, self.gradient)
             if close and not settled:  # the multipliers lag behind
                 self.sigma *= self.schedule.growth
-            previous = value
-            if close:
+            if close and not settled and number and self.is_warm and self.sigma < FAR * self.schedule.sigma:
+                # a start from so far away that it needs the penalties which steering ends with
+                self.sigma, tolerance = FASTER * self.sigma, self.schedule.finish
+            elif close:
                 tolerance = max((0.3 if self.separator is None else 0.6) * tolerance, 1e-9)
+            previous = value
         # half of the tolerance was for what more progress might bring
         is_close = settled and best < np.inf and self.within(best - value, 1.0, best)
         return Status.SOLVED if is_close and not self.newton_may_follow else Status.STALLED
