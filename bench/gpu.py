@@ -7,7 +7,7 @@ First SDP-NN (if its file is there, see networks.py), solved twice: seconds of t
 compiled. Then random dense networks (p, p) whose moment matrix has side N = 1 + 2 p, `hr2`, global. Per size: the
 CPU's bound (lowrank; up to --cpu-to), then on the device lowrank and (up to --admm-to) ADMM with either projection.
 `ms` is per iteration, compilation apart; for ADMM in float32 and float64 beside each other, measured on the jitted
-iterations alone. `difference` is the bound over the CPU's, less 1: both are certified, so that it says how far from
+iterations alone, and `psd` is the projection of M_1 by itself. `difference` is the bound over the CPU's, less 1: both are certified, so that it says how far from
 the optimum they are, not who is right. The search for witnesses is left out. Every row is a process of its own: what
 fails, runs out of memory or out of time is a row that says so.
 The rows are written after each, on a GPU to bench/results/gpu-<device>.json, on a CPU only where --json says.
@@ -49,6 +49,7 @@ def iteration_ms(N: int, method: str, seconds: float) -> dict:
     import numpy as np
 
     from hr2jax.engines import admm
+    from hr2jax.engines.projection import psd_part
     from hr2jax.engines.threads import few_threads
     from hr2jax.presolve import presolve
     from hr2jax.problem import lipschitz_problem
@@ -67,7 +68,7 @@ def iteration_ms(N: int, method: str, seconds: float) -> dict:
             def spent(count: int, run=run, dtype=dtype) -> float:
                 began = time.perf_counter()
                 _, info = admm.iterate(
-                    run.maps, run.state, jnp.asarray(0.3, dtype), count, shapes=run.shapes, method=method
+                    run.maps, run.state, jnp.asarray(0.3, dtype), count, shapes=run.shapes, method=run.projection
                 )
                 assert np.isfinite(np.asarray(info)).all(), "an iteration is not finite"
                 return time.perf_counter() - began
@@ -76,6 +77,13 @@ def iteration_ms(N: int, method: str, seconds: float) -> dict:
             once = spent(1)
             count = int(min(max(0.05 * seconds / once, 1), 40))
             out[f"ms_{np.dtype(dtype).name}"] = 1e3 * (spent(count) / count if count > 1 else once)
+            A = run.state.X[0] + run.state.U[0]
+            psd_part(A, run.projection).block_until_ready()
+            began = time.perf_counter()
+            for _ in range(min(count, 10)):
+                part = psd_part(A, run.projection)
+            part.block_until_ready()
+            out[f"psd_{np.dtype(dtype).name}"] = 1e3 * (time.perf_counter() - began) / min(count, 10)
             print(json.dumps(out), flush=True)  # kept, should what follows run out of time
     return out
 
@@ -194,7 +202,7 @@ def main() -> None:
         path = Path(__file__).parent / "results" / f"gpu-{device}.json"
     print(f"{about['device']} ({about['platform']}), jax {about['jax']}")
     print(f"{'N':>6} {'engine':<14} {'bound':>11} {'difference':>10} {'iterations':>10} {'ms':>9} {'ms f32':>9} "
-          f"{'ms f64':>9} {'compile s':>9} {'solve s':>8} status")  # fmt: skip
+          f"{'ms f64':>9} {'psd f32':>9} {'psd f64':>9} {'compile s':>9} {'solve s':>8} status")  # fmt: skip
     rows: list[dict] = []
     whole = {"device": about["device"], "platform": about["platform"], "jax": about["jax"], "cores": os.cpu_count(),
              "tol": tol}  # fmt: skip
@@ -230,6 +238,7 @@ def main() -> None:
             print(f"{N:>6} {engine:<14} {shown(r.get('bound'), '11.6f')} {shown(r.get('difference'), '10.1e')} "
                   f"{shown(r.get('iterations'), '10d')} {shown(r.get('ms'), '9.2f')} "
                   f"{shown(r.get('ms_float32'), '9.2f')} {shown(r.get('ms_float64'), '9.2f')} "
+                  f"{shown(r.get('psd_float32'), '9.2f')} {shown(r.get('psd_float64'), '9.2f')} "
                   f"{shown(r.get('compile'), '9.1f')} {shown(r.get('solve'), '8.2f')} {r.get('status', '')} "
                   f"{r.get('reason', '')}", flush=True)  # fmt: skip
             keep(path)

@@ -154,7 +154,8 @@ class Enclosure:
     def increase(self, index: slice | tuple[slice, ...], value: Enclosure) -> None:
         """Add in place, at slices; `value` has their shape."""
         mid, rad = self.mid[index], self.rad[index]
-        assert mid.shape == value.shape
+        if mid.shape != value.shape:
+            raise ValueError(f"an array of shape {value.shape} cannot be added to a part of shape {mid.shape}")
         for c in pieces(mid.shape, IN_CACHE):
             _add(mid[c], rad[c], mid[c], rad[c], value.mid[c], value.rad[c])
 
@@ -237,8 +238,8 @@ class Enclosure:
 def _add(mid: Array, rad: Array, a: Array, a_rad: Array, b: Array, b_rad: Array) -> None:
     """The sum of two enclosures, written to `mid` and `rad`, which may be a and a_rad.
 
-    No underflow is to be covered: a sum below 2^-1021 is exact, and U |mid| rounded is at least half a unit in the
-    last place of any other.
+    With gradual underflow (`check_arithmetic`) none is to be covered: a sum below 2^-1021 is exact, and U |mid| rounded
+    is at least half a unit in the last place of any other.
     """
     np.add(a, b, out=mid)
     np.add(a_rad, b_rad, out=rad)

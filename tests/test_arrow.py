@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hr2jax
-from hr2jax import arrow, diagonal, proof
+from hr2jax import arrow, diagonal, enclosure, proof
 from hr2jax.arrow import PIECE, Arrow, ArrowEnclosure
 from hr2jax.ball import Ball
 from hr2jax.certificate import prove
@@ -33,6 +33,8 @@ RELAXATIONS = ("shor", "hr2", "hr2z")
 def small_pieces(monkeypatch):
     """Every large product in several pieces."""
     monkeypatch.setattr(arrow, "PIECE", 7)
+    monkeypatch.setattr(proof, "PIECE", 7)
+    monkeypatch.setattr(enclosure, "IN_CACHE", 7)
     monkeypatch.setattr(arrow, "LONG_PIECE", 9)
     monkeypatch.setattr(proof, "LONG_PIECE", 9)
 

@@ -38,7 +38,7 @@ from ..relaxation.lifting import Lifting
 from ..result import Status
 from .compile_clock import compile_seconds
 from .monitor import Monitor, Stop
-from .projection import Method, choose_projection, psd_part
+from .projection import Method, choose_projection, in_float32, psd_part
 from .scale import ABSURD, in_units, mean_diagonal
 from .threads import few_threads
 
@@ -379,8 +379,10 @@ class _Run:
         self.maps = jax.tree.map(convert, self.exact)
         if self.state is not None:
             self.state = jax.tree.map(lambda array: jnp.asarray(np.asarray(array), dtype), self.state)
-        platform = next(iter(self.maps.C.devices())).platform
-        self.projection = self.method or choose_projection(len(self.form.C), platform)
+        device = next(iter(self.maps.C.devices()))
+        self.projection = self.method or choose_projection(len(self.form.C), device.platform)
+        if self.dtype == np.float32:
+            self.projection = in_float32(self.projection, device)
 
     def begin(self, start: Mapping[str, Array]) -> None:
         """Y = I and no duals, or the dual matrices that the given multipliers describe."""

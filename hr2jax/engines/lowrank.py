@@ -93,8 +93,8 @@ FLOAT32 = 2e-5
 QUICK_NEWTON = 1000
 # On an accelerator a finishing round of a large problem has this many times as many steps.
 FREE = 3
-# A warm start that has not settled gets penalties so many times as large, until they are that of the schedule's first.
-FASTER, FAR = 4.0, 20.0
+# A warm start that has not settled gets penalties so many times as large, up to so many times the schedule's first.
+FASTER, FAR = 5.0, 30.0
 # Mean gradients from which Newton's method on the diagonal is worth while.
 NEAR = 1e-3
 # V is of deficient rank where its least singular value is below this share of the largest.
@@ -159,17 +159,18 @@ def solve_lowrank(
 
     Returns:
         SOLVED when bound - estimate <= tol * bound, the estimate being the Lagrangian's value, settled to
-        within the tolerance; STALLED when rounds stop improving before that.
+        within the tolerance; with cuts on a small problem, when another look for cuts changed nothing besides, or by
+        Newton's method (`solve_with_cuts`). STALLED when rounds stop improving before that.
     """
     schedule = schedule or schedule_for(lifting, monitor.tolerance, bool(cuts))
     run = _Run(lifting, families, monitor, schedule, cuts, seed, start)
     try:
         with few_threads(lifting.size):
             run.scale_objective()
-            if monitor.remaining() < np.inf:  # which rows are eliminated decides how long a proof takes
+            if monitor.remaining() < np.inf and not cuts:  # which rows are eliminated decides how long a proof takes
                 run.certifying = certificate_seconds(len(run.dual()[1].kept))
             status = run.solve(steered)
-            if run.is_warm and status is not Status.SOLVED:  # the start was misleading
+            if run.is_warm and status is not Status.SOLVED and not run.newton_may_follow:  # the start was misleading
                 run.start_cold()
                 status = run.solve()
             if status is Status.STALLED and run.newton_may_follow:
@@ -223,7 +224,7 @@ class _Run:
         self.start_cold()
 
     @property
-    def finish_steps(self) -> int:
+    def round_steps(self) -> int:
         """Inner steps of a finishing round at most."""
         return (FREE if self.accelerated and self.lifting.size > SMALL else 1) * self.schedule.finish_steps
 
@@ -455,13 +456,14 @@ class _Run:
         # with cuts, chains of layers or float32, a round of steering and one of these may agree far from the end
         is_near = self.separator is None and not self.lifting.masked_layers and self.lifting.size <= SMALL
         previous = self.value() if is_near else np.nan
-        value, settled, solved = np.nan, False, np.inf
+        value, settled, solved, once_more = np.nan, False, np.inf, False
         patient, early = (4, 1 if self.lifting.size <= QUICK_NEWTON else 2) if self.is_patient else (0, 0)
         for number in range(self.schedule.finish_rounds):
-            if self.separator is not None and not settled:  # then its multipliers are what is missing
+            if self.separator is not None and (once_more or not settled):  # else its multipliers are what is missing
                 self.separate(triangles=True, least=0.005)
+            once_more = False
             coarse = self.lifting.size > SMALL and tolerance >= FLOAT32
-            self.minimise(np.float32 if coarse else np.float64, tolerance, self.finish_steps)
+            self.minimise(np.float32 if coarse else np.float64, tolerance, self.round_steps)
             multipliers, M, d = self.dual()
             if not (M.is_finite() and np.isfinite(d).all()):
                 return Status.NUMERICAL_ERROR
@@ -481,7 +483,7 @@ class _Run:
                     # it may have settled on the way, with cuts missing: small problems can afford another look
                     if not self.newton_may_follow or self.within(solved - bound, 0.5, bound):
                         return Status.SOLVED
-                    solved, settled, value = bound, False, np.nan
+                    solved, once_more = bound, True
                 idle = 0 if bound < best - 0.02 * tol * self.magnitude(min(best, bound)) else idle + 1
                 best = min(best, bound)
                 if (settled or number >= 2) and (status := self.polish(multipliers, d)) is not None:
@@ -492,14 +494,16 @@ class _Run:
                     self.raise_rank(M, d)
             else:
                 self.monitor.report(self.iteration, value, self.gradient)
-            if close and not settled:  # the multipliers lag behind
-                self.sigma *= self.schedule.growth
-            if close and not settled and number and self.is_warm and self.sigma < FAR * self.schedule.sigma:
+            lags = close and not settled  # the multipliers do
+            largest = FAR * self.schedule.sigma
+            if lags and number and self.is_warm and self.sigma < largest:
                 # a start from so far away that it needs the penalties which steering ends with
-                self.sigma, tolerance = FASTER * self.sigma, self.schedule.finish
-            elif close:
-                tolerance = max((0.3 if self.separator is None else 0.6) * tolerance, 1e-9)
-            previous = value
+                self.sigma, tolerance = min(FASTER * self.sigma, largest), self.schedule.finish
+            else:
+                self.sigma *= self.schedule.growth if lags else 1.0
+                if close:
+                    tolerance = max((0.3 if self.separator is None else 0.6) * tolerance, 1e-9)
+            previous = np.nan if once_more else value
         # half of the tolerance was for what more progress might bring
         is_close = settled and best < np.inf and self.within(best - value, 1.0, best)
         return Status.SOLVED if is_close and not self.newton_may_follow else Status.STALLED

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-Method = Literal["eigh", "products"]
+Method = Literal["eigh", "products", "halves"]
 
 # Each polynomial's interval is this much wider than its predecessor's image: rounding never leaves it.
 MARGIN = 1.01
@@ -24,6 +24,8 @@ MARGIN = 1.01
 ACCURACY = {np.dtype(np.float32): (1e-3, 1e-6), np.dtype(np.float64): (1e-5, 1e-13)}
 # float32 factors as sums of two bfloat16, three products of which are taken: 16 bits; TF32's 10 are too few.
 HALVES = jax.lax.DotAlgorithmPreset.BF16_BF16_F32_X3
+# NVIDIA's GPUs have products of bfloat16 from this compute capability on (Ampere).
+HAS_HALVES = 8.0
 # On a GPU, products from this N on.
 GPU_PRODUCTS = 300
 
@@ -45,30 +47,30 @@ def psd_part(A: Any, method: Method = "eigh") -> Any:
     "products" is exact to rounding for eigenvalues of magnitude at least l ||A||, l = 1e-3 in float32 and 1e-5 in
     float64 (times how far the norm is overestimated, at most N^(1/8)). Of smaller ones it takes sign as a number
     between -1 and 1 only: they are off by less than l ||A|| / 2, and the result may be indefinite by as little,
-    which is harmless for steering.
+    which is harmless for steering. "halves" takes the products of float32 matrices from three of bfloat16 ones each:
+    off by about 2e-5 ||A|| besides.
     """
     if A.shape[-1] == 1:
         return jnp.maximum(A, 0.0)
-    if method == "products":
-        if A.ndim == 3 and len(A) <= 2:  # one by one: the fast products of float32 are of single matrices
-            return jnp.stack([_by_products(part) for part in A])
-        return _by_products(A)
+    if method != "eigh":
+        return _by_products(A, HALVES if method == "halves" else "highest")
     values, vectors = jnp.linalg.eigh(A)
     scaled = vectors * jnp.maximum(values, 0.0)[..., None, :]
     return jnp.matmul(scaled, jnp.swapaxes(vectors, -1, -2), precision="highest")
 
 
-def _product(A: Any, B: Any) -> Any:
-    """A B: in float64, or in float32 of which a GPU may take three products of halves, which is three times as fast."""
-    if A.dtype == jnp.float64:
-        return jnp.matmul(A, B, precision="highest")
-    return jax.lax.platform_dependent(
-        A, B, cuda=partial(jnp.matmul, precision=HALVES), default=partial(jnp.matmul, precision="highest")
-    )
+def in_float32(method: Method, device: Any) -> Method:
+    """The method where the arithmetic is float32: halves instead of products on a GPU that has them."""
+    if method != "products" or device.platform == "cpu":
+        return method
+    try:
+        return "halves" if float(getattr(device, "compute_capability", None) or 0.0) >= HAS_HALVES else method
+    except ValueError:  # AMD's are names
+        return method
 
 
-def _by_products(A: Any) -> Any:
-    product = _product
+def _by_products(A: Any, precision: Any) -> Any:
+    product = partial(jnp.matmul, precision=precision)
     (a, b, c), *rest = sign_polynomials(*ACCURACY[np.dtype(A.dtype)])
     # through the largest entry first, or the squares of a very small or large matrix leave the floats
     largest = jnp.max(jnp.abs(A), axis=(-1, -2), keepdims=True)

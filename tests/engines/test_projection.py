@@ -13,6 +13,7 @@ from hr2jax.engines.projection import (
     MARGIN,
     best_quintic,
     choose_projection,
+    in_float32,
     psd_part,
     sign_polynomials,
 )
@@ -167,23 +168,32 @@ def test_the_choice():
     assert choose_projection(GPU_PRODUCTS - 1, "gpu") == "eigh"
 
 
-@DTYPES
-def test_one_or_two_matrices_go_one_by_one(dtype):
-    for count in (1, 2):
-        A, part, _ = matrix(np.array(list(SPECTRA.values()))[:count], dtype)
-        found = np.asarray(psd_part(A, "products"))
-        assert found.shape == A.shape
-        np.testing.assert_array_equal(found, [psd_part(a, "products") for a in A])
-        np.testing.assert_allclose(found, part, rtol=0, atol=1e-3)
+def test_halves_are_for_float32_on_a_gpu_that_has_them():
+    class Device:
+        def __init__(self, platform, compute_capability):
+            self.platform, self.compute_capability = platform, compute_capability
+
+    for device, expected in (
+        (Device("gpu", "9.0"), "halves"), (Device("gpu", "8.0"), "halves"), (Device("gpu", "7.5"), "products"),
+        (Device("gpu", "gfx90a"), "products"), (Device("gpu", None), "products"), (Device("cpu", None), "products"),
+        (jax.devices("cpu")[0], "products"),
+    ):  # fmt: skip
+        assert in_float32("products", device) == expected
+        assert in_float32("eigh", device) == "eigh"
 
 
-def test_on_cuda_float32_takes_products_of_halves_and_float64_does_not():
+def test_the_products_of_halves_are_of_bfloat16_and_the_others_are_not():
     """Lowered for a device that need not be there."""
 
-    def program(dtype, platform):
-        A = jnp.zeros((1, 8, 8), dtype)
-        return jax.jit(lambda A: psd_part(A, "products")).trace(A).lower(lowering_platforms=(platform,)).as_text()
+    def program(dtype, method):
+        A = jnp.zeros((8, 8), dtype)
+        return jax.jit(lambda A: psd_part(A, method)).trace(A).lower(lowering_platforms=("cuda",)).as_text()
 
-    assert program(np.float32, "cuda").count("bf16") >= 22
-    assert "bf16" not in program(np.float64, "cuda")
-    assert "bf16" not in program(np.float32, "cpu")
+    assert program(np.float32, "halves").count("bf16") >= 22
+    assert "bf16" not in program(np.float32, "products")
+    assert "bf16" not in program(np.float64, "products")
+
+
+def test_halves_project_about_as_well():
+    A, part, size = matrix(np.array(list(SPECTRA.values())), np.float32)
+    np.testing.assert_allclose(psd_part(A, "halves"), part, rtol=0, atol=1e-3 * size)
