@@ -7,9 +7,9 @@ First SDP-NN (if its file is there, see networks.py), solved twice: seconds of t
 compiled. Then random dense networks (p, p) whose moment matrix has side N = 1 + 2 p, `hr2`, global. Per size: the
 CPU's bound (lowrank; up to --cpu-to), then on the device lowrank and (up to --admm-to) ADMM with either projection.
 `ms` is per iteration, compilation apart; for ADMM in float32 and float64 beside each other, measured on the jitted
-iterations alone, and `psd` is the projection of M_1 by itself. `difference` is the bound over the CPU's, less 1: both are certified, so that it says how far from
-the optimum they are, not who is right. The search for witnesses is left out. Every row is a process of its own: what
-fails, runs out of memory or out of time is a row that says so.
+iterations alone, and `psd` is the projection of M_1 by itself. `difference` is the bound over the CPU's, less 1: both
+are certified, so that it says how far from the optimum they are, not who is right. The search for witnesses is left
+out. Every row is a process of its own: what fails, runs out of memory or out of time is a row that says so.
 The rows are written after each, on a GPU to bench/results/gpu-<device>.json, on a CPU only where --json says.
 """
 
