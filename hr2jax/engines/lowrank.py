@@ -457,6 +457,9 @@ class _Run:
         is_near = self.separator is None and not self.lifting.masked_layers and self.lifting.size <= SMALL
         previous = self.value() if is_near else np.nan
         value, settled, solved, once_more = np.nan, False, np.inf, False
+        # the multipliers of another output are near, but in a box those of its input's variables lag behind
+        is_nearer = self.is_warm and not self.lifting.masked_layers and "xi" not in self.lifting.sizes
+        tightening = 0.6 if self.separator is not None else 0.5 if is_nearer else 0.3
         patient, early = (4, 1 if self.lifting.size <= QUICK_NEWTON else 2) if self.is_patient else (0, 0)
         for number in range(self.schedule.finish_rounds):
             if self.separator is not None and (once_more or not settled):  # else its multipliers are what is missing
@@ -502,7 +505,7 @@ class _Run:
             else:
                 self.sigma *= self.schedule.growth if lags else 1.0
                 if close:
-                    tolerance = max((0.3 if self.separator is None else 0.6) * tolerance, 1e-9)
+                    tolerance = max(tightening * tolerance, 1e-9)
             previous = np.nan if once_more else value
         # half of the tolerance was for what more progress might bring
         is_close = settled and best < np.inf and self.within(best - value, 1.0, best)
