@@ -158,7 +158,10 @@ def is_feasible(M: Array | Arrow, d: Array) -> bool:
     """Whether LAPACK can factor Diag(d) - M."""
     M = arrow(M)
     C = complement(M, d)
-    return C is not None and _cholesky(-C, d[M.kept]) is not None
+    if C is None:
+        return False
+    negative = -C
+    return _cholesky(negative, d[M.kept], negative) is not None
 
 
 def tighten(
@@ -343,14 +346,13 @@ class _Barrier:
         return x, False
 
 
-def _cholesky(negative: Array, d: Array, out: Array | None = None) -> Array | None:
+def _cholesky(negative: Array, d: Array, S: Array) -> Array | None:
     """The lower Cholesky factor of Diag(d) + `negative`, symmetric; what is above its diagonal is not part of it.
 
-    None where LAPACK finds none. `out` (N, N) is written to.
+    None where LAPACK finds none. S (N, N) is written to; it may be `negative`.
     """
     if not np.isfinite(d).all():
         return None
-    S = np.empty_like(negative) if out is None else out
     np.copyto(S, negative)
     np.einsum("ii->i", S)[...] += d
     # the transpose of a symmetric matrix in C's order is itself in Fortran's: LAPACK need not copy it

@@ -208,7 +208,7 @@ class _Run:
         # whether there is another way to go on where this one stalls
         self.newton_may_follow = bool(cuts) and affordable(lifting, families, FEW_WITH_CUTS)
         # whether inner steps cost next to nothing beside what is done on the host
-        self.accelerated = is_accelerated()
+        self.accelerated = lifting.size > SMALL and is_accelerated()
         # whether inner steps may be cheaper than Newton's method on the diagonal
         self.is_patient = lifting.size > SMALL and not cuts and bool(families)
         self.rng = np.random.default_rng(seed)
@@ -222,11 +222,6 @@ class _Run:
         self.multipliers: list[Array] = []
         self._data: dict[Any, Data] = {}
         self.start_cold()
-
-    @property
-    def round_steps(self) -> int:
-        """Inner steps of a finishing round at most."""
-        return (FREE if self.accelerated and self.lifting.size > SMALL else 1) * self.schedule.finish_steps
 
     @property
     def monitor(self) -> Monitor:
@@ -460,13 +455,14 @@ class _Run:
         # the multipliers of another output are near, but in a box those of its input's variables lag behind
         is_nearer = self.is_warm and not self.lifting.masked_layers and "xi" not in self.lifting.sizes
         tightening = 0.6 if self.separator is not None else 0.5 if is_nearer else 0.3
+        steps = (FREE if self.accelerated else 1) * self.schedule.finish_steps
         patient, early = (4, 1 if self.lifting.size <= QUICK_NEWTON else 2) if self.is_patient else (0, 0)
         for number in range(self.schedule.finish_rounds):
             if self.separator is not None and (once_more or not settled):  # else its multipliers are what is missing
                 self.separate(triangles=True, least=0.005)
             once_more = False
             coarse = self.lifting.size > SMALL and tolerance >= FLOAT32
-            self.minimise(np.float32 if coarse else np.float64, tolerance, self.round_steps)
+            self.minimise(np.float32 if coarse else np.float64, tolerance, steps)
             multipliers, M, d = self.dual()
             if not (M.is_finite() and np.isfinite(d).all()):
                 return Status.NUMERICAL_ERROR
@@ -475,7 +471,7 @@ class _Run:
             settled = self.within(abs(value - previous), 0.5, value)
             settled = settled or not (self.families or self.separator)
             close = self.gradient <= 2 * tolerance
-            if self.accelerated and self.lifting.size > SMALL:
+            if self.accelerated:
                 due = (settled and close) or number % 6 == 5
             else:
                 due = settled or (close and (number > 0 or not self.is_patient)) or number % 3 == 2
@@ -502,10 +498,10 @@ class _Run:
             if lags and number and self.is_warm and self.sigma < largest:
                 # a start from so far away that it needs the penalties which steering ends with
                 self.sigma, tolerance = min(FASTER * self.sigma, largest), self.schedule.finish
-            else:
-                self.sigma *= self.schedule.growth if lags else 1.0
-                if close:
-                    tolerance = max(tightening * tolerance, 1e-9)
+            elif close:
+                tolerance = max(tightening * tolerance, 1e-9)
+                if lags:
+                    self.sigma *= self.schedule.growth
             previous = np.nan if once_more else value
         # half of the tolerance was for what more progress might bring
         is_close = settled and best < np.inf and self.within(best - value, 1.0, best)

@@ -61,7 +61,7 @@ def psd_part(A: Any, method: Method = "eigh") -> Any:
 
 def in_float32(method: Method, device: Any) -> Method:
     """The method where the arithmetic is float32: halves instead of products on a GPU that has them."""
-    if method != "products" or device.platform == "cpu":
+    if method != "products":
         return method
     try:
         return "halves" if float(getattr(device, "compute_capability", None) or 0.0) >= HAS_HALVES else method
