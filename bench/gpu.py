@@ -5,7 +5,8 @@
 
 First SDP-NN (if its file is there, see networks.py), solved twice: seconds of the second time, with everything
 compiled. Then random dense networks (p, p) whose moment matrix has side N = 1 + 2 p, `hr2`, global. Per size: the
-CPU's bound (lowrank; up to --cpu-to), then on the device lowrank and (up to --admm-to) ADMM with either projection.
+CPU's bound (lowrank; up to --cpu-to), then on the device lowrank and (up to --admm-to) ADMM with each projection:
+of the whole matrix by eigh or by products, or following few eigenvectors from one iteration to the next.
 `ms` is per iteration, compilation apart; for ADMM in float32 and float64 beside each other, measured on the jitted
 iterations alone, and `psd` is the projection of M_1 by itself. `difference` is the bound over the CPU's, less 1: both
 are certified, so that it says how far from the optimum they are, not who is right. The search for witnesses is left
@@ -25,7 +26,7 @@ import time
 from pathlib import Path
 
 SIZES = (500, 1000, 2000, 4000, 8000, 16000)
-ENGINES = ("cpu lowrank", "lowrank", "admm eigh", "admm products")
+ENGINES = ("cpu lowrank", "lowrank", "admm eigh", "admm products", "admm followed")
 # Problems on SDP-NN: options, and the seconds to reach with everything compiled (on an H200).
 REAL = {
     "local 0.1 hr2z": (dict(relaxation="hr2z", tol=1e-3), 1.0),
@@ -58,32 +59,42 @@ def iteration_ms(N: int, method: str, seconds: float) -> dict:
     net = network(N)
     problem = lipschitz_problem(net)
     form = admm.admm_form("hr2", lift(net, problem, presolve(net, problem)))
-    out = {}
+    followed, out = method == "followed", {}
     with jax.enable_x64(True), jax.default_matmul_precision("highest"), few_threads(N):
-        run = admm._Run(form, None, 1.0, method)
+        run = admm._Run(form, None, 1.0, None if followed else method)
+        run.begin({})
         for dtype in (np.float32, np.float64):
             run.use(dtype)
-            run.begin({})
+            for _ in range(10 if followed else 0):  # until there is something to follow
+                if any(space.V.shape[1] for space in run.state.spaces):
+                    break
+                run.advance(admm.CHUNK)
 
-            def spent(count: int, run=run, dtype=dtype) -> float:
+            def spent(count: int, run=run, dtype=dtype) -> tuple[float, int]:
                 began = time.perf_counter()
-                _, info = admm.iterate(
-                    run.maps, run.state, jnp.asarray(0.3, dtype), count, shapes=run.shapes, method=run.projection
+                run.state, info, wholes = admm.iterate(
+                    run.maps, run.state, jnp.asarray(run.rho, dtype), count, shapes=run.shapes, method=run.projection
                 )
                 assert np.isfinite(np.asarray(info)).all(), "an iteration is not finite"
-                return time.perf_counter() - began
+                return time.perf_counter() - began, int(np.asarray(wholes).sum())
 
             spent(1)
-            once = spent(1)
-            count = int(min(max(0.05 * seconds / once, 1), 40))
-            out[f"ms_{np.dtype(dtype).name}"] = 1e3 * (spent(count) / count if count > 1 else once)
-            A = run.state.X[0] + run.state.U[0]
-            psd_part(A, run.projection).block_until_ready()
-            began = time.perf_counter()
-            for _ in range(min(count, 10)):
-                part = psd_part(A, run.projection)
-            part.block_until_ready()
-            out[f"psd_{np.dtype(dtype).name}"] = 1e3 * (time.perf_counter() - began) / min(count, 10)
+            once, _ = spent(1)
+            count = int(min(max(0.05 * seconds / once, 1), admm.CHUNK))
+            took, wholes = spent(count)
+            name = np.dtype(dtype).name
+            out[f"ms_{name}"] = 1e3 * took / count
+            if followed:
+                columns = [space.V.shape[1] for space in run.state.spaces]
+                out |= {f"columns_{name}": columns, f"wholes_{name}": wholes / count}
+            else:
+                A = run.state.X[0] + run.state.U[0]
+                psd_part(A, run.projection).block_until_ready()
+                began = time.perf_counter()
+                for _ in range(min(count, 10)):
+                    part = psd_part(A, run.projection)
+                part.block_until_ready()
+                out[f"psd_{name}"] = 1e3 * (time.perf_counter() - began) / min(count, 10)
             print(json.dumps(out), flush=True)  # kept, should what follows run out of time
     return out
 
@@ -122,8 +133,11 @@ def measure(engine: str, N: int, seconds: float, tol: float) -> None:
         return
     name, *projection = engine.removeprefix("cpu ").split()
     if projection:
+        followed = projection[0] == "followed"
+        if not followed:
+            admm.choose_projection = lambda *_: projection[0]
+            admm.columns_for = lambda *_: 0
         iteration_ms(N, projection[0], seconds)
-        admm.choose_projection = lambda *_: projection[0]
     # a process that is killed reports nothing: leave time for the last certificate
     left = max(0.7 * (seconds - (time.perf_counter() - began)), 1.0)
     result = solve_alone(
@@ -244,9 +258,10 @@ def main() -> None:
             keep(path)
         of = {r["engine"]: r for r in rows if r["N"] == N}
         for dtype in ("float32", "float64"):
-            eigh, products = (of.get(f"admm {m}", {}).get(f"ms_{dtype}") for m in ("eigh", "products"))
-            if eigh and products:
-                print(f"{N:>6} an iteration with products takes {products / eigh:.3g} of one with eigh, {dtype}")
+            eigh = of.get("admm eigh", {}).get(f"ms_{dtype}")
+            for name in ("products", "followed"):
+                if eigh and (other := of.get(f"admm {name}", {}).get(f"ms_{dtype}")):
+                    print(f"{N:>6} an iteration with eigh takes {eigh / other:.3g} times as long as {name}, {dtype}")
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ moments h (DESIGN section 2). In scaled form, with multipliers U_k and penalty r
 so that Z_k = -rho U_k >= 0 are the dual matrices. The first step is exact and cheap: h is eliminated
 clique by clique, and what is left is the identity (or, where M_1 is split, the number of its parts that an
 entry lies in) plus the few functionals of Y that cliques share (Woodbury with one matrix of their number,
-factored once and for all rho). The second is a projection of each part of M_1 (projection.py) and one
-batched projection per shape of small block. Over-relaxed (Boyd et al. 2011, section 3.4.3), rho balanced
-by what infeasibility costs on either side.
+factored once and for all rho). The second is a projection of each part of M_1 (projection.py; eigenspace.py, once
+few of its eigenvalues are positive) and one batched projection per shape of small block. Over-relaxed (Boyd
+et al. 2011, section 3.4.3), rho balanced by what infeasibility costs on either side.
 
 The start is the central path's: d from Newton's method for the multipliers there are (none: those of `shor`
 without z), S = Diag(d) - M, and moments in proportion to S^-1. It saves up to two thirds of the iterations.
@@ -37,6 +37,7 @@ from ..relaxation.block import BlockForm, CliqueBatch, block_form, duals_of, mul
 from ..relaxation.lifting import Lifting
 from ..result import Status
 from .compile_clock import compile_seconds
+from .eigenspace import Eigenspace, begin, columns_for, follow
 from .monitor import Monitor, Stop
 from .projection import Method, choose_projection, in_float32, psd_part
 from .scale import ABSURD, in_units, mean_diagonal
@@ -53,6 +54,9 @@ SMALL = 400  # up to this N all is float64: a second compilation would cost more
 NEWTON = 1000  # up to this N Newton's method on the diagonal is cheap beside the iterations it saves
 COLD, WARM = 1e-2, 1e-3  # its tolerance, without multipliers to start from and with them
 COARSE = 1e-4  # float32 steers until the residual is below this, or no longer falls
+ACCURATE = 0.1  # a followed eigenspace's error may be this share of what an iteration changes
+EARNED = 4e9  # iterations times the side's cube before it is followed: about what compiling takes on a CPU core
+FAILURES = 0.5  # share of iterations that may need full projections of a part that is followed
 
 
 class Maps(NamedTuple):
@@ -80,6 +84,8 @@ class State(NamedTuple):
     X_small: Any
     U_small: Any
     Y: Any  # (N, N)
+    spaces: tuple[Eigenspace, ...]  # per part, of the matrix that is projected
+    change: Any  # (): what the last iteration changed in the parts, or left to change
 
 
 Shapes = tuple[tuple[int, ...], ...]  # per batch, the sides of its blocks
@@ -273,15 +279,35 @@ def _project_small(parts: list[Any], shapes: Shapes) -> list[Any]:
     return [jnp.concatenate([pieces_of[start] for start in sorted(pieces_of)], axis=1) for pieces_of in out]
 
 
+def _project(A: Any, space: Eigenspace, tolerance: Any, method: Method) -> tuple[Any, Eigenspace, Any]:
+    """The PSD part of a part of M_1, its eigenspace, and whether all of it had to be projected."""
+    if space.V.shape[1] == 0:
+        return psd_part(A, method), space, True
+    near = follow(A, space, tolerance)
+
+    def whole() -> tuple[Any, Eigenspace, Any]:
+        return psd_part(A, method), near.space, True
+
+    def part() -> tuple[Any, Eigenspace, Any]:
+        return near.part, near.space, False
+
+    return jax.lax.cond(near.error <= tolerance, part, whole)
+
+
 @partial(jax.jit, static_argnames=("shapes", "method"))
 def iterate(
     maps: Maps, state: State, rho: Any, count: Any, *, shapes: Shapes, method: Method = "eigh"
-) -> tuple[State, Any]:
-    """`count` iterations; returns the state and [primal residual, dual residual, objective, <Z, A(Y) - X>]."""
+) -> tuple[State, Any, Any]:
+    """`count` iterations of ADMM.
+
+    Returns:
+        The state, [primal residual, dual residual, objective, <Z, A(Y) - X>], and how many projections of each part
+        were of all of it.
+    """
     parts = state.X.shape[0]
 
     def body(_: Any, carry: Any) -> Any:
-        state, _ = carry
+        state, _, wholes = carry
         Y, small = _affine_step(
             maps, state.X - state.U, [x - u for x, u in zip(state.X_small, state.U_small, strict=True)], rho
         )
@@ -291,7 +317,12 @@ def iterate(
             OVER_RELAXATION * a + (1 - OVER_RELAXATION) * x for a, x in zip(small, state.X_small, strict=True)
         ]
         # part by part: a GPU's batched eigendecomposition is for small matrices
-        X = jnp.stack([psd_part(A, method) for A in relaxed + state.U])
+        projected = [
+            _project(A, space, ACCURATE * state.change, method)
+            for A, space in zip(relaxed + state.U, state.spaces, strict=True)
+        ]
+        X, spaces = jnp.stack([X for X, _, _ in projected]), tuple(space for _, space, _ in projected)
+        wholes = wholes + jnp.stack([jnp.asarray(whole, wholes.dtype) for _, _, whole in projected])
         X_small = _project_small([a + u for a, u in zip(relaxed_small, state.U_small, strict=True)], shapes)
         U = state.U + relaxed - X
         U_small = [u + a - x for u, a, x in zip(state.U_small, relaxed_small, X_small, strict=True)]
@@ -306,9 +337,13 @@ def iterate(
             jnp.sum(maps.C * Y),
             -rho * sum(jnp.sum(u * g) for u, g in zip(duals, gaps, strict=True)),
         ])  # fmt: skip
-        return State(X, U, X_small, U_small, Y), info
+        change = jnp.minimum(jnp.linalg.norm(gaps[0]), jnp.linalg.norm(moves[0]))
+        return State(X, U, X_small, U_small, Y, spaces, change), info, wholes
 
-    return jax.lax.fori_loop(0, count, body, (state, jnp.zeros(4, state.X.dtype)))
+    return jax.lax.fori_loop(0, count, body, (state, jnp.zeros(4, state.X.dtype), jnp.zeros(parts, int)))
+
+
+_decomposed = jax.jit(jnp.linalg.eigh)
 
 
 def admm_form(relaxation: str, lifting: Lifting) -> BlockForm:
@@ -398,7 +433,9 @@ class _Run:
             Y = inverse / np.outer(root, root)  # S^-1 is the moment matrix of the central path, up to its scale
             U_small = [-Z / (self.scale * self.rho) for Z in duals_of(self.form, start)]
         U = -self.split(S) / self.rho if S.any() else np.zeros_like(self.parts(Y))
-        state = State(self.parts(Y), U, self.small_at(Y), U_small, Y)
+        X = self.parts(Y)
+        unknown = Eigenspace(np.zeros((X.shape[1], 0)), np.zeros(X.shape[1]))
+        state = State(X, U, self.small_at(Y), U_small, Y, len(X) * (unknown,), np.zeros(()))
         self.state = jax.tree.map(lambda array: jnp.asarray(array, self.dtype), state)
 
     def parts(self, Y: Array) -> Array:
@@ -444,14 +481,7 @@ class _Run:
         often = LOOKS if len(self.form.C) <= SMALL else 3 * LOOKS
         while True:
             count = self.count()
-            began, compiled = time.perf_counter(), compile_seconds()
-            self.state, info = iterate(
-                self.maps, self.state, jnp.asarray(self.rho, self.dtype), count,
-                shapes=self.shapes, method=self.projection,
-            )  # fmt: skip
-            primal, dual, objective, error = map(float, info)
-            self.seconds = (time.perf_counter() - began - (compile_seconds() - compiled)) / count
-            self.iteration += count
+            primal, dual, objective, error = self.advance(count)
             rounds += 1
             if not np.isfinite([primal, dual, objective]).all():
                 return Status.NUMERICAL_ERROR
@@ -479,6 +509,34 @@ class _Run:
                 self.use(np.float64)
             if bound < np.inf:
                 self.balance((abs(error), primal), (bound - (value + error), dual))
+
+    def advance(self, count: int) -> tuple[float, float, float, float]:
+        """`count` iterations; what `iterate` says of the last one."""
+        began, compiled = time.perf_counter(), compile_seconds()
+        self.state, info, wholes = iterate(
+            self.maps, self.state, jnp.asarray(self.rho, self.dtype), count, shapes=self.shapes, method=self.projection
+        )
+        primal, dual, objective, error = map(float, info)
+        self.seconds = (time.perf_counter() - began - (compile_seconds() - compiled)) / count
+        self.iteration += count
+        if count == CHUNK:
+            self.follow(np.asarray(wholes))
+        return primal, dual, objective, error
+
+    def follow(self, wholes: Array) -> None:
+        """Begin to follow the eigenspaces of parts with few positive eigenvalues, or begin anew where that failed."""
+        state = self.state
+        assert state is not None
+        side = state.X.shape[1]
+        if self.iteration * side**3 < EARNED or not columns_for(0, side):
+            return
+        spaces = list(state.spaces)
+        for k, whole in enumerate(wholes):
+            if whole > FAILURES * CHUNK:
+                values, vectors = map(np.asarray, _decomposed(state.X[k] + state.U[k]))
+                space = begin(values, vectors, ACCURATE * float(state.change))
+                spaces[k] = Eigenspace(*(jnp.asarray(array, self.dtype) for array in space))
+        self.state = state._replace(spaces=tuple(spaces))
 
     def count(self) -> int:
         """How many iterations until the next look: no more than are left, nor than half of the time left allows."""

@@ -1,6 +1,7 @@
 """ADMM: its exact steps against dense algebra, its values against interior point. Few shapes: each compiles."""
 
 import dataclasses
+import itertools
 import math
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from hr2jax import Network, Status
-from hr2jax.engines import admm
+from hr2jax.engines import admm, eigenspace
 from hr2jax.engines.admm import (
     _adjoint,
     _affine_step,
@@ -211,7 +212,7 @@ def test_iterates_stay_psd_and_their_duals_prove_a_bound(relaxation, layout, cho
     form = some_form(relaxation, True, layout, chordal)
     run = admm._Run(form, Monitor(form.lifting), 0.1, projection)
     run.begin({})
-    state, info = iterate(run.maps, run.state, 0.3, 7, shapes=run.shapes, method=projection)
+    state, info, _ = iterate(run.maps, run.state, 0.3, 7, shapes=run.shapes, method=projection)
     X, U = np.asarray(state.X), np.asarray(state.U)
     loose = 1e-12 if projection == "eigh" else 1e-5 * np.abs(np.linalg.eigvalsh(X)).max()
     assert np.linalg.eigvalsh(X).min() >= -loose
@@ -267,6 +268,76 @@ def test_float32_steers_to_the_same_value(monkeypatch):
         assert monitor.best == pytest.approx(value, rel=1e-6)
 
 
+def follow_early(monkeypatch):
+    """Small matrices are followed too, from the first look; returns what the looks have found to do."""
+    monkeypatch.setattr(admm, "EARNED", 0.0)
+    monkeypatch.setattr(eigenspace, "STEP", 4)
+    monkeypatch.setattr(eigenspace, "SHARE", 0.7)
+    seen = []
+    follow = admm._Run.follow
+
+    def watched(run, wholes):
+        follow(run, wholes)
+        seen.append((wholes, [space.V.shape[1] for space in run.state.spaces]))
+
+    monkeypatch.setattr(admm._Run, "follow", watched)
+    return seen
+
+
+@pytest.mark.parametrize(("relaxation", "local"), [("hr2z", True), ("hr2", True), ("shor", False)])
+@pytest.mark.parametrize("small", [400, 0])
+def test_a_followed_eigenspace_reaches_the_same_value(relaxation, local, small, monkeypatch):
+    """In float64 and from float32 on, M_1 whole and split; and most iterations did without a whole projection."""
+    seen = follow_early(monkeypatch)
+    monkeypatch.setattr(admm, "SMALL", small)
+    lifting = lifting_of(local, p=16, m=16)
+    value = solve_product_form(lifting, preset(relaxation, lifting))[0]
+    form = admm_form(relaxation, lifting)
+    monitor = Monitor(lifting, 1e-6, iterations=20000)
+    assert solve_admm(form, monitor) is Status.SOLVED
+    assert value * (1 - 1e-7) <= monitor.best <= value * (1 + 1e-6)
+    followed = [wholes[k] for (_, before), (wholes, _) in itertools.pairwise(seen)
+                for k, columns in enumerate(before) if columns]  # fmt: skip
+    assert len(followed) >= 2
+    assert np.mean(followed) <= 0.2 * admm.CHUNK
+
+
+def test_iterations_that_follow_are_those_that_do_not(monkeypatch):
+    follow_early(monkeypatch)
+    form = admm_form("hr2z", lifting_of(True, p=16, m=16))
+    states = []
+    for share in (0.7, 0.0):
+        monkeypatch.setattr(eigenspace, "SHARE", share)
+        run = admm._Run(form, Monitor(form.lifting), 1.0)
+        with jax.enable_x64(True):
+            run.begin({})
+            for _ in range(10):
+                run.advance(admm.CHUNK)
+        states.append(run.state)
+        assert bool(run.state.spaces[0].V.shape[1]) == (share > 0)
+    np.testing.assert_allclose(states[0].X, states[1].X, atol=2e-2 * float(np.abs(states[1].X).max()))
+
+
+def test_an_eigenspace_that_is_lost_is_no_loss(monkeypatch):
+    """Vectors that have nothing to do with the matrix: it is projected whole, and they are looked for anew."""
+    seen = follow_early(monkeypatch)
+    form = admm_form("hr2z", lifting_of(True, p=16, m=16))
+    run = admm._Run(form, Monitor(form.lifting), 1.0)
+    with jax.enable_x64(True):
+        run.begin({})
+        for _ in range(3):
+            run.advance(admm.CHUNK)
+        columns = run.state.spaces[0].V.shape[1]
+        assert columns > 0
+        wrong = run.state.spaces[0]._replace(V=jnp.full((len(form.C), columns), jnp.nan))
+        run.state = run.state._replace(spaces=(wrong,))
+        run.advance(admm.CHUNK)
+        assert seen[-1][0].tolist() == [admm.CHUNK]
+        run.advance(admm.CHUNK)
+    assert seen[-1][0][0] < 0.5 * admm.CHUNK
+    assert np.isfinite(np.asarray(run.state.X)).all()
+
+
 # Layouts ------------------------------------------------------------------------------------------------
 
 
@@ -308,7 +379,7 @@ def test_the_split_duals_add_up_to_the_full_one(layout):
     monitor = Monitor(lifting, 1e-7)
     run = admm._Run(form, monitor, 0.1)
     run.begin({})
-    run.state, _ = iterate(run.maps, run.state, run.rho, 4000, shapes=run.shapes)
+    run.state, *_ = iterate(run.maps, run.state, run.rho, 4000, shapes=run.shapes)
     unit = -run.rho * run.scale
     multipliers = multipliers_of(form, [unit * np.asarray(U) for U in run.state.U_small])
     M = lagrangian_matrix(lifting, multipliers).mid
@@ -395,7 +466,7 @@ def test_an_infinite_bound_is_not_a_solution():
 
 def test_numbers_that_break_down_end_the_run(monkeypatch):
     def broken(maps, state, rho, count, *, shapes, method):
-        return state, np.full(4, np.nan)
+        return state, np.full(4, np.nan), np.zeros(1, int)
 
     monkeypatch.setattr(admm, "iterate", broken)
     lifting = lifting_of(local=True)
@@ -406,7 +477,7 @@ def test_a_change_of_the_penalty_keeps_the_dual_matrices():
     lifting = lifting_of(local=True)
     run = admm._Run(block_form("hr2", lifting), Monitor(lifting), 1.0)
     run.begin({})
-    run.state, _ = iterate(run.maps, run.state, run.rho, 5, shapes=run.shapes)
+    run.state, *_ = iterate(run.maps, run.state, run.rho, 5, shapes=run.shapes)
     dual = run.rho * np.asarray(run.state.U)
     for primal, cost, direction in ((1.0, 0.1, 1), (0.1, 1.0, -1), (1.0, 1.0, 0), (1.0, 0.0, 1), (1.0, -1.0, 1)):
         rho = run.rho
