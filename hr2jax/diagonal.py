@@ -10,23 +10,18 @@ import math
 import time
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse
-import scipy.sparse.linalg
 
 from .arrow import Arrow, arrow
+from .definite import Definite, cholesky
 from .enclosure import Array
 
 # More negative eigenvalues than this and a single weighted shift is used instead of one correction for each.
 MAX_CORRECTED = 64
 # Up to this size both are tried.
 CHEAP = 500
-# Above this size Newton's method moves the kept rows' part of the diagonal only, if these are not too many.
-NEWTON = 3500
 # A line search begins at this many times the step that self-concordance allows.
 LONGER = 3.0
-# Above this size eigenvectors come from Lanczos' method.
-LANCZOS = 4000
 
 
 def cost(d: Array, budget: Array | None = None) -> float:
@@ -47,17 +42,19 @@ def levelled(d: Array, budget: Array | None) -> Array:
     return most[budget]
 
 
-def feasible(M: Array | Arrow, d: Array, budget: Array | None = None) -> Array:
-    """A diagonal at or above d (N,), float64, with Diag - M positive definite as far as LAPACK can tell.
+def feasible(
+    M: Array | Arrow, d: Array, budget: Array | None = None, definite: type[Definite] = Definite
+) -> Array:  # fmt: skip
+    """A diagonal at or above d (N,), float64, with Diag - M positive definite as far as `definite` can tell.
 
     With rows eliminated, what remains of M (their Schur complement) is corrected on the kept rows alone: a
     shift of those costs about what one of all rows would, and nothing of size N is decomposed.
     """
     M, d = arrow(M), levelled(d, budget)
     if not len(M.eliminated):
-        return levelled(_feasible(M.block, d, budget), budget)
+        return levelled(_feasible(M.block, d, budget, definite), budget)
     C = complement(M, d)
-    if C is not None and is_feasible(C, d[M.kept]):
+    if C is not None and definite(C).logdet(d[M.kept]) > -np.inf:
         return d
     candidates = []
     norms = np.sqrt(np.einsum("ij,ij->i", M.coupling, M.coupling))
@@ -68,7 +65,7 @@ def feasible(M: Array | Arrow, d: Array, budget: Array | None = None) -> Array:
         if C is None or (raised != d).any():
             C = complement(M, raised)
         assert C is not None
-        raised[M.kept] = _feasible(C, d[M.kept], _among(budget, M.kept))
+        raised[M.kept] = _feasible(C, d[M.kept], _among(budget, M.kept), definite)
         candidates.append(levelled(raised, budget))
         if (raised[M.eliminated] == d[M.eliminated]).all():
             break
@@ -87,7 +84,7 @@ def complement(M: Arrow, d: Array) -> Array | None:
     return M.eliminate(own)[2] if (own > 0).all() else None
 
 
-def lowest(M: Array | Arrow, d: Array, count: int) -> Array:
+def lowest(M: Array | Arrow, d: Array, count: int, definite: type[Definite] = Definite) -> Array:
     """(N, at most count) unit vectors along which Diag(d) - M curves down most, as far as it does.
 
     With rows eliminated: eigenvectors x of what remains, each with the eliminated rows' best answer to it.
@@ -96,43 +93,25 @@ def lowest(M: Array | Arrow, d: Array, count: int) -> Array:
     own = d[M.eliminated] - M.diagonal
     own = np.maximum(own, 1e-3 * max(float(np.abs(own).mean()), 1e-280)) if len(own) else own
     _, K, C = M.eliminate(own)
-    _, x = _lowest_pairs(np.diag(d[M.kept]) - C, min(count, len(C)))
+    _, x = definite(C).lowest(d[M.kept], min(count, len(C)))
     out = np.zeros((M.size, x.shape[1]))
     out[M.kept], out[M.eliminated] = x, -(K @ x) / np.sqrt(own)[:, None]
     return out / np.maximum(np.linalg.norm(out, axis=0), 1e-300)
 
 
-def _lowest_pairs(S: Array, count: int) -> tuple[Array, Array]:
-    """The lowest eigenvalues, increasing, and their eigenvectors; by Lanczos' method, perhaps fewer."""
-    if len(S) > LANCZOS and count < len(S) // 8:
-        start = np.random.default_rng(0).standard_normal(len(S))
-        try:
-            values, vectors = scipy.sparse.linalg.eigsh(S, k=count, which="SA", tol=1e-3, maxiter=8, v0=start)
-        except scipy.sparse.linalg.ArpackNoConvergence as error:
-            values, vectors = error.eigenvalues, error.eigenvectors
-        if len(values):
-            order = np.argsort(values)
-            return values[order], vectors[:, order]
-    try:
-        return scipy.linalg.eigh(S, subset_by_index=[0, count - 1])
-    except scipy.linalg.LinAlgError:  # many eigenvalues that all but coincide; this driver knows no subsets
-        values, vectors = scipy.linalg.eigh(S, driver="evd")
-        return values[:count], vectors[:, :count]
-
-
-def _feasible(M: Array, d: Array, budget: Array | None = None) -> Array:
+def _feasible(M: Array, d: Array, budget: Array | None, definite: type[Definite]) -> Array:
     """`feasible` of a dense matrix.
 
     Each eigenvector u of a negative eigenvalue -w costs the absolute row sums of w u u^T, which is little
     where u is concentrated and never more than a uniform shift; if there are many, a shift in proportion
     to the diagonal of S (SOLVERS.md step 3).
     """
-    S = np.diag(d) - M
-    size = np.diag(S)
-    floor = 1e-3 * max(float(np.mean(np.abs(size))), 1e-280)
-    if is_feasible(M, d):
+    S = definite(M)
+    if S.logdet(d) > -np.inf:
         return d
-    values, vectors = _lowest_pairs(S, min(MAX_CORRECTED, len(d)))
+    size = d - np.diag(M)
+    floor = 1e-3 * max(float(np.mean(np.abs(size))), 1e-280)
+    values, vectors = S.lowest(d, min(MAX_CORRECTED, len(d)))
     negative = values < 0
     candidates = [d + max(-float(values[0]), 0.0) * (1 + 1e-9)]
     corrected = not negative.all() or len(d) <= MAX_CORRECTED
@@ -141,13 +120,12 @@ def _feasible(M: Array, d: Array, budget: Array | None = None) -> Array:
         candidates.append(d + u @ (w * u.sum(axis=0)))
     weight = np.maximum(size, floor)
     if not corrected or len(d) <= CHEAP:
-        root = np.sqrt(weight)
-        least = _lowest_pairs(S / np.outer(root, root), 1)[0][0]
+        least = S.lowest(d, 1, np.sqrt(weight))[0][0]
         candidates.append(d + max(-float(least), 0.0) * (1 + 1e-9) * weight)
     best = min(candidates, key=lambda d: cost(d, budget))
     extra = max(1e-12 * float(np.abs(best).max(initial=0.0) + np.abs(M).max(initial=0.0)), 2.0**-900)
     for _ in range(60):
-        if is_feasible(M, best):
+        if S.logdet(best) > -np.inf:
             return best
         best = best + extra * np.maximum(weight / weight.max(), 1e-3)
         extra *= 16.0
@@ -161,18 +139,20 @@ def is_feasible(M: Array | Arrow, d: Array) -> bool:
     if C is None:
         return False
     negative = -C
-    return _cholesky(negative, d[M.kept], negative) is not None
+    return cholesky(negative, d[M.kept], negative) is not None
 
 
 def tighten(
     M: Array | Arrow, square_is_one: Array, d: Array, tolerance: float = 1e-6, iterations: int = 30,
     reachable: float | None = None, seconds: float = math.inf, budget: Array | None = None,
+    definite: type[Definite] = Definite,
 ) -> Array:  # fmt: skip
     """d (N,) float64 with Diag(d) - M positive definite and sum d near its least (a path-following Newton method).
 
     Minimises  sum d / mu - logdet(Diag(d) - M) - sum_box log d  along mu -> 0, with d >= 0 where y_k^2 may
     be below 1; the Hessian of the first two terms is S^-1 o S^-1 (DESIGN section 6, SOLVERS.md step 4).
-    Every iterate is feasible. Above NEWTON rows the eliminated ones keep their d, and the others' is improved.
+    Every iterate is feasible. Above `definite.NEWTON` rows the eliminated ones keep their d, and the others' is
+    improved, if these are not too many.
 
     Args:
         M: (N, N) symmetric float64, dense or an arrow.
@@ -184,39 +164,40 @@ def tighten(
         reachable: what the least sum d is believed to be, if anything is; within the tolerance of it, stop.
         seconds: no new Newton step after so long.
         budget: (N,) which entries of d share a cost (`cost`).
+        definite: who factors.
     """
     until = time.perf_counter() + seconds
     M, box = arrow(M), ~square_is_one
     d = np.where(box, np.maximum(d, 0.0), d)
-    if M.size > NEWTON:
-        return _tighten_kept(M, square_is_one, d, tolerance, iterations, reachable, seconds, budget)
+    if M.size > definite.NEWTON:
+        return _tighten_kept(M, square_is_one, d, tolerance, iterations, reachable, seconds, budget, definite)
     M = M.dense() if len(M.eliminated) else M.block
     largest = max(float(np.abs(M).max()), float(np.abs(d).max()))
     if largest == 0:
-        return feasible(M, d)
+        return feasible(M, d, definite=definite)
     unit = -2 * (int(np.frexp(largest)[1]) // 2)  # even, so that square roots scale exactly as well
     best = _follow_path(
         np.ldexp(M, unit), box, np.ldexp(d, unit), tolerance, iterations,
-        None if reachable is None else float(np.ldexp(reachable, unit)), until, budget,
+        None if reachable is None else float(np.ldexp(reachable, unit)), until, budget, definite,
     )  # fmt: skip
     return np.ldexp(best, -unit)
 
 
 def _tighten_kept(
     M: Arrow, square_is_one: Array, d: Array, tolerance: float, iterations: int, reachable: float | None,
-    seconds: float, budget: Array | None,
+    seconds: float, budget: Array | None, definite: type[Definite],
 ) -> Array:  # fmt: skip
     """`tighten` on the kept rows alone, if they are few enough."""
-    d = feasible(M, d, budget).copy()
+    d = feasible(M, d, budget, definite).copy()
     C = complement(M, d)
-    if C is None or len(C) > NEWTON:
+    if C is None or len(C) > definite.NEWTON:
         return d
     kept, total, among = M.kept, cost(d, budget), _among(budget, M.kept)
     share = None if reachable is None else reachable - (total - cost(d[kept], among))
     if share is not None and share <= 0:
         share = None
     tolerance *= abs(total) / max(abs(cost(d[kept], among)), 1e-3 * abs(total), 2.0**-900)
-    tight = tighten(C, square_is_one[kept], d[kept], tolerance, iterations, share, seconds, among)
+    tight = tighten(C, square_is_one[kept], d[kept], tolerance, iterations, share, seconds, among, definite)
     if cost(tight, among) < cost(d[kept], among):
         d[kept] = tight
     return d
@@ -224,13 +205,13 @@ def _tighten_kept(
 
 def _follow_path(
     M: Array, box: Array, d: Array, tolerance: float, iterations: int, reachable: float | None, until: float,
-    budget: Array | None,
+    budget: Array | None, definite: type[Definite],
 ) -> Array:  # fmt: skip
     """`tighten` for M and d of size 1."""
     d = levelled(d, budget)
     wanted = cost(d, budget) if reachable is None else reachable
-    d = feasible(M, d, budget)
-    barrier = _Barrier(M, box, budget)
+    d = feasible(M, d, budget, definite)
+    barrier = _Barrier(definite(M), box, budget)
     point = barrier.numbers(d)
     parameter = len(d) + int(barrier.box.sum())
     least = 2.0**-60
@@ -271,10 +252,8 @@ def _follow_path(
 class _Barrier:
     """sum x / mu - logdet(Diag(d) - M) - sum_box log x, d = x[budget]: x (k,) has one number for each bound."""
 
-    def __init__(self, M: Array, box: Array, budget: Array | None):
-        self.budget = budget
-        self._negative = -M
-        self._factored, self._tried = np.empty_like(M), np.empty_like(M)  # written again and again: pages stay
+    def __init__(self, S: Definite, box: Array, budget: Array | None):
+        self.S, self.budget = S, budget
         if budget is None:
             self.box = box
             return
@@ -295,25 +274,16 @@ class _Barrier:
 
     def central(self, x: Array) -> float:
         """The mu to whose point of the path x is nearest: where the barrier problem's mean gradient vanishes."""
-        inverse = self._inverse(x)[0]
+        inverse = self.S.inverse(self.diagonal(x))[0]
         return 0.0 if inverse is None else len(x) / float(np.trace(inverse) + (1.0 / x[self.box]).sum())
-
-    def _inverse(self, x: Array) -> tuple[Array | None, float]:
-        """The lower triangle of (Diag(d) - M)^-1, None where LAPACK cannot factor that; its logarithmic determinant."""
-        factor = _cholesky(self._negative, self.diagonal(x), self._factored)
-        if factor is None:
-            return None, -np.inf
-        logdet = _logdet(factor)
-        inverse, failed = scipy.linalg.lapack.dpotri(factor, lower=True, overwrite_c=True)
-        return (None if failed else inverse), logdet
 
     def newton(self, x: Array, mu: float) -> tuple[Array | None, float, float]:
         """The Newton step of the barrier problem, its decrement, and the barrier function at x."""
-        inverse, logdet = self._inverse(x)
+        inverse, logdet = self.S.inverse(self.diagonal(x))
         if inverse is None:
             return None, 0.0, np.inf
         own = np.diag(inverse).copy()
-        hessian = np.multiply(inverse, inverse, out=inverse)  # dposv reads the lower triangle only
+        hessian = np.multiply(inverse, inverse, out=inverse)  # the lower triangle
         if self.budget is not None:
             own = self._sum @ own
             hessian = np.tril(hessian) + np.tril(hessian, -1).T
@@ -323,8 +293,8 @@ class _Barrier:
         if box.any():
             gradient[box] -= 1.0 / x[box]
             hessian[box, box] += 1.0 / x[box] ** 2
-        _, step, failed = scipy.linalg.lapack.dposv(hessian, -gradient, lower=True, overwrite_a=True)
-        if failed or not np.isfinite(step).all():
+        step = self.S.solve(hessian, -gradient)
+        if step is None or not np.isfinite(step).all():
             return None, 0.0, np.inf
         return step, float(np.sqrt(max(-(gradient @ step), 0.0))), self._value(x, mu, logdet)
 
@@ -338,28 +308,8 @@ class _Barrier:
         for _ in range(30):
             point = x + length * step
             if (point[self.box] > 0).all():
-                factor = _cholesky(self._negative, self.diagonal(point), self._tried)
-                value = np.inf if factor is None else self._value(point, mu, _logdet(factor))
+                value = self._value(point, mu, self.S.logdet(self.diagonal(point)))
                 if value <= start - 0.1 * length * decrement**2 + 1e-12 * abs(start):
                     return point, True
             length *= 0.6
         return x, False
-
-
-def _cholesky(negative: Array, d: Array, S: Array) -> Array | None:
-    """The lower Cholesky factor of Diag(d) + `negative`, symmetric; what is above its diagonal is not part of it.
-
-    None where LAPACK finds none. S (N, N) is written to; it may be `negative`.
-    """
-    if not np.isfinite(d).all():
-        return None
-    np.copyto(S, negative)
-    np.einsum("ii->i", S)[...] += d
-    # the transpose of a symmetric matrix in C's order is itself in Fortran's: LAPACK need not copy it
-    factor, failed = scipy.linalg.lapack.dpotrf(S.T, lower=True, clean=False, overwrite_a=True)
-    return None if failed else factor
-
-
-def _logdet(factor: Array) -> float:
-    """The logarithm of the determinant of a matrix with that Cholesky factor."""
-    return 2.0 * float(np.log(np.diag(factor)).sum())

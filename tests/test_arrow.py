@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hr2jax
-from hr2jax import arrow, diagonal, enclosure, proof
+from hr2jax import arrow, enclosure, proof
 from hr2jax.arrow import PIECE, Arrow, ArrowEnclosure
 from hr2jax.ball import Ball
 from hr2jax.certificate import prove
+from hr2jax.definite import Definite
 from hr2jax.diagonal import feasible, is_feasible, lowest, tighten
 from hr2jax.enclosure import Enclosure, pieces
 from hr2jax.network import Network
@@ -398,19 +399,19 @@ def test_above_newtons_size_the_kept_rows_are_tightened(monkeypatch):
     M = lagrangian_matrix(lifting, {}).middle()
     full = tighten(M, lifting.square_is_one, M.row_sums(), tolerance=1e-8)
     start = full * 1.01
-    monkeypatch.setattr(diagonal, "NEWTON", 20)
+    monkeypatch.setattr(Definite, "NEWTON", 20)
     for reachable in (None, float(full.sum())):
         part = tighten(M, lifting.square_is_one, start, tolerance=1e-6, reachable=reachable)
         assert is_feasible(M, part)
         assert full.sum() * (1 - 1e-6) <= part.sum() < start.sum()
         assert np.array_equal(part[M.eliminated], start[M.eliminated])
-    monkeypatch.setattr(diagonal, "NEWTON", 5)  # too many kept rows as well
+    monkeypatch.setattr(Definite, "NEWTON", 5)  # too many kept rows as well
     assert is_feasible(M, tighten(M, lifting.square_is_one, 0.9 * full))
 
 
 @pytest.mark.parametrize("limit", [10**9, 60])
 def test_lowest_directions_are_directions_of_descent(limit, monkeypatch):
-    monkeypatch.setattr(diagonal, "LANCZOS", limit)
+    monkeypatch.setattr(Definite, "LANCZOS", limit)
     rng = np.random.default_rng(5)
     A = random_arrow(rng, 90, 70)
     d = A.row_sums()
@@ -430,7 +431,7 @@ def test_lowest_directions_are_directions_of_descent(limit, monkeypatch):
 
 
 def test_nothing_of_size_n_by_n_is_formed(monkeypatch):
-    monkeypatch.setattr(diagonal, "NEWTON", 1000)
+    monkeypatch.setattr(Definite, "NEWTON", 1000)
     rng = np.random.default_rng(6)
     net = Network([rng.standard_normal((1500, 20)), rng.standard_normal((1, 1500))], [np.zeros(1500), [0.0]])
     problem = lipschitz_problem(net)
@@ -454,7 +455,7 @@ def test_a_solve_whose_diagonal_newtons_method_may_not_touch_as_a_whole(monkeypa
     """What solves of more than NEWTON rows do, at a small size."""
     net, _, _ = case(9, 25, False)
     known = {name: hr2jax.solve(net, relaxation=name, tol=1e-4).bound for name in ("shor", "hr2")}
-    monkeypatch.setattr(diagonal, "NEWTON", 20)
+    monkeypatch.setattr(Definite, "NEWTON", 20)
     for name, bound in known.items():
         result = hr2jax.solve(net, relaxation=name, tol=1e-2)
         assert result.status is hr2jax.Status.SOLVED

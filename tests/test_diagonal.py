@@ -6,13 +6,16 @@ import threading
 import clarabel
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hr2jax import diagonal
 from hr2jax.arrow import Arrow
-from hr2jax.diagonal import CHEAP, MAX_CORRECTED, cost, feasible, is_feasible, levelled, tighten
+from hr2jax.definite import Definite
+from hr2jax.diagonal import CHEAP, MAX_CORRECTED, cost, feasible, is_feasible, levelled, lowest, tighten
+from hr2jax.engines import device
+from hr2jax.engines.device import OnDevice
 
 KINDS = ("gauss", "low rank", "bipartite", "definite", "negative", "blocks")
 
@@ -334,10 +337,10 @@ def arrow_of(n, m, rng):
     return A, A.dense()
 
 
-@pytest.mark.parametrize("newton", [diagonal.NEWTON, 0])  # 0: the kept rows alone are moved
+@pytest.mark.parametrize("newton", [Definite.NEWTON, 0])  # 0: the kept rows alone are moved
 def test_arrows_with_shared_bounds(newton, monkeypatch):
     """A ball among the eliminated rows, one among the kept ones, and one of both."""
-    monkeypatch.setattr(diagonal, "NEWTON", newton)
+    monkeypatch.setattr(Definite, "NEWTON", newton)
     rng = np.random.default_rng(10)
     for n, m in ((5, 3), (12, 9)):
         A, M = arrow_of(n, m, rng)
@@ -358,16 +361,34 @@ def test_arrows_with_shared_bounds(newton, monkeypatch):
 
 
 def test_coinciding_eigenvalues_do_not_break_the_search_for_eigenvectors(monkeypatch):
-    eigh = diagonal.scipy.linalg.eigh
+    eigh = scipy.linalg.eigh
 
     def fails(S, **options):
         if "subset_by_index" in options:
             raise np.linalg.LinAlgError("Internal Error.")
         return eigh(S, **options)
 
-    monkeypatch.setattr(diagonal.scipy.linalg, "eigh", fails)
+    monkeypatch.setattr(scipy.linalg, "eigh", fails)
     M = np.diag([3.0, 3.0, 1.0, 3.0])
-    vectors = diagonal.lowest(M, np.full(4, 2.0), 3)
+    vectors = lowest(M, np.full(4, 2.0), 3)
     assert vectors.shape == (4, 3)
     assert np.abs(vectors[2]).max() < 1e-12
     assert np.allclose(vectors.T @ vectors, np.eye(3))
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_on_a_device_the_diagonals_are_the_same(share, monkeypatch):
+    """What is made feasible and what is tightened, dense and as an arrow, with bounds shared and not."""
+    monkeypatch.setattr(device, "LARGE", 1)
+    A, M = arrow_of(12, 9, np.random.default_rng(8))
+    box = np.arange(21) < 6
+    budget = np.arange(21) // 2 if share else None
+    start = np.where(box, 0.5, -1.0)
+    for matrix in (A, M):
+        found, expected = (feasible(matrix, start, budget, definite=who) for who in (OnDevice, Definite))
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+        found, expected = (
+            tighten(matrix, ~box, start, 1e-8, budget=budget, definite=who) for who in (OnDevice, Definite)
+        )
+        assert is_feasible(M, found)
+        assert cost(found, budget) == pytest.approx(cost(expected, budget), rel=1e-7)

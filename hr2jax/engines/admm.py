@@ -37,6 +37,7 @@ from ..relaxation.block import BlockForm, CliqueBatch, block_form, duals_of, mul
 from ..relaxation.lifting import Lifting
 from ..result import Status
 from .compile_clock import compile_seconds
+from .device import definite_on_device
 from .eigenspace import Eigenspace, begin, columns_for, follow
 from .monitor import Monitor, Stop
 from .projection import Method, choose_projection, in_float32, psd_part
@@ -427,7 +428,10 @@ class _Run:
         with np.errstate(all="ignore"):
             M = lagrangian_matrix(lifting, start).mid / self.scale
         if (start or N <= NEWTON) and np.abs(M).max() < ABSURD:
-            d = tighten(M, lifting.square_is_one, np.abs(M).sum(axis=1), tolerance=WARM if start else COLD)
+            far = np.abs(M).sum(axis=1)
+            d = tighten(
+                M, lifting.square_is_one, far, tolerance=WARM if start else COLD, definite=definite_on_device()
+            )
             S = np.diag(d) - M
             root = np.sqrt(np.abs(np.diag(inverse := np.linalg.inv(S))))
             Y = inverse / np.outer(root, root)  # S^-1 is the moment matrix of the central path, up to its scale
@@ -574,9 +578,10 @@ class _Run:
         if not np.isfinite(M).all():
             return float("inf")
         d = np.diag(M) + unit * self.dual_diagonal()
-        d = feasible(M, np.where(lifting.square_is_one, d, np.maximum(d, 0.0)))
+        definite = definite_on_device()
+        d = feasible(M, np.where(lifting.square_is_one, d, np.maximum(d, 0.0)), definite=definite)
         if lifting.size <= NEWTON:
-            d = tighten(M, lifting.square_is_one, d, tolerance=0.1 * self.monitor.tolerance)
+            d = tighten(M, lifting.square_is_one, d, tolerance=0.1 * self.monitor.tolerance, definite=definite)
         return self.monitor.certify(multipliers, d)
 
     def dual_diagonal(self) -> Array:

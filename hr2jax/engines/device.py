@@ -1,10 +1,21 @@
-"""The device that JAX's computations run on."""
+"""The device that JAX's computations run on, and what dense linear algebra an accelerator does faster than LAPACK."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..definite import Definite
+
+Array = np.ndarray
+T = TypeVar("T")
+
+# Below this size LAPACK is as fast as the way there and back.
+LARGE = 500
 
 
 def default_device() -> Any:
@@ -16,3 +27,91 @@ def default_device() -> Any:
 def is_accelerated() -> bool:
     """Whether that is no CPU: then the inner steps are nearly free, next to what is done on the host."""
     return default_device().platform != "cpu"
+
+
+def definite_on_device() -> type[Definite]:
+    """Who factors Diag(d) - M fastest here."""
+    return OnDevice if is_accelerated() else Definite
+
+
+class OnDevice(Definite):
+    """`Definite` on JAX's default device, in float64; on the host where that has no room for it."""
+
+    LANCZOS = 10_000
+    NEWTON = 8000
+
+    def __init__(self, M: Array):
+        super().__init__(M)
+        self._there: Any = None
+
+    def _or(self, there: Callable[[], T], here: Callable[[], T]) -> T:
+        if len(self.negative) >= LARGE:
+            try:
+                with jax.enable_x64(True):
+                    if self._there is None:
+                        self._there = jnp.asarray(self.negative)
+                    return there()
+            except jax.errors.JaxRuntimeError:  # out of memory, most likely
+                self._there = None
+        return here()
+
+    def logdet(self, d: Array) -> float:
+        """`Definite.logdet`."""
+
+        def there() -> float:
+            found = float(_logdet(self._there, jnp.asarray(d)))
+            return found if np.isfinite(found) else -np.inf
+
+        return self._or(there, lambda: super(OnDevice, self).logdet(d))
+
+    def inverse(self, d: Array) -> tuple[Array | None, float]:
+        """`Definite.inverse`; all of it."""
+
+        def there() -> tuple[Array | None, float]:
+            inverse, logdet = _inverse(self._there, jnp.asarray(d))
+            return (np.array(inverse), float(logdet)) if np.isfinite(float(logdet)) else (None, -np.inf)
+
+        return self._or(there, lambda: super(OnDevice, self).inverse(d))
+
+    def _lowest(self, S: Array, count: int) -> tuple[Array, Array]:
+        def there() -> tuple[Array, Array]:
+            values, vectors = _eigh(jnp.asarray(S))
+            if not np.isfinite(values).all():
+                return super(OnDevice, self)._lowest(S, count)
+            return np.asarray(values)[:count], np.asarray(vectors[:, :count])
+
+        return self._or(there, lambda: super(OnDevice, self)._lowest(S, count))
+
+    def solve(self, H: Array, b: Array) -> Array | None:
+        """`Definite.solve`; H is not lost."""
+
+        def there() -> Array | None:
+            x = np.asarray(_solve(jnp.asarray(H), jnp.asarray(b)))
+            return x if np.isfinite(x).all() else None
+
+        return self._or(there, lambda: super(OnDevice, self).solve(H, b))
+
+
+def _factor(S: Any) -> Any:
+    """The lower Cholesky factor, of whose matrix the lower triangle is read; NaN where there is none."""
+    return jax.lax.linalg.cholesky(jnp.tril(S) + jnp.tril(S, -1).T, symmetrize_input=False)
+
+
+@jax.jit
+def _logdet(negative: Any, d: Any) -> Any:
+    return 2.0 * jnp.log(jnp.diag(_factor(negative + jnp.diag(d)))).sum()
+
+
+@jax.jit
+def _inverse(negative: Any, d: Any) -> tuple[Any, Any]:
+    factor = _factor(negative + jnp.diag(d))
+    inverse = jax.scipy.linalg.cho_solve((factor, True), jnp.eye(len(d), dtype=factor.dtype))
+    return inverse, 2.0 * jnp.log(jnp.diag(factor)).sum()
+
+
+@jax.jit
+def _solve(H: Any, b: Any) -> Any:
+    return jax.scipy.linalg.cho_solve((_factor(H), True), b)
+
+
+_eigh = jax.jit(jnp.linalg.eigh)

@@ -27,7 +27,7 @@ from ..relaxation.triangles import TRIANGLES
 from ..result import Status
 from . import certificate_seconds
 from .compile_clock import compile_seconds
-from .device import is_accelerated
+from .device import definite_on_device, is_accelerated
 from .factored import Cuts, Data, Factored, minimise
 from .monitor import Monitor, Stop
 from .newton import FEW_WITH_CUTS, affordable, solve_newton
@@ -209,6 +209,7 @@ class _Run:
         self.newton_may_follow = bool(cuts) and affordable(lifting, families, FEW_WITH_CUTS)
         # whether inner steps cost next to nothing beside what is done on the host
         self.accelerated = lifting.size > SMALL and is_accelerated()
+        self.definite = definite_on_device()  # who factors the diagonal less the Lagrangian matrix
         # whether inner steps may be cheaper than Newton's method on the diagonal
         self.is_patient = lifting.size > SMALL and not cuts and bool(families)
         self.rng = np.random.default_rng(seed)
@@ -524,7 +525,7 @@ class _Run:
     def certify(self, multipliers: dict[str, Array], M: Arrow, d: Array, newton: bool) -> tuple[float, Array]:
         """Offer the multipliers with d made feasible, by Newton's method if that pays; the bound and that d."""
         began, tol, least = time.perf_counter(), self.monitor.tolerance, cost(d, self.budget)
-        d = feasible(M, d, self.budget)
+        d = feasible(M, d, self.budget, self.definite)
         if self.monitor.origin:
             value = in_units(least, self.lifting)
             tol *= self.magnitude(value) / max(abs(value), 1e-300)
@@ -533,7 +534,7 @@ class _Run:
             patience = max(10.0, 3.0 * certificate_seconds(M.size), 0.1 * (began - self.began))
             d = tighten(
                 M, self.lifting.square_is_one, d, tolerance=0.2 * tol, reachable=least, seconds=patience,
-                budget=self.budget,
+                budget=self.budget, definite=self.definite,
             )  # fmt: skip
         bound = self.monitor.certify(multipliers, d)
         self.certifying, self.certified = time.perf_counter() - began, self.iteration
@@ -582,7 +583,7 @@ class _Run:
         added = min(wanted, self.lifting.size - self.rank)
         if added <= 0:
             return
-        vectors = lowest(M, d, added)
+        vectors = lowest(M, d, added, self.definite)
         new = np.zeros((self.factored.size, added))
         new[self.factored.rows, : vectors.shape[1]] = vectors * np.sqrt(self.lifting.size) * NUDGE
         new *= np.linalg.norm(self.P, axis=1, keepdims=True)
