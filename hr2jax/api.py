@@ -23,7 +23,7 @@ from .engines import Engine, certificate_seconds, choose_engine
 from .engines.compile_clock import compile_seconds
 from .engines.krivine import check_size, krivine_engine
 from .engines.monitor import Stop
-from .memory import Sizes, check_memory, lasserre_size
+from .memory import Sizes, check_memory
 from .network import Network
 from .options import BASELINES, CUTTING, LIPOPT, Options, check_options
 from .presolve import LIFTINGS, Presolve, presolve
@@ -31,6 +31,7 @@ from .problem import LipschitzProblem, Output, lipschitz_problem
 from .relaxation import Lifting, lift, preset
 from .relaxation.block import MAX_DENSE_BYTES
 from .relaxation.families import transfer
+from .relaxation.lasserre import lasserre_size
 from .relaxation.triangles import TRIANGLES
 from .report import progress_line
 from .result import Progress, Result, Status, relative_gap

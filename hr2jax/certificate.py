@@ -34,6 +34,10 @@ from .relaxation.lifting import Lifting, lift
 
 FORMAT = "hr2jax certificate 2"
 QUANTITIES = ("lipschitz", "maximum")
+# What entries of the wrong type, shape or range make NumPy and Python raise.
+WRONG = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError)
+# A certificate takes at most so many bytes: that of (3072, 10000) with every product of x and t has a quarter of it.
+MOST_BYTES = 2**32
 
 
 class CertificateError(ValueError):
@@ -112,13 +116,20 @@ class Certificate:
             raise CertificateError(f"a certificate is verified against a Network, not {type(net).__name__}")
         if net.hash != self.network_hash:
             raise CertificateError("the certificate belongs to another network: the hash of the weights differs")
-        self._check_claim(net, output, norm, center, radius)
+        try:
+            # whatever Python object somebody has made: what is proved is what a file of it would hold
+            whole = _from_arrays({name: np.asarray(values) for name, values in self._arrays().items()})
+        except CertificateError:
+            raise
+        except WRONG as error:
+            raise CertificateError(f"this is not a whole certificate: {error}") from error
+        whole._check_claim(net, output, norm, center, radius)
         try:
             bound = prove(
-                net, self.lipschitz_problem, self.layout, self.multipliers, self.diagonal, numbers,
-                relaxation=self.relaxation, lifting=self.lifting, slopes=self.slopes,
+                net, whole.lipschitz_problem, whole.layout, whole.multipliers, whole.diagonal, numbers,
+                relaxation=whole.relaxation, lifting=whole.lifting, slopes=whole.slopes,
             )  # fmt: skip
-        except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
+        except WRONG as error:
             raise CertificateError(f"the certificate's multipliers do not fit its problem: {error}") from error
         if not np.isfinite(bound):
             raise CertificateError("the certificate's multipliers overflow or are not finite, so they prove nothing")
@@ -191,7 +202,14 @@ class Certificate:
         """
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+                size = sum(entry.file_size for entry in archive.zip.infolist())
+                if size > MOST_BYTES:
+                    raise CertificateError(
+                        f"{os.fspath(path)} has {size} bytes once decompressed; a certificate has {MOST_BYTES} at most"
+                    )
                 arrays = {name: archive[name] for name in archive.files}
+            if str(arrays.pop("digest")) != _digest(arrays):
+                raise CertificateError("the certificate was altered or damaged: its digest does not match its content")
             return _from_arrays(arrays)
         except FileNotFoundError:
             raise
@@ -202,8 +220,7 @@ class Certificate:
 
 
 def _from_arrays(arrays: dict[str, Array]) -> Certificate:
-    if str(arrays.pop("digest")) != _digest(arrays):
-        raise CertificateError("the certificate was altered or damaged: its digest does not match its content")
+    """The certificate that a file's entries, less the digest, describe; every type is checked."""
     head = json.loads(str(arrays.pop("claim")))
     if head["format"] != FORMAT:
         raise CertificateError(f"the certificate's format is {head['format']!r}; {FORMAT!r} is expected")

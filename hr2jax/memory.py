@@ -22,6 +22,7 @@ from .options import INTERIOR_POINT, Options
 from .presolve import Presolve, presolve
 from .problem import LipschitzProblem, lipschitz_problem
 from .relaxation.families import PRESETS, preset
+from .relaxation.lasserre import lasserre_size
 from .relaxation.lifting import Lifting, lift
 
 # How many float64 arrays of a shape are alive at once, and bytes that do not grow, as measured.
@@ -273,25 +274,6 @@ def _pattern(relaxation: str, sizes: Sizes) -> Any:
             row.append(entry)
         rows.append([one_x.T, dense(q, n), t_x, dense(q, q) if hr2z else diagonal(q)])
     return sp.csr_matrix(sp.bmat(rows))
-
-
-def lasserre_size(n: int, q: int, local: bool) -> tuple[int, int]:
-    """Matrix entries and moments of `lasserre2`, counted without enumerating them."""
-
-    def signs(degree: int) -> int:
-        """Monomials of the n signs up to a degree, none squared."""
-        return sum(math.comb(n, k) for k in range(degree + 1))
-
-    def basis(m: int, degree: int) -> int:
-        """Monomials up to a degree of the signs and m other variables."""
-        return sum(math.comb(m + k - 1, k) * signs(degree - k) for k in range(degree + 1))
-
-    entries = q * (basis(1, 2) ** 2 + basis(1, 1) ** 2)
-    moments = q * (basis(1, 4) - signs(4)) + signs(4)
-    if local:
-        entries += basis(q, 2) ** 2 + (n + q) * basis(q, 1) ** 2
-        moments += basis(q, 4) - signs(4)
-    return entries, moments
 
 
 def _lasserre(method: str, entries: int, moments: int) -> float:

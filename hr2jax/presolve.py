@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -258,6 +259,9 @@ def _check_layout(layout: Layout, net: Network, chains: tuple[str, ...]) -> None
     counts = {len(layout.unstable)} | (set() if exponents is None else {len(exponents)})
     if counts != {net.depth} or (scales is not None and set(scales) != set(chains)):
         raise ValueError(f"the layout is not one of {net.depth} hidden layers")
+    numbers = [*layout.unstable, *(exponents or ()), *itertools.chain.from_iterable((scales or {}).values())]
+    if not all(isinstance(array, np.ndarray) and array.dtype == np.int64 and array.ndim == 1 for array in numbers):
+        raise ValueError("a layout's neurons and scales must be vectors of int64")
     for l, kept in enumerate(layout.unstable):
         if len(np.unique(kept)) != len(kept) or not ((kept >= 0) & (kept < net.widths[l + 1])).all():
             raise ValueError(f"the unstable neurons must be distinct indices of hidden layer {l + 1}")
@@ -267,10 +271,11 @@ def _check_layout(layout: Layout, net: Network, chains: tuple[str, ...]) -> None
 
 
 def _exponents(size: Array, given: Array | None, what: str) -> Array:
-    """(n,) int64 with size < 2**exponent, or those given if they are as large."""
+    """(n,) int64 with size < 2**exponent, or those given if they are as large; any is for what is 0."""
     smallest = np.frexp(size)[1].astype(np.int64)  # size < 2**smallest
     if given is None:
         return smallest
+    smallest[size == 0] = -LARGEST_SCALE
     if np.shape(given) != np.shape(size):
         raise ValueError(f"{len(size)} scales are needed, but their shape is {np.shape(given)}")
     if (given < smallest).any():

@@ -25,7 +25,7 @@ from .arrow import LONG_PIECE, PIECE, Arrow, ArrowEnclosure, arrow_enclosure
 from .diagonal import cost, feasible
 from .enclosure import Array, Enclosure, clipped_exponent, pieces
 from .relaxation.families import Family, Term, catalogue
-from .relaxation.lasserre import lasserre_matrices, layout
+from .relaxation.lasserre import lasserre_matrices, lasserre_size, layout
 from .relaxation.lifting import Lifting
 from .relaxation.products import PRODUCTS, product_entries
 from .relaxation.triangles import TRIANGLES, entries
@@ -33,7 +33,8 @@ from .relaxation.triangles import TRIANGLES, entries
 # cutting planes: multipliers of this name are rows, what they say is theirs
 CUTS = {TRIANGLES: entries, PRODUCTS: product_entries}
 SOS = "sos."  # multipliers of this name are factors of lasserre2's dual matrices
-
+# More than any solver finds: rows of cuts, and entries of lasserre2's matrices, which Python enumerates.
+MOST_ROWS, MOST_ENTRIES = 10**7, 10**6
 
 # Up to so many groups the best choice of those to eliminate is looked for, among more a good one.
 FEW_GROUPS = 8
@@ -283,6 +284,8 @@ def lagrangian_matrix(
         if name.startswith(SOS):
             continue
         if name in CUTS:
+            if len(values) > MOST_ROWS:
+                raise ValueError(f"{len(values)} rows of {name!r} are more than the {MOST_ROWS} that can be checked")
             for term in CUTS[name](lifting, values, arithmetic):
                 form.add(*term)
             continue
@@ -305,11 +308,15 @@ def add_squares(
     polynomial is at most its entries' part plus the sum of the others' |coefficients|.
 
     Raises:
-        ValueError: a matrix that does not exist on this lifting, or a factor of the wrong shape.
+        ValueError: a matrix that does not exist on this lifting, a factor of the wrong shape, or a problem for which
+            no `lasserre2` can have been solved.
     """
     factors = {name: values for name, values in multipliers.items() if name.startswith(SOS)}
     if not factors:
         return M, 0.0
+    entries, _ = lasserre_size(lifting.sizes["v"], lifting.sizes["t"], "xi" in lifting.sizes)
+    if entries > MOST_ENTRIES:  # before they are enumerated
+        raise ValueError(f"the matrices of lasserre2 would have {entries} entries here; {MOST_ENTRIES} can be checked")
     matrices = {matrix.key: matrix for matrix in lasserre_matrices(lifting, arithmetic)}
     if not factors.keys() <= matrices.keys():
         raise ValueError(f"there is no matrix {sorted(factors.keys() - matrices.keys())[0]!r} in this problem")

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hr2jax
-from hr2jax import certificate
+from hr2jax import certificate, proof
 from hr2jax.certificate import Certificate, CertificateError, certify_multipliers, prove, prover_of
 from hr2jax.enclosure import UnsoundArithmeticError
 from hr2jax.network import Network
@@ -893,3 +893,87 @@ def test_fields_made_up_in_memory_are_refused(field, value):
     cert = dataclasses.replace(certificate_of("local"), **{field: value})
     with pytest.raises(CertificateError):
         cert.verify(network())
+
+
+def test_a_layout_of_booleans_proves_nothing():
+    """They once counted as indices in one place and as a mask in another: 1.0 was proved of the constant 2."""
+    net = Network([np.eye(2), [[1.0, 1.0]]], [[0, 0], [0]])
+    cert = hr2jax.solve(net, relaxation="interval").certificate
+    for layout in (
+        Layout((np.array([False, True]),), cert.layout.exponent, {"p": ()}),
+        Layout((np.array([0.0, 1.0]),), cert.layout.exponent, {"p": ()}),
+        Layout((np.arange(2, dtype=np.uint8),), cert.layout.exponent, {"p": ()}),
+        Layout(cert.layout.unstable, (np.array([1.5, 1.5]),), {"p": ()}),
+    ):
+        with pytest.raises(CertificateError, match="vector of int64"):
+            dataclasses.replace(cert, layout=layout).verify(net)
+
+
+def test_coefficients_made_up_in_memory_are_never_read_as_two_outputs():
+    """(1, 0) once was an equal of [1, 0] where the claim was compared, and F_1 - F_0 where it was proved."""
+    net = Network([[[1.0]], [[5.0], [6.0]]], [[0], [0, 0]])
+    cert = hr2jax.solve(net, output=0, relaxation="product").certificate
+    claim = dataclasses.replace(cert.lipschitz_problem, coefficients=(1, 0))
+    with pytest.raises(CertificateError):
+        dataclasses.replace(cert, lipschitz_problem=claim).verify(net, output=0)
+    for quantity in ("foo", ["lipschitz"], None):
+        claim = dataclasses.replace(cert.lipschitz_problem, quantity=quantity)
+        with pytest.raises(CertificateError):
+            dataclasses.replace(cert, lipschitz_problem=claim).verify(net)
+    with pytest.raises(CertificateError):
+        dataclasses.replace(cert, lipschitz_problem=None).verify(net)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int64, object])
+def test_a_diagonal_of_another_type_is_refused(dtype):
+    cert = certificate_of("local")
+    with pytest.raises(CertificateError, match="float64"):
+        dataclasses.replace(cert, diagonal=cert.diagonal.astype(dtype)).verify(network())
+
+
+def test_a_file_that_decompresses_to_more_than_a_certificate_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "c.npz"
+    write(path, entries_of(certificate_of("local")) | {"multipliers/u.z": np.zeros(10**5)})
+    monkeypatch.setattr(certificate, "MOST_BYTES", 10**5)
+    monkeypatch.setattr(certificate.np, "load", refuse_to_read(np.load))
+    with pytest.raises(CertificateError, match="once decompressed"):
+        Certificate.load(path)
+
+
+def refuse_to_read(load):
+    """np.load, whose archives give nothing away."""
+
+    def opened(*args, **options):
+        archive = load(*args, **options)
+        archive.__class__ = type("Closed", (archive.__class__,), {"__getitem__": lambda *_: pytest.fail("was read")})
+        return archive
+
+    return opened
+
+
+def test_more_cuts_than_can_be_checked_are_refused(monkeypatch):
+    cert = certificate_of("local")
+    monkeypatch.setattr(proof, "MOST_ROWS", 3)
+    rows = np.tile([1.0, 2.0, 3.0, 0.0], (4, 1))
+    assert dataclasses.replace(cert, multipliers={"triangles": rows[:3]}).verify(network()) > 0
+    with pytest.raises(CertificateError, match="4 rows of 'triangles'"):
+        dataclasses.replace(cert, multipliers={"triangles": rows}).verify(network())
+
+
+def test_matrices_of_lasserre2_are_not_enumerated_where_they_would_be_too_many(monkeypatch):
+    """A file of 2 KB once made verify enumerate for minutes."""
+    rng = np.random.default_rng(0)
+    net = Network([rng.standard_normal((60, 60)), rng.standard_normal((1, 60))], [np.zeros(60), [0.0]])
+    cert = hr2jax.solve(net, relaxation="shor", tol=0.1, center=np.zeros(60), radius=1.0).certificate
+    monkeypatch.setattr(proof, "lasserre_matrices", lambda *_: pytest.fail("was enumerated"))
+    for name in ("sos.M_2(x,u)", "sos.x"):
+        with pytest.raises(CertificateError, match="entries here"):
+            dataclasses.replace(cert, multipliers=cert.multipliers | {name: np.zeros((7381, 1))}).verify(net)
+
+
+def test_a_certificate_of_equal_outputs_is_verified_in_balls():
+    """Float64 leaves 1e-17 of a derivative that is exactly 0: its scale was too small for the 0 of balls."""
+    net = Network([[[1.0], [0.3]], [[1.0, 0.7]], [[0.1], [0.1]]], [[0, 0], [0], [0, 0]])
+    cert = hr2jax.solve(net, output=(0, 1)).certificate
+    pytest.importorskip("flint")
+    assert 0 <= cert.verify(net, arithmetic="ball") <= cert.verify(net) <= 1e-15

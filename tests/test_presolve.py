@@ -84,9 +84,40 @@ def test_scales_must_be_valid(kind):
     for smaller in (smallest - [1, 0], smallest - [0, 5], np.array([-(2**63), 3])):
         with pytest.raises(ValueError, match="scale is smaller than its pre-activation bound"):
             presolve(NET, BOX, kind, Layout((kept,), (smaller,)))
-    for wrong in (smallest[:1], smallest[:0], np.append(smallest, 3), smallest.reshape(1, 2)):
+    for wrong in (smallest[:1], smallest[:0], np.append(smallest, 3)):
         with pytest.raises(ValueError, match="2 scales are needed"):
             presolve(NET, BOX, kind, Layout((kept,), (wrong,)))
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "wrong",
+    [np.array([False, True]), np.array([4.0, 0.0]), np.array([4, 0], np.int32), np.array([[4], [0]]), [4, 0], "40"],
+    ids=repr,
+)
+def test_neurons_and_scales_of_another_type_are_refused(kind, wrong):
+    """Booleans once counted as the indices 0 and 1 here, and as a mask there: neurons that switch were left out."""
+    kept = np.array([4, 0])
+    smallest = presolve(NET, BOX, kind, Layout((kept,))).exponent
+    for layout in (Layout((wrong,)), Layout((kept,), (wrong,)), Layout((kept,), (smallest,), {"p": (wrong,)})):
+        with pytest.raises(ValueError, match=r"vectors of int64|not one of 1 hidden layers"):
+            presolve(NET, BOX, kind, layout)
+
+
+@KINDS
+def test_what_is_exactly_0_has_any_scale(kind):
+    """In float64 it may have been a rounding's leftover, which decided the scale that a certificate keeps."""
+    net = Network([[[1.0], [0.5]], [[1.0, 2.0]], [[0.5], [0.5]]], [[0, 0], [0], [0, 0]])
+    problem = lipschitz_problem(net, (0, 1))
+    layout = presolve(net, problem, chains=("a",)).layout()
+    assert layout.reach_exponent["a"][0].tolist() == [0, 0]
+    for scale in (-54, 0, 3, -LARGEST_SCALE):
+        scales = {"a": tuple(np.full_like(e, scale) for e in layout.reach_exponent["a"])}
+        fixed = presolve(net, problem, kind, replace(layout, reach_exponent=scales), chains=("a",))
+        assert not fixed.layers[0].reach["a"].any()
+    with pytest.raises(ValueError, match="scale is smaller"):
+        scales = {"a": tuple(np.full_like(e, -LARGEST_SCALE - 1) for e in layout.reach_exponent["a"])}
+        presolve(net, problem, kind, replace(layout, reach_exponent=scales), chains=("a",))
 
 
 @pytest.mark.parametrize("lifting", ["forward", "adjoint", "both"])

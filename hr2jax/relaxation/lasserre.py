@@ -7,6 +7,7 @@ per matrix (DESIGN section 6, block form).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
@@ -68,6 +69,25 @@ def lasserre_matrices(lifting: Lifting, arithmetic: type[Enclosure] = Enclosure)
         out.append(LocalizingMatrix(f"M_2(u,t_{j})", basis([*v, x], 2), {(): one}))
         out.append(LocalizingMatrix(f"M_1(1-t_{j}^2)", basis([*v, x], 1), {(): one, (x, x): minus}))
     return out
+
+
+def lasserre_size(n: int, q: int, local: bool) -> tuple[int, int]:
+    """Matrix entries and moments of `lasserre2`, counted without enumerating them."""
+
+    def signs(degree: int) -> int:
+        """Monomials of the n signs up to a degree, none squared."""
+        return sum(math.comb(n, k) for k in range(degree + 1))
+
+    def basis(m: int, degree: int) -> int:
+        """Monomials up to a degree of the signs and m other variables."""
+        return sum(math.comb(m + k - 1, k) * signs(degree - k) for k in range(degree + 1))
+
+    entries = q * (basis(1, 2) ** 2 + basis(1, 1) ** 2)
+    moments = q * (basis(1, 4) - signs(4)) + signs(4)
+    if local:
+        entries += basis(q, 2) ** 2 + (n + q) * basis(q, 1) ** 2
+        moments += basis(q, 4) - signs(4)
+    return entries, moments
 
 
 @dataclass(frozen=True)
