@@ -107,7 +107,7 @@ def test_neurons_and_scales_of_another_type_are_refused(kind, wrong):
 @KINDS
 def test_what_is_exactly_0_has_any_scale(kind):
     """In float64 it may have been a rounding's leftover, which decided the scale that a certificate keeps."""
-    net = Network([[[1.0], [0.5]], [[1.0, 2.0]], [[0.5], [0.5]]], [[0, 0], [0], [0, 0]])
+    net = Network([[[1.0], [0.5]], [[0.0, 0.0]], [[0.5], [0.25]]], [[0, 0], [0], [0, 0]])
     problem = lipschitz_problem(net, (0, 1))
     layout = presolve(net, problem, chains=("a",)).layout()
     assert layout.reach_exponent["a"][0].tolist() == [0, 0]
