@@ -275,6 +275,18 @@ def lagrangian_matrix(
     Raises:
         ValueError: a family that does not exist on this lifting, or multipliers of the wrong shape.
     """
+    form = _lagrangian(lifting, multipliers, arithmetic)
+    return form.matrix(eliminate=not any(name.startswith(SOS) for name in multipliers))
+
+
+def kept_rows(lifting: Lifting, multipliers: Mapping[str, Array], arithmetic: type[Enclosure] = Enclosure) -> int:
+    """How many rows of `lagrangian_matrix` are not eliminated: their number decides how long a proof takes."""
+    eliminated = _lagrangian(lifting, multipliers, arithmetic).eliminable()
+    return lifting.size - sum(lifting.sizes[group] for group in eliminated)
+
+
+def _lagrangian(lifting: Lifting, multipliers: Mapping[str, Array], arithmetic: type[Enclosure]) -> QuadraticForm:
+    """The Lagrangian as a form of the extended basis."""
     form = QuadraticForm(lifting, arithmetic)
     every = slice(None)
     for (g, h), block in lifting.objective.items():
@@ -296,7 +308,7 @@ def lagrangian_matrix(
             raise ValueError(f"the multipliers of {name!r} have shape {np.shape(values)}, not {family.shape}")
         if family.F.rows:
             add_family(form, family, arithmetic(family.clipped(values)))
-    return form.matrix(eliminate=not any(name.startswith(SOS) for name in multipliers))
+    return form
 
 
 def add_squares(

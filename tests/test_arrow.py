@@ -16,10 +16,11 @@ from hr2jax.certificate import prove
 from hr2jax.definite import Definite
 from hr2jax.diagonal import feasible, is_feasible, lowest, tighten
 from hr2jax.enclosure import Enclosure, pieces
+from hr2jax.middle import Middle
 from hr2jax.network import Network
 from hr2jax.presolve import presolve
 from hr2jax.problem import lipschitz_problem
-from hr2jax.proof import Factor, QuadraticForm, dual_bound, lagrangian_matrix, residual_row_sums
+from hr2jax.proof import Factor, QuadraticForm, dual_bound, kept_rows, lagrangian_matrix, residual_row_sums
 from hr2jax.relaxation.families import CATALOGUE
 from hr2jax.relaxation.lifting import lift
 
@@ -117,7 +118,9 @@ def test_pieces_cover_all_rows_once():
 def test_what_is_eliminated_is_as_much_as_can_be(relaxation, local, p, m, expected):
     _, _, lifting = case(p, m, local)
     rng = np.random.default_rng(0)
-    M = lagrangian_matrix(lifting, some_multipliers(lifting, names_of(relaxation, lifting), rng))
+    multipliers = some_multipliers(lifting, names_of(relaxation, lifting), rng)
+    M = lagrangian_matrix(lifting, multipliers)
+    assert kept_rows(lifting, multipliers) == kept_rows(lifting, multipliers, Middle) == len(M.kept)
     where = np.concatenate([np.arange(lifting.size)[lifting.slice(g)] for g in lifting.sizes if g in expected])
     assert np.array_equal(M.eliminated, where)
     assert np.array_equal(np.sort(np.concatenate([M.eliminated, M.kept])), np.arange(lifting.size))

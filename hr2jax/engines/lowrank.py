@@ -19,7 +19,7 @@ import numpy as np
 from ..arrow import Arrow
 from ..diagonal import cost, feasible, lowest, tighten
 from ..middle import Middle
-from ..proof import lagrangian_matrix
+from ..proof import kept_rows, lagrangian_matrix
 from ..relaxation.families import Family
 from ..relaxation.lifting import Lifting
 from ..relaxation.products import PRODUCTS
@@ -168,7 +168,7 @@ def solve_lowrank(
         with few_threads(lifting.size):
             run.scale_objective()
             if monitor.remaining() < np.inf and not cuts:  # which rows are eliminated decides how long a proof takes
-                run.certifying = certificate_seconds(len(run.dual()[1].kept))
+                run.certifying = certificate_seconds(kept_rows(lifting, run.unscaled(), Middle))
             status = run.solve(steered)
             if run.is_warm and status is not Status.SOLVED and not run.newton_may_follow:  # the start was misleading
                 run.start_cold()
