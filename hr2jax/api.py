@@ -25,7 +25,7 @@ from .engines.krivine import check_size, krivine_engine
 from .engines.monitor import Stop
 from .memory import Sizes, check_memory
 from .network import Network
-from .options import BASELINES, CUTTING, LIPOPT, Options, check_options
+from .options import BASELINES, CUTTING, INTERIOR_POINT, LIPOPT, Options, check_options
 from .presolve import LIFTINGS, Presolve, presolve
 from .problem import LipschitzProblem, Output, lipschitz_problem
 from .relaxation import Lifting, lift, preset
@@ -175,11 +175,20 @@ def _check_network(net: Any) -> None:
 
 def _run(net: Network, problem: LipschitzProblem, options: Options, began: float) -> Result:
     check_arithmetic()
+    check_package(options)
     with _on_device(options.device):
         start = _load_checkpoint(net, problem, options)
         fixed = prepare(net, problem, options)
         with progress_line(options.progress) as show:
             return _solve(net, problem, fixed, options, start, show, began)
+
+
+def check_package(options: Options) -> None:
+    """Raise ImportError where the solver's package is missing."""
+    if options.method in INTERIOR_POINT:
+        from .engines.conic import package
+
+        package(options.method)
 
 
 def prepare(net: Network, problem: LipschitzProblem, options: Options) -> Presolve:
@@ -255,6 +264,8 @@ def _solve(
                 if status is Status.STOPPED or session.is_over():
                     break
             session.keep_for_search(0.0)
+        if status is Status.STOPPED:  # whoever says so does not want to wait for a better witness
+            raise Stop(status)
         with session.timings.span("lower"):
             most = max(session.timings.seconds.get("solve", 0.0), 0.1) if brief else math.inf
             _search(session, min(_lower_seconds(session), most))

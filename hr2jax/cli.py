@@ -117,15 +117,30 @@ def _forget_stdout() -> None:
 
 @contextlib.contextmanager
 def _kill_is_interrupt() -> Iterator[None]:
-    """SIGTERM stops a solve as Ctrl-C does: the best bound so far is printed."""
+    """SIGTERM stops a solve as Ctrl-C does: the best bound so far is printed. The first of them is answered at once."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    heard = False
+
+    def announce() -> None:
+        nonlocal heard
+        if not heard:
+            heard = True
+            # not by print: it may have been interrupted while it held its lock
+            os.write(2, b"\nhr2jax: stopping, once the running step has ended (again: at once)\n")
+
+    def stop(number: int, frame: Any) -> None:
+        announce()
+        signal.default_int_handler(number, frame)
+
+    stop.announce = announce  # type: ignore[attr-defined]  # see interrupts.undisturbed
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _solve(arguments: argparse.Namespace) -> int:

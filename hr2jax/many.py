@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .api import _on_device, _solve, prepare, solve
+from .api import _on_device, _solve, check_package, prepare, solve
 from .enclosure import check_arithmetic
 from .network import Network
 from .options import BASELINES, CUTTING, LIPOPT, check_options
@@ -63,6 +63,7 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
         return []
     chosen = [check_options(net, problem, **known) for problem in problems]
     check_arithmetic()
+    check_package(chosen[0])
     results: list[Result] = []
     with _on_device(chosen[0].device), progress_line(chosen[0].progress) as show:
         fixed = [prepare(net, problem, own) for problem, own in zip(problems, chosen, strict=True)]

@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 from ..enclosure import Array
+from ..interrupts import undisturbed
 from .slopes import Targets
 
 STEPS = 20  # between two looks at the clock
@@ -42,8 +43,9 @@ def ascend(targets: Targets, start: Mapping[int, Array], end: float | None, seed
         state = _optimizer().init(slopes)
         for step in range(ROUNDS):
             before = value
-            slopes, state, best, value = _round(slopes, state, best, value, data, 0.7**step, problem.norm == 2)
-            value.block_until_ready()
+            with undisturbed():
+                slopes, state, best, value = _round(slopes, state, best, value, data, 0.7**step, problem.norm == 2)
+                value.block_until_ready()
             gain = float(jnp.mean((value - before) / data[-1]))
             if not gain >= ENOUGH or (end is not None and time.monotonic() >= end):
                 break

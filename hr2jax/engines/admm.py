@@ -32,6 +32,7 @@ import scipy.linalg
 import scipy.sparse
 
 from ..diagonal import feasible, tighten
+from ..interrupts import undisturbed
 from ..proof import SOS, add_squares, lagrangian_matrix
 from ..relaxation.block import BlockForm, CliqueBatch, block_form, duals_of, multipliers_of, splits
 from ..relaxation.lifting import Lifting
@@ -517,9 +518,11 @@ class _Run:
     def advance(self, count: int) -> tuple[float, float, float, float]:
         """`count` iterations; what `iterate` says of the last one."""
         began, compiled = time.perf_counter(), compile_seconds()
-        self.state, info, wholes = iterate(
-            self.maps, self.state, jnp.asarray(self.rho, self.dtype), count, shapes=self.shapes, method=self.projection
-        )
+        rho = jnp.asarray(self.rho, self.dtype)
+        with undisturbed():
+            self.state, info, wholes = jax.block_until_ready(
+                iterate(self.maps, self.state, rho, count, shapes=self.shapes, method=self.projection)
+            )
         primal, dual, objective, error = map(float, info)
         self.seconds = (time.perf_counter() - began - (compile_seconds() - compiled)) / count
         self.iteration += count
@@ -537,7 +540,8 @@ class _Run:
         spaces = list(state.spaces)
         for k, whole in enumerate(wholes):
             if whole > FAILURES * CHUNK:
-                values, vectors = map(np.asarray, _decomposed(state.X[k] + state.U[k]))
+                with undisturbed():
+                    values, vectors = map(np.asarray, _decomposed(state.X[k] + state.U[k]))
                 space = begin(values, vectors, ACCURATE * float(state.change))
                 spaces[k] = Eigenspace(*(jnp.asarray(array, self.dtype) for array in space))
         self.state = state._replace(spaces=tuple(spaces))

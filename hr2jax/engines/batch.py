@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..interrupts import undisturbed
 from ..relaxation.families import Family
 from ..relaxation.lifting import Lifting
 from .factored import minimise
@@ -54,12 +55,13 @@ def _steer(runs: list[_Run], schedule: Schedule) -> None:
         )
         for k in range(rounds):
             tolerance = 10 ** (-2 - k / max(rounds - 1, 1))
-            step = together(
-                jnp.stack([shortened(run.P) for run in every]), data,
-                [jnp.stack(parts) for parts in zip(*(run.next_multipliers() for run in every), strict=True)],
-                jnp.asarray([run.sigma for run in every]), (), [], jnp.asarray(1.0),
-                jnp.asarray(tolerance * size), steps,
-            )  # fmt: skip
+            with undisturbed():
+                step = jax.block_until_ready(together(
+                    jnp.stack([shortened(run.P) for run in every]), data,
+                    [jnp.stack(parts) for parts in zip(*(run.next_multipliers() for run in every), strict=True)],
+                    jnp.asarray([run.sigma for run in every]), (), [], jnp.asarray(1.0),
+                    jnp.asarray(tolerance * size), steps,
+                ))  # fmt: skip
             P, gradient, used = np.asarray(step.P), np.asarray(step.gradient) / size, np.asarray(step.used)
             updated = [np.asarray(part) for part in step.multipliers]
             for i, run in enumerate(runs):

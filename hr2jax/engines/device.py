@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..definite import Definite
+from ..interrupts import undisturbed
 
 Array = np.ndarray
 T = TypeVar("T")
@@ -47,7 +48,7 @@ class OnDevice(Definite):
     def _or(self, there: Callable[[], T], here: Callable[[], T]) -> T:
         if len(self.negative) >= LARGE:
             try:
-                with jax.enable_x64(True):
+                with jax.enable_x64(True), undisturbed():
                     if self._there is None:
                         self._there = jnp.asarray(self.negative)
                     return there()

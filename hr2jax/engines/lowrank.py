@@ -18,6 +18,7 @@ import numpy as np
 
 from ..arrow import Arrow
 from ..diagonal import cost, feasible, lowest, tighten
+from ..interrupts import undisturbed
 from ..middle import Middle
 from ..proof import kept_rows, lagrangian_matrix
 from ..relaxation.families import Family
@@ -28,7 +29,8 @@ from ..result import Status
 from . import certificate_seconds
 from .compile_clock import compile_seconds
 from .device import definite_on_device, is_accelerated
-from .factored import Cuts, Data, Factored, minimise
+from .factored import Cuts, Data, Factored, Spec, minimise
+from .mixing import mixed_diagonal
 from .monitor import Monitor, Stop
 from .newton import FEW_WITH_CUTS, affordable, solve_newton
 from .newton_cuts import solve_with_cuts
@@ -103,6 +105,10 @@ DEFICIENT = 1e-3
 NUDGE = 0.05
 # Of what the terms of the objective add up to, what float64 cannot tell from 0.
 ROUNDING = 1e-13
+# With fewer seconds left than this, nothing that must be compiled first comes to anything.
+COMPILING = 2.0
+# Structures for which this process has compiled a program.
+_KNOWN: set[Spec] = set()
 # Certificates without progress until a run is called stalled.
 PATIENCE = 6
 
@@ -169,6 +175,7 @@ def solve_lowrank(
             run.scale_objective()
             if monitor.remaining() < np.inf and not cuts:  # which rows are eliminated decides how long a proof takes
                 run.certifying = certificate_seconds(kept_rows(lifting, run.unscaled(), Middle))
+            run.first_bound()
             status = run.solve(steered)
             if run.is_warm and status is not Status.SOLVED and not run.newton_may_follow:  # the start was misleading
                 run.start_cold()
@@ -258,6 +265,23 @@ class _Run:
             self.steer_cuts(dtype)
         return self.finish()
 
+    def first_bound(self) -> None:
+        """A certificate that needs no compiled program: compiling takes seconds, and there may be few."""
+        if self.factored.spec in _KNOWN or self.lifting.masked_layers:
+            return
+        multipliers = self.unscaled() if self.is_warm else {}
+        takes = certificate_seconds(kept_rows(self.lifting, multipliers, Middle))
+        if takes > min(0.3 * self.monitor.remaining(), 1.0):
+            return
+        M = lagrangian_matrix(self.lifting, multipliers, Middle).middle()
+        if M.is_finite():
+            d = mixed_diagonal(M, self.lifting.square_is_one, self.budget)
+            if np.isfinite(d).all():
+                self.monitor.certify(multipliers, feasible(M, d, self.budget, self.definite))
+                self.monitor.report(0, float("nan"), float("nan"))
+                if self.monitor.remaining() < COMPILING:
+                    raise Stop(Status.TIME_LIMIT)
+
     def scale_objective(self) -> None:
         """Work in units in which the mean entry of the diagonal is about 1; take the start's multipliers over."""
         attained = 0.0
@@ -340,6 +364,10 @@ class _Run:
 
     def separate(self, triangles: bool, least: float) -> int:
         """Drop the cuts that do nothing, add violated ones; returns how many."""
+        with undisturbed():
+            return self._separate(triangles, least)
+
+    def _separate(self, triangles: bool, least: float) -> int:
         assert self.separator is not None
         pool, schedule, n = self.pool, self.schedule, self.lifting.size
         pool.keep((pool.multipliers > 0) | (pool.values < 0))
@@ -356,6 +384,10 @@ class _Run:
 
     def minimise(self, dtype: Any, tolerance: float, steps: int) -> bool:
         """One inner minimisation and multiplier update; returns whether the tolerance was about met."""
+        with undisturbed():  # what an interrupt waits for is kept
+            return self._minimise(dtype, tolerance, steps)
+
+    def _minimise(self, dtype: Any, tolerance: float, steps: int) -> bool:
         factored, size = self.factored, np.sqrt(self.lifting.size)
         left = self.monitor.remaining() - self.certifying
         if left <= 0 < self.iteration:
@@ -374,6 +406,7 @@ class _Run:
                 jnp.asarray(tolerance * size, dtype), steps, spec=factored.spec,
             )  # fmt: skip
             taken = int(step.used)
+            _KNOWN.add(factored.spec)
         spent = time.perf_counter() - began - (compile_seconds() - compiled)
         self.seconds = max(spent / max(taken, 1), 1e-6)
         self.P = np.asarray(step.P, dtype=np.float64)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..interrupts import undisturbed
 from ..network import Array, Network
 from .clock import Clock
 from .units import Units
@@ -173,11 +174,12 @@ class Ascent:
         momentum, top = jnp.zeros_like(x), (x, _start(x))
         for first in range(0, max(1, steps), CHUNK):
             count = min(CHUNK, steps - first)
-            x, momentum, top = _ascend(
-                x, momentum, top, self.data, jnp.float32(wide), first, jnp.float32(max(1, steps)), count,
-                euclidean=self.units.ball,
-            )  # fmt: skip
-            top[1].block_until_ready()
+            with undisturbed():
+                x, momentum, top = _ascend(
+                    x, momentum, top, self.data, jnp.float32(wide), first, jnp.float32(max(1, steps)), count,
+                    euclidean=self.units.ball,
+                )  # fmt: skip
+                top[1].block_until_ready()
             if self.clock.is_over():
                 break
         return np.asarray(top[0], dtype=np.float64)
@@ -188,10 +190,11 @@ class Ascent:
         top = (x, _start(x))
         for first in range(0, max(1, steps), CHUNK):
             count = min(CHUNK, steps - first)
-            x, top = _anneal(
-                key, x, top, self.data, first, jnp.float32(max(1, steps)), count, euclidean=self.units.ball
-            )
-            top[1].block_until_ready()
+            with undisturbed():
+                x, top = _anneal(
+                    key, x, top, self.data, first, jnp.float32(max(1, steps)), count, euclidean=self.units.ball
+                )
+                top[1].block_until_ready()
             if self.clock.is_over():
                 break
         return np.asarray(top[0], dtype=np.float64)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..interrupts import undisturbed
 from ..network import Array
 from .cells import Cells
 from .clock import Clock
@@ -83,8 +84,9 @@ class PatternSearch:
             key, now = jax.random.split(key)
             first = hot * spread * jnp.float32(np.exp(-rate * done))
             count = min(CHUNK, switches - done)
-            u = _anneal(now, u, pull, first, cooling, self.B, self.g0, count, length=CHUNK)
-            u.block_until_ready()
+            with undisturbed():
+                u = _anneal(now, u, pull, first, cooling, self.B, self.g0, count, length=CHUNK)
+                u.block_until_ready()
             if self.clock.is_over():
                 break
         return np.asarray(u, dtype=np.float64)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..interrupts import undisturbed
 from ..network import Array
 from .cells import Cells
 from .clock import Clock
@@ -63,8 +64,9 @@ class PointSearch:
         total = jnp.float32(max(1, steps))
         for first in range(0, max(1, steps), CHUNK):
             count = min(CHUNK, steps - first)
-            x, momentum = _ascend(x, momentum, *self.data, first, total, count)
-            x.block_until_ready()
+            with undisturbed():
+                x, momentum = _ascend(x, momentum, *self.data, first, total, count)
+                x.block_until_ready()
             if self.clock.is_over():
                 break
         return np.asarray(x, dtype=np.float64)

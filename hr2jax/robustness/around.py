@@ -17,6 +17,7 @@ import numpy as np
 from ..api import _versions
 from ..certificate import certify_multipliers
 from ..enclosure import Array, TooLargeError
+from ..interrupts import undisturbed
 from ..network import Network
 from ..penalty import _cold, _diagonal, _sweep
 from ..presolve import Presolve, presolve
@@ -111,7 +112,8 @@ def _dual(net: Network, items: list[Item]) -> tuple[list[float], list[Array]]:
         c = item.problem.coefficients @ C
         w[row, item.fixed.unstable] = c[item.fixed.unstable]
         g[row] = c[item.fixed.active] @ A[item.fixed.active]
-    e, v, t = _solved(*(jnp.asarray(part, jnp.float32) for part in (A, w, g)))
+    with undisturbed():
+        e, v, t = jax.block_until_ready(_solved(*(jnp.asarray(part, jnp.float32) for part in (A, w, g))))
     scale = sizes[0] * sizes[1]
     e, v, t = (scale * np.asarray(part, dtype=np.float64) for part in (e, v, t))
     values = (e + v.sum(axis=1) + t.sum(axis=1)).tolist()

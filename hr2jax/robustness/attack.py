@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..enclosure import Array, Enclosure
+from ..interrupts import undisturbed
 from ..network import Network
 from ..seeds import key_of
 from .margins import Clip, inner_box, margins
@@ -55,8 +56,9 @@ def _climb(
     layers = [(jnp.asarray(A, jnp.float32), jnp.asarray(b, jnp.float32)) for A, b in zip(net.weights, net.biases,
                                                                                       strict=True)]  # fmt: skip
     single = [jnp.asarray(array[rows], jnp.float32) for array in (inputs, low, high)]
-    climbed = _ascent(layers, *single, jnp.asarray(labels[rows]), jnp.float32(radius), key, steps, norm, at_input)
-    points = np.asarray(climbed, dtype=np.float64)[: len(inputs)]
+    with undisturbed():
+        climbed = _ascent(layers, *single, jnp.asarray(labels[rows]), jnp.float32(radius), key, steps, norm, at_input)
+        points = np.asarray(climbed, dtype=np.float64)[: len(inputs)]
     if norm == 2:
         points = inputs + _shrunk(points - inputs, radius)
     return np.clip(points, low, high)
