@@ -7,7 +7,8 @@ radius 0.1 with `--local`. Cold: JAX's caches are cleared before every solve and
 compiled stays, and a solve starts from the Result of an earlier pair, one that shares a label with it. The third way is
 one call of `hr2jax.solve_all`, in wall seconds from cleared caches. Seconds are of setup, compilation, solving and
 certifying; the search for lower bounds is left out. `apart` is how far a bound is from the cold one, relatively; at
-most `tol` is right. `--quick`: 3 pairs of a (50, 40, 10) network.
+most `tol` is right. `--quick`: 3 pairs of a (50, 40, 10) network; `--small`: all pairs of a (60, 60, 10) network, and
+`solve_all` once more with the first rounds of all problems vmapped, which it does on an accelerator only.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import jax
 import numpy as np
 
 import hr2jax
+from hr2jax import many
 from measure import RESULTS, Table, no_search, solve_alone
 from networks import random_network
 
@@ -57,7 +59,10 @@ def main() -> None:
     parser.add_argument("--tol", type=float, default=1e-3)
     parser.add_argument("--quick", action="store_true", help="3 pairs of a (50, 40, 10) network")
     parser.add_argument("--json", type=Path, default=RESULTS / "many.json", help="rows are kept here")
+    parser.add_argument("--small", action="store_true", help="a (60, 60, 10) network; vmapped too")
     arguments = parser.parse_args()
+    if arguments.small:
+        arguments.widths = [60, 60]
     if arguments.quick:
         arguments.widths, arguments.pairs = [50, 40], min(arguments.pairs, 3)
     assert jax.config.jax_compilation_cache_dir is None, "a cache on disk would warm the cold solves"
@@ -68,7 +73,7 @@ def main() -> None:
     same = dict(widths=str(net.widths), domain="local" if arguments.local else "global")
     options = options_of(net, arguments.local, arguments.tol)
     cold: dict[tuple[int, int], float] = {}
-    seconds, worst = dict(cold=0.0, warm=0.0, all=0.0), dict(warm=0.0, all=0.0)
+    seconds, worst = dict.fromkeys(("cold", "warm", "all", "vmap"), 0.0), dict.fromkeys(("warm", "all", "vmap"), 0.0)
 
     def add(run: str, pair: tuple[int, int], result: hr2jax.Result, after: tuple[int, int] | None = None) -> None:
         row = same | dict(run=run, pair=str(pair), after=after and str(after)) | row_of(result)
@@ -89,16 +94,21 @@ def main() -> None:
         before = predecessor(*pair)
         results[pair] = solve_alone(net, output=pair, warm_start=results.get(before), **options)
         add("warm", pair, results[pair], before)
-    jax.clear_caches()
-    began = time.perf_counter()
-    with no_search():
-        together = hr2jax.solve_all(net, pairs, **options)
-    wall = time.perf_counter() - began
-    for pair, result in zip(pairs, together, strict=True):
-        add("all", pair, result)
-    seconds["all"] = wall  # its rows leave out what the problems share
+    runs = [("warm", "one pass"), ("all", "solve_all")]
+    for run, vmapped in (("all", None), ("vmap", lambda: True))[: 2 if arguments.small else 1]:
+        if vmapped:
+            many._pays = vmapped
+            runs.append((run, "solve_all, vmapped"))
+        jax.clear_caches()
+        began = time.perf_counter()
+        with no_search():
+            together = hr2jax.solve_all(net, pairs, **options)
+        wall = time.perf_counter() - began
+        for pair, result in zip(pairs, together, strict=True):
+            add(run, pair, result)
+        seconds[run] = wall  # its rows leave out what the problems share
     print(f"{len(pairs)} pairs, cold: {seconds['cold']:.1f} s")
-    for run, name in (("warm", "one pass"), ("all", "solve_all")):
+    for run, name in runs:
         verdict = "within" if worst[run] <= arguments.tol else "NOT within"
         print(f"{name}: {seconds[run]:.1f} s, {seconds['cold'] / seconds[run]:.2f} times as fast; "
               f"bounds at most {worst[run]:.1e} apart, {verdict} {arguments.tol:g}")  # fmt: skip

@@ -148,6 +148,8 @@ class Certificate:
         for name, given, claimed in (("center", center, claim.center), ("radius", radius, claim.radius)):
             if given is None:
                 continue
+            if name == "center" and np.shape(given) not in ((), (net.widths[0],)):
+                raise ValueError(f"center must have shape ({net.widths[0]},), but its shape is {np.shape(given)}")
             if claimed is None:
                 raise CertificateError(f"a {name} was given, but the certificate is for the global constant")
             width = net.widths[0]
@@ -201,7 +203,12 @@ class Certificate:
             FileNotFoundError: there is no such file.
         """
         try:
+            with open(path, "rb") as file:
+                if not zipfile.is_zipfile(file):
+                    raise CertificateError(f"{os.fspath(path)} is not a whole certificate: it is no NumPy .npz archive")
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+                if "digest" not in archive.files:
+                    raise CertificateError(f"{os.fspath(path)} is not a whole certificate: it has no entry 'digest'")
                 size = sum(entry.file_size for entry in archive.zip.infolist())
                 if size > MOST_BYTES:
                     raise CertificateError(

@@ -120,7 +120,7 @@ def _fields(line: str) -> list[str]:
 def decimal(text: str, what: str) -> Fraction:
     """The exact value of a decimal; one too small for any float64 is replaced by a larger such one."""
     try:
-        value = Decimal(text)
+        value = Decimal(text if "_" not in text else "")
     except InvalidOperation:
         raise ValueError(f"{what}: {text!r} is not a number") from None
     if not value.is_finite() or (value.adjusted() > 400 and value):

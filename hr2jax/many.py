@@ -12,6 +12,7 @@ import numpy as np
 
 from .api import _on_device, _solve, check_package, prepare, solve
 from .enclosure import check_arithmetic
+from .engines.device import is_accelerated
 from .network import Network
 from .options import BASELINES, CUTTING, LIPOPT, check_options
 from .problem import Output, lipschitz_problem
@@ -27,8 +28,9 @@ ONE_PROBLEM = ("output", "warm_start", "checkpoint")
 def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: Any) -> list[Result]:
     """`solve` for several outputs: one compilation, and each problem begins from what the others found.
 
-    Small problems of one shape are steered together (vmapped); large ones warm-start from an earlier pair that
-    shares a label. The search for attained lower bounds takes no longer than the engine does; `solve` searches longer.
+    On an accelerator small problems of one shape are steered together (vmapped); others warm-start from an earlier pair
+    that shares a label. The search for attained lower bounds takes no longer than the engine does; `solve` searches
+    longer.
 
     Args:
         net: a ReLU network.
@@ -103,7 +105,7 @@ def _steered(net: Network, problems: list[Any], fixed: list[Any], options: Any) 
     liftings = [lift(net, problem, f) for problem, f in zip(problems, fixed, strict=True)]
     # small ones of several layers are `newton`'s
     small = [k for k, lifting in enumerate(liftings) if lifting.size <= SMALL and not lifting.masked_layers]
-    if options.time_limit is not None or options.max_iterations is not None:
+    if options.time_limit is not None or options.max_iterations is not None or not _pays():
         small = []
     out: list[Any] = [None] * len(problems)
     if len(small) > 1:
@@ -111,6 +113,14 @@ def _steered(net: Network, problems: list[Any], fixed: list[Any], options: Any) 
         for k, steered in zip(small, steer_together(chosen, tolerance=options.tol, seed=options.seed), strict=True):
             out[k] = steered
     return out
+
+
+def _pays() -> bool:
+    """Whether steering together does: on a CPU it takes as long as one after the other, and compiles more besides.
+
+    Measured (bench/many.py --small).
+    """
+    return is_accelerated()
 
 
 def _nearest(coefficients: Any, problems: list[Any], results: list[Result]) -> Result:

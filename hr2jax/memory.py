@@ -402,6 +402,8 @@ def _what_fits(options: Options, sizes: Sizes, host: float, device: float | None
     smallest: tuple[float, str] = (math.inf, "")
     others = [name for name in reversed(PRESETS) if name not in (options.relaxation, "lasserre2", "hr2+")]
     asked = (options.relaxation, method_of(options.relaxation, options.method))
+    if not sizes.local or sizes.masked:
+        others = [name for name in others if name != "hr2z"]  # equals shor, or does not exist
     for relaxation in (options.relaxation, *others):
         for method in ("lowrank", "admm"):
             if (relaxation, method) in (asked, ("lasserre2", "lowrank"), ("hr2+", "admm"), ("best", "admm")):

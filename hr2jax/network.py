@@ -30,6 +30,8 @@ def exact_float64(value: ArrayLike, what: str, ndim: int) -> Array:
         ragged = isinstance(error, ValueError) and "inhomogeneous" in str(error)
         reason = "rows of unequal lengths were given" if ragged else f"{type(value).__name__} was given"
         raise ValueError(f"{what} must be an array of real numbers of {_dimensions(ndim)}, but {reason}") from None
+    if given.dtype.kind == "V" and given.dtype.name.startswith(("bfloat", "float")):  # ml_dtypes': bfloat16, ...
+        given = given.astype(np.float32)
     if given.dtype == bool or given.dtype.kind not in "iuf":
         raise ValueError(f"{what} must hold real numbers (integers or floats), but its dtype is {given.dtype}")
     if given.ndim != ndim:
@@ -129,7 +131,10 @@ class Network:
 
     def _points(self, x: ArrayLike) -> Array:
         try:
-            points = np.asarray(x, dtype=np.float64)
+            points = np.asarray(x)
+            if points.dtype.kind == "c":
+                raise TypeError("complex")
+            points = points.astype(np.float64)
         except (ValueError, TypeError):
             width = self.widths[0]
             raise ValueError(

@@ -977,3 +977,26 @@ def test_a_certificate_of_equal_outputs_is_verified_in_balls():
     cert = hr2jax.solve(net, output=(0, 1)).certificate
     pytest.importorskip("flint")
     assert 0 <= cert.verify(net, arithmetic="ball") <= cert.verify(net) <= 1e-15
+
+
+def test_a_center_of_the_wrong_shape_is_bad_input_not_another_claim():
+    for center in ([0.1, -0.2], [[0.1, -0.2, 0.3]]):
+        with pytest.raises(ValueError, match="center must have shape") as caught:
+            certificate_of("local").verify(network(), center=center)
+        assert not isinstance(caught.value, CertificateError)
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"root:x:0:0", "no NumPy"), (None, "no entry")])
+def test_what_is_no_certificate_is_said_to_be_none(content, message, tmp_path):
+    """And nobody is told to load it unsafely, as NumPy does."""
+    path = tmp_path / "x.npz"
+    if content is None:
+        np.savez(path, A_1=np.eye(2))
+    else:
+        path.write_bytes(content)
+    with pytest.raises(CertificateError, match=message) as caught:
+        Certificate.load(path)
+    assert "allow_pickle" not in str(caught.value)
+    np.save(tmp_path / "x.npy", np.eye(2))
+    with pytest.raises(CertificateError, match="no NumPy"):
+        Certificate.load(tmp_path / "x.npy")

@@ -467,6 +467,11 @@ def test_round_up_is_the_least_float_above(value: Any) -> None:
     assert up == 0 or Fraction(math.nextafter(up, 0.0)) < exact
 
 
+def test_a_number_with_underscores_is_none() -> None:
+    with pytest.raises(ValueError, match="'1_0' is not a number"):
+        decimal("1_0", "radius")
+
+
 def test_decimals_far_outside_the_floats_are_quick() -> None:
     assert round_up(decimal("1e-999999999", "x")) == 5e-324
     assert float(decimal("-1e-999999999", "x")) == 0.0

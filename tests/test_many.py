@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import hr2jax
-from hr2jax import Status
+from hr2jax import Status, many
 from hr2jax.engines import batch, lowrank
 from hr2jax.options import RELAXATIONS
 from hr2jax.relaxation import preset
@@ -91,6 +91,7 @@ def test_small_problems_are_steered_together(monkeypatch):
     calls = []
     minimise = batch.minimise
     monkeypatch.setattr(batch, "minimise", lambda *a, **k: calls.append(a[0].shape) or minimise(*a, **k))
+    monkeypatch.setattr(many, "is_accelerated", lambda: True)
     results = hr2jax.solve_all(network())
     assert len(calls) <= lowrank.Schedule().bulk_rounds  # traced or run once for all six, not once for each
     assert all(result.status is Status.SOLVED for result in results)

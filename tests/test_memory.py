@@ -188,3 +188,12 @@ def test_without_proc_the_machine_has_what_it_has(monkeypatch):
     assert memory.available_bytes() > 1e8
     monkeypatch.setattr(memory.os, "sysconf", lambda _: (_ for _ in ()).throw(ValueError))
     assert memory.available_bytes() == float("inf")
+
+
+@pytest.mark.usefixtures("no_work")
+def test_a_relaxation_that_is_no_better_is_not_offered(monkeypatch):
+    """Without a box hr2z is shor: hr2 is offered."""
+    monkeypatch.setattr(memory, "available_bytes", lambda: 4e9)
+    text = refusal(random_net(300, 9000), relaxation="hr2+")
+    assert "relaxation='hr2' with method='lowrank'" in text
+    assert "hr2z" not in text

@@ -278,3 +278,18 @@ def test_points_that_are_no_numbers_are_refused_in_one_sentence():
         with pytest.raises(ValueError, match=r"^x must hold numbers and have shape \(1,\)") as error:
             net(x)
         assert "\n" not in str(error.value)
+
+
+def test_bfloat16_is_a_real_dtype():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    A = np.array([[1.5, -2.0]]).astype(ml_dtypes.bfloat16)
+    net = Network([A, [[1.0]]], [[0.0], [0.0]])
+    assert net.weights[0].dtype == np.float64
+    assert net.weights[0].tolist() == [[1.5, -2.0]]
+
+
+def test_complex_points_are_refused():
+    net = Network([np.eye(2), [[1.0, 1.0]]], [np.zeros(2), [0.0]])
+    for call in (net, net.gradient):
+        with pytest.raises(ValueError, match="x must hold numbers"):
+            call(np.array([1.0 + 1j, 0.0]))

@@ -267,20 +267,19 @@ class _Run:
 
     def first_bound(self) -> None:
         """A certificate that needs no compiled program: compiling takes seconds, and there may be few."""
-        if self.factored.spec in _KNOWN or self.lifting.masked_layers:
+        if self.factored.spec in _KNOWN:
             return
         multipliers = self.unscaled() if self.is_warm else {}
         takes = certificate_seconds(kept_rows(self.lifting, multipliers, Middle))
-        if takes > min(0.3 * self.monitor.remaining(), 1.0):
-            return
-        M = lagrangian_matrix(self.lifting, multipliers, Middle).middle()
-        if M.is_finite():
-            d = mixed_diagonal(M, self.lifting.square_is_one, self.budget)
+        # without multipliers nothing ties layers to each other
+        if not self.lifting.masked_layers and takes <= min(0.3 * self.monitor.remaining(), 1.0):
+            M = lagrangian_matrix(self.lifting, multipliers, Middle).middle()
+            d = mixed_diagonal(M, self.lifting.square_is_one, self.budget) if M.is_finite() else np.full(M.size, np.nan)
             if np.isfinite(d).all():
                 self.monitor.certify(multipliers, feasible(M, d, self.budget, self.definite))
                 self.monitor.report(0, float("nan"), float("nan"))
-                if self.monitor.remaining() < COMPILING:
-                    raise Stop(Status.TIME_LIMIT)
+        if self.monitor.remaining() < COMPILING:
+            raise Stop(Status.TIME_LIMIT)
 
     def scale_objective(self) -> None:
         """Work in units in which the mean entry of the diagonal is about 1; take the start's multipliers over."""
