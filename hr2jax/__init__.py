@@ -1,16 +1,44 @@
 """Certified upper bounds of Lipschitz constants of ReLU networks by the HR-2 moment relaxation."""
 
-from .api import maximum, solve
-from .certificate import Certificate, CertificateError
-from .io import load
-from .many import solve_all
-from .network import Network
-from .penalty import PenaltyState, lipschitz_bounds, lipschitz_penalty
-from .result import Progress, Result, Status
-from .robustness import RobustnessReport, certify
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
 from .version import __version__
+
+if TYPE_CHECKING:
+    from .api import maximum, solve
+    from .certificate import Certificate, CertificateError
+    from .io import load
+    from .many import solve_all
+    from .network import Network
+    from .penalty import PenaltyState, lipschitz_bounds, lipschitz_penalty
+    from .result import Progress, Result, Status
+    from .robustness import RobustnessReport, certify
 
 __all__ = [
     "Certificate", "CertificateError", "Network", "PenaltyState", "Progress", "Result", "RobustnessReport", "Status",
     "__version__", "certify", "lipschitz_bounds", "lipschitz_penalty", "load", "maximum", "solve", "solve_all",
 ]  # fmt: skip
+
+# Where they are. Imported on use (PEP 562): JAX takes a second, in which the command line must already hear Ctrl-C.
+_MODULES = {
+    "api": ("maximum", "solve"), "certificate": ("Certificate", "CertificateError"), "io": ("load",),
+    "many": ("solve_all",), "network": ("Network",), "result": ("Progress", "Result", "Status"),
+    "penalty": ("PenaltyState", "lipschitz_bounds", "lipschitz_penalty"),
+    "robustness": ("RobustnessReport", "certify"),
+}  # fmt: skip
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = globals()[name] = getattr(import_module(f".{_HOME[name]}", __name__), name)
+        return value
+    if not name.startswith("_") and find_spec(f"{__name__}.{name}") is not None:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

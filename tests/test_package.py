@@ -1,0 +1,48 @@
+"""What the package gives, and what importing it does."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import hr2jax
+
+
+def python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_every_public_name_is_there():
+    for name in hr2jax.__all__:
+        assert getattr(hr2jax, name) is not None
+        assert name in dir(hr2jax)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = hr2jax.nothing
+    assert python("from hr2jax import *; print(solve.__module__, Network.__name__)") == ["hr2jax.api", "Network"]
+
+
+def test_modules_are_there_without_being_imported():
+    assert python("import hr2jax; print(hr2jax.io.load.__name__, hr2jax.proof.__name__)") == ["load", "hr2jax.proof"]
+
+
+def test_importing_it_imports_no_jax_and_changes_none_of_its_settings():
+    assert python("import sys, hr2jax; print('jax' in sys.modules)") == ["False"]
+    code = "import jax; old = dict(jax.config.values); import hr2jax; hr2jax.solve; print(old == jax.config.values)"
+    assert python(code) == ["True"]
+
+
+@pytest.mark.parametrize("delay", [0.15, 0.4, 0.7])
+def test_ctrl_c_while_it_starts_is_said_in_one_line_and_130(delay):
+    """Among half-imported extension modules it once came out as an ImportError, exit code 1, or a broken process."""
+    process = subprocess.Popen([sys.executable, "-m", "hr2jax", "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True)  # fmt: skip
+    time.sleep(delay)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    if not errors or "site.py" in errors:
+        pytest.skip("Python itself had not started within the delay")
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "hr2jax: interrupted: stopped before there was an answer"
+    assert "Traceback" not in errors
