@@ -51,21 +51,26 @@ def feasible(
     shift of those costs about what one of all rows would, and nothing of size N is decomposed.
     """
     M, d = arrow(M), levelled(d, budget)
-    if not len(M.eliminated):
-        return levelled(_feasible(M.block, d, budget, definite), budget)
     C = complement(M, d)
-    if C is not None and definite(C).logdet(d[M.kept]) > -np.inf:
+    S = None if C is None else definite(C)
+    if S is not None and S.logdet(d[M.kept]) > -np.inf:
         return d
+    if S is not None and not len(M.eliminated):
+        return levelled(_repaired(S, d, budget), budget)
     candidates = []
     norms = np.sqrt(np.einsum("ij,ij->i", M.coupling, M.coupling))
     least = max(1e-12 * max(float(np.abs(d).max()), M.largest()), 2.0**-900)
     for share in (1e-3, 1.0):
         raised = d.copy()
         raised[M.eliminated] = np.maximum(d[M.eliminated], M.diagonal + np.maximum(share * norms, least))
-        if C is None or (raised != d).any():
+        own, changed = d[M.kept], S is None or (raised != d).any()
+        if changed:
             C = complement(M, raised)
-        assert C is not None
-        raised[M.kept] = _feasible(C, d[M.kept], _among(budget, M.kept), definite)
+            assert C is not None
+            S = definite(C)
+        assert S is not None
+        if not changed or S.logdet(own) == -np.inf:
+            raised[M.kept] = _repaired(S, own, _among(budget, M.kept))
         candidates.append(levelled(raised, budget))
         if (raised[M.eliminated] == d[M.eliminated]).all():
             break
@@ -99,17 +104,14 @@ def lowest(M: Array | Arrow, d: Array, count: int, definite: type[Definite] = De
     return out / np.maximum(np.linalg.norm(out, axis=0), 1e-300)
 
 
-def _feasible(M: Array, d: Array, budget: Array | None, definite: type[Definite]) -> Array:
-    """`feasible` of a dense matrix.
+def _repaired(S: Definite, d: Array, budget: Array | None) -> Array:
+    """A diagonal at or above d with which S is positive definite, which it is not with d.
 
     Each eigenvector u of a negative eigenvalue -w costs the absolute row sums of w u u^T, which is little
     where u is concentrated and never more than a uniform shift; if there are many, a shift in proportion
     to the diagonal of S (SOLVERS.md step 3).
     """
-    S = definite(M)
-    if S.logdet(d) > -np.inf:
-        return d
-    size = d - np.diag(M)
+    size = d + np.diag(S.negative)
     floor = 1e-3 * max(float(np.mean(np.abs(size))), 1e-280)
     values, vectors = S.lowest(d, min(MAX_CORRECTED, len(d)))
     negative = values < 0
@@ -123,13 +125,13 @@ def _feasible(M: Array, d: Array, budget: Array | None, definite: type[Definite]
         least = S.lowest(d, 1, np.sqrt(weight))[0][0]
         candidates.append(d + max(-float(least), 0.0) * (1 + 1e-9) * weight)
     best = min(candidates, key=lambda d: cost(d, budget))
-    extra = max(1e-12 * float(np.abs(best).max(initial=0.0) + np.abs(M).max(initial=0.0)), 2.0**-900)
+    extra = max(1e-12 * float(np.abs(best).max(initial=0.0) + np.abs(S.negative).max(initial=0.0)), 2.0**-900)
     for _ in range(60):
         if S.logdet(best) > -np.inf:
             return best
         best = best + extra * np.maximum(weight / weight.max(), 1e-3)
         extra *= 16.0
-    return np.abs(M).sum(axis=1)  # diagonally dominant; also where the numbers were too wild for LAPACK
+    return np.abs(S.negative).sum(axis=1)  # diagonally dominant; also where the numbers were too wild for LAPACK
 
 
 def is_feasible(M: Array | Arrow, d: Array) -> bool:
