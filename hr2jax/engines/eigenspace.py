@@ -39,7 +39,9 @@ class Followed(NamedTuple):
 
     part: Any  # (N, N)
     space: Eigenspace
-    error: Any  # about how far the part is off, in Frobenius' norm; infinite or NaN where nothing was found
+    # About how far the part is off, in Frobenius' norm, but for eigenvalues that were not positive before; infinite or
+    # NaN where nothing was found.
+    error: Any
 
 
 def columns_for(positive: int, N: int) -> int:

@@ -70,14 +70,17 @@ def test_a_path_is_followed():
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.integers(0, 24), st.sampled_from([0.0, 1e-6, 1e-3, 0.1, 1.0]))
 def test_the_error_tells_of_columns_and_vectors_that_are_missing(seed, positive, distance):
-    """Whatever is asked for, by however far: an error that is said to be small is small (factor 10)."""
+    """An error that is said to be small is (factor 10), but for what was not there before: at most what has changed.
+
+    A matrix that had no positive eigenvalue may have got one whose vector nobody has looked at: the next sweeps do.
+    """
     rng = np.random.default_rng(seed)
     values = np.r_[-rng.random(40 - positive), rng.random(positive)]
     A, E = symmetric(values, seed), rng.standard_normal((40, 40))
     B = A + distance * (E + E.T) / 10
     found = look(jnp.asarray(B), space_of(A, 12), jnp.asarray(1e-4))
     off = float(np.linalg.norm(found.part - exact(B)))
-    assert not float(found.error) <= 1e-4 or off <= 1e-3
+    assert not float(found.error) <= 1e-4 or off <= 1e-3 + np.linalg.norm(B - A)
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1e12])
