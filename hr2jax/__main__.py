@@ -9,10 +9,13 @@ from typing import Any
 def run() -> int:
     """The command line's exit code."""
     # an exception among half-imported extension modules may come out as anything: leave without one
-    before = signal.signal(signal.SIGINT, _leave)
+    is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_heard:
+        signal.signal(signal.SIGINT, _leave)
     from .cli import main
 
-    signal.signal(signal.SIGINT, before)
+    if is_heard:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     return main()
 
 

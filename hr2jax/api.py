@@ -22,6 +22,7 @@ from .enclosure import Array, TooLargeError, check_arithmetic
 from .engines import Engine, certificate_seconds, choose_engine
 from .engines.compile_clock import compile_seconds
 from .engines.krivine import check_size, krivine_engine
+from .engines.mixing import first_bound
 from .engines.monitor import Stop
 from .memory import Sizes, check_memory
 from .network import Network
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 # At most so long is spent on pre-activation bounds.
 BOUND_SECONDS = 60.0
+# Shapes of problems for which this process has compiled its programs.
+_KNOWN: set[tuple[Any, ...]] = set()
 
 
 def solve(
@@ -249,8 +252,11 @@ def _solve(
     elif options.warm_start is not None:
         multipliers = _starting_multipliers(net, options.warm_start.certificate, fixed, lifting)
     setup, compiled = session.seconds(), compile_seconds()
-    status = Status.SOLVED
+    status, programs = Status.SOLVED, (options.relaxation, options.method, tuple(lifting.sizes.items()))
     try:
+        if programs not in _KNOWN and problem.quantity == "lipschitz" and options.relaxation not in LIPOPT:
+            with session.timings.span("solve"):
+                first_bound(lifting, session)
         with session.timings.span("lower"):
             _search(session, min(0.05 if brief else 1.0, 0.1 * session.remaining()))
         if session.bound > session.lower:
@@ -263,6 +269,7 @@ def _solve(
                     status = stage.engine(session, stage.own(multipliers))
                 if status is Status.STOPPED or session.is_over():
                     break
+            _KNOWN.add(programs)
             session.keep_for_search(0.0)
         if status is Status.STOPPED:  # whoever says so does not want to wait for a better witness
             raise Stop(status)

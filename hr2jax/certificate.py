@@ -35,7 +35,7 @@ from .relaxation.lifting import Lifting, lift
 FORMAT = "hr2jax certificate 2"
 QUANTITIES = ("lipschitz", "maximum")
 # What entries of the wrong type, shape or range make NumPy and Python raise.
-WRONG = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError)
+WRONG = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, RecursionError)
 # A certificate takes at most so many bytes: that of (3072, 10000) with every product of x and t has a quarter of it.
 MOST_BYTES = 2**32
 
@@ -118,7 +118,7 @@ class Certificate:
             raise CertificateError("the certificate belongs to another network: the hash of the weights differs")
         try:
             # whatever Python object somebody has made: what is proved is what a file of it would hold
-            whole = _from_arrays({name: np.asarray(values) for name, values in self._arrays().items()})
+            whole = _from_arrays({name: np.array(values) for name, values in self._arrays().items()})
         except CertificateError:
             raise
         except WRONG as error:
@@ -253,7 +253,7 @@ def _from_arrays(arrays: dict[str, Array]) -> Certificate:
         raise CertificateError(f"the certificate's quantity {problem.quantity!r} is not one that its lifting bounds")
     bound = float.fromhex(head["bound"])
     if not np.isfinite(bound) or (bound < 0 and problem.quantity == "lipschitz"):
-        raise CertificateError("the certificate's bound is not a nonnegative number")
+        raise CertificateError("the certificate's bound is not a finite nonnegative number")
     return Certificate(
         bound, problem, str(head["relaxation"]), str(head["network_hash"]), layout,
         multipliers, None if diagonal is None else _floats(diagonal, "diagonal"), dict(head["versions"]),

@@ -135,7 +135,10 @@ def _kill_is_interrupt() -> Iterator[None]:
         signal.default_int_handler(number, frame)
 
     stop.announce = announce  # type: ignore[attr-defined]  # see interrupts.undisturbed
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    # a signal that is ignored (nohup, a script's &) stays so
+    before = {n: h for n in (signal.SIGTERM, signal.SIGINT) if (h := signal.getsignal(n)) not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, stop)
     try:
         yield
     finally:

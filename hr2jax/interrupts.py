@@ -9,39 +9,47 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """Let the first interrupt (SIGINT, SIGTERM) wait until the block has ended; a second one does not wait.
 
-    A handler with an attribute `announce` has that called at once.
+    A handler with an attribute `announce` has that called at once. A block within another is part of that.
     """
-    if threading.current_thread() is not threading.main_thread():
+    found = {int(number): signal.getsignal(number) for number in SIGNALS}
+    inside = any(getattr(handler, "waits", False) for handler in found.values())
+    if inside or threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
         return
-    waiting: list[int] = []
-    handlers = {
-        number: handler
-        for number in (signal.SIGINT, signal.SIGTERM)
-        if callable(handler := signal.getsignal(number))
-    }  # fmt: skip
+    # others are not Python's, and raise nothing
+    handlers: dict[int, Callable[[int, FrameType | None], Any]] = {n: h for n, h in found.items() if callable(h)}
+    waiting: list[tuple[int, FrameType | None]] = []
 
     def later(number: int, frame: FrameType | None) -> None:
-        if waiting:
-            handlers[signal.Signals(number)](number, frame)
-        waiting.append(number)
-        getattr(handlers[signal.Signals(number)], "announce", lambda: None)()
+        if not later.waits:  # type: ignore[attr-defined]  # an interrupt came before this handler could be put back
+            handlers[number](number, frame)
+            return
+        waiting.append((number, frame))
+        if len(waiting) == 1:
+            getattr(handlers[number], "announce", lambda: None)()
+        else:
+            handlers[number](number, frame)
 
-    later.announce = lambda: None  # type: ignore[attr-defined]
-    for number in handlers:
-        signal.signal(number, later)
+    later.waits = True  # type: ignore[attr-defined]
     try:
+        for number in handlers:
+            signal.signal(number, later)
         yield
     finally:
+        later.waits = False  # type: ignore[attr-defined]
         for number, handler in handlers.items():
             signal.signal(number, handler)
         if waiting:
-            handlers[signal.Signals(waiting[0])](waiting[0], None)
+            number, frame = waiting[0]
+            handlers[number](number, frame)

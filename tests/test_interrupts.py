@@ -84,6 +84,34 @@ def test_ignored_signals_stay_ignored():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with undisturbed():
         interrupt()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+@pytest.mark.parametrize("moment", ["before", "between", "after"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_handlers_are_replaced_or_put_back_is_not_lost(moment, number, monkeypatch):
+    """It once left the other signal's handler replaced by one that swallows it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    calls, original = [], signal.signal
+
+    def disturbed(which, handler):
+        calls.append(which)
+        if len(calls) == {"before": 1, "between": 2, "after": 4}[moment]:
+            os.kill(os.getpid(), number)
+        return original(which, handler)
+
+    monkeypatch.setattr("hr2jax.interrupts.signal.signal", disturbed)
+    with pytest.raises(KeyboardInterrupt), undisturbed():
+        time.sleep(0.01)
+    monkeypatch.undo()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        with pytest.raises(KeyboardInterrupt):
+            interrupt(each)
+    done = []
+    with pytest.raises(KeyboardInterrupt), undisturbed():
+        interrupt()
+        done.append(1)
+    assert done
 
 
 def test_other_threads_set_no_handlers():

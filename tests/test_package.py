@@ -41,8 +41,19 @@ def test_ctrl_c_while_it_starts_is_said_in_one_line_and_130(delay):
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    if not errors or "site.py" in errors:
+    if process.returncode == -signal.SIGINT or "site.py" in errors:
         pytest.skip("Python itself had not started within the delay")
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "hr2jax: interrupted: stopped before there was an answer"
     assert "Traceback" not in errors
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path):
+    """As under nohup, or for a script's background process."""
+    code = (
+        "import os, signal, sys, threading; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "from hr2jax.__main__ import run; sys.argv = ['hr2jax', '--version']; print(run())\n"
+        "print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+    )
+    assert python(code)[-2:] == ["0", "True"]

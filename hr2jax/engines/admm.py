@@ -402,6 +402,7 @@ class _Run:
         self.exact, self.shapes = build_maps(form, scale)
         self.rho, self.iteration = 0.3, 0
         self.seconds = 0.0  # per iteration, measured as it runs
+        self.look_after = 0  # iterations before another look for eigenspaces to follow
         self.state: State | None = None
         self.method = projection
         self.use(np.float64 if len(form.C) <= SMALL else np.float32)
@@ -526,20 +527,26 @@ class _Run:
         primal, dual, objective, error = map(float, info)
         self.seconds = (time.perf_counter() - began - (compile_seconds() - compiled)) / count
         self.iteration += count
-        if count == CHUNK:
-            self.follow(np.asarray(wholes))
+        if 2 * count >= CHUNK and self.iteration >= self.look_after:
+            self.follow(np.asarray(wholes) / count)
         return primal, dual, objective, error
 
     def follow(self, wholes: Array) -> None:
-        """Begin to follow the eigenspaces of parts with few positive eigenvalues, or begin anew where that failed."""
+        """Begin to follow the eigenspaces of parts with few positive eigenvalues, or begin anew where that failed.
+
+        Args:
+            wholes: (parts,) the share of the last iterations in which all of a part was projected.
+        """
         state = self.state
         assert state is not None
         side = state.X.shape[1]
         if self.iteration * side**3 < EARNED or not columns_for(0, side):
             return
+        # a look decomposes: seldom, where there was nothing to follow
+        self.look_after = int(1.5 * self.iteration)
         spaces = list(state.spaces)
         for k, whole in enumerate(wholes):
-            if whole > FAILURES * CHUNK:
+            if whole > FAILURES:
                 with undisturbed():
                     values, vectors = map(np.asarray, _decomposed(state.X[k] + state.U[k]))
                 space = begin(values, vectors, ACCURATE * float(state.change))

@@ -44,23 +44,27 @@ class OnDevice(Definite):
     def __init__(self, M: Array):
         super().__init__(M)
         self._there: Any = None
+        self._fits = len(M) >= LARGE
 
     def _or(self, there: Callable[[], T], here: Callable[[], T]) -> T:
-        if len(self.negative) >= LARGE:
+        if self._fits:
             try:
                 with jax.enable_x64(True), undisturbed():
-                    if self._there is None:
-                        self._there = jnp.asarray(self.negative)
                     return there()
-            except jax.errors.JaxRuntimeError:  # out of memory, most likely
-                self._there = None
+            except jax.errors.JaxRuntimeError:  # out of memory, most likely, which trying again would not change
+                self._there, self._fits, self.LANCZOS = None, False, Definite.LANCZOS
         return here()
+
+    def _on_device(self) -> Any:
+        if self._there is None:
+            self._there = jnp.asarray(self.negative)
+        return self._there
 
     def logdet(self, d: Array) -> float:
         """`Definite.logdet`."""
 
         def there() -> float:
-            found = float(_logdet(self._there, jnp.asarray(d)))
+            found = float(_logdet(self._on_device(), jnp.asarray(d)))
             return found if np.isfinite(found) else -np.inf
 
         return self._or(there, lambda: super(OnDevice, self).logdet(d))
@@ -69,7 +73,7 @@ class OnDevice(Definite):
         """`Definite.inverse`; all of it."""
 
         def there() -> tuple[Array | None, float]:
-            inverse, logdet = _inverse(self._there, jnp.asarray(d))
+            inverse, logdet = _inverse(self._on_device(), jnp.asarray(d))
             return (np.array(inverse), float(logdet)) if np.isfinite(float(logdet)) else (None, -np.inf)
 
         return self._or(there, lambda: super(OnDevice, self).inverse(d))
@@ -84,7 +88,7 @@ class OnDevice(Definite):
         return self._or(there, lambda: super(OnDevice, self)._lowest(S, count))
 
     def solve(self, H: Array, b: Array) -> Array | None:
-        """`Definite.solve`; H is not lost."""
+        """`Definite.solve`."""
 
         def there() -> Array | None:
             x = np.asarray(_solve(jnp.asarray(H), jnp.asarray(b)))

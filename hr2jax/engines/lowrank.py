@@ -30,7 +30,6 @@ from . import certificate_seconds
 from .compile_clock import compile_seconds
 from .device import definite_on_device, is_accelerated
 from .factored import Cuts, Data, Factored, Spec, minimise
-from .mixing import mixed_diagonal
 from .monitor import Monitor, Stop
 from .newton import FEW_WITH_CUTS, affordable, solve_newton
 from .newton_cuts import solve_with_cuts
@@ -175,7 +174,8 @@ def solve_lowrank(
             run.scale_objective()
             if monitor.remaining() < np.inf and not cuts:  # which rows are eliminated decides how long a proof takes
                 run.certifying = certificate_seconds(kept_rows(lifting, run.unscaled(), Middle))
-            run.first_bound()
+            if run.factored.spec not in _KNOWN and monitor.remaining() < COMPILING:
+                raise Stop(Status.TIME_LIMIT)
             status = run.solve(steered)
             if run.is_warm and status is not Status.SOLVED and not run.newton_may_follow:  # the start was misleading
                 run.start_cold()
@@ -264,22 +264,6 @@ class _Run:
         if self.separator is not None:
             self.steer_cuts(dtype)
         return self.finish()
-
-    def first_bound(self) -> None:
-        """A certificate that needs no compiled program: compiling takes seconds, and there may be few."""
-        if self.factored.spec in _KNOWN:
-            return
-        multipliers = self.unscaled() if self.is_warm else {}
-        takes = certificate_seconds(kept_rows(self.lifting, multipliers, Middle))
-        # without multipliers nothing ties layers to each other
-        if not self.lifting.masked_layers and takes <= min(0.3 * self.monitor.remaining(), 1.0):
-            M = lagrangian_matrix(self.lifting, multipliers, Middle).middle()
-            d = mixed_diagonal(M, self.lifting.square_is_one, self.budget) if M.is_finite() else np.full(M.size, np.nan)
-            if np.isfinite(d).all():
-                self.monitor.certify(multipliers, feasible(M, d, self.budget, self.definite))
-                self.monitor.report(0, float("nan"), float("nan"))
-        if self.monitor.remaining() < COMPILING:
-            raise Stop(Status.TIME_LIMIT)
 
     def scale_objective(self) -> None:
         """Work in units in which the mean entry of the diagonal is about 1; take the start's multipliers over."""

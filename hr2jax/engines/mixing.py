@@ -1,4 +1,4 @@
-"""A diagonal for fixed multipliers by the mixing method, in NumPy: what there is before anything is compiled.
+"""A first bound by the mixing method, in NumPy: what there is before anything is compiled, which takes seconds.
 
 max <M, V V^T> over rows of norm 1, row by row in turn (Wang, Chang, Kolter 2017, "The Mixing method"); here in two
 turns: the eliminated rows of an arrow, which meet no other than the kept ones, and those. The objective of a network
@@ -10,11 +10,32 @@ from __future__ import annotations
 import numpy as np
 
 from ..arrow import Arrow
+from ..diagonal import feasible
+from ..middle import Middle
+from ..proof import kept_rows, lagrangian_matrix
+from ..relaxation.lifting import Lifting
+from . import certificate_seconds
+from .monitor import Monitor
 
 Array = np.ndarray
 
 # Columns of V, and turns: within 1e-3 of the optimum for SDP-NN (tests: within 1e-2).
 RANK, TURNS = 20, 60
+
+
+def first_bound(lifting: Lifting, monitor: Monitor) -> None:
+    """Offer the monitor a diagonal for no multipliers, where that is worth something and quick.
+
+    With several layers nothing but multipliers ties what the masks let through to what they are given.
+    """
+    quick = certificate_seconds(kept_rows(lifting, {}, Middle)) <= min(0.3 * monitor.remaining(), 1.0)
+    if lifting.masked_layers or not quick:
+        return
+    M = lagrangian_matrix(lifting, {}, Middle).middle()
+    budget = lifting.budget if lifting.balls else None
+    d = mixed_diagonal(M, lifting.square_is_one, budget)
+    if np.isfinite(d).all() and M.is_finite():
+        monitor.certify({}, feasible(M, d, budget))
 
 
 def mixed_diagonal(M: Arrow, square_is_one: Array, budget: Array | None = None, seed: int = 0) -> Array:

@@ -214,7 +214,8 @@ def _tangents(
     unit = int((exponent_c + exponent_w)[matter].max(initial=NOTHING)) if matter.any() else 0
     w = _through(net.weights[depth - 1][rows], pieces, exponent_w, sizes, arithmetic)
     objective: dict[tuple[str, str], Enclosure] = {}
-    up = np.where(matter, exponent_c + exponent_w - unit, 0).reshape(-1, 1)
+    # a row that is not 0 may have come down to NOTHING, through many layers
+    up = np.where(exponent_c > NOTHING, exponent_c + exponent_w - unit, 0).reshape(-1, 1)
     for group, coefficients in w.items():
         weighted = (c.reshape(-1, 1) * coefficients).scaled(up)
         half = weighted[:n].scaled(-1)

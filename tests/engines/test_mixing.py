@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import hr2jax
+from hr2jax import api
 from hr2jax.diagonal import cost, feasible, is_feasible
 from hr2jax.engines import lowrank, mixing
 from hr2jax.engines.mixing import mixed_diagonal
@@ -52,16 +53,15 @@ def lift_zero():
 
 
 @pytest.mark.parametrize("norm", ["inf", 2])
-def test_a_bound_comes_before_what_must_be_compiled(norm, monkeypatch):
-    """Where a structure is new to the process: no time limit is too short for it to be better than intervals."""
-    monkeypatch.setattr(lowrank, "_KNOWN", set())
-    monkeypatch.setattr(lowrank, "COMPILING", 1e9)  # nothing can be compiled in what is left
-    monkeypatch.setattr(lowrank, "minimise", lambda *_, **__: pytest.fail("a program was compiled"))
+def test_a_bound_comes_before_anything_is_compiled(norm, monkeypatch):
+    """Where the shape is new to the process: of intervals nobody hears, and the first search finds it there."""
     net = network(10, 14)
     first = hr2jax.solve(net, norm=norm, relaxation="interval")
-    result = hr2jax.solve(net, norm=norm, relaxation="hr2", time_limit=5.0)
-    assert result.status is hr2jax.Status.TIME_LIMIT
-    assert result.lower <= result.bound < 0.9 * first.bound
+    monkeypatch.setattr(api, "_KNOWN", set())
+    seen = []
+    monkeypatch.setattr(api, "_search", lambda session, seconds: seen.append((session.bound, session.seconds())))
+    result = hr2jax.solve(net, norm=norm, relaxation="hr2")
+    assert result.bound <= seen[0][0] < 0.9 * first.bound
     assert result.certificate.verify(net) == result.bound
 
 
@@ -70,3 +70,29 @@ def test_what_is_known_already_is_not_bounded_twice(monkeypatch):
     hr2jax.solve(net)
     monkeypatch.setattr(mixing, "TURNS", 10**9)  # would take for ever
     assert hr2jax.solve(net).status is hr2jax.Status.SOLVED
+
+
+def test_where_time_is_too_short_to_compile_nothing_is(monkeypatch):
+    monkeypatch.setattr(api, "_KNOWN", set())
+    monkeypatch.setattr(lowrank, "_KNOWN", set())
+    monkeypatch.setattr(lowrank, "COMPILING", 1e9)
+    monkeypatch.setattr(lowrank, "minimise", lambda *_, **__: pytest.fail("a program was compiled"))
+    net = network(10, 14)
+    result = hr2jax.solve(net, relaxation="hr2", time_limit=5.0)
+    assert result.status is hr2jax.Status.TIME_LIMIT
+    assert result.lower <= result.bound < 0.9 * hr2jax.solve(net, relaxation="interval").bound
+
+
+@pytest.mark.parametrize("case", ["deep", "largest value", "no time"])
+def test_where_it_is_worth_nothing_it_is_left_out(case, monkeypatch):
+    monkeypatch.setattr(api, "_KNOWN", set())
+    monkeypatch.setattr(mixing, "mixed_diagonal", lambda *_: pytest.fail("was called"))
+    rng = np.random.default_rng(0)
+    if case == "deep":
+        shapes = [(4, 3), (4, 4), (1, 4)]
+        deep = hr2jax.Network([rng.standard_normal(s) for s in shapes], [np.zeros(s[0]) for s in shapes])
+        assert hr2jax.solve(deep).status is hr2jax.Status.SOLVED
+    elif case == "largest value":
+        assert hr2jax.maximum(network(3, 4), center=np.zeros(3), radius=1.0).status is hr2jax.Status.SOLVED
+    else:
+        assert hr2jax.solve(network(3, 4), time_limit=0).status is hr2jax.Status.TIME_LIMIT
