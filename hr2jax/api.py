@@ -254,7 +254,9 @@ def _solve(
     setup, compiled = session.seconds(), compile_seconds()
     status, programs = Status.SOLVED, (options.relaxation, options.method, tuple(lifting.sizes.items()))
     try:
-        if programs not in _KNOWN and problem.quantity == "lipschitz" and options.relaxation not in LIPOPT:
+        # without a time limit equal calls give equal results, whatever the process has compiled before
+        is_new = options.time_limit is not None and programs not in _KNOWN
+        if is_new and problem.quantity == "lipschitz" and options.relaxation not in LIPOPT:
             with session.timings.span("solve"):
                 first_bound(lifting, session)
         with session.timings.span("lower"):

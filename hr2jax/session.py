@@ -52,6 +52,7 @@ class Session:
         with self.timings.span("certify"):
             self._prover = prover_of(net, problem, fixed)
             self.certificate = self._certified({}, None)
+        self.baseline = self.bound
         if problem.quantity == "maximum":
             self.lower = value_at(net, problem, self.witness)
             self.origin = self.lower - max(self.bound - self.lower, 0.0)

@@ -40,6 +40,7 @@ class Hook:
         if name == sys.argv[1]:
             os.kill(os.getpid(), signal.SIGINT)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process has it ignored
 sys.meta_path.insert(0, Hook())
 run()
 """

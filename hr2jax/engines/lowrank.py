@@ -270,7 +270,7 @@ class _Run:
         attained = 0.0
         if self._monitor is not None and self._monitor.lower > 0:
             # between what is attained and what intervals prove; not far from the first, which is often the nearer
-            attained = min(np.sqrt(self._monitor.lower * self._monitor.bound), 3.0 * self._monitor.lower)
+            attained = min(np.sqrt(self._monitor.lower * self._monitor.baseline), 3.0 * self._monitor.lower)
         self.scale = mean_diagonal(self.lifting, self.rng, attained)
         self._data = {}
         factored = self.factored

@@ -22,6 +22,7 @@ class Monitor(Protocol):
 
     tolerance: float
     lower: float  # attained so far, in the objective's own units
+    baseline: float  # certified before any solver began: what steers must not depend on what this process did before
     origin: float  # tolerances are relative to distances from it: 0 unless values are bounded, which may be negative
 
     @property

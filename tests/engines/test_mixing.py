@@ -60,16 +60,27 @@ def test_a_bound_comes_before_anything_is_compiled(norm, monkeypatch):
     monkeypatch.setattr(api, "_KNOWN", set())
     seen = []
     monkeypatch.setattr(api, "_search", lambda session, seconds: seen.append((session.bound, session.seconds())))
-    result = hr2jax.solve(net, norm=norm, relaxation="hr2")
+    result = hr2jax.solve(net, norm=norm, relaxation="hr2", time_limit=60.0)
     assert result.bound <= seen[0][0] < 0.9 * first.bound
     assert result.certificate.verify(net) == result.bound
 
 
 def test_what_is_known_already_is_not_bounded_twice(monkeypatch):
     net = network(9, 9)
-    hr2jax.solve(net)
+    hr2jax.solve(net, time_limit=60.0)
     monkeypatch.setattr(mixing, "TURNS", 10**9)  # would take for ever
-    assert hr2jax.solve(net).status is hr2jax.Status.SOLVED
+    assert hr2jax.solve(net, time_limit=60.0).status is hr2jax.Status.SOLVED
+
+
+def test_what_was_compiled_before_changes_no_result(monkeypatch):
+    """The first bound once set the scale, so that the second of two equal calls took another way."""
+    net, results = network(8, 11), []
+    for limit in (None, None, 60.0):
+        if limit:
+            monkeypatch.setattr(api, "_KNOWN", set())
+        results.append(hr2jax.solve(net, tol=1e-3, time_limit=limit))
+    assert results[0].bound == results[1].bound
+    assert {result.iterations for result in results} == {results[0].iterations}
 
 
 def test_where_time_is_too_short_to_compile_nothing_is(monkeypatch):
@@ -91,8 +102,9 @@ def test_where_it_is_worth_nothing_it_is_left_out(case, monkeypatch):
     if case == "deep":
         shapes = [(4, 3), (4, 4), (1, 4)]
         deep = hr2jax.Network([rng.standard_normal(s) for s in shapes], [np.zeros(s[0]) for s in shapes])
-        assert hr2jax.solve(deep).status is hr2jax.Status.SOLVED
+        assert hr2jax.solve(deep, time_limit=60.0).status is hr2jax.Status.SOLVED
     elif case == "largest value":
-        assert hr2jax.maximum(network(3, 4), center=np.zeros(3), radius=1.0).status is hr2jax.Status.SOLVED
+        result = hr2jax.maximum(network(3, 4), center=np.zeros(3), radius=1.0, time_limit=60.0)
+        assert result.status is hr2jax.Status.SOLVED
     else:
         assert hr2jax.solve(network(3, 4), time_limit=0).status is hr2jax.Status.TIME_LIMIT
