@@ -202,19 +202,21 @@ class Certificate:
             CertificateError: the file is not a whole, unaltered certificate.
             FileNotFoundError: there is no such file.
         """
+        what = os.fspath(path)
         try:
             with open(path, "rb") as file:
                 if not zipfile.is_zipfile(file):
-                    raise CertificateError(f"{os.fspath(path)} is not a whole certificate: it is no NumPy .npz archive")
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-                if "digest" not in archive.files:
-                    raise CertificateError(f"{os.fspath(path)} is not a whole certificate: it has no entry 'digest'")
-                size = sum(entry.file_size for entry in archive.zip.infolist())
-                if size > MOST_BYTES:
-                    raise CertificateError(
-                        f"{os.fspath(path)} has {size} bytes once decompressed; a certificate has {MOST_BYTES} at most"
-                    )
-                arrays = {name: archive[name] for name in archive.files}
+                    raise CertificateError(f"{what} is not a whole certificate: it is no NumPy .npz archive")
+                file.seek(0)
+                with np.load(file, allow_pickle=False) as archive:
+                    if "digest" not in archive.files:
+                        raise CertificateError(f"{what} is not a whole certificate: it has no entry 'digest'")
+                    size = sum(entry.file_size for entry in archive.zip.infolist())
+                    if size > MOST_BYTES:
+                        raise CertificateError(
+                            f"{what} has {size} bytes once decompressed; a certificate has {MOST_BYTES} at most"
+                        )
+                    arrays = {name: archive[name] for name in archive.files}
             if str(arrays.pop("digest")) != _digest(arrays):
                 raise CertificateError("the certificate was altered or damaged: its digest does not match its content")
             return _from_arrays(arrays)
@@ -223,7 +225,7 @@ class Certificate:
         except CertificateError:
             raise
         except (Exception, zipfile.BadZipFile) as error:  # whatever a damaged archive makes a reader raise
-            raise CertificateError(f"{os.fspath(path)} is not a whole certificate: {error}") from error
+            raise CertificateError(f"{what} is not a whole certificate: {error}") from error
 
 
 def _from_arrays(arrays: dict[str, Array]) -> Certificate:

@@ -326,9 +326,9 @@ def add_squares(
     factors = {name: values for name, values in multipliers.items() if name.startswith(SOS)}
     if not factors:
         return M, 0.0
-    entries, _ = lasserre_size(lifting.sizes["v"], lifting.sizes["t"], "xi" in lifting.sizes)
-    if entries > MOST_ENTRIES:  # before they are enumerated
-        raise ValueError(f"the matrices of lasserre2 would have {entries} entries here; {MOST_ENTRIES} can be checked")
+    count, _ = lasserre_size(lifting.sizes["v"], lifting.sizes["t"], "xi" in lifting.sizes)
+    if count > MOST_ENTRIES:  # before they are enumerated
+        raise ValueError(f"the matrices of lasserre2 would have {count} entries here; {MOST_ENTRIES} can be checked")
     matrices = {matrix.key: matrix for matrix in lasserre_matrices(lifting, arithmetic)}
     if not factors.keys() <= matrices.keys():
         raise ValueError(f"there is no matrix {sorted(factors.keys() - matrices.keys())[0]!r} in this problem")
