@@ -65,10 +65,11 @@ def iteration_ms(N: int, method: str, seconds: float) -> dict:
         run.begin({})
         for dtype in (np.float32, np.float64):
             run.use(dtype)
-            for _ in range(10 if followed else 0):  # until there is something to follow
+            for _ in range(30 if followed else 0):  # until there is something to follow
                 if any(space.V.shape[1] for space in run.state.spaces):
                     break
                 run.advance(admm.CHUNK)
+            out["from_iteration"] = run.iteration
 
             def spent(count: int, run=run, dtype=dtype) -> tuple[float, int]:
                 began = time.perf_counter()

@@ -39,7 +39,7 @@ from ..relaxation.lifting import Lifting
 from ..result import Status
 from .compile_clock import compile_seconds
 from .device import definite_on_device
-from .eigenspace import Eigenspace, begin, columns_for, follow
+from .eigenspace import ACCELERATED_SHARE, SHARE, Eigenspace, begin, columns_for, follow, narrowed
 from .monitor import Monitor, Stop
 from .projection import Method, choose_projection, in_float32, psd_part
 from .scale import ABSURD, in_units, mean_diagonal
@@ -57,7 +57,9 @@ NEWTON = 1000  # up to this N Newton's method on the diagonal is cheap beside th
 COLD, WARM = 1e-2, 1e-3  # its tolerance, without multipliers to start from and with them
 COARSE = 1e-4  # float32 steers until the residual is below this, or no longer falls
 ACCURATE = 0.1  # a followed eigenspace's error may be this share of what an iteration changes
-EARNED = 4e9  # iterations times the side's cube before it is followed: about what compiling takes on a CPU core
+# Iterations times the side's cube before it is followed, or times its square and the columns before they become fewer:
+# about what compiling takes on a CPU core
+EARNED = 4e9
 FAILURES = 0.5  # share of iterations that may need full projections of a part that is followed
 
 
@@ -418,7 +420,8 @@ class _Run:
         if self.state is not None:
             self.state = jax.tree.map(lambda array: jnp.asarray(np.asarray(array), dtype), self.state)
         device = next(iter(self.maps.C.devices()))
-        self.projection = self.method or choose_projection(len(self.form.C), device.platform)
+        self.platform = device.platform
+        self.projection = self.method or choose_projection(len(self.form.C), self.platform)
         if self.dtype == np.float32:
             self.projection = in_float32(self.projection, device)
 
@@ -540,17 +543,21 @@ class _Run:
         state = self.state
         assert state is not None
         side = state.X.shape[1]
-        if self.iteration * side**3 < EARNED or not columns_for(0, side):
+        share = SHARE if self.platform == "cpu" else ACCELERATED_SHARE
+        if self.iteration * side**3 < EARNED or not columns_for(0, side, share):
             return
         # a look decomposes: seldom, where there was nothing to follow
         self.look_after = int(1.5 * self.iteration)
-        spaces = list(state.spaces)
+        spaces, tolerance = list(state.spaces), ACCURATE * float(state.change)
         for k, whole in enumerate(wholes):
             if whole > FAILURES:
                 with undisturbed():
                     values, vectors = map(np.asarray, _decomposed(state.X[k] + state.U[k]))
-                space = begin(values, vectors, ACCURATE * float(state.change))
+                space = begin(values, vectors, tolerance, share)
                 spaces[k] = Eigenspace(*(jnp.asarray(array, self.dtype) for array in space))
+            elif self.iteration * spaces[k].V.size * side >= EARNED:
+                with undisturbed():
+                    spaces[k] = narrowed(spaces[k], state.X[k], tolerance)
         self.state = state._replace(spaces=tuple(spaces))
 
     def count(self) -> int:

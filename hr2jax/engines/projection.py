@@ -8,6 +8,7 @@ factorisation, which is what a GPU is fast at. Steering only: no certificate tru
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, Literal
 
@@ -22,10 +23,13 @@ MARGIN = 1.01
 # Eigenvalues below this fraction of the norm may be projected inexactly, and how far |sign| may be from 1 elsewhere:
 # float32 steers (22 products), float64 finishes (34).
 ACCURACY = {np.dtype(np.float32): (1e-3, 1e-6), np.dtype(np.float64): (1e-5, 1e-13)}
-# float32 factors as sums of two bfloat16, three products of which are taken: 16 bits; TF32's 10 are too few.
-HALVES = jax.lax.DotAlgorithmPreset.BF16_BF16_F32_X3
-# NVIDIA's GPUs have products of bfloat16 from this compute capability on (Ampere).
-HAS_HALVES = 8.0
+# NVIDIA's GPUs are fast at products of float16 from this compute capability on (Volta).
+HAS_HALVES = 7.0
+# What is multiplied has entries below 10 here: so many times as large, float16 holds it, and both halves of it well.
+HEADROOM = 256.0
+# Sides are filled up with zeros to a multiple of this: a GPU's matrix units take no others (N = 1999: 2.5 times the
+# time of N = 2048 in float16, 1.2 times in float64).
+ALIGNED = 64
 # On a GPU, products from this N on.
 GPU_PRODUCTS = 300
 
@@ -47,13 +51,13 @@ def psd_part(A: Any, method: Method = "eigh") -> Any:
     "products" is exact to rounding for eigenvalues of magnitude at least l ||A||, l = 1e-3 in float32 and 1e-5 in
     float64 (times how far the norm is overestimated, at most N^(1/8)). Of smaller ones it takes sign as a number
     between -1 and 1 only: they are off by less than l ||A|| / 2, and the result may be indefinite by as little,
-    which is harmless for steering. "halves" takes the products of float32 matrices from three of bfloat16 ones each:
-    off by about 2e-5 ||A|| besides.
+    which is harmless for steering. "halves" takes float32 matrices as sums of two float16 ones each, to 22 bits, and
+    leaves out the product of the lesser two.
     """
     if A.shape[-1] == 1:
         return jnp.maximum(A, 0.0)
     if method != "eigh":
-        return _by_products(A, HALVES if method == "halves" else "highest")
+        return _by_products(A, _of_halves if method == "halves" else partial(jnp.matmul, precision="highest"))
     values, vectors = jnp.linalg.eigh(A)
     scaled = vectors * jnp.maximum(values, 0.0)[..., None, :]
     return jnp.matmul(scaled, jnp.swapaxes(vectors, -1, -2), precision="highest")
@@ -69,8 +73,24 @@ def in_float32(method: Method, device: Any) -> Method:
         return method
 
 
-def _by_products(A: Any, precision: Any) -> Any:
-    product = partial(jnp.matmul, precision=precision)
+def _of_halves(A: Any, B: Any) -> Any:
+    """A B of float32 matrices with entries below 10, from one product of float16 ones, thrice as long."""
+
+    def halves(X: Any) -> tuple[Any, Any]:
+        # a conversion there and back is one that XLA may leave out
+        high = jax.lax.reduce_precision(HEADROOM * X, exponent_bits=5, mantissa_bits=10)
+        return high.astype(jnp.float16), (HEADROOM * X - high).astype(jnp.float16)
+
+    (A, A_low), (B, B_low) = halves(A), halves(B)
+    left, right = jnp.concatenate([A, A, A_low], axis=-1), jnp.concatenate([B, B_low, B], axis=-2)
+    return jnp.matmul(left, right, preferred_element_type=jnp.float32) / HEADROOM**2
+
+
+def _by_products(A: Any, product: Callable[[Any, Any], Any]) -> Any:
+    N = A.shape[-1]
+    if N >= GPU_PRODUCTS and N % ALIGNED:
+        fill = -N % ALIGNED
+        return _by_products(jnp.pad(A, [*(A.ndim - 2) * [(0, 0)], (0, fill), (0, fill)]), product)[..., :N, :N]
     (a, b, c), *rest = sign_polynomials(*ACCURACY[np.dtype(A.dtype)])
     # through the largest entry first, or the squares of a very small or large matrix leave the floats
     largest = jnp.max(jnp.abs(A), axis=(-1, -2), keepdims=True)
@@ -82,13 +102,13 @@ def _by_products(A: Any, precision: Any) -> Any:
     fourth = product(square, square)
     norm = MARGIN * jnp.sqrt(jnp.sqrt(_norm(fourth)))
     norm = jnp.where(norm > 0, norm, 1.0)
-    eye = jnp.eye(A.shape[-1], dtype=A.dtype)
+    eye = jnp.eye(N, dtype=A.dtype)
     sign = product(B / norm, a * eye + (b / norm**2) * square + (c / norm**4) * fourth)
     for a, b, c in rest:
         sign = 0.5 * (sign + jnp.swapaxes(sign, -1, -2))
         square = product(sign, sign)
         sign = product(sign, a * eye + b * square + c * product(square, square))
-    part = 0.5 * (A + product(A, sign))
+    part = 0.5 * (A + (largest * frobenius) * product(B, sign))
     return 0.5 * (part + jnp.swapaxes(part, -1, -2))
 
 
