@@ -36,10 +36,11 @@ class Quiet:
     lower = origin = 0.0
     bound = np.inf
 
-    def remaining(self) -> float:
+    def remaining(self, last: float = 0.0) -> float:
         return np.inf
 
-    iterations_left = remaining
+    def iterations_left(self) -> float:
+        return np.inf
 
     def report(self, *_: object) -> None:
         pass

@@ -110,14 +110,14 @@ class Session:
         """Wall time since `solve` was called."""
         return time.perf_counter() - self.began
 
-    def remaining(self) -> float:
-        """Seconds left before the time limit or the stage's end, less what a last certificate takes."""
-        return min(self._left(), self.until - (self.seconds() - compile_seconds()))
+    def remaining(self, last: float = 0.0) -> float:
+        """Seconds left before the time limit or the stage's end, less what a last certificate takes, at least `last`."""
+        return min(self._left(last), self.until - (self.seconds() - compile_seconds()) - last)
 
-    def _left(self) -> float:
+    def _left(self, last: float = 0.0) -> float:
         """Seconds left before the time limit, less what a last certificate and the search for a witness take."""
-        limit = self.options.time_limit
-        return math.inf if limit is None else limit - self.seconds() - self._reserve - self._for_search
+        limit, reserve = self.options.time_limit, max(self._reserve, last)
+        return math.inf if limit is None else limit - self.seconds() - reserve - self._for_search
 
     def is_over(self) -> bool:
         """Whether a limit has been reached, not only a stage's end."""

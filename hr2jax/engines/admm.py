@@ -39,7 +39,7 @@ from ..relaxation.lifting import Lifting
 from ..result import Status
 from .compile_clock import compile_seconds
 from .device import definite_on_device
-from .eigenspace import ACCELERATED_SHARE, SHARE, Eigenspace, begin, columns_for, follow, narrowed
+from .eigenspace import Eigenspace, begin, columns_for, follow, narrowed
 from .monitor import Monitor, Stop
 from .projection import Method, choose_projection, in_float32, psd_part
 from .scale import ABSURD, in_units, mean_diagonal
@@ -543,8 +543,7 @@ class _Run:
         state = self.state
         assert state is not None
         side = state.X.shape[1]
-        share = SHARE if self.platform == "cpu" else ACCELERATED_SHARE
-        if self.iteration * side**3 < EARNED or not columns_for(0, side, share):
+        if self.iteration * side**3 < EARNED or not columns_for(0, side, self.platform):
             return
         # a look decomposes: seldom, where there was nothing to follow
         self.look_after = int(1.5 * self.iteration)
@@ -553,7 +552,7 @@ class _Run:
             if whole > FAILURES:
                 with undisturbed():
                     values, vectors = map(np.asarray, _decomposed(state.X[k] + state.U[k]))
-                space = begin(values, vectors, tolerance, share)
+                space = begin(values, vectors, tolerance, self.platform)
                 spaces[k] = Eigenspace(*(jnp.asarray(array, self.dtype) for array in space))
             elif self.iteration * spaces[k].V.size * side >= EARNED:
                 with undisturbed():

@@ -45,10 +45,13 @@ class Followed(NamedTuple):
     error: Any
 
 
-def columns_for(positive: int, N: int, share: float = SHARE) -> int:
-    """How many columns to follow so many positive eigenvalues of N with; 0: they are too many for that to pay."""
+def columns_for(positive: int, N: int, platform: str = "cpu") -> int:
+    """How many columns to follow so many positive eigenvalues of N with; 0: they are too many for that to pay.
+
+    The platform is JAX's, where the projection is done.
+    """
     columns = STEP * math.ceil((SPARE[0] * positive + SPARE[1]) / STEP)
-    return columns if columns <= share * N else 0
+    return columns if columns <= (SHARE if platform == "cpu" else ACCELERATED_SHARE) * N else 0
 
 
 def follow(A: Any, space: Eigenspace, tolerance: Any) -> Followed:
@@ -97,13 +100,13 @@ def _ritz(A: Any, Q: Any) -> tuple[Any, Any, Any, Any]:
     return V, AV, values, jnp.sqrt(jnp.sum(((AV - V * values) * share) ** 2) + missed)
 
 
-def begin(values: Any, vectors: Any, tolerance: float, share: float = SHARE) -> Eigenspace:
+def begin(values: Any, vectors: Any, tolerance: float, platform: str = "cpu") -> Eigenspace:
     """The eigenspace to follow of a matrix with this decomposition, values increasing; no columns: it is not worth it.
 
     Positive eigenvalues that all together are below `tolerance` need no columns.
     """
     N = len(values)
-    columns = columns_for(_count(values, N, tolerance), N, share)
+    columns = columns_for(_count(values, N, tolerance), N, platform)
     return Eigenspace(vectors[:, N - columns :], vectors[:, 0 if -values[0] > values[-1] else -1])
 
 

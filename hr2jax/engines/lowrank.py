@@ -372,7 +372,7 @@ class _Run:
 
     def _minimise(self, dtype: Any, tolerance: float, steps: int) -> bool:
         factored, size = self.factored, np.sqrt(self.lifting.size)
-        left = self.monitor.remaining() - self.certifying
+        left = self.monitor.remaining(self.certifying)
         if left <= 0 < self.iteration:
             raise Stop(Status.TIME_LIMIT)
         steps = max(int(min(steps, self.monitor.iterations_left(), left / self.seconds)), 1)
@@ -473,6 +473,7 @@ class _Run:
         is_nearer = self.is_warm and not self.lifting.masked_layers and "xi" not in self.lifting.sizes
         tightening = 0.6 if self.separator is not None else 0.5 if is_nearer else 0.3
         steps = (FREE if self.accelerated else 1) * self.schedule.finish_steps
+        last = 3.0 if self.accelerated else 10.0  # a round takes about this share of a certificate, or less
         patient, early = (4, 1 if self.lifting.size <= QUICK_NEWTON else 2) if self.is_patient else (0, 0)
         for number in range(self.schedule.finish_rounds):
             if self.separator is not None and (once_more or not settled):  # else its multipliers are what is missing
@@ -492,7 +493,7 @@ class _Run:
                 due = (settled and close) or number % 6 == 5
             else:
                 due = settled or (close and (number > 0 or not self.is_patient)) or number % 3 == 2
-            if due or self.monitor.remaining() < 10.0 * self.certifying:
+            if due or self.monitor.remaining() < last * self.certifying:
                 bound, d = self.certify(multipliers, M, d, newton=number >= patient or (close and number >= early))
                 self.monitor.report(self.iteration, value, self.gradient)
                 if settled and bound < np.inf and self.within(bound - value, 0.5, bound):
@@ -578,8 +579,9 @@ class _Run:
         return multipliers, M, np.where(self.lifting.square_is_one, d, np.maximum(d, 0.0))
 
     def offer(self) -> None:
-        """Certify what there is, at the end of an interrupted run."""
-        if self.iteration != self.certified and (self.multipliers or not self.families):
+        """Certify what there is, at the end of an interrupted run; a random factor alone proves next to nothing."""
+        began = self.iteration > 0 or bool(self.start)
+        if began and self.iteration != self.certified and (self.multipliers or not self.families):
             multipliers, M, d = self.dual()
             if M.is_finite() and np.isfinite(d).all():
                 # far from a stationary point Newton's method would take long and gain little

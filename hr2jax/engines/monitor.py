@@ -35,8 +35,8 @@ class Monitor(Protocol):
     def report(self, iteration: int, relaxation_value: float, residual: float) -> None:
         """Record progress; raises Stop on a limit or at the user's wish."""
 
-    def remaining(self) -> float:
-        """Seconds left (infinite without a time limit), less what a last certificate takes."""
+    def remaining(self, last: float = 0.0) -> float:
+        """Seconds left (infinite without a time limit), less what a last certificate takes: `last`, or more."""
 
     def iterations_left(self) -> float:
         """Engine iterations left (infinite without a limit)."""

@@ -129,7 +129,7 @@ def follow(
 
     try:
         for number in range(1, STEPS + 1):
-            if number > 1 and monitor.remaining() < seconds + certificate_seconds(lifting.size):
+            if number > 1 and monitor.remaining(certificate_seconds(lifting.size)) < seconds:
                 raise Stop(Status.TIME_LIMIT)
             if monitor.iterations_left() < 1:
                 raise Stop(Status.ITERATION_LIMIT)

@@ -39,7 +39,7 @@ def choose_projection(N: int, platform: str) -> Method:
 
     CPU: eigh at every size. Measured in float64, one BLAS thread: as fast as "products" up to N = 52, 1.4 times at
     N = 81, 2 to 3.5 times at N = 108 to 1000. GPU: products. Measured on an H200 (bench/gpu.py), an iteration of
-    ADMM: eigh takes 9 times as long at N = 499, 3.4 (float32) and 2 times (float64) at N = 1999.
+    ADMM: eigh takes 14 (float32) and 10 times (float64) as long at N = 499, 11 and 2.4 times at N = 1999.
     """
     return "products" if platform != "cpu" and N >= GPU_PRODUCTS else "eigh"
 

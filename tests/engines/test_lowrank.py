@@ -70,8 +70,8 @@ class Monitor:
         if iteration >= self.limit:
             raise Stop(Status.ITERATION_LIMIT)
 
-    def remaining(self):
-        return self.seconds
+    def remaining(self, last=0.0):
+        return self.seconds - last
 
     def iterations_left(self):
         return self.limit - (self.reports[-1] if self.reports else 0)

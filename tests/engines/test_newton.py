@@ -45,8 +45,8 @@ class Monitor:
     def report(self, iteration, relaxation_value, residual):
         self.reports.append((iteration, relaxation_value, residual))
 
-    def remaining(self):
-        return self._remaining
+    def remaining(self, last=0.0):
+        return self._remaining - last
 
     def iterations_left(self):
         return self.iterations - len(self.reports)
