@@ -42,6 +42,18 @@ def levelled(d: Array, budget: Array | None) -> Array:
     return most[budget]
 
 
+def stationary(M: Arrow, V: Array, square_is_one: Array, budget: Array | None = None) -> Array:
+    """d (N,) that the rows of V (N, r) ask for: d_i = V_i . (M V)_i, which at the optimum of <M, V V^T> is the dual's.
+
+    Away from it Diag(d) - M may be indefinite. Rows that share a bound (`cost`) get the sum of theirs; where
+    `square_is_one` (N,) is False, which bounds a row's norm only, d is at least 0.
+    """
+    d = np.einsum("ij,ij->i", V, M @ V)
+    if budget is not None:
+        d = np.bincount(budget, d)[budget]
+    return np.where(square_is_one, d, np.maximum(d, 0.0))
+
+
 def feasible(
     M: Array | Arrow, d: Array, budget: Array | None = None, definite: type[Definite] = Definite
 ) -> Array:  # fmt: skip

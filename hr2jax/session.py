@@ -111,7 +111,7 @@ class Session:
         return time.perf_counter() - self.began
 
     def remaining(self, last: float = 0.0) -> float:
-        """Seconds left before the time limit or the stage's end, less what a last certificate takes, at least `last`."""
+        """Seconds left before the time limit or the stage's end, less a last certificate's, at least `last`."""
         return min(self._left(last), self.until - (self.seconds() - compile_seconds()) - last)
 
     def _left(self, last: float = 0.0) -> float:

@@ -235,6 +235,19 @@ def test_the_time_limit(clock):
     assert session_of().remaining() == math.inf
 
 
+def test_what_an_engine_knows_of_a_last_certificate_is_kept_in_reserve_once(clock, monkeypatch):
+    session = session_of(time_limit=100.0)
+    assert session.remaining(20.0) == 80.0
+    monkeypatch.setattr("hr2jax.session.certify_multipliers", session_certify(clock, seconds=3.0))
+    session.certify({}, None)
+    left = session.remaining()
+    assert session.remaining(1.0) == left
+    assert session.remaining(97.0 - left + 5.0) == left - 5.0
+    with session.stage("hr2", 1e-3, 0.5):
+        assert session.remaining(4.0) == session.remaining() - 4.0
+    assert session_of().remaining(5.0) == math.inf
+
+
 def test_the_time_of_a_last_certificate_is_kept_in_reserve(clock, monkeypatch):
     session = session_of(time_limit=100.0)
     prove = session_certify(clock, seconds=3.0)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 Engine = Callable[[Monitor, Mapping[str, Array]], Status]
 
 
-# A diagonal and a proof: so many seconds times the cube of M_1's side, where a product of matrices of side PRODUCT takes
-# PRODUCT_SECONDS (two cores). Measured at N = 8000: 20 s with half of the rows eliminated.
+# A diagonal and a proof: so many seconds times the cube of M_1's side, where a product of two matrices of side PRODUCT
+# takes PRODUCT_SECONDS (two cores). Measured at N = 8000: 20 s with half of the rows eliminated.
 PROOF, PRODUCT, PRODUCT_SECONDS = 3e-10, 768, 6.2e-3
 # Up to this side the guess is short enough to need no look at the machine.
 EVERYWHERE = 1500

@@ -38,7 +38,7 @@ from ..relaxation.block import BlockForm, CliqueBatch, block_form, duals_of, mul
 from ..relaxation.lifting import Lifting
 from ..result import Status
 from .compile_clock import compile_seconds
-from .device import definite_on_device
+from .device import definite_on_device, eigh
 from .eigenspace import Eigenspace, begin, columns_for, follow, narrowed
 from .monitor import Monitor, Stop
 from .projection import Method, choose_projection, in_float32, psd_part
@@ -347,9 +347,6 @@ def iterate(
     return jax.lax.fori_loop(0, count, body, (state, jnp.zeros(4, state.X.dtype), jnp.zeros(parts, int)))
 
 
-_decomposed = jax.jit(jnp.linalg.eigh)
-
-
 def admm_form(relaxation: str, lifting: Lifting) -> BlockForm:
     """The layout of a relaxation that ADMM solves fastest: products, and M_1 split where nothing couples x with t.
 
@@ -551,7 +548,7 @@ class _Run:
         for k, whole in enumerate(wholes):
             if whole > FAILURES:
                 with undisturbed():
-                    values, vectors = map(np.asarray, _decomposed(state.X[k] + state.U[k]))
+                    values, vectors = map(np.asarray, eigh(state.X[k] + state.U[k]))
                 space = begin(values, vectors, tolerance, self.platform)
                 spaces[k] = Eigenspace(*(jnp.asarray(array, self.dtype) for array in space))
             elif self.iteration * spaces[k].V.size * side >= EARNED:

@@ -80,7 +80,7 @@ class OnDevice(Definite):
 
     def _lowest(self, S: Array, count: int) -> tuple[Array, Array]:
         def there() -> tuple[Array, Array]:
-            values, vectors = _eigh(jnp.asarray(S))
+            values, vectors = eigh(jnp.asarray(S))
             if not np.isfinite(values).all():
                 return super(OnDevice, self)._lowest(S, count)
             return np.asarray(values)[:count], np.asarray(vectors[:, :count])
@@ -119,4 +119,4 @@ def _solve(H: Any, b: Any) -> Any:
     return jax.scipy.linalg.cho_solve((_factor(H), True), b)
 
 
-_eigh = jax.jit(jnp.linalg.eigh)
+eigh = jax.jit(jnp.linalg.eigh)

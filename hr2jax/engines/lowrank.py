@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..arrow import Arrow
-from ..diagonal import cost, feasible, lowest, tighten
+from ..diagonal import cost, feasible, lowest, stationary, tighten
 from ..interrupts import undisturbed
 from ..middle import Middle
 from ..proof import kept_rows, lagrangian_matrix
@@ -473,7 +473,8 @@ class _Run:
         is_nearer = self.is_warm and not self.lifting.masked_layers and "xi" not in self.lifting.sizes
         tightening = 0.6 if self.separator is not None else 0.5 if is_nearer else 0.3
         steps = (FREE if self.accelerated else 1) * self.schedule.finish_steps
-        last = 3.0 if self.accelerated else 10.0  # a round takes about this share of a certificate, or less
+        # so many certificates before the time limit each round has one; an accelerator's rounds are shorter than those
+        last = 3.0 if self.accelerated else 10.0
         patient, early = (4, 1 if self.lifting.size <= QUICK_NEWTON else 2) if self.is_patient else (0, 0)
         for number in range(self.schedule.finish_rounds):
             if self.separator is not None and (once_more or not settled):  # else its multipliers are what is missing
@@ -572,11 +573,7 @@ class _Run:
         """The multipliers, the Lagrangian matrix M, and d from the stationarity of V's rows."""
         multipliers = self.unscaled()
         M = lagrangian_matrix(self.lifting, multipliers, Middle).middle()
-        V = self.rows_on_host()
-        d = np.einsum("ij,ij->i", V, M @ V)
-        if self.budget is not None:
-            d = np.bincount(self.budget, d)[self.budget]
-        return multipliers, M, np.where(self.lifting.square_is_one, d, np.maximum(d, 0.0))
+        return multipliers, M, stationary(M, self.rows_on_host(), self.lifting.square_is_one, self.budget)
 
     def offer(self) -> None:
         """Certify what there is, at the end of an interrupted run; a random factor alone proves next to nothing."""

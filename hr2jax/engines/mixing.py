@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..arrow import Arrow
-from ..diagonal import feasible
+from ..diagonal import feasible, stationary
 from ..middle import Middle
 from ..proof import kept_rows, lagrangian_matrix
 from ..relaxation.lifting import Lifting
@@ -60,7 +60,4 @@ def mixed_diagonal(M: Arrow, square_is_one: Array, budget: Array | None = None, 
         first = unit(M.coupling @ second + M.diagonal[:, None] * first, E)
         second = unit(M.coupling.T @ first + M.block @ second, R)
     V[E], V[R] = first, second
-    d = np.einsum("ij,ij->i", V, M @ V)
-    if budget is not None:
-        d = np.bincount(budget, d)[budget]
-    return np.where(square_is_one, d, np.maximum(d, 0.0))
+    return stationary(M, V, square_is_one, budget)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hr2jax.engines.eigenspace import SHARE, STEP, Eigenspace, begin, columns_for, follow
+from hr2jax.engines.eigenspace import SHARE, STEP, Eigenspace, begin, columns_for, follow, narrowed
 from hr2jax.engines.projection import psd_part
 
 look = jax.jit(follow)
@@ -125,6 +125,28 @@ def test_how_many_columns_are_worth_while():
     assert begin(values, vectors, 0.0).V.shape == (325, columns_for(25, 325))
     np.testing.assert_array_equal(begin(values, vectors, 1e-3).w, vectors[:, 0])
     np.testing.assert_array_equal(begin(-values[::-1], vectors, 1e-3).w, vectors[:, -1])
+
+
+def test_fewer_columns_pay_where_products_cost_little():
+    assert columns_for(60, 2000) == 96
+    assert columns_for(60, 2000, "gpu") == 0
+    assert columns_for(20, 2000, "gpu") == columns_for(20, 2000)
+    vectors = np.eye(325)
+    assert begin(np.r_[np.full(305, -2.0), np.ones(20)], vectors, 0.0, "gpu").V.shape == (325, 0)
+
+
+def test_columns_that_are_not_needed_any_more_are_left_out():
+    """Those of the largest eigenvalues stay, and lead to the same part."""
+    A = some_matrix(np.random.default_rng(6), N=400, positive=5)
+    found = look(jnp.asarray(A), space_of(A, 80), jnp.asarray(1e-9))
+    few = narrowed(found.space, found.part, 1e-9)
+    assert few.V.shape == (400, columns_for(5, 400))
+    np.testing.assert_array_equal(few.V, found.space.V[:, -few.V.shape[1] :])
+    np.testing.assert_allclose(look(jnp.asarray(A), few, jnp.asarray(1e-9)).part, exact(A), atol=1e-7)
+    assert narrowed(few, found.part, 1e-9) is few
+    many = some_matrix(np.random.default_rng(7), N=400, positive=60)
+    space = space_of(many, 96)
+    assert narrowed(space, jnp.asarray(exact(many)), 1e-9) is space
 
 
 def test_psd_part_is_what_it_stands_for():

@@ -9,6 +9,7 @@ import pytest
 
 from hr2jax import Network, Status
 from hr2jax.diagonal import cost
+from hr2jax.engines import lowrank
 from hr2jax.engines.factored import (
     Factored,
     augmented_lagrangian,
@@ -441,3 +442,16 @@ def test_the_penalty_grows_only_where_the_inner_tolerance_was_met():
     run.scale_objective()
     run.bulk(np.float64)
     assert run.sigma == Schedule().sigma
+
+
+def test_a_random_factor_is_not_certified(monkeypatch):
+    """With no time to compile anything it proves next to nothing, and takes as long as a good one."""
+    lifting = lifting_of(6, 5, local=False)
+    families = preset("hr2", lifting)
+    monkeypatch.setattr(lowrank, "_KNOWN", set())
+    monitor = Monitor(lifting, seconds=0.5 * lowrank.COMPILING)
+    assert solve_lowrank(lifting, families, monitor) is Status.TIME_LIMIT
+    assert not monitor.offered
+    start = {family.name: np.full(family.shape, 1e-3) for family in families}
+    assert solve_lowrank(lifting, families, monitor, start=start) is Status.TIME_LIMIT
+    assert len(monitor.offered) == 1

@@ -206,7 +206,8 @@ def test_halves_project_as_well_as_float32(scale):
 
 def test_a_product_of_halves_is_one_of_22_bits():
     rng = np.random.default_rng(3)
-    for A, B in (rng.standard_normal((2, 70, 70)), rng.uniform(-10, 10, (2, 70, 70)), rng.standard_normal((2, 3, 5, 5))):
+    normal, uniform = rng.standard_normal((2, 70, 70)), rng.uniform(-10, 10, (2, 70, 70))
+    for A, B in (normal, uniform, rng.standard_normal((2, 3, 5, 5))):
         exact = A.astype(np.float32).astype(float) @ B.astype(np.float32).astype(float)
         found = np.asarray(jax.jit(_of_halves)(A.astype(np.float32), B.astype(np.float32)))
         assert found.dtype == np.float32
