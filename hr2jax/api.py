@@ -254,9 +254,10 @@ def _solve(
     setup, compiled = session.seconds(), compile_seconds()
     status, programs = Status.SOLVED, (options.relaxation, options.method, tuple(lifting.sizes.items()))
     try:
-        # without a time limit equal calls give equal results, whatever the process has compiled before
-        is_new = options.time_limit is not None and programs not in _KNOWN
-        if is_new and problem.quantity == "lipschitz" and options.relaxation not in LIPOPT:
+        # Without a time limit equal calls give equal results, whatever the process has compiled before. With cuts it
+        # is long before anything is certified, programs known or not.
+        is_late = options.time_limit is not None and (programs not in _KNOWN or options.relaxation == "hr2+")
+        if is_late and problem.quantity == "lipschitz" and options.relaxation not in LIPOPT:
             with session.timings.span("solve"):
                 first_bound(lifting, session)
         with session.timings.span("lower"):

@@ -417,8 +417,7 @@ class _Run:
         if self.state is not None:
             self.state = jax.tree.map(lambda array: jnp.asarray(np.asarray(array), dtype), self.state)
         device = next(iter(self.maps.C.devices()))
-        self.platform = device.platform
-        self.projection = self.method or choose_projection(len(self.form.C), self.platform)
+        self.projection = self.method or choose_projection(len(self.form.C), device.platform)
         if self.dtype == np.float32:
             self.projection = in_float32(self.projection, device)
 
@@ -540,7 +539,7 @@ class _Run:
         state = self.state
         assert state is not None
         side = state.X.shape[1]
-        if self.iteration * side**3 < EARNED or not columns_for(0, side, self.platform):
+        if self.iteration * side**3 < EARNED or not columns_for(0, side, self.projection):
             return
         # a look decomposes: seldom, where there was nothing to follow
         self.look_after = int(1.5 * self.iteration)
@@ -549,7 +548,7 @@ class _Run:
             if whole > FAILURES:
                 with undisturbed():
                     values, vectors = map(np.asarray, eigh(state.X[k] + state.U[k]))
-                space = begin(values, vectors, tolerance, self.platform)
+                space = begin(values, vectors, tolerance, self.projection)
                 spaces[k] = Eigenspace(*(jnp.asarray(array, self.dtype) for array in space))
             elif self.iteration * spaces[k].V.size * side >= EARNED:
                 with undisturbed():

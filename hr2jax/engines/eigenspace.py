@@ -17,15 +17,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from .projection import Method
+
 # The polynomial's degree, which is how many products with k columns a sweep takes: one more is Rayleigh and Ritz'.
 DEGREE = 8
 # At most so many sweeps: what needs more is no longer near.
 SWEEPS = 6
 # What is below 0 may be so many times as wide as the power method says, which comes from below.
 WIDER = 1.1
-# At most this share of N in columns, on a CPU and where products cost little (H200, N = 2000: the whole by products of
-# halves is as fast as 80 columns); in steps, for the sake of few shapes; with columns to spare.
-SHARE, ACCELERATED_SHARE, STEP, SPARE = 0.25, 1 / 24, 16, (1.3, 8)
+# At most this share of N in columns; this one where the whole costs as little as by products of halves (H200, N = 2000:
+# as fast as 80 columns); in steps, for the sake of few shapes; with columns to spare.
+SHARE, SHARE_OF_HALVES, STEP, SPARE = 0.25, 1 / 24, 16, (1.3, 8)
 
 
 class Eigenspace(NamedTuple):
@@ -45,13 +47,14 @@ class Followed(NamedTuple):
     error: Any
 
 
-def columns_for(positive: int, N: int, platform: str = "cpu") -> int:
+def columns_for(positive: int, N: int, method: Method = "eigh") -> int:
     """How many columns to follow so many positive eigenvalues of N with; 0: they are too many for that to pay.
 
-    The platform is JAX's, where the projection is done.
+    Args:
+        method: how the whole would be projected.
     """
     columns = STEP * math.ceil((SPARE[0] * positive + SPARE[1]) / STEP)
-    return columns if columns <= (SHARE if platform == "cpu" else ACCELERATED_SHARE) * N else 0
+    return columns if columns <= (SHARE_OF_HALVES if method == "halves" else SHARE) * N else 0
 
 
 def follow(A: Any, space: Eigenspace, tolerance: Any) -> Followed:
@@ -100,13 +103,13 @@ def _ritz(A: Any, Q: Any) -> tuple[Any, Any, Any, Any]:
     return V, AV, values, jnp.sqrt(jnp.sum(((AV - V * values) * share) ** 2) + missed)
 
 
-def begin(values: Any, vectors: Any, tolerance: float, platform: str = "cpu") -> Eigenspace:
+def begin(values: Any, vectors: Any, tolerance: float, method: Method = "eigh") -> Eigenspace:
     """The eigenspace to follow of a matrix with this decomposition, values increasing; no columns: it is not worth it.
 
     Positive eigenvalues that all together are below `tolerance` need no columns.
     """
     N = len(values)
-    columns = columns_for(_count(values, N, tolerance), N, platform)
+    columns = columns_for(_count(values, N, tolerance), N, method)
     return Eigenspace(vectors[:, N - columns :], vectors[:, 0 if -values[0] > values[-1] else -1])
 
 

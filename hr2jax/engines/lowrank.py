@@ -26,7 +26,7 @@ from ..relaxation.lifting import Lifting
 from ..relaxation.products import PRODUCTS
 from ..relaxation.triangles import TRIANGLES
 from ..result import Status
-from . import certificate_seconds
+from . import COMPILING, certificate_seconds
 from .compile_clock import compile_seconds
 from .device import definite_on_device, is_accelerated
 from .factored import Cuts, Data, Factored, Spec, minimise
@@ -104,8 +104,6 @@ DEFICIENT = 1e-3
 NUDGE = 0.05
 # Of what the terms of the objective add up to, what float64 cannot tell from 0.
 ROUNDING = 1e-13
-# With fewer seconds left than this, nothing that must be compiled first comes to anything.
-COMPILING = 2.0
 # Structures for which this process has compiled a program.
 _KNOWN: set[Spec] = set()
 # Certificates without progress until a run is called stalled.
@@ -474,7 +472,7 @@ class _Run:
         tightening = 0.6 if self.separator is not None else 0.5 if is_nearer else 0.3
         steps = (FREE if self.accelerated else 1) * self.schedule.finish_steps
         # so many certificates before the time limit each round has one; an accelerator's rounds are shorter than those
-        last = 3.0 if self.accelerated else 10.0
+        near_end = 3.0 if self.accelerated else 10.0
         patient, early = (4, 1 if self.lifting.size <= QUICK_NEWTON else 2) if self.is_patient else (0, 0)
         for number in range(self.schedule.finish_rounds):
             if self.separator is not None and (once_more or not settled):  # else its multipliers are what is missing
@@ -494,7 +492,7 @@ class _Run:
                 due = (settled and close) or number % 6 == 5
             else:
                 due = settled or (close and (number > 0 or not self.is_patient)) or number % 3 == 2
-            if due or self.monitor.remaining() < last * self.certifying:
+            if due or self.monitor.remaining() < near_end * self.certifying:
                 bound, d = self.certify(multipliers, M, d, newton=number >= patient or (close and number >= early))
                 self.monitor.report(self.iteration, value, self.gradient)
                 if settled and bound < np.inf and self.within(bound - value, 0.5, bound):
@@ -550,6 +548,7 @@ class _Run:
         if newton and cost(d, self.budget) - least > (0.45 if self.is_patient else 0.3) * tol * abs(least):
             # the clock must not decide anything where it does not matter
             patience = max(10.0, 3.0 * certificate_seconds(M.size), 0.1 * (began - self.began))
+            patience = min(patience, max(self.monitor.remaining(), 0.0))
             d = tighten(
                 M, self.lifting.square_is_one, d, tolerance=0.2 * tol, reachable=least, seconds=patience,
                 budget=self.budget, definite=self.definite,
@@ -577,8 +576,8 @@ class _Run:
 
     def offer(self) -> None:
         """Certify what there is, at the end of an interrupted run; a random factor alone proves next to nothing."""
-        began = self.iteration > 0 or bool(self.start)
-        if began and self.iteration != self.certified and (self.multipliers or not self.families):
+        has_begun = self.iteration > 0 or bool(self.start)
+        if has_begun and self.iteration != self.certified and (self.multipliers or not self.families):
             multipliers, M, d = self.dual()
             if M.is_finite() and np.isfinite(d).all():
                 # far from a stationary point Newton's method would take long and gain little

@@ -14,7 +14,7 @@ from ..diagonal import feasible, stationary
 from ..middle import Middle
 from ..proof import kept_rows, lagrangian_matrix
 from ..relaxation.lifting import Lifting
-from . import certificate_seconds
+from . import COMPILING, certificate_seconds
 from .monitor import Monitor
 
 Array = np.ndarray
@@ -30,7 +30,9 @@ def first_bound(lifting: Lifting, monitor: Monitor) -> None:
     """
     if lifting.masked_layers:
         return
-    if certificate_seconds(kept_rows(lifting, {}, Middle)) > min(0.3 * monitor.remaining(), 1.0):
+    seconds, left = certificate_seconds(kept_rows(lifting, {}, Middle)), monitor.remaining()
+    is_all = left < 2 * COMPILING and monitor.remaining(seconds) > 0  # nothing else would come to anything
+    if not is_all and seconds > min(0.3 * left, 1.0):
         return
     M, budget = lagrangian_matrix(lifting, {}, Middle).middle(), lifting.budget if lifting.balls else None
     if M.is_finite() and np.isfinite(d := mixed_diagonal(M, lifting.square_is_one, budget)).all():

@@ -88,7 +88,7 @@ def _of_halves(A: Any, B: Any) -> Any:
 
 def _by_products(A: Any, product: Callable[[Any, Any], Any]) -> Any:
     N = A.shape[-1]
-    if N >= GPU_PRODUCTS and N % ALIGNED:
+    if N >= 2 * ALIGNED and N % ALIGNED:
         fill = -N % ALIGNED
         return _by_products(jnp.pad(A, [*(A.ndim - 2) * [(0, 0)], (0, fill), (0, fill)]), product)[..., :N, :N]
     (a, b, c), *rest = sign_polynomials(*ACCURACY[np.dtype(A.dtype)])
@@ -108,7 +108,7 @@ def _by_products(A: Any, product: Callable[[Any, Any], Any]) -> Any:
         sign = 0.5 * (sign + jnp.swapaxes(sign, -1, -2))
         square = product(sign, sign)
         sign = product(sign, a * eye + b * square + c * product(square, square))
-    part = 0.5 * (A + (largest * frobenius) * product(B, sign))
+    part = 0.5 * (A + largest * (frobenius * product(B, sign)))
     return 0.5 * (part + jnp.swapaxes(part, -1, -2))
 
 

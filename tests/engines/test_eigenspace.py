@@ -129,10 +129,11 @@ def test_how_many_columns_are_worth_while():
 
 def test_fewer_columns_pay_where_products_cost_little():
     assert columns_for(60, 2000) == 96
-    assert columns_for(60, 2000, "gpu") == 0
-    assert columns_for(20, 2000, "gpu") == columns_for(20, 2000)
+    assert columns_for(60, 2000, "products") == 96
+    assert columns_for(60, 2000, "halves") == 0
+    assert columns_for(20, 2000, "halves") == columns_for(20, 2000)
     vectors = np.eye(325)
-    assert begin(np.r_[np.full(305, -2.0), np.ones(20)], vectors, 0.0, "gpu").V.shape == (325, 0)
+    assert begin(np.r_[np.full(305, -2.0), np.ones(20)], vectors, 0.0, "halves").V.shape == (325, 0)
 
 
 def test_columns_that_are_not_needed_any_more_are_left_out():

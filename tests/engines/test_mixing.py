@@ -7,7 +7,7 @@ import hr2jax
 from hr2jax import api
 from hr2jax.diagonal import cost, feasible, is_feasible
 from hr2jax.engines import lowrank, mixing
-from hr2jax.engines.mixing import mixed_diagonal
+from hr2jax.engines.mixing import first_bound, mixed_diagonal
 from hr2jax.presolve import presolve
 from hr2jax.problem import lipschitz_problem
 from hr2jax.proof import lagrangian_matrix
@@ -72,6 +72,15 @@ def test_what_is_known_already_is_not_bounded_twice(monkeypatch):
     assert hr2jax.solve(net, time_limit=60.0).status is hr2jax.Status.SOLVED
 
 
+def test_cuts_are_preceded_by_a_bound_known_or_not(monkeypatch):
+    """A process that knew the program ended a short (800, 800) hr2+ with five times the bound of one that did not."""
+    net, seen = network(9, 9), []
+    for _ in range(2):
+        monkeypatch.setattr(api, "first_bound", lambda *_: seen.append(0))
+        hr2jax.solve(net, relaxation="hr2+", time_limit=60.0)
+    assert len(seen) == 2
+
+
 def test_what_was_compiled_before_changes_no_result(monkeypatch):
     """The first bound once set the scale, so that the second of two equal calls took another way."""
     net, results = network(8, 11), []
@@ -92,6 +101,29 @@ def test_where_time_is_too_short_to_compile_nothing_is(monkeypatch):
     result = hr2jax.solve(net, relaxation="hr2", time_limit=5.0)
     assert result.status is hr2jax.Status.TIME_LIMIT
     assert result.lower <= result.bound < 0.9 * hr2jax.solve(net, relaxation="interval").bound
+
+
+def test_where_nothing_else_comes_to_anything_a_proof_may_take_what_is_left(monkeypatch):
+    """A proof of 1.3 s, with 1.9 s left and seconds of compiling ahead, once left only what norms prove."""
+    net = network(6, 8)
+    problem = lipschitz_problem(net)
+    lifting = lift(net, problem, presolve(net, problem))
+
+    class Monitor:
+        def __init__(self, left):
+            self.left, self.offered = left, 0
+
+        def remaining(self, last=0.0):
+            return self.left - last
+
+        def certify(self, multipliers, diagonal):
+            self.offered += 1
+
+    monkeypatch.setattr(mixing, "certificate_seconds", lambda _: 1.3)
+    for left, expected in ((1.0, 0), (1.9, 1), (4.1, 0), (100.0, 0)):
+        monitor = Monitor(left)
+        first_bound(lifting, monitor)
+        assert monitor.offered == expected
 
 
 @pytest.mark.parametrize("case", ["deep", "largest value", "no time"])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hr2jax.engines.projection import (
     ACCURACY,
+    ALIGNED,
     GPU_PRODUCTS,
     MARGIN,
     _of_halves,
@@ -213,6 +214,10 @@ def test_a_product_of_halves_is_one_of_22_bits():
         assert found.dtype == np.float32
         off = np.abs(found - exact).max() / (np.linalg.norm(A, axis=-1).max() * np.linalg.norm(B, axis=-2).max())
         assert off < 2**-20
+        small = np.float32(1e-4)  # a large unit matrix has entries as small: their lesser halves must not vanish
+        found = np.asarray(jax.jit(_of_halves)((small * A).astype(np.float32), B.astype(np.float32))) / small
+        off = np.abs(found - exact).max() / (np.linalg.norm(A, axis=-1).max() * np.linalg.norm(B, axis=-2).max())
+        assert off < 2**-16
 
 
 def test_the_polynomials_keep_below_what_halves_hold():
@@ -229,8 +234,13 @@ def test_the_polynomials_keep_below_what_halves_hold():
 )
 def test_sides_are_filled_up_and_cut_again(method, dtype):
     rng = np.random.default_rng(4)
-    for size in (GPU_PRODUCTS, GPU_PRODUCTS + 1, 320):
+    for size in (127, 129, 301, 320):
         A, part, norm = matrix(np.r_[-rng.random(size - 9) - 0.1, 3 * rng.random(9) + 0.1], dtype, seed=size)
         found = np.asarray(psd_part(A, method))
         assert found.shape == A.shape
         np.testing.assert_allclose(found, part, rtol=0, atol=20 * ROUNDING[dtype] * norm)
+        lowered = jax.jit(lambda A: psd_part(A, method)).lower(A).as_text()
+        side = size if size < 2 * ALIGNED else -(-size // ALIGNED) * ALIGNED
+        results = [line.rsplit("-> ", 1)[1] for line in lowered.splitlines() if "dot_general" in line]
+        assert results
+        assert all(result.startswith(f"tensor<{side}x{side}xf") for result in results)
