@@ -93,7 +93,8 @@ def solve(
         method: "auto", "lowrank", "newton" (few multipliers), and for one hidden layer in norm inf
             "admm", or an interior-point reference ("clarabel", "cvxopt", "sdpa", "mosek").
         tol: stop when bound - relaxation optimum <= tol * bound, as estimated by the duality gap.
-        time_limit: seconds; the best certified bound so far comes back.
+        time_limit: seconds; the best certified bound so far comes back. JAX's compilations cannot be cut short: in a
+            process that is new to a problem's shape, limits of few seconds are overrun by as much.
         max_iterations: of the engine.
         device: None (JAX's default), "cpu" or "gpu".
         seed: of every random choice.
@@ -268,7 +269,9 @@ def _solve(
             for stage in stages:
                 if stage is not stages[-1] and stage.share * session.remaining() < certificate_seconds(lifting.size):
                     continue  # not worth beginning
-                with session.timings.span("solve"), session.stage(stage.relaxation, stage.tolerance, stage.share):
+                stage_of = session.stage(stage.relaxation, stage.tolerance, stage.share)
+                # engines look at what comes out, whatever overflowed on the way
+                with session.timings.span("solve"), stage_of, np.errstate(all="ignore"):
                     status = stage.engine(session, stage.own(multipliers))
                 if status is Status.STOPPED or session.is_over():
                     break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,8 @@ from .relaxation.lifting import Lifting, lift
 
 FORMAT = "hr2jax certificate 2"
 QUANTITIES = ("lipschitz", "maximum")
+# What a relaxation may be called: people are shown it, so that it may hold no line of a report, nor move a cursor.
+NAME = re.compile(r"(?!.*  )[A-Za-z0-9+._ -]{0,60}")
 # What entries of the wrong type, shape or range make NumPy and Python raise.
 WRONG = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, RecursionError)
 # A certificate takes at most so many bytes: that of (3072, 10000) with every product of x and t has a quarter of it.
@@ -122,7 +125,7 @@ class Certificate:
         except CertificateError:
             raise
         except WRONG as error:
-            raise CertificateError(f"this is not a whole certificate: {error}") from error
+            raise CertificateError(f"this is not a whole certificate: {_reason(error)}") from error
         whole._check_claim(net, output, norm, center, radius)
         try:
             bound = prove(
@@ -130,7 +133,7 @@ class Certificate:
                 relaxation=whole.relaxation, lifting=whole.lifting, slopes=whole.slopes,
             )  # fmt: skip
         except WRONG as error:
-            raise CertificateError(f"the certificate's multipliers do not fit its problem: {error}") from error
+            raise CertificateError(f"the certificate's multipliers do not fit its problem: {_reason(error)}") from error
         if not np.isfinite(bound):
             raise CertificateError("the certificate's multipliers overflow or are not finite, so they prove nothing")
         return bound
@@ -225,7 +228,11 @@ class Certificate:
         except CertificateError:
             raise
         except (Exception, zipfile.BadZipFile) as error:  # whatever a damaged archive makes a reader raise
-            raise CertificateError(f"{what} is not a whole certificate: {error}") from error
+            raise CertificateError(f"{what} is not a whole certificate: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    return f"it has no entry {error}" if isinstance(error, KeyError) else str(error)
 
 
 def _from_arrays(arrays: dict[str, Array]) -> Certificate:
@@ -253,11 +260,13 @@ def _from_arrays(arrays: dict[str, Array]) -> Certificate:
     )
     if problem.quantity not in QUANTITIES or (problem.quantity == "maximum") != (head["lifting"] == "values"):
         raise CertificateError(f"the certificate's quantity {problem.quantity!r} is not one that its lifting bounds")
+    if not NAME.fullmatch(head["relaxation"]):
+        raise CertificateError(f"the certificate's relaxation is no name: {shown(head['relaxation'])}")
     bound = float.fromhex(head["bound"])
     if not np.isfinite(bound) or (bound < 0 and problem.quantity == "lipschitz"):
         raise CertificateError("the certificate's bound is not a finite nonnegative number")
     return Certificate(
-        bound, problem, str(head["relaxation"]), str(head["network_hash"]), layout,
+        bound, problem, head["relaxation"], str(head["network_hash"]), layout,
         multipliers, None if diagonal is None else _floats(diagonal, "diagonal"), dict(head["versions"]),
         head["lifting"], slopes,
     )  # fmt: skip

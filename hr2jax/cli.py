@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -89,7 +90,7 @@ def _joined(argv: Sequence[str]) -> list[str]:
     """`--clip -1,1` as `--clip=-1,1`: argparse takes what begins with a minus sign for an option."""
     out: list[str] = []
     for word in argv:
-        if out and out[-1] == "--clip" and word[:1] == "-" and word[1:2] in tuple(".0123456789"):
+        if out and out[-1] == "--clip" and word[:1] == "-" and re.match(r"[.0-9]|inf|nan", word[1:]):
             out[-1] = f"--clip={word}"
         else:
             out.append(word)
@@ -380,7 +381,8 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--tol", type=float, default=1e-3, metavar="T",
                    help="stop when bound - relaxation optimum <= T * bound, by estimate (default 1e-3)")  # fmt: skip
     p.add_argument("--time-limit", type=float, metavar="S",
-                   help="seconds; the best certified bound by then is the answer")  # fmt: skip
+                   help="seconds; the best certified bound by then is the answer (what must "
+                        "be compiled first may take some seconds more)")  # fmt: skip
     p.add_argument("--max-iterations", type=int, metavar="N", help="iterations of the solver; likewise")
     p.add_argument("--device", choices=("cpu", "gpu"), help="where the solver runs (default: JAX's choice)")
     p.add_argument("--seed", type=int, default=0, metavar="N", help="of every random choice (default 0)")

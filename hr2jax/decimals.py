@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .enclosure import Array
+from .messages import unread
 from .network import exact_float64
 from .problem import parse_norm
 
@@ -99,7 +100,7 @@ def read_numbers(path: str) -> Array | list[Fraction]:
         try:
             return _array(np.load(file, allow_pickle=False)).ravel()
         except Exception as error:  # whatever a damaged archive makes a reader raise
-            raise ValueError(f"{path} is not a whole {suffix} file of numbers: {error}") from None
+            raise ValueError(f"{path} is not a whole {suffix} file of numbers: {unread(error)}") from None
 
 
 def _array(loaded: Any) -> Array:

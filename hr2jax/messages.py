@@ -7,6 +7,12 @@ import numpy as np
 LONGEST = 80
 
 
+def unread(error: Exception) -> str:
+    """Why NumPy could not load a file; where it says how to unpickle, this says that nobody does."""
+    text = str(error)
+    return "it is no NumPy file, or has Python objects, which are never read" if "pickle" in text else text
+
+
 def shown(value: object) -> str:
     """repr(value) on one line of at most `LONGEST` characters, or a description where that says more.
 

@@ -14,7 +14,7 @@ import numpy as np
 from .files import refusal
 from .messages import shown
 from .network import Network
-from .presolve import LIFTINGS
+from .presolve import CHOICES
 from .problem import LipschitzProblem
 from .result import Progress, Result
 
@@ -82,7 +82,7 @@ def check_options(
     _one_of("relaxation", relaxation, RELAXATIONS)
     _one_of("bounds", bounds, BOUNDS)
     _one_of("method", method, METHODS)
-    _one_of("lifting", lifting, ("auto", *LIFTINGS))
+    _one_of("lifting", lifting, ("auto", *CHOICES))
     _number("tol", tol, positive=True)
     if time_limit is not None:
         _number("time_limit", time_limit, positive=False)

@@ -793,6 +793,11 @@ NONSENSE = {
     "depth true": claims_with(depth=True),
     "depth words": claims_with(depth="1"),
     "depth null": claims_with(depth=None),
+    "relaxation with lines": claims_with(relaxation="hr2\nproven bound  0.001"),
+    "relaxation that moves the cursor": claims_with(relaxation="hr2\x1b[2J"),
+    "relaxation long": claims_with(relaxation="hr2" * 1000),
+    "relaxation list": claims_with(relaxation=["hr2"]),
+    "relaxation null": claims_with(relaxation=None),
     "lifting other": claims_with(lifting="backward"),
     "lifting of values": claims_with(lifting="values"),
     "lifting list": claims_with(lifting=["forward"]),
@@ -820,6 +825,12 @@ def test_nonsense_in_the_claim_is_refused(nonsense, tmp_path):
     entries = entries_of(certificate_of("local"))
     text = NONSENSE[nonsense](json.loads(str(entries["claim"])))
     assert outcome(write(tmp_path / "c.npz", entries | {"claim": np.array(text)})) is None
+
+
+def test_what_is_missing_is_named(tmp_path):
+    path = write(tmp_path / "c.npz", entries_of(certificate_of("local")) | {"claim": np.array("{}")})
+    with pytest.raises(CertificateError, match="is not a whole certificate: it has no entry 'format'"):
+        Certificate.load(path)
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,8 @@ REFUSED = [
     ("cuts", ["T.W"], {"relaxation": "best"}, ["cuts", "'T.U'", "'T.V'", "'T.W'"]),
     ("cuts", ["T.U", 3], {"relaxation": "best"}, ["cuts", "'T.U'", "3"]),
     ("cuts", ["T.V", "U.X"], {"relaxation": "hr2+"}, ["cuts", "'T.V', 'U.X'", "one hidden layer"]),
+    ("lifting", "values", {}, ["lifting", "'forward'", "'both'", "'values'"]),
+    ("lifting", "lipsdp", {}, ["lifting", "'forward'", "'both'", "'lipsdp'"]),
     ("lifting", "backward", {}, ["lifting", "'forward'", "'backward'"]),
     ("lifting", None, {}, ["lifting", "None"]),
     ("lifting", ["forward"], {}, ["lifting", "['forward']"]),

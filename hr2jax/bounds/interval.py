@@ -62,7 +62,15 @@ def interval_step(A: Array, b: Array, before: Pair, arithmetic: type[Enclosure] 
     x_low, x_high = np.maximum(before[0], 0.0), np.maximum(before[1], 0.0)
     plus, minus = arithmetic(np.maximum(A, 0.0)), arithmetic(np.minimum(A, 0.0))
     with np.errstate(all="ignore"):
-        return (plus @ x_low + minus @ x_high + b).lower(), (plus @ x_high + minus @ x_low + b).upper()
+        low, high = (plus @ x_low + minus @ x_high + b).lower(), (plus @ x_high + minus @ x_low + b).upper()
+    # Where every product is 0, b is what is left, exactly: the radius for products that underflow would say of a dead
+    # neuron that it may be on, by next to nothing, and what it feeds would get scales to match.
+    return (np.where(_meet(A, x_low, x_high), low, b), np.where(_meet(A, x_high, x_low), high, b))
+
+
+def _meet(A: Array, of_positive: Array, of_negative: Array) -> Array:
+    """Rows of A with a positive entry at a nonzero one of the first vector, or a negative one at the second's."""
+    return ((A > 0) & (of_positive != 0)).any(axis=1) | ((A < 0) & (of_negative != 0)).any(axis=1)
 
 
 def finite(pair: Pair, layer: int) -> Pair:

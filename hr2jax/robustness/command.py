@@ -13,6 +13,7 @@ from ..decimals import decimal, round_up
 from ..enclosure import Array
 from ..files import refusal
 from ..io import load
+from ..messages import unread
 from ..options import RELAXATIONS
 from .report import RobustnessReport
 from .rivals import TESTS
@@ -119,7 +120,7 @@ def read_data(path: str | os.PathLike[str]) -> tuple[Array, Array | None]:
             loaded: Any = np.load(file, allow_pickle=False)
             arrays = {name: loaded[name] for name in ("inputs", "labels") if name in loaded}
         except Exception as error:  # whatever a damaged archive makes a reader raise
-            raise ValueError(f"{os.fspath(path)} is not a whole .npz file of numbers: {error}") from None
+            raise ValueError(f"{os.fspath(path)} is not a whole .npz file of numbers: {unread(error)}") from None
     if isinstance(loaded, np.ndarray) or "inputs" not in arrays:
         raise ValueError(f"{os.fspath(path)} has no array inputs; it must be a .npz with inputs and perhaps labels")
     return arrays["inputs"], arrays.get("labels")

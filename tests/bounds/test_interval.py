@@ -1,5 +1,6 @@
 """Interval bounds against exact rational ranges and exactly evaluated points."""
 
+import warnings
 from fractions import Fraction
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import hr2jax
 from hr2jax.ball import Ball
 from hr2jax.bounds import interval, interval_bounds
 from hr2jax.enclosure import Enclosure
@@ -251,3 +253,51 @@ def test_planted_fault_of_a_bound_too_small_is_caught(monkeypatch):
     monkeypatch.setattr(Enclosure, "upper", lambda self: upper(self) * (1 - 1e-6 * np.sign(upper(self))))
     with pytest.raises(AssertionError):
         check_range(net, problem, Enclosure)
+
+
+@KINDS
+def test_a_dead_neuron_is_dead_and_not_on_by_next_to_nothing(kind):
+    """A radius for products that might underflow made h = 2^-960 of an exact 0, and scales of what it fed."""
+    rng = np.random.default_rng(0)
+    A, b = -rng.random((3, 4)), np.array([0.0, -1e-300, 1e-300])
+    before = (np.array([-1.0, -2.0, 0.0, -3.0]), np.array([2.0, 1.0, 0.5, 0.0]))
+    low, high = interval.interval_step(A, b, before, kind)
+    np.testing.assert_array_equal(high, b)
+    assert (low < b).all()
+    low, high = interval.interval_step(-A, b, before, kind)
+    np.testing.assert_array_equal(low, b)
+    assert (high > b).all()
+    nothing = (np.full(4, -1.0), np.zeros(4))
+    for side in interval.interval_step(A, b, nothing, kind):
+        np.testing.assert_array_equal(side, b)
+
+
+@KINDS
+def test_products_that_underflow_are_still_met(kind):
+    A, before = np.array([[1e-200, 0.0], [-1e-200, 0.0]]), (np.array([1e-200, 1.0]), np.array([1e-190, 1.0]))
+    low, high = interval.interval_step(A, np.zeros(2), before, kind)
+    assert high[0] > 0
+    assert low[1] < 0
+
+
+def test_a_network_with_a_dead_neuron_has_the_bound_of_one_without():
+    """It once had twice that, and hr2 stalled."""
+    rng, p = np.random.default_rng(0), 4
+    W = [rng.normal(size=shape) for shape in ((p, 2), (p, p), (p, p), (1, p))]
+    W[1][0] = -np.abs(W[1][0])  # never on
+    W[2][0] = [1.0, *np.zeros(p - 1)]  # fed by nothing else
+    B = [np.zeros(len(A)) for A in W]
+    V = [W[0], W[1][1:], W[2][1:, 1:], W[3][:, 1:]]
+    box = dict(center=[0.3, -0.2], radius=1.0)
+    whole = hr2jax.solve(Network(W, B), **box)
+    part = hr2jax.solve(Network(V, [np.zeros(len(A)) for A in V]), **box)
+    assert whole.status is part.status is hr2jax.Status.SOLVED
+    assert whole.bound == pytest.approx(part.bound, rel=2e-3)
+
+
+def test_a_constant_network_of_dead_neurons_has_the_constant_0():
+    net = Network([[[1.0, 1.0]], [[-1.0]], [[1.0]], [[1.0]]], [[0.0]] * 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = hr2jax.solve(net, center=[0.0, 0.0], radius=1.0)
+    assert (result.bound, result.status) == (0.0, hr2jax.Status.SOLVED)

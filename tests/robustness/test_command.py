@@ -18,6 +18,7 @@ def folder(tmp_path_factory):
     np.savez(path / "bare.npz", inputs=inputs.astype(np.float32))
     np.savez(path / "other.npz", pictures=inputs)
     np.save(path / "array.npy", inputs)
+    (path / "text.npz").write_text("0.1 0.2")
     return path
 
 
@@ -56,6 +57,8 @@ def test_labels_may_be_missing(folder, capsys):
         (("net.npz", "data.npz", "--radii", "0.1", "--clip", "0"), "LO,HI"),
         (("net.npz", "data.npz", "--radii", "0.1", "--clip", "0.9,1"), "clip box"),
         (("net.npz", "data.npz", "--radii", "0.1", "--clip", "-1,-0.5"), "not in [-1.0, -0.5]"),
+        (("net.npz", "data.npz", "--radii", "0.1", "--clip", "-inf,inf"), "inf"),
+        (("net.npz", "text.npz", "--radii", "0.1"), "never read"),
         (("net.npz", "data.npz", "--radii", "0.1", "--via", "sdp", "--relaxation", "hr2z"), "relaxation must be"),
         (("net.npz", "data.npz", "--radii", "0.1", "--json", "net.npz"), "overwrite"),
         (("net.npz", "data.npz", "--radii", "0.1", "--json", "none/x.json"), "cannot be written"),
