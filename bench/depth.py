@@ -41,7 +41,7 @@ from measure import RESULTS, Table, solve_alone, strict
 from networks import deep_published_network
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tests.brute import TooManyRegionsError, exact_constant
+from tests.reference.brute import TooManyRegionsError, exact_constant
 
 RADIUS = 0.3
 LIFTINGS = ("forward", "adjoint", "both")

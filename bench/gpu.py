@@ -49,12 +49,12 @@ def iteration_ms(N: int, method: str, seconds: float) -> dict:
     import jax.numpy as jnp
     import numpy as np
 
-    from hr2jax.engines import admm
-    from hr2jax.engines.projection import psd_part
-    from hr2jax.engines.threads import few_threads
-    from hr2jax.presolve import presolve
+    from hr2jax.engines.block import admm
+    from hr2jax.engines.block.projection import psd_part
+    from hr2jax.machine.threads import few_threads
     from hr2jax.problem import lipschitz_problem
     from hr2jax.relaxation import lift
+    from hr2jax.relaxation.presolve import presolve
 
     net = network(N)
     problem = lipschitz_problem(net)
@@ -122,7 +122,7 @@ def measure(engine: str, N: int, seconds: float, tol: float) -> None:
     began = time.perf_counter()
     import jax
 
-    from hr2jax.engines import admm
+    from hr2jax.engines.block import admm
     from measure import solve_alone
 
     where = jax.devices("cpu")[0] if engine.startswith("cpu") else jax.devices()[0]

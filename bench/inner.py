@@ -19,12 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from hr2jax.engines.factored import augmented_lagrangian
-from hr2jax.engines.lbfgs import lbfgs
-from hr2jax.engines.lowrank import Schedule, _Run
-from hr2jax.presolve import presolve
+from hr2jax.engines.product.lagrangian import augmented_lagrangian
+from hr2jax.engines.product.lbfgs import lbfgs
+from hr2jax.engines.product.lowrank import _Run
+from hr2jax.engines.product.schedule import Schedule
 from hr2jax.problem import lipschitz_problem
 from hr2jax.relaxation import lift, preset
+from hr2jax.relaxation.presolve import presolve
 from networks import published_network, sdp_nn
 
 TOLERANCE, STEPS = 1e-4, 300

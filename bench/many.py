@@ -22,7 +22,7 @@ import jax
 import numpy as np
 
 import hr2jax
-from hr2jax import many
+from hr2jax.solving import many
 from measure import RESULTS, Table, no_search, solve_alone
 from networks import random_network
 

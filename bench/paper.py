@@ -31,10 +31,10 @@ import numpy as np
 
 import hr2jax
 from exact import DOMAINS, RADIUS, mixed_integer, sampled, samples_of
-from hr2jax.engines.krivine import solve_krivine
+from hr2jax.certificate.krivine import krivine_bound
+from hr2jax.engines.lipopt.lipopt import solve_krivine
 from hr2jax.lower import search
 from hr2jax.problem import lipschitz_problem
-from hr2jax.relaxation.krivine import krivine_bound
 from measure import RESULTS, Table, solve_alone, solve_seconds
 from networks import DATA, published_network
 

@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 
 import hr2jax
-from hr2jax.engines.compile_clock import compile_seconds
-from hr2jax.presolve import presolve
+from hr2jax.engines.block.form import block_form
+from hr2jax.machine.compile_clock import compile_seconds
 from hr2jax.problem import lipschitz_problem
 from hr2jax.relaxation import lift
-from hr2jax.relaxation.block import block_form
+from hr2jax.relaxation.presolve import presolve
 from measure import RESULTS, Table, solve_seconds
 from networks import sdp_nn
 

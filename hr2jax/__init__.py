@@ -8,13 +8,14 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .api import maximum, solve
-    from .certificate import Certificate, CertificateError
+    from .certificate.certificate import Certificate, CertificateError
+    from .engines.bilinear.maximise import PenaltyState
     from .io import load
-    from .many import solve_all
     from .network import Network
-    from .penalty import PenaltyState, lipschitz_bounds, lipschitz_penalty
+    from .penalty import lipschitz_bounds, lipschitz_penalty
     from .result import Progress, Result, Status
     from .robustness import RobustnessReport, certify
+    from .solving.many import solve_all
 
 __all__ = [
     "Certificate", "CertificateError", "Network", "PenaltyState", "Progress", "Result", "RobustnessReport", "Status",
@@ -24,7 +25,7 @@ __all__ = [
 # Where they are. Imported on use (PEP 562): JAX takes a second, in which the command line must already hear Ctrl-C.
 _MODULES = {
     "api": ("maximum", "solve"), "certificate": ("Certificate", "CertificateError"), "io": ("load",),
-    "many": ("solve_all",), "network": ("Network",), "result": ("Progress", "Result", "Status"),
+    "solving.many": ("solve_all",), "network": ("Network",), "result": ("Progress", "Result", "Status"),
     "penalty": ("PenaltyState", "lipschitz_bounds", "lipschitz_penalty"),
     "robustness": ("RobustnessReport", "certify"),
 }  # fmt: skip

@@ -12,7 +12,7 @@ def run() -> int:
     is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_heard:
         signal.signal(signal.SIGINT, _leave)
-    from .cli import main
+    from .cli.main import main
 
     if is_heard:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from .files import refusal
-from .messages import shown
+from .machine.files import refusal
 from .network import Network
-from .presolve import CHOICES
 from .problem import LipschitzProblem
+from .relaxation.presolve import CHOICES
 from .result import Progress, Result
+from .text import shown
 
 RELAXATIONS = (
     "shor", "hr2", "hr2z", "hr2+", "lasserre2", "best", "interval", "product", "lipsdp", "lipopt3", "lipopt4",

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .report import domain_text, output_text, upper_text, widths_text
 from .result import Result
+from .text import domain_text, output_text, upper_text, widths_text
 
 # Above this ratio of the first bound to the best one, a linear axis shows nothing but the first.
 LOGARITHMIC = 5.0

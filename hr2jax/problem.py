@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .messages import shown
-from .network import Array, Network, exact_float64
+from .arithmetic.float64 import Array, exact_float64
+from .network import Network
+from .text import shown
 
 Output = int | tuple[int, int] | ArrayLike | None
 

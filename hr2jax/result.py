@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import enum
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from .arithmetic.float64 import Array
+from .certificate.certificate import Certificate
+from .machine.files import _strict, replaced
+from .text import domain_text, lower_text, output_text, table, upper_text, widths_text
 
-from .certificate import Certificate
-from .enclosure import Array
-from .files import replaced
+
+def result_table(result: Result) -> str:
+    """The result as the table that `print(result)` shows."""
+    problem, timings = result.problem, result.timings
+    what = "largest value" if problem["quantity"] == "maximum" else "constant"
+    rows = [
+        ("network", f"{widths_text(problem['widths'])}, output {output_text(problem['output'])}"),
+        (what, f"{domain_text(problem['radius'])}, norm {problem['norm']} on the input"),
+        ("certified bound", f"{upper_text(result.bound)}   ({problem['relaxation']}, {problem['method']})"),
+        ("attained (lower)", lower_text(result.lower)),
+        ("gap", f"{100 * result.gap:.2f} %"),
+        ("status", f"{result.status.name}: {result.message}"),
+        (
+            "seconds",
+            ", ".join(f"{name} {timings[name]:.2f}" for name in ("setup", "compile", "solve", "certify", "lower")),
+        ),
+        ("peak memory", f"{timings['peak_bytes'] / 2**20:.0f} MiB"),
+    ]
+    return table(rows)
 
 
 class Status(enum.Enum):
@@ -109,24 +127,9 @@ class Result:
         return text
 
     def __str__(self) -> str:
-        from .report import result_table
+        from .result import result_table
 
         return result_table(self)
-
-
-def _strict(value: Any) -> Any:
-    """Plain JSON values: arrays as lists, what is not finite as null."""
-    if isinstance(value, Mapping):
-        return {str(k): _strict(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray):
-        return _strict(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_strict(v) for v in value]
-    if isinstance(value, np.generic):
-        return _strict(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def relative_gap(bound: float, lower: float) -> float:

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 import hr2jax
-from hr2jax import Certificate, Network, Progress, Status, api
-from hr2jax.engines.compile_clock import compile_seconds
+from hr2jax import Certificate, Network, Progress, Status
+from hr2jax.machine.compile_clock import compile_seconds
+from hr2jax.solving import run, stages
 
 HISTORY = {"seconds", "iteration", "bound", "relaxation_value", "residual"}
 
@@ -60,7 +61,7 @@ def result(net, local):
 
 @pytest.fixture
 def no_lower_search(monkeypatch):
-    monkeypatch.setattr(api, "_search", lambda *_: None)
+    monkeypatch.setattr(run, "_search", lambda *_: None)
 
 
 # The Result ---------------------------------------------------------------------------------------------
@@ -256,7 +257,7 @@ def test_a_solver_that_breaks_down_leaves_the_bound(net, monkeypatch):
     def broken(session, _):
         raise np.linalg.LinAlgError("no convergence")
 
-    monkeypatch.setattr(api, "choose_engine", lambda *_: broken)
+    monkeypatch.setattr(stages, "choose_engine", lambda *_: broken)
     result = hr2jax.solve(net)
     assert result.status is Status.NUMERICAL_ERROR
     assert result.certificate.verify(net) == result.bound
@@ -299,7 +300,7 @@ def test_a_checkpoint_folder_that_vanishes_does_not_lose_the_result(net, tmp_pat
 def test_a_json_file_that_cannot_be_written_leaves_the_old_one(result, tmp_path, monkeypatch):
     path = tmp_path / "result.json"
     path.write_text("old")
-    monkeypatch.setattr("hr2jax.files.os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left")))
+    monkeypatch.setattr("hr2jax.machine.files.os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left")))
     with pytest.raises(OSError, match="No space"):
         result.to_json(path)
     assert path.read_text() == "old"
@@ -334,7 +335,7 @@ def test_a_damaged_checkpoint_is_refused_and_kept(net, local, result, tmp_path, 
     path = tmp_path / "bound.cert.npz"
     result.certificate.save(path)
     whole = path.read_bytes()
-    monkeypatch.setattr(api, "Session", None)  # no work
+    monkeypatch.setattr(run, "Session", None)  # no work
     for data in damage(whole):
         path.write_bytes(data)
         with pytest.raises(ValueError, match=r"checkpoint .* cannot be resumed from") as error:

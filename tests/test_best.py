@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hr2jax
-from hr2jax import Certificate, Network, Status, api
-from hr2jax.certificate import CertificateError
+from hr2jax import Certificate, Network, Status
+from hr2jax.certificate.certificate import CertificateError
 from hr2jax.problem import lipschitz_problem
+from hr2jax.solving import run as run_module
+from hr2jax.solving import stages
 
-from .test_certificate import entries_of, same, write
+from .certificate.test_certificate import entries_of, same, write
 from .test_soundness import check, truth
 
 BOTH = pytest.mark.parametrize("local", [False, True], ids=["global", "local"])
@@ -23,7 +25,7 @@ STEPS = ("shor", "hr2", "hr2z", "hr2+")
 
 @pytest.fixture(autouse=True)
 def no_lower_search(monkeypatch):
-    monkeypatch.setattr(api, "_search", lambda *_: None)
+    monkeypatch.setattr(run_module, "_search", lambda *_: None)
 
 
 @cache
@@ -211,7 +213,7 @@ def test_the_best_is_as_good_as_every_step(local):
 
 def stages_run(monkeypatch, before=lambda relaxation, monitor: None):
     """Names of the relaxations whose engines ran, as they begin; `before` is called then."""
-    names, original = [], api.choose_engine
+    names, original = [], stages.choose_engine
 
     def choose(lifting, families, options, steered=None):
         engine = original(lifting, families, options, steered)
@@ -223,7 +225,7 @@ def stages_run(monkeypatch, before=lambda relaxation, monitor: None):
 
         return run
 
-    monkeypatch.setattr(api, "choose_engine", choose)
+    monkeypatch.setattr(stages, "choose_engine", choose)
     return names
 
 

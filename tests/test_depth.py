@@ -15,20 +15,20 @@ from hypothesis import strategies as st
 
 import hr2jax
 from hr2jax import CertificateError, Network, Status
-from hr2jax.bounds.slopes import find_slopes
-from hr2jax.certificate import Certificate, certify_multipliers
-from hr2jax.diagonal import feasible
-from hr2jax.presolve import LIFTINGS, Layout, presolve
+from hr2jax.bounds.slopes.search import find_slopes
+from hr2jax.certificate.certificate import Certificate, certify_multipliers
+from hr2jax.certificate.lagrangian import lagrangian_matrix
+from hr2jax.linalg.diagonal import feasible
 from hr2jax.problem import lipschitz_problem
-from hr2jax.proof import lagrangian_matrix
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.families import catalogue, preset
+from hr2jax.relaxation.presolve import LIFTINGS, Layout, presolve
 from hr2jax.relaxation.products import GLOBAL_PAIRS, LOCAL_PAIRS, PRODUCTS, FactorTable
 from hr2jax.relaxation.triangles import TRIANGLES
 
-from .bounds.cases import random_net
-from .brute import exact_constant
-from .product_reference import every_product, every_triangle, solve_product_form
+from .reference.brute import exact_constant
+from .reference.cases import random_net
+from .reference.product import every_product, every_triangle, solve_product_form
 
 # what `exact_constant` may miss by rounding
 EXACT = 1 - 1e-9

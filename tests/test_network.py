@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hr2jax.network import Network, exact_float64
+from hr2jax.arithmetic.float64 import exact_float64
+from hr2jax.network import Network
 
 
 def random_network(rng, *widths):

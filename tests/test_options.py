@@ -9,7 +9,7 @@ import pytest
 
 import hr2jax
 from hr2jax import Network, api
-from hr2jax.messages import LONGEST, shown
+from hr2jax.text import LONGEST, shown
 
 
 @pytest.fixture
@@ -263,7 +263,8 @@ def test_a_checkpoint_that_cannot_be_written_is_refused_before_any_work(net, tmp
         raise OSError(errno.EROFS, "Read-only file system")
 
     if name == "c.npz":
-        monkeypatch.setattr("hr2jax.files.Path.touch", read_only)  # permissions do not bind the tests where root runs
+        # permissions do not bind the tests where root runs
+        monkeypatch.setattr("hr2jax.machine.files.Path.touch", read_only)
     with pytest.raises(ValueError, match="checkpoint") as error:
         hr2jax.solve(net, output=0, checkpoint=tmp_path / name)
     assert "\n" not in str(error.value)

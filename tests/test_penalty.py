@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import hr2jax
-from hr2jax import penalty
+from hr2jax.engines.bilinear import maximise
 from hr2jax.penalty import lipschitz_bounds, lipschitz_penalty
 
 
@@ -142,4 +142,4 @@ def test_bad_states_and_sweeps_are_refused():
         lipschitz_bounds(params, (1, 2))
     with pytest.raises(ValueError, match="sweeps"):
         lipschitz_bounds(params, sweeps=0)
-    assert state.V.shape[-1] == penalty.RANK
+    assert state.V.shape[-1] == maximise.RANK

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from hr2jax import Network
 
-from .data import shared
+from .reference.data import shared
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 from networks import published_network, random_network, sdp_nn

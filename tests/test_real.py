@@ -11,7 +11,7 @@ import pytest
 
 import hr2jax
 
-from .data import shared
+from .reference.data import shared
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 from networks import published_network

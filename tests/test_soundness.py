@@ -12,16 +12,17 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 import hr2jax
-from hr2jax import Network, Status, api
-from hr2jax.diagonal import tighten
-from hr2jax.presolve import presolve
+from hr2jax import Network, Status
+from hr2jax.certificate.lagrangian import lagrangian_matrix
+from hr2jax.linalg.diagonal import tighten
 from hr2jax.problem import lipschitz_problem
-from hr2jax.proof import lagrangian_matrix
 from hr2jax.relaxation import catalogue, lift, preset
 from hr2jax.relaxation.families import CATALOGUE
+from hr2jax.relaxation.presolve import presolve
+from hr2jax.solving import run
 
-from .product_reference import solve_product_form
-from .test_proof import exact_z, gradient_norm, rational
+from .certificate.test_bound import exact_z, gradient_norm, rational
+from .reference.product import solve_product_form
 
 RELAXATIONS = ("shor", "hr2", "hr2z")
 CUTTING = ("hr2+", "best")
@@ -179,7 +180,7 @@ def check(net, result, known):
 
 @pytest.fixture
 def no_lower_search(monkeypatch):
-    monkeypatch.setattr(api, "_search", lambda *_: None)
+    monkeypatch.setattr(run, "_search", lambda *_: None)
 
 
 @pytest.mark.parametrize("local", [False, True], ids=["global", "local"])
@@ -189,12 +190,12 @@ def no_lower_search(monkeypatch):
 )
 def test_no_bound_is_below_the_constant(relaxation, count, local, monkeypatch):
     rng = np.random.default_rng([(RELAXATIONS + CUTTING).index(relaxation), local])
-    search, solved, sharp = api._search, 0, 0
+    search, solved, sharp = run._search, 0, 0
     for k in range(count):
         net = random_network(rng)
         ask = random_question(rng, net, local)
         known = truth(net, lipschitz_problem(net, ask["output"], "inf", ask.get("center"), ask.get("radius")))
-        monkeypatch.setattr(api, "_search", search if k % 4 == 0 else lambda *_: None)
+        monkeypatch.setattr(run, "_search", search if k % 4 == 0 else lambda *_: None)
         result = hr2jax.solve(net, relaxation=relaxation, **ask)
         check(net, result, known)
         solved += result.status is Status.SOLVED

@@ -6,14 +6,14 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..enclosure import TINY, Array, Enclosure, TooLargeError
+from ..arithmetic.enclosure import TINY, Enclosure, TooLargeError
+from ..arithmetic.float64 import Array
+from ..arithmetic.norms import row_norms
 from ..network import Network
 from ..problem import LipschitzProblem
-from .norms import row_norms
 
 # Rows that rounding alone leaves undecided are settled in rational arithmetic, up to this many products.
 MAX_EXACT_PRODUCTS = 2_000_000
-
 
 Pair = tuple[Array, Array]
 

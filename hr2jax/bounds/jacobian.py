@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..enclosure import Array, Enclosure
+from ..arithmetic.enclosure import Enclosure
+from ..arithmetic.float64 import Array
+from ..arithmetic.norms import bounded, row_norms, spectral_norm, sqrt_up, times_up, vector_norm
 from ..network import Network
 from ..problem import LipschitzProblem
 from .interval import Pair
-from .norms import bounded, row_norms, spectral_norm, sqrt_up, times_up, vector_norm
 
 Masks = Sequence[Array]
 

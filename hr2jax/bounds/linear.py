@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from ..enclosure import Array, Enclosure, TooLargeError
+from ..arithmetic.enclosure import Enclosure, TooLargeError
+from ..arithmetic.float64 import Array
+from ..arithmetic.norms import row_norms
 from ..network import Network
 from ..problem import LipschitzProblem
 from .interval import Pair, finite, first_layer, interval_step
-from .norms import row_norms
 
 Slopes = Mapping[tuple[int, int], Array]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from ..enclosure import Array
+from ..arithmetic.float64 import Array
 from ..result import Status
 
 
@@ -41,7 +41,6 @@ class Monitor(Protocol):
     def iterations_left(self) -> float:
         """Engine iterations left (infinite without a limit)."""
 
-
 class Timings:
     """Seconds of a clock by what they were spent on; nested spans count for the inner one only."""
 
@@ -70,3 +69,6 @@ class Timings:
     def __exit__(self, *_: object) -> None:
         self._switch()
         self._stack.pop()
+
+
+Engine = Callable[[Monitor, Mapping[str, Array]], Status]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..enclosure import clipped_exponent
-from ..relaxation.lifting import Lifting
-
-Array = np.ndarray
+from ..arithmetic.enclosure import clipped_exponent
+from ..arithmetic.float64 import Array
+from ..relaxation.basis import Lifting
 
 # Multipliers in the engines' units are of size 1; beyond this, a warm start is of no use.
 ABSURD = 1e6

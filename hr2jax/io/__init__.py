@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..files import replaced
+from ..machine.files import replaced
 from ..network import Network
 from .vnnlib import VnnlibProperty, read_vnnlib
 
@@ -19,7 +19,7 @@ __all__ = ["VnnlibProperty", "load", "read_vnnlib", "save"]
 _READERS = {
     ".npz": "npz",
     ".mat": "mat",
-    ".onnx": "onnx",
+    ".onnx": "onnx.read",
     ".nnet": "nnet",
     ".safetensors": "safetensors",
     ".pt": "pt",

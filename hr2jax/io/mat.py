@@ -16,7 +16,7 @@ from typing import IO
 
 import numpy as np
 
-from ..network import Array
+from ..arithmetic.float64 import Array
 from .npz import Layers, layers, reason
 
 # Codes of the format: how an element is stored, and which class of MATLAB value a matrix is.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
-from ..network import Array
+from ..arithmetic.float64 import Array
 from .npz import Layers, layers
 
 

@@ -7,7 +7,7 @@ from typing import IO
 
 import numpy as np
 
-from ..network import Array
+from ..arithmetic.float64 import Array
 from .npz import Layers
 
 _HEADINGS = ("the sizes of the network", "the widths", "a flag", "input minima", "input maxima", "means", "ranges")

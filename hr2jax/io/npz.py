@@ -9,7 +9,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..network import Array, Network
+from ..arithmetic.float64 import Array
+from ..network import Network
 
 Layers = tuple[list[Array], list[Array]]
 

@@ -14,8 +14,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..network import Array
-from . import exact
+from ..arithmetic import exact
+from ..arithmetic.float64 import Array
 from .names import named
 from .npz import Layers, reason
 

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..network import Array
+from ..arithmetic.float64 import Array
 from .names import named
 from .npz import Layers, reason
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..decimals import decimal, round_up
-from ..network import Array
+from ..arithmetic.decimals import decimal, round_up
+from ..arithmetic.float64 import Array
 
 _TINY = Fraction(1, 10**399)
 _MOST = 10_000  # conjunctions, after every `or` is multiplied out

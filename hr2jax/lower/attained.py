@@ -7,7 +7,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..enclosure import Array, Enclosure, check_arithmetic
+from ..arithmetic.enclosure import Enclosure, check_arithmetic
+from ..arithmetic.float64 import Array
 from ..network import Network
 from ..problem import LipschitzProblem
 from .domain import contains

@@ -6,7 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..enclosure import Array, Enclosure
+from ..arithmetic.enclosure import Enclosure
+from ..arithmetic.float64 import Array
 from ..problem import LipschitzProblem
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..enclosure import Array
+from ..arithmetic.float64 import Array
 from ..network import Network
 from ..problem import LipschitzProblem
 

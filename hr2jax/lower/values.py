@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..enclosure import Array, Enclosure
+from ..arithmetic.enclosure import Enclosure
+from ..arithmetic.float64 import Array
 from ..network import Network
 from ..problem import LipschitzProblem
 from .domain import contains

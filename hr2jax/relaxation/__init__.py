@@ -1,6 +1,8 @@
 """Relaxations: the lifted basis, the families of products, the block form."""
 
-from .families import PRESETS, Family, Form, Term, catalogue, preset
-from .lifting import Lifting, lift
+from .basis import Lifting
+from .families import PRESETS, catalogue, preset
+from .forms import Family, Form, Term
+from .lifting import lift
 
 __all__ = ["PRESETS", "Family", "Form", "Lifting", "Term", "catalogue", "lift", "preset"]

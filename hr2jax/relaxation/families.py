@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from ..enclosure import Array
-from ..presolve import Layout
+from ..arithmetic.float64 import Array
+from .basis import Lifting, tag
+from .chains import base_families
 from .forms import Family, Form, Term, constant, entries
-from .lifting import Lifting, tag
-from .masked import base_families
+from .presolve import Layout
 from .products import PRODUCTS
 from .triangles import TRIANGLES, moved
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..enclosure import Array
+from ..arithmetic.float64 import Array
 
 
 @dataclass(frozen=True)

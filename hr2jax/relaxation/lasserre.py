@@ -14,8 +14,9 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 
-from ..enclosure import Array, Enclosure
-from .lifting import Lifting
+from ..arithmetic.enclosure import Enclosure
+from ..arithmetic.float64 import Array
+from .basis import Lifting
 
 Monomial = tuple[int, ...]  # positions in the basis (1, v, t, xi), sorted, with repeats; () is 1
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..enclosure import Array, Enclosure
-from .lifting import Lifting
-from .masked import factors
-from .sums import sums_by_place
+from ..arithmetic.enclosure import Enclosure
+from ..arithmetic.float64 import Array
+from ..arithmetic.sums import sums_by_place
+from .basis import Lifting
+from .chains import factors
 
 PRODUCTS = "products"
 

@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..enclosure import Array, Enclosure
-from .lifting import Lifting
-from .sums import sums_by_place
+from ..arithmetic.enclosure import Enclosure
+from ..arithmetic.float64 import Array
+from ..arithmetic.sums import sums_by_place
+from .basis import Lifting
 
 TRIANGLES = "triangles"
 EDGES = ((0, 1), (1, 2), (0, 2))

@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..enclosure import Array, Enclosure
-from ..interrupts import undisturbed
+from ..arithmetic.enclosure import Enclosure
+from ..arithmetic.float64 import Array
+from ..machine.interrupts import undisturbed
+from ..machine.seeds import key_of
 from ..network import Network
-from ..seeds import key_of
 from .margins import Clip, inner_box, margins
 
 # Inputs attacked together; fewer are padded to a power of two, so that programs are compiled once.

@@ -10,7 +10,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..enclosure import Array, Enclosure
+from ..arithmetic.enclosure import Enclosure
+from ..arithmetic.float64 import Array
 from ..network import Network
 
 # Inputs whose enclosures are computed together: what they need stays small beside the weights.

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ..certificate import Certificate
-from ..enclosure import Array
-from ..files import replaced
-from ..report import radius_text, table, widths_text
-from ..result import Status, _strict
+from ..arithmetic.float64 import Array
+from ..certificate.certificate import Certificate
+from ..machine.files import _strict, replaced
+from ..plot import _canvas, check_plot
+from ..result import Status
+from ..text import radius_text, table, widths_text
 from .margins import percent_down, percent_up
 
 LOOSER = "every input was decided, but some of the constants are looser than they could be: "
@@ -128,8 +129,43 @@ class RobustnessReport:
 
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Draw certified accuracy against radius, and what the attack leaves; see plot.py for what is raised."""
-        from .plot import plot_report
+        from .report import plot_report
 
         plot_report(self, path)
 
 
+def plot_report(report: RobustnessReport, path: str | os.PathLike[str]) -> None:
+    """Draw the share of inputs certified, and left by the attack, against the radius; save as the suffix says.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        ValueError: a suffix that is no picture format.
+        OSError: `path` cannot be written.
+    """
+    check_plot(path)
+    canvas = _canvas()
+    figure = canvas.figure
+    figure.set_layout_engine("constrained")
+    axes = figure.add_subplot()
+    end = float(report.radii.max())
+    reach = np.sort(report.radius[report.right & (report.radius > 0)])
+    inside = reach[reach < end]
+    # certified at r: the inputs whose radius is at least r
+    r = np.concatenate(([0.0], inside, [end]))
+    count = np.concatenate(([report.right.sum()], len(reach) - np.arange(len(inside)), [len(reach) - len(inside)]))
+    axes.step(r, 100 * count / len(report.radius), where="pre", color="C0", label="certified")
+    axes.plot(report.radii, 100 * report.ratio, "o", color="C0")
+    if report.attack_accuracy is not None:
+        order = np.argsort(report.radii)
+        attacked = np.concatenate(([report.clean_accuracy], report.attack_accuracy[order]))
+        axes.plot([0.0, *report.radii[order]], 100 * attacked, "s--", color="C1", label="not broken by the attack")
+    axes.axhline(100 * report.clean_accuracy, color="C2", linestyle=":", label="classified right")
+    axes.set_xlim(0, end)
+    axes.set_ylim(0, 100)
+    problem = report.problem
+    axes.set_xlabel(f"radius, norm {problem['norm']} on the input")
+    axes.set_ylabel(f"% of {len(report.radius)} inputs")
+    axes.set_title(f"network {widths_text(problem['widths'])}, via {problem['via']}, {problem['relaxation']}")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.savefig(path)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..api import maximum
-from ..enclosure import Array
-from ..many import solve_all
+from ..arithmetic.float64 import Array
 from ..network import Network
 from ..result import Progress, Status
+from ..solving.many import solve_all
 from .margins import Clip, clipped_ball, exceeds, largest_radius
 
 
@@ -43,7 +43,6 @@ class Question:
 
 class Stopped(Exception):
     """The deadline or the user ended the search for an answer."""
-
 
 # A test returns a radius, at most the question's, within which the rival is proved to be excluded (0: none);
 # it raises Stopped where it was told to stop before it knew, TooLargeError where float64 cannot hold the ball.

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ..enclosure import Array, TooLargeError
+from ..arithmetic.enclosure import TooLargeError
+from ..arithmetic.float64 import Array
 from ..network import Network
 from .margins import Clip
 from .rivals import TESTS, Question, Stopped, Test

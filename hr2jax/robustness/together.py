@@ -13,13 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..api import _versions
-from ..certificate import Certificate, certify_multipliers
+from ..certificate.certificate import Certificate, certify_multipliers
+from ..engines.bilinear.maximise import _bounds, _cold, _diagonal, _objective
 from ..network import Network
-from ..penalty import _bounds, _cold, _diagonal, _objective
-from ..presolve import presolve
 from ..problem import lipschitz_problem
 from ..relaxation import lift
+from ..relaxation.presolve import presolve
+from ..version import _versions
 
 SWEEPS, ROUNDS = 40, 12
 POWER_STEPS = 60

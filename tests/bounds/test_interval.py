@@ -9,9 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import hr2jax
-from hr2jax.ball import Ball
+from hr2jax.arithmetic.ball import Ball
+from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.bounds import interval, interval_bounds
-from hr2jax.enclosure import Enclosure
 from hr2jax.network import Network
 from hr2jax.problem import LipschitzProblem, lipschitz_problem
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hr2jax.ball import Ball
+from hr2jax.arithmetic.ball import Ball
+from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.bounds import adjoint_bounds, interval_constant, jacobian, product_constant, tangent_bounds
-from hr2jax.enclosure import Enclosure
 from hr2jax.network import Network
 from hr2jax.problem import lipschitz_problem
 
-from .cases import exact, random_cases, random_net
+from ..reference.cases import exact, random_cases, random_net
 from .test_interval import NUMBERS
 
 KINDS = pytest.mark.parametrize("kind", [Enclosure, Ball])

@@ -7,20 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hr2jax.ball import Ball
-from hr2jax.bounds import (
-    find_output_slopes,
-    find_slopes,
-    interval_bounds,
-    linear,
-    output_range,
-    preactivation_bounds,
-)
-from hr2jax.enclosure import Enclosure
+from hr2jax.arithmetic.ball import Ball
+from hr2jax.arithmetic.enclosure import Enclosure
+from hr2jax.bounds import interval_bounds, linear, output_range, preactivation_bounds
+from hr2jax.bounds.slopes.search import find_output_slopes, find_slopes
 from hr2jax.network import Network
 from hr2jax.problem import lipschitz_problem
 
-from .cases import exact, forward, points, random_cases, random_net
+from ..reference.cases import exact, forward, points, random_cases, random_net
 
 KINDS = pytest.mark.parametrize("kind", [Enclosure, Ball])
 

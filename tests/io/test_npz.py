@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 import hr2jax.io
 from hr2jax.network import Network
-from tests.data import shared
+from tests.reference.data import shared
 
 KEYS = {
     "A_1": np.arange(6.0).reshape(3, 2),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import hr2jax.io
 from hr2jax.network import Network
-from tests.data import shared
+from tests.reference.data import shared
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hr2jax.io import read_vnnlib
-from tests.data import shared
+from tests.reference.data import shared
 
 HEAD = "; a comment (\n(declare-const X_0 Real)\n(declare-const X_1 Real)\n" + "".join(
     f"(declare-const Y_{i} Real)\n" for i in range(3)

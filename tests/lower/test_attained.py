@@ -12,8 +12,8 @@ from hr2jax import Network
 from hr2jax.lower import attained
 from hr2jax.problem import lipschitz_problem
 
-from ..test_proof import exact_z, gradient_norm, rational
-from .reference import as_float, at_most, exact_gradient, pattern_at, random_network
+from ..certificate.test_bound import exact_z, gradient_norm, rational
+from ..reference.regions import as_float, at_most, exact_gradient, pattern_at, random_network
 
 
 def kinked():

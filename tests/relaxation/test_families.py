@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from hr2jax import Network
-from hr2jax.enclosure import Enclosure
-from hr2jax.presolve import presolve
+from hr2jax.arithmetic.enclosure import Enclosure
+from hr2jax.certificate.form import QuadraticForm, add_family
+from hr2jax.certificate.lagrangian import lagrangian_matrix
 from hr2jax.problem import lipschitz_problem
-from hr2jax.proof import QuadraticForm, add_family, lagrangian_matrix
 from hr2jax.relaxation import PRESETS, Family, lift, preset
-from hr2jax.relaxation.families import CATALOGUE, clique_pairs, constant, entries
-from tests.product_reference import dense_form, extended_basis, objective
+from hr2jax.relaxation.families import CATALOGUE, clique_pairs
+from hr2jax.relaxation.forms import constant, entries
+from hr2jax.relaxation.presolve import presolve
+from tests.reference.product import dense_form, extended_basis, objective
 
 
 def network():

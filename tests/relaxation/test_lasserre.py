@@ -11,15 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hr2jax
-from hr2jax import Certificate, CertificateError, Network, Status, api
-from hr2jax.certificate import certify_multipliers
-from hr2jax.engines.interior_point import solve_interior_point
-from hr2jax.presolve import presolve
+from hr2jax import Certificate, CertificateError, Network, Status
+from hr2jax.certificate.certificate import certify_multipliers
+from hr2jax.certificate.lagrangian import SOS
+from hr2jax.engines.block.form import MAX_DENSE_BYTES, block_form
+from hr2jax.engines.block.interior_point import solve_interior_point
 from hr2jax.problem import lipschitz_problem
-from hr2jax.proof import SOS
 from hr2jax.relaxation import lift
-from hr2jax.relaxation.block import MAX_DENSE_BYTES, block_form
 from hr2jax.relaxation.lasserre import lasserre_matrices, layout, reduce
+from hr2jax.relaxation.presolve import presolve
+from hr2jax.solving import run, stages
 from tests.test_soundness import truth
 
 TOL = 1e-3
@@ -258,18 +259,18 @@ def test_the_size_is_counted_without_building(p, m, domain, monkeypatch):
     plan = layout(matrices, lifting)
     entries = sum(len(matrix.basis) ** 2 for matrix in matrices)
     need = 8 * entries * len(plan.monomials)
-    monkeypatch.setattr(api, "MAX_DENSE_BYTES", need)
-    api._refuse_large(lifting)
-    monkeypatch.setattr(api, "MAX_DENSE_BYTES", need - 1)
+    monkeypatch.setattr(run, "MAX_DENSE_BYTES", need)
+    run._refuse_large(lifting)
+    monkeypatch.setattr(run, "MAX_DENSE_BYTES", need - 1)
     with pytest.raises(ValueError, match=f"{entries} matrix entries and {len(plan.monomials)} moments"):
-        api._refuse_large(lifting)
+        run._refuse_large(lifting)
 
 
 @pytest.mark.parametrize(("p", "m"), [(12, 12), (60, 60), (500, 500)])
 @pytest.mark.parametrize("local", [False, True], ids=["global", "local"])
 def test_a_larger_network_is_refused_before_any_work(p, m, local, monkeypatch):
-    monkeypatch.setattr(api, "Session", None)
-    monkeypatch.setattr(api, "choose_engine", None)
+    monkeypatch.setattr(run, "Session", None)
+    monkeypatch.setattr(stages, "choose_engine", None)
     with pytest.raises(ValueError, match="lasserre2") as error:
         hr2jax.solve(random_net(p, m), relaxation="lasserre2", **(box(p) if local else {}))
     text = str(error.value)

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 import hr2jax
 from hr2jax import Network
-from hr2jax.ball import Ball
-from hr2jax.certificate import prove
-from hr2jax.diagonal import tighten
-from hr2jax.enclosure import Enclosure
-from hr2jax.presolve import presolve
+from hr2jax.arithmetic.ball import Ball
+from hr2jax.arithmetic.enclosure import Enclosure
+from hr2jax.certificate.lagrangian import lagrangian_matrix
+from hr2jax.certificate.prover import prove
+from hr2jax.linalg.diagonal import tighten
 from hr2jax.problem import lipschitz_problem
-from hr2jax.proof import lagrangian_matrix
 from hr2jax.relaxation import lift
+from hr2jax.relaxation.presolve import presolve
 
 P, M = 3, 4
 BOX = {"center": np.array([0.25, -0.5, 1.0]), "radius": np.array([1.0, 0.0, 0.5])}

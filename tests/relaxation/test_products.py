@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hr2jax.ball import Ball
-from hr2jax.enclosure import Enclosure
-from hr2jax.presolve import presolve
+from hr2jax.arithmetic.ball import Ball
+from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.problem import lipschitz_problem
 from hr2jax.relaxation import lift
+from hr2jax.relaxation.presolve import presolve
 from hr2jax.relaxation.products import FactorTable, letters, product_entries
-from tests.bounds.cases import exact, random_net
-from tests.lifted_points import form_values, lifted_point
+from tests.reference.cases import exact, random_net
+from tests.reference.lifted_points import form_values, lifted_point
 
-from .test_masked import lifted_cases
+from .test_chains import lifted_cases
 
 
 @settings(max_examples=150, deadline=None)

@@ -9,15 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hr2jax import Network
-from hr2jax.ball import Ball
-from hr2jax.enclosure import Enclosure
-from hr2jax.presolve import presolve
+from hr2jax.arithmetic.ball import Ball
+from hr2jax.arithmetic.enclosure import Enclosure
+from hr2jax.certificate.form import QuadraticForm
+from hr2jax.certificate.lagrangian import lagrangian_matrix
 from hr2jax.problem import lipschitz_problem
-from hr2jax.proof import QuadraticForm, lagrangian_matrix
 from hr2jax.relaxation import lift, triangles
+from hr2jax.relaxation.presolve import presolve
 from hr2jax.relaxation.triangles import EDGES, PATTERNS, decode, encode, entries, moved
 
-from ..test_enclosure import assert_encloses
+from ..arithmetic.test_enclosure import assert_encloses
 
 KINDS = pytest.mark.parametrize("kind", [Enclosure, Ball])
 BOTH = pytest.mark.parametrize("local", [False, True], ids=["global", "local"])

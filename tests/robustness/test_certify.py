@@ -12,7 +12,7 @@ from hr2jax.robustness import run as module
 from hr2jax.robustness import search as searching
 from hr2jax.robustness.margins import percent_down, percent_up
 from hr2jax.robustness.rivals import Stopped
-from tests.robustness.exact import least_margin
+from tests.reference.margins import least_margin
 
 RADII = [0.2, 0.05, 0.6, 0.1]  # in no order
 

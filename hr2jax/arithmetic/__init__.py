@@ -1,0 +1,1 @@
+"""Arithmetic that proves: enclosures, balls, exact sums and norms, decimals."""

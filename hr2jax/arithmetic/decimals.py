@@ -1,0 +1,33 @@
+"""Decimals of doubles, rounded the way that keeps a claim true."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+
+
+def decimal(text: str, what: str) -> Fraction:
+    """The exact value of a decimal; one too small for any float64 is replaced by a larger such one."""
+    try:
+        value = Decimal(text if "_" not in text else "")
+    except InvalidOperation:
+        raise ValueError(f"{what}: {text!r} is not a number") from None
+    if not value.is_finite() or (value.adjusted() > 400 and value):
+        raise ValueError(f"{what}: {text!r} is not a finite float64 number")
+    if value and value.adjusted() < -400:  # 1e-999999999 has an exact value nobody wants to wait for
+        return Fraction(int(math.copysign(1, value)), 10**400)
+    return Fraction(value) if value else Fraction(0)
+
+
+def _nearest(value: Fraction, what: str) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{what}: a number is larger than float64 can hold") from None
+
+
+def round_up(value: Fraction) -> float:
+    """The least float64 at or above `value`."""
+    nearest = _nearest(value, "radius")
+    return nearest if Fraction(nearest) >= value else math.nextafter(nearest, math.inf)

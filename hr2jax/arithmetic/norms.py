@@ -1,0 +1,87 @@
+"""Norms of float64 matrices, rounded up: never NaN, never too small, infinite where float64 overflows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .enclosure import Enclosure, clipped_exponent
+from .float64 import Array
+
+SMALLEST = 2.0**-1000  # a result below this may have lost bits to underflow
+
+
+def bounded(values: Array) -> Array:
+    """`values` with NaN, what an overflow leaves behind, read as infinity."""
+    return np.where(np.isnan(values), np.inf, values)
+
+
+def times_up(a: Array | float, b: Array | float) -> Array:
+    """a * b rounded up, for a, b >= 0 or infinite; a factor 0 makes it 0."""
+    with np.errstate(all="ignore"):
+        product = np.nextafter(np.multiply(a, b), np.inf)
+    return np.where((np.asarray(a) == 0) | (np.asarray(b) == 0), 0.0, bounded(product))
+
+
+def sqrt_up(values: Array | float) -> Array:
+    """The square root rounded up, of values >= 0; that of 0 is 0."""
+    values = np.asarray(values, dtype=np.float64)
+    return np.where(values == 0, 0.0, np.nextafter(np.sqrt(values), np.inf))
+
+
+def row_norms(M: Array, norm: str | int, arithmetic: type[Enclosure] = Enclosure) -> Array:
+    """Upper bounds of the rows' norms dual to `norm`: sums of magnitudes for "inf", Euclidean for 2.
+
+    Args:
+        M: (n, p) float64; entries may be infinite.
+        norm: the norm of the input, "inf" or 2.
+        arithmetic: the arithmetic that proves the bounds.
+
+    Returns:
+        (n,) float64; 0 exactly for a row of zeros.
+    """
+    with np.errstate(all="ignore"):
+        size = np.abs(M)
+        if norm == "inf":
+            return bounded(arithmetic(size).sum(axis=1).upper())
+        largest = size.max(axis=1, initial=0.0)
+        infinite = np.isinf(largest)
+        exponent = np.frexp(np.where(infinite, 0.0, largest))[1].astype(np.int64)
+        scaled = arithmetic(np.where(infinite[:, None], 0.0, size)).scaled(-exponent[:, None])
+        return np.where(infinite, np.inf, _scaled_up(sqrt_up((scaled * scaled).sum(axis=1).upper()), exponent))
+
+
+def vector_norm(v: Array, norm: str | int, arithmetic: type[Enclosure] = Enclosure) -> float:
+    """An upper bound of the norm of `v` (p,) dual to `norm`."""
+    return float(row_norms(np.reshape(v, (1, -1)), norm, arithmetic)[0])
+
+
+def spectral_norm(A: Array, arithmetic: type[Enclosure] = Enclosure) -> float:
+    """An upper bound of the largest singular value of `A` (m, n) float64 finite; 0 for zero and empty matrices.
+
+    With G the smaller Gram matrix of `A` scaled, and any V, w:  G = V Diag(w) V^T + R,  so that its largest
+    eigenvalue is at most  max(w, 0) ||V^T V||_inf + ||R||_inf.  An eigendecomposition suggests V and w and
+    is not trusted; where it fails the Frobenius norm remains.
+    """
+    if not A.any():
+        return 0.0
+    exponent = int(np.frexp(np.abs(A).max())[1])
+    B = arithmetic(A if A.shape[0] >= A.shape[1] else A.T).scaled(-exponent)
+    with np.errstate(all="ignore"):
+        square = float((B * B).sum().upper())
+        G = B.gram()
+        try:
+            w, V = np.linalg.eigh(G.mid)
+        except np.linalg.LinAlgError:
+            w, V = np.zeros(len(G.mid)), np.zeros_like(G.mid)
+        residual = G - arithmetic(V) @ (arithmetic(w)[:, None] * V.T)
+        vectors = arithmetic(arithmetic(V).gram().magnitude()).sum(axis=1).upper().max()
+        bound = arithmetic(np.maximum(w.max(), 0.0)) * vectors
+        bound = bound + arithmetic(residual.magnitude()).sum(axis=1).upper().max()
+        square = min(square, float(bounded(bound.upper())))
+    return float(_scaled_up(sqrt_up(square), np.int64(exponent)))
+
+
+def _scaled_up(values: Array, exponent: Array | np.int64) -> Array:
+    """values * 2**exponent rounded up, for values >= 0."""
+    scaled = np.ldexp(values, clipped_exponent(exponent))
+    return np.where((values > 0) & (scaled < SMALLEST), np.nextafter(scaled, np.inf), scaled)

@@ -1,0 +1,100 @@
+"""Projected gradient ascent on slopes, all targets of a layer at once, in JAX. Steering only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from ...arithmetic.float64 import Array
+from ...machine.interrupts import undisturbed
+from .targets import Targets
+
+STEPS = 20  # between two looks at the clock
+ROUNDS = 10
+ENOUGH = 1e-4  # the least mean improvement of a round, relative to the targets' ranges, that is worth another
+
+
+def ascend(targets: Targets, start: Mapping[int, Array], end: float | None, seed: int) -> dict[int, Array]:
+    """Better slopes k -> (n, p_k) than `start`, per target."""
+    net, problem = targets.net, targets.problem
+    assert problem.center is not None and problem.radius is not None
+    count = len(targets.bounds)
+    rng = np.random.default_rng(seed)
+    layers = []
+    for A, b, (low, high) in zip(net.weights, net.biases, targets.bounds, strict=False):
+        unstable = (low < 0) & (high > 0)
+        with np.errstate(all="ignore"):
+            s = np.where(unstable, high / np.where(unstable, high - low, 1.0), high > 0)
+        layers.append((A, b, unstable.astype(np.float64), s, np.where(unstable, -s * low, 0.0)))
+    scale = _ranges(targets)
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+        data = jax.tree.map(jnp.asarray, (targets.rows, targets.shift, layers, problem.center, problem.radius, scale))
+        first = [jnp.asarray(start[k]) for k in range(1, count + 1)]
+        best, value = first, _values(first, data, problem.norm == 2)
+        # Away from the corners, where half of the directions are closed.
+        slopes = [0.9 * s + 0.1 * jnp.asarray(rng.random(s.shape)) for s in first]
+        state = _optimizer().init(slopes)
+        for step in range(ROUNDS):
+            before = value
+            with undisturbed():
+                slopes, state, best, value = _round(slopes, state, best, value, data, 0.7**step, problem.norm == 2)
+                value.block_until_ready()
+            gain = float(jnp.mean((value - before) / data[-1]))
+            if not gain >= ENOUGH or (end is not None and time.monotonic() >= end):
+                break
+        return {k: np.nan_to_num(np.asarray(values)) for k, values in enumerate(best, start=1)}
+
+
+def _ranges(targets: Targets) -> Array:
+    """Sizes of the targets, so that one step suits all."""
+    low, high = targets.bounds[-1]
+    with np.errstate(all="ignore"):
+        size = np.abs(targets.rows) @ (np.maximum(high, 0.0) - np.maximum(low, 0.0))
+    return np.where((size > 0) & np.isfinite(size), size, 1.0)
+
+
+def _optimizer() -> Any:
+    return optax.adam(0.1)
+
+
+def _values(slopes: Any, data: Any, euclidean: bool) -> Any:
+    """The targets' linear lower bounds (n,)."""
+    M, value, layers, center, radius, _ = data
+    for slope, (A, b, unstable, s, intercept) in zip(slopes[::-1], layers[::-1], strict=True):
+        above, below = jnp.maximum(M, 0.0), jnp.minimum(M, 0.0)
+        N = above * jnp.where(unstable > 0, slope, s) + below * s
+        value = value + below @ intercept + N @ b
+        M = N @ A
+    if euclidean:
+        square = jnp.sum(M**2, axis=1)
+        spread = radius[0] * jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
+    else:
+        spread = jnp.abs(M) @ radius
+    return value + M @ center - spread
+
+
+@partial(jax.jit, static_argnums=6)
+def _round(slopes: Any, state: Any, best: Any, value: Any, data: Any, rate: Any, euclidean: bool) -> Any:
+    """STEPS steps of Adam, clipped to [0, 1]; the best slopes seen of each target are kept."""
+
+    def loss(slopes: Any) -> Any:
+        values = _values(slopes, data, euclidean)
+        return -jnp.sum(values / data[-1]), values
+
+    def step(_: Any, carry: Any) -> Any:
+        slopes, state, best, value = carry
+        (_, values), gradient = jax.value_and_grad(loss, has_aux=True)(slopes)
+        won = values > value
+        best = [jnp.where(won[:, None], new, old) for new, old in zip(slopes, best, strict=True)]
+        update, state = _optimizer().update(gradient, state)
+        slopes = [jnp.clip(s + rate * u, 0.0, 1.0) for s, u in zip(slopes, update, strict=True)]
+        return slopes, state, best, jnp.where(won, values, value)
+
+    return jax.lax.fori_loop(0, STEPS, step, (slopes, state, best, value))

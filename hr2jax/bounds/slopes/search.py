@@ -1,0 +1,167 @@
+"""The search for slopes that make linear bounds tight. Steering only: `linear.py` proves, whatever comes out here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ...arithmetic.float64 import Array
+from ...network import Network
+from ...problem import LipschitzProblem
+from ...text import shown
+from ..interval import Pair, first_layer
+from ..linear import layer_bounds
+from .targets import Targets
+
+METHODS = ("interval", "linear", "lp")
+# Inputs and neurons up to a target's layer for which HiGHS solves the relaxation, a program per target
+# (measured: 5-15 times faster there than the ascent, most of whose time is compilation).
+HIGHS_SIZE = 200
+# Multiplications of one backward pass for all targets of all layers: beyond these a method is not cheap.
+LP_WORK, LINEAR_WORK = 2e9, 2e11
+
+
+def pick_method(net: Network, problem: LipschitzProblem) -> str:
+    """ "interval", "linear" or "lp": the tightest bounds that are cheap at this size.
+
+    "interval" at depth 1, where it is exact, and for a global problem, which has no bounds.
+    """
+    if net.depth == 1 or not problem.is_local:
+        return "interval"
+    work, before = 0, 0
+    for k in range(1, net.depth):
+        before += net.widths[k] * net.widths[k - 1]
+        work += 2 * net.widths[k + 1] * before
+    return "lp" if work <= LP_WORK else "linear" if work <= LINEAR_WORK else "interval"
+
+
+def find_slopes(
+    net: Network, problem: LipschitzProblem, method: str, seconds: float | None = None, seed: int = 0
+) -> dict[tuple[int, int], Array]:
+    """Slopes for `preactivation_bounds`: (l, k) -> float64 (2, p_l, p_k).
+
+    Args:
+        net: the network.
+        problem: a local problem.
+        method: "interval": none. "linear": per target the best of a few rules. "lp": tightened towards the
+            optimum of the triangle relaxation, which slopes attain: exactly (HiGHS) for small sizes and norm
+            inf, else by projected gradient ascent. Only neurons that "linear" leaves undecided are tightened.
+        seconds: when to stop tightening (the ascent ends the round it is in and may have to compile, seconds a
+            layer); None: no limit.
+        seed: of the ascent's start.
+
+    Raises:
+        ValueError: an unknown method, a global problem, or bounds that overflow float64.
+    """
+    if method not in METHODS:
+        raise ValueError(f"bounds must be one of {', '.join(METHODS)}, but {shown(method)} was given")
+    end = None if seconds is None else time.monotonic() + seconds
+    bounds = [first_layer(net, problem)]
+    result: dict[tuple[int, int], Array] = {}
+    if method == "interval":
+        return result
+    for l in range(2, net.depth + 1):
+        A, b = net.weights[l - 1], net.biases[l - 1]
+        targets = Targets(net, problem, np.concatenate([A, -A]), np.concatenate([b, -b]), bounds)
+        slopes = _by_rule(targets)
+        pair = _bounds_with(net, problem, l, bounds, slopes)
+        if method == "lp":
+            undecided = (pair[0] < 0) & (pair[1] > 0)
+            slopes = _tightened(targets, slopes, np.tile(undecided, 2), _share(end, net.depth + 1 - l), seed)
+            pair = _bounds_with(net, problem, l, bounds, slopes)
+        result |= {(l, k): values.reshape(2, len(b), -1) for k, values in slopes.items()}
+        bounds = [*bounds, pair]
+    return result
+
+
+def find_output_slopes(
+    net: Network,
+    problem: LipschitzProblem,
+    bounds: Sequence[Pair],
+    method: str,
+    seconds: float | None = None,
+    seed: int = 0,
+) -> dict[int, Array] | None:
+    """Slopes for `output_range` with these proved bounds: k -> float64 (2, p_k); None for method "interval".
+
+    Raises:
+        ValueError: an unknown method.
+    """
+    if method not in METHODS:
+        raise ValueError(f"bounds must be one of {', '.join(METHODS)}, but {shown(method)} was given")
+    if method == "interval":
+        return None
+    end = None if seconds is None else time.monotonic() + seconds
+    with np.errstate(all="ignore"):
+        row, shift = problem.coefficients @ net.weights[-1], problem.coefficients @ net.biases[-1]
+    targets = Targets(net, problem, np.stack([row, -row]), np.stack([shift, -shift]), bounds)
+    slopes = _by_rule(targets)
+    if method == "lp":
+        slopes = _tightened(targets, slopes, np.ones(2, dtype=bool), end, seed)
+    return slopes
+
+
+def _bounds_with(
+    net: Network, problem: LipschitzProblem, l: int, bounds: Sequence[Pair], slopes: Mapping[int, Array]
+) -> Pair:
+    split = {k: values.reshape(2, net.widths[l], -1) for k, values in slopes.items()}
+    return layer_bounds(net, problem, l, bounds, split)
+
+
+def _share(end: float | None, parts: int) -> float | None:
+    """When to stop if what is left until `end` is for `parts` layers."""
+    now = time.monotonic()
+    return None if end is None else now + max(0.0, end - now) / parts
+
+
+def _by_rule(targets: Targets) -> dict[int, Array]:
+    """Per target the best of four rules: CROWN's (x >= z if h > -l, else x >= 0), x >= 0, x >= z, the upper slope."""
+    n = len(targets.rows)
+    rules: list[dict[int, Array]] = [{}, {}, {}, {}]
+    with np.errstate(all="ignore"):
+        for k, (low, high) in enumerate(targets.bounds, start=1):
+            unstable = (low < 0) & (high > 0)
+            parallel = np.where(unstable, high / (high - low), 0.0)
+            lines = (high > -low, np.zeros(len(low)), np.ones(len(low)), np.nan_to_num(parallel, nan=0.0))
+            for rule, line in zip(rules, lines, strict=True):
+                rule[k] = np.broadcast_to(np.asarray(line, dtype=np.float64), (n, len(low)))
+    best, value = rules[0], targets.values(rules[0])
+    for rule in rules[1:]:
+        best, value = better(best, value, rule, targets.values(rule))
+    return best
+
+
+def better(
+    a: Mapping[int, Array], value_a: Array, b: Mapping[int, Array], value_b: Array
+) -> tuple[dict[int, Array], Array]:
+    """Per target the slopes of the larger value, and that value."""
+    first = ~(value_b > value_a)
+    return {k: np.where(first[:, None], a[k], b[k]) for k in a}, np.where(first, value_a, value_b)
+
+
+def _tightened(
+    targets: Targets, slopes: dict[int, Array], which: Array, end: float | None, seed: int
+) -> dict[int, Array]:
+    """`slopes` with those of the targets `which` improved until `end`."""
+    some = np.flatnonzero(which)
+    if not len(some) or not any(((low < 0) & (high > 0)).any() for low, high in targets.bounds):
+        return slopes
+    if end is not None and time.monotonic() >= end:
+        return slopes
+    part, start = targets.chosen(some), {k: values[some] for k, values in slopes.items()}
+    size = sum(targets.net.widths[: len(targets.bounds) + 1])
+    if targets.problem.norm == "inf" and size <= HIGHS_SIZE:
+        from .lp import triangle_slopes
+
+        found = triangle_slopes(part, start, end)
+    else:
+        from .ascent import ascend
+
+        found = ascend(part, start, end, seed)
+    best, _ = better(start, part.values(start), found, part.values(found))
+    result = {k: np.array(values) for k, values in slopes.items()}
+    for k, values in best.items():
+        result[k][some] = values
+    return result

@@ -1,0 +1,123 @@
+"""The Lagrangian matrix of a problem's families and multipliers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..arithmetic.enclosure import Enclosure
+from ..arithmetic.float64 import Array
+from ..linalg.arrow import ArrowEnclosure
+from ..relaxation.basis import Lifting
+from ..relaxation.families import catalogue
+from ..relaxation.lasserre import lasserre_matrices, lasserre_size, layout
+from ..relaxation.products import PRODUCTS, product_entries
+from ..relaxation.triangles import TRIANGLES, entries
+from .form import QuadraticForm, add_family
+
+# cutting planes: multipliers of this name are rows, what they say is theirs
+CUTS = {TRIANGLES: entries, PRODUCTS: product_entries}
+SOS = "sos."  # multipliers of this name are factors of lasserre2's dual matrices
+# More than any solver finds: rows of cuts, and entries of lasserre2's matrices, which Python enumerates.
+MOST_ROWS, MOST_ENTRIES = 10**7, 10**6
+
+
+def lagrangian_matrix(
+    lifting: Lifting, multipliers: Mapping[str, Array], arithmetic: type[Enclosure] = Enclosure
+) -> ArrowEnclosure:
+    """M = C + sum sym(F^T Lambda G), (N, N), enclosed; multipliers are clipped at 0, but for equalities.
+
+    Which rows are eliminated depends on the families that have multipliers; none are where `add_squares` will add.
+
+    Raises:
+        ValueError: a family that does not exist on this lifting, or multipliers of the wrong shape.
+    """
+    form = _lagrangian(lifting, multipliers, arithmetic)
+    return form.matrix(eliminate=not any(name.startswith(SOS) for name in multipliers))
+
+
+def kept_rows(lifting: Lifting, multipliers: Mapping[str, Array], arithmetic: type[Enclosure] = Enclosure) -> int:
+    """How many rows of `lagrangian_matrix` are not eliminated: their number decides how long a proof takes."""
+    eliminated = _lagrangian(lifting, multipliers, arithmetic).eliminable()
+    return lifting.size - sum(lifting.sizes[group] for group in eliminated)
+
+
+def _lagrangian(lifting: Lifting, multipliers: Mapping[str, Array], arithmetic: type[Enclosure]) -> QuadraticForm:
+    """The Lagrangian as a form of the extended basis."""
+    form = QuadraticForm(lifting, arithmetic)
+    every = slice(None)
+    for (g, h), block in lifting.objective.items():
+        form.add(g, h, every, every, block)
+    known = catalogue(lifting)
+    for name, values in multipliers.items():
+        if name.startswith(SOS):
+            continue
+        if name in CUTS:
+            if len(values) > MOST_ROWS:
+                raise ValueError(f"{len(values)} rows of {name!r} are more than the {MOST_ROWS} that can be checked")
+            for term in CUTS[name](lifting, values, arithmetic):
+                form.add(*term)
+            continue
+        if name not in known:
+            raise ValueError(f"there is no family {name!r} in this problem")
+        family = known[name]()
+        if np.shape(values) != family.shape:
+            raise ValueError(f"the multipliers of {name!r} have shape {np.shape(values)}, not {family.shape}")
+        if family.F.rows:
+            add_family(form, family, arithmetic(family.clipped(values)))
+    return form
+
+
+def add_squares(
+    lifting: Lifting, multipliers: Mapping[str, Array], M: ArrowEnclosure, arithmetic: type[Enclosure] = Enclosure
+) -> tuple[ArrowEnclosure, float]:
+    """M with the polynomials sum <L L^T, g b b^T> of `lasserre2` added, and what their other monomials cost.
+
+    Monomials of degree 2 or less are entries of y y^T; each other one is at most 1 in magnitude, so the
+    polynomial is at most its entries' part plus the sum of the others' |coefficients|.
+
+    Raises:
+        ValueError: a matrix that does not exist on this lifting, a factor of the wrong shape, or a problem for which
+            no `lasserre2` can have been solved.
+    """
+    factors = {name: values for name, values in multipliers.items() if name.startswith(SOS)}
+    if not factors:
+        return M, 0.0
+    count, _ = lasserre_size(lifting.sizes["v"], lifting.sizes["t"], "xi" in lifting.sizes)
+    if count > MOST_ENTRIES:  # before they are enumerated
+        raise ValueError(f"the matrices of lasserre2 would have {count} entries here; {MOST_ENTRIES} can be checked")
+    matrices = {matrix.key: matrix for matrix in lasserre_matrices(lifting, arithmetic)}
+    if not factors.keys() <= matrices.keys():
+        raise ValueError(f"there is no matrix {sorted(factors.keys() - matrices.keys())[0]!r} in this problem")
+    used = [matrices[name] for name in factors]
+    plan = layout(used, lifting)
+    assert len(M.kept) == lifting.size  # nothing eliminated: M.block is all of M
+    values, positions = [], []
+    for matrix, index, L in zip(used, plan.index, factors.values(), strict=True):
+        if np.ndim(L) != 2 or len(L) != len(matrix.basis):
+            raise ValueError(f"the factor of {matrix.key!r} has shape {np.shape(L)}, not ({len(matrix.basis)}, r)")
+        gram = arithmetic(L) @ arithmetic(L).T
+        for k, coefficient in enumerate(matrix.factor.values()):
+            values.append((gram * coefficient.reshape(1, 1)).reshape(-1))
+            positions.append(index[:, :, k].ravel())
+    rest = arithmetic(np.zeros(()))
+    by_monomial: dict[int, list[Enclosure]] = {}
+    for value, position in zip(values, positions, strict=True):
+        order = np.argsort(position, kind="stable")
+        ids, starts = np.unique(position[order], return_index=True)
+        for k, chunk in zip(ids.tolist(), np.split(order, starts[1:]), strict=True):
+            by_monomial.setdefault(k, []).append(value[chunk].sum())
+    for k, parts in by_monomial.items():
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        monomial = plan.monomials[k]
+        if len(monomial) > 2:
+            rest = rest + arithmetic(total.magnitude())
+        else:
+            a, b = (0, 0, *monomial)[-2:]
+            half = total.scaled(-1).reshape(1, 1)
+            for entry in ((slice(a, a + 1), slice(b, b + 1)), (slice(b, b + 1), slice(a, a + 1))):
+                M.block[entry] = M.block[entry] + half
+    return M, float(rest.upper())

@@ -1,0 +1,156 @@
+"""From multipliers to a proved bound: what `certify` and `verify` have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import numpy as np
+
+from ..arithmetic.enclosure import Enclosure
+from ..arithmetic.float64 import Array
+from ..bounds import interval_constant, output_range, product_constant
+from ..network import Network
+from ..problem import LipschitzProblem, lipschitz_problem
+from ..relaxation.basis import Lifting
+from ..relaxation.lifting import lift
+from ..relaxation.presolve import LIFTINGS, Layout, Presolve, masks, pre_bounds, presolve
+from ..text import shown
+from .bound import dual_bound
+from .krivine import KRIVINE, krivine_bound
+from .lagrangian import add_squares, lagrangian_matrix
+
+
+class Prover:
+    """`prove` for one network, problem and layout, many times: what no multiplier changes is derived once.
+
+    Raises:
+        ValueError: the problem is not one for this network, or a neuron outside the layout can switch.
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        problem: LipschitzProblem,
+        layout: Layout,
+        arithmetic: type[Enclosure] = Enclosure,
+        *,
+        lifting: str = "forward",
+        slopes: Mapping[tuple[int, int], Array] | None = None,
+    ):
+        self.problem = lipschitz_problem(
+            net, problem.coefficients, problem.norm, problem.center,
+            problem.radius if problem.radius is None or problem.norm == "inf" else _single(problem.radius),
+            problem.quantity,
+        )  # fmt: skip
+        if not isinstance(layout, Layout):
+            raise ValueError(f"the layout must be a Layout, not {type(layout).__name__}")
+        if (problem.quantity == "maximum") != (lifting == "values"):
+            raise ValueError(f"lifting {lifting!r} does not bound the quantity {problem.quantity!r}")
+        self.net, self.layout, self.arithmetic = net, layout, arithmetic
+        with np.errstate(all="ignore"):
+            self.fixed = presolve(net, self.problem, arithmetic, layout, slopes, LIFTINGS[lifting])
+
+    @cached_property
+    def lifted(self) -> Lifting:
+        """The lifting, every coefficient enclosed."""
+        return lift(self.net, self.problem, self.fixed, self.arithmetic)
+
+    def bound(self, multipliers: Mapping[str, Array], diagonal: Array | None, relaxation: str = "") -> float:
+        """The upper bound that the multipliers prove, or infinity.
+
+        Raises:
+            ValueError: the multipliers do not fit.
+        """
+        arithmetic = self.arithmetic
+        with np.errstate(all="ignore"):
+            if diagonal is None and not multipliers:
+                return baseline(self.net, self.problem, self.fixed, relaxation, arithmetic)
+            if KRIVINE in multipliers:
+                return _krivine(self.net, self.problem, self.layout, multipliers, arithmetic)
+            lifted = self.lifted
+            if diagonal is not None and np.shape(diagonal) != (lifted.size,):
+                raise ValueError(f"the diagonal has shape {np.shape(diagonal)}, not ({lifted.size},)")
+            if not all(np.isfinite(values).all() for values in multipliers.values()):
+                return float("inf")
+            M, rest = add_squares(lifted, multipliers, lagrangian_matrix(lifted, multipliers, arithmetic), arithmetic)
+            return dual_bound(lifted, M, diagonal, arithmetic, rest)
+
+
+def prove(
+    net: Network,
+    problem: LipschitzProblem,
+    layout: Layout,
+    multipliers: Mapping[str, Array],
+    diagonal: Array | None,
+    arithmetic: type[Enclosure] = Enclosure,
+    *,
+    relaxation: str = "",
+    lifting: str = "forward",
+    slopes: Mapping[tuple[int, int], Array] | None = None,
+) -> float:
+    """The upper bound that the multipliers prove for this network and problem, or infinity.
+
+    Without multipliers and diagonal, the bound that interval arithmetic or norm products prove; `relaxation`
+    "interval" or "product" is one of them alone, no other name matters.
+
+    Raises:
+        ValueError: the problem is not one for this network, a neuron outside the layout can switch, or
+            the multipliers do not fit.
+    """
+    prover = Prover(net, problem, layout, arithmetic, lifting=lifting, slopes=slopes)
+    return prover.bound(multipliers, diagonal, relaxation)
+
+
+def _krivine(
+    net: Network, problem: LipschitzProblem, layout: Layout, multipliers: Mapping[str, Array],
+    arithmetic: type[Enclosure],
+) -> float:  # fmt: skip
+    if len(multipliers) > 1 or problem.quantity != "lipschitz":
+        raise ValueError("products of LipOpt are a proof of their own, of a Lipschitz constant")
+    degree = np.shape(multipliers[KRIVINE])[-1] - 1
+    return krivine_bound(net, problem, degree, multipliers, arithmetic, layout.unstable[0])
+
+
+def baseline(
+    net: Network, problem: LipschitzProblem, fixed: Presolve, relaxation: str = "",
+    arithmetic: type[Enclosure] = Enclosure,
+) -> float:  # fmt: skip
+    """The bound that needs no solver: by interval arithmetic, by norm products ("interval", "product"), or the best."""
+    if problem.quantity == "maximum":
+        bounds, last = pre_bounds(net, problem, fixed.slopes, arithmetic), net.depth + 1
+        slopes = {k: values for (l, k), values in (fixed.slopes or {}).items() if l == last} or None
+        return output_range(net, problem, slopes, bounds, arithmetic)[1]
+    proved = []
+    if relaxation != "product":
+        on, off = masks(net, fixed.layers)
+        proved.append(interval_constant(net, problem, fixed.free, on, off, arithmetic))
+    if relaxation != "interval":
+        proved.append(product_constant(net, problem, fixed.free, arithmetic))
+    return min(proved)
+
+
+def _single(radius: Array) -> float:
+    """The radius of a Euclidean ball from its (p_0,) array of equal entries."""
+    if not (np.ndim(radius) == 1 and len(radius) and (radius == radius[0]).all()):
+        raise ValueError("the radius of a Euclidean ball must be one number")
+    return float(radius[0])
+
+
+def prover_of(net: Network, problem: LipschitzProblem, fixed: Presolve) -> Prover:
+    """A prover for the layout that a presolve has found."""
+    return Prover(net, problem, fixed.layout(), lifting=_lifting_of(fixed), slopes=fixed.slopes)
+
+
+def _lifting_of(fixed: Presolve) -> str:
+    return {chains: name for name, chains in LIFTINGS.items()}[fixed.chains]
+
+
+def _arithmetic(name: str) -> type[Enclosure]:
+    if name == "float":
+        return Enclosure
+    if name == "ball":
+        from ..arithmetic.ball import Ball
+
+        return Ball
+    raise ValueError(f'arithmetic must be "float" or "ball", but {shown(name)} was given')

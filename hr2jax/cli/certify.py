@@ -1,0 +1,145 @@
+"""`hr2jax certify`: its arguments, its data file, its answer."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..arithmetic.decimals import decimal, round_up
+from ..arithmetic.float64 import Array
+from ..io import load
+from ..machine.files import refusal
+from ..options import RELAXATIONS
+from ..robustness.report import RobustnessReport
+from ..robustness.rivals import TESTS
+from ..robustness.run import certify
+from ..text import unread
+
+NETWORK_HELP = "network file: .npz (keys A_1, b_1, ..., C, d), .mat, .nnet, .safetensors, .pt or .onnx"
+DESCRIPTION = """Count the inputs whose label provably cannot change while the input moves by at most R (in every
+entry; with --norm 2 in Euclidean distance), for each R of --radii. An input that is classified wrong is never counted.
+
+DATA.npz has the array inputs, (n, p_0), and labels, n integers; without labels the network's own predictions
+are taken. Radii are in the units of the inputs: for pixels in 0..1, 0.05 is 5 % of the range. Decimals are
+taken exactly: radii are rounded up, the clip box outward.
+
+Printed: for each radius the share of all inputs that is certified, rounded down, and the share that an attack
+(projected gradient ascent) leaves: the truth lies between them. Ctrl-C prints what was decided so far.
+"""
+EXAMPLES = """examples:
+  hr2jax certify model.npz data.npz --radii 0.01,0.02,0.05 --clip 0,1
+  hr2jax certify model.npz data.npz --radii 0.1 --via lipschitz-local --workers 2 --time-limit 600
+  hr2jax certify model.npz data.npz --radii 0.1 --json robust.json --plot robust.png
+
+"""
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Everything after `hr2jax certify`."""
+    add = parser.add_argument
+    add("network", metavar="NET", help=NETWORK_HELP)
+    add("data", metavar="DATA.npz", help="the arrays inputs and, if known, labels")
+    add("--radii", required=True, metavar="R,R,...", help="positive numbers, in the units of the inputs")
+    add("--via", default="lipschitz-global", metavar="HOW",
+        help=f"{', '.join(TESTS)} (default lipschitz-global: one constant for each pair of labels)")  # fmt: skip
+    add("--norm", default="inf", metavar="inf|2", help="norm on the input")
+    add("--clip", metavar="LO,HI", help="all entries of all inputs lie between these: only such points count")
+    add("--relaxation", default="hr2", metavar="NAME", help=f"{', '.join(RELAXATIONS)} (default hr2)")
+    add("--tol", type=float, default=1e-3, metavar="T", help="of each solve, as for hr2jax solve (default 1e-3)")
+    add("--workers", type=int, metavar="N", help="processes that share the inputs of a local search")
+    add("--time-limit", type=float, metavar="S", help="seconds; what is undecided by then is not certified")
+    add("--device", choices=("cpu", "gpu"), help="where the solver runs (default: JAX's choice)")
+    add("--seed", type=int, default=0, metavar="N", help="of every random choice (default 0)")
+    add("--no-attack", action="store_true", help="do not look for adversarial points")
+    add("--json", metavar="OUT.json", help="write everything that was found out about every input")
+    add("--plot", metavar="OUT.png", help='draw certified accuracy against radius (.png, .pdf, .svg; "hr2jax[plot]")')
+    add("--quiet", action="store_true", help="no progress on stderr")
+
+
+def run(arguments: argparse.Namespace) -> RobustnessReport:
+    """The report that the arguments ask for."""
+    net = load(arguments.network)
+    inputs, labels = read_data(arguments.data)
+    return certify(
+        net,
+        inputs,
+        labels,
+        radii=[_radius(text) for text in _fields(arguments.radii, "--radii")],
+        norm=arguments.norm,
+        clip=None if arguments.clip is None else _clip(arguments.clip),
+        via=arguments.via,
+        relaxation=arguments.relaxation,
+        workers=arguments.workers,
+        attack_starts=0 if arguments.no_attack else 2,
+        time_limit=arguments.time_limit,
+        seed=arguments.seed,
+        progress=not arguments.quiet,
+        tol=arguments.tol,
+        device=arguments.device,
+    )
+
+
+def write(report: RobustnessReport, name: str, path: Path) -> None:
+    """One of the files that were asked for."""
+    if name == "json":
+        report.to_json(path)
+    else:
+        report.plot(path)
+
+
+def outputs(arguments: argparse.Namespace) -> dict[str, Path]:
+    """The files to write, by name; ValueError where one cannot be written."""
+    paths = {name: Path(getattr(arguments, name)) for name in ("json", "plot") if getattr(arguments, name) is not None}
+    taken = {os.path.realpath(arguments.network), os.path.realpath(arguments.data)}
+    for name, path in paths.items():
+        if reason := refusal(path):
+            raise ValueError(f"--{name} {path} cannot be written: {reason}")
+        if os.path.realpath(path) in taken:
+            raise ValueError(f"--{name} {path} would overwrite another file of this command")
+        taken.add(os.path.realpath(path))
+    if "plot" in paths:
+        from ..plot import check_plot
+
+        check_plot(paths["plot"])
+    return paths
+
+
+def read_data(path: str | os.PathLike[str]) -> tuple[Array, Array | None]:
+    """The arrays inputs and labels (None where there is none) of a .npz; no pickle is read.
+
+    Raises:
+        ValueError: it is no such file; the message names it.
+        OSError: it is missing or may not be read.
+    """
+    with open(path, "rb") as file:
+        try:
+            loaded: Any = np.load(file, allow_pickle=False)
+            arrays = {name: loaded[name] for name in ("inputs", "labels") if name in loaded}
+        except Exception as error:  # whatever a damaged archive makes a reader raise
+            raise ValueError(f"{os.fspath(path)} is not a whole .npz file of numbers: {unread(error)}") from None
+    if isinstance(loaded, np.ndarray) or "inputs" not in arrays:
+        raise ValueError(f"{os.fspath(path)} has no array inputs; it must be a .npz with inputs and perhaps labels")
+    return arrays["inputs"], arrays.get("labels")
+
+
+def _fields(text: str, what: str) -> list[str]:
+    fields = [field.strip() for field in text.split(",")]
+    if not all(fields):
+        raise ValueError(f"{what} must be numbers separated by commas, but {text!r} was given")
+    return fields
+
+
+def _radius(text: str) -> float:
+    value = decimal(text, "--radii")
+    return round_up(value) if value > 0 else float(value)  # certify refuses that, and says what was given
+
+
+def _clip(text: str) -> tuple[float, float]:
+    fields = _fields(text, "--clip")
+    if len(fields) != 2:
+        raise ValueError(f"--clip must be two numbers LO,HI, but {text!r} was given")
+    low, high = (decimal(field, "--clip") for field in fields)
+    return -round_up(-low), round_up(high)

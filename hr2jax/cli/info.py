@@ -1,0 +1,60 @@
+"""`hr2jax info`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+
+import numpy as np
+
+from ..certificate.prover import baseline
+from ..engines.memory import estimate
+from ..engines.sizes import Sizes
+from ..io import load
+from ..network import Network
+from ..problem import LipschitzProblem, lipschitz_problem
+from ..relaxation.presolve import presolve
+from ..text import table, upper_text, widths_text
+from .answer import YES
+
+# Outputs whose bound `info` shows.
+SHOWN_OUTPUTS = 10
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    net = load(arguments.network)
+    parameters = sum(array.size for array in (*net.weights, *net.biases))
+    with np.errstate(over="ignore"):
+        single = all(np.array_equal(array.astype(np.float32), array) for array in (*net.weights, *net.biases))
+    rows = [
+        ("widths", f"{widths_text(net.widths)}   (input, {net.depth} hidden, outputs)"),
+        ("parameters", f"{parameters}"),
+        ("numbers", "float64" + (", every one of them also a float32" if single else "")),
+        ("hash", net.hash),
+    ]
+    names = [f"A_{i + 1}, b_{i + 1}" for i in range(net.depth)] + ["C, d"]
+    for name, weight, bias in zip(names, net.weights, net.biases, strict=True):
+        rows.append((name, f"in [{weight.min():.4g}, {weight.max():.4g}], [{bias.min():.4g}, {bias.max():.4g}]"))
+    problem = lipschitz_problem(net, 0)
+    with contextlib.suppress(ValueError), np.errstate(all="ignore"):  # bounds that overflow: there is nothing to solve
+        needed = sum(estimate("hr2", "auto", Sizes.of(problem, presolve(net, problem))))
+        rows.append(("memory", f"about {needed / 1e9:.1f} GB to solve hr2 globally"))
+    for k in range(min(net.widths[-1], SHOWN_OUTPUTS)):
+        bound = bound_without_solver(net, lipschitz_problem(net, k))
+        rows.append((f"F_{k}", f"<= {upper_text(bound)}   (global, norm inf, no solver; hr2jax solve improves it)"))
+    if net.widths[-1] > SHOWN_OUTPUTS:
+        rows.append(("...", f"{net.widths[-1] - SHOWN_OUTPUTS} more outputs"))
+    print(table(rows))
+    return YES
+
+
+def bound_without_solver(net: Network, problem: LipschitzProblem) -> float:
+    """What interval arithmetic or norm products prove, rounded up; infinity where that overflows."""
+    with np.errstate(all="ignore"):
+        # no chains: the sizes of derivatives are not needed
+        return baseline(net, problem, presolve(net, problem, chains=()))
+
+
+_INFO = """Printed: widths, number of parameters, the hash that certificates carry, the range of the weights,
+and a certified bound of each output that needs no solver.
+"""

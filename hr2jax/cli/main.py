@@ -1,0 +1,164 @@
+"""The command line: `hr2jax solve | certify | verify | info | demo`. Progress goes to stderr, the answer to stdout.
+
+Decimals are exact here (decimals.py): the box that is certified contains the box that was asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from jax.errors import JaxRuntimeError
+
+from ..arithmetic.enclosure import UnsoundArithmeticError
+from ..certificate.certificate import CertificateError
+from ..options import CUTS, METHODS, RELAXATIONS
+from ..version import __version__
+from . import certify as robustness
+from .answer import BAD, EXIT_CODES, INTERRUPTED, NO, NO_READER, YES, _answer
+from .arguments import _claim, _network, _Parser
+from .info import _INFO, _info
+from .signals import _kill_is_interrupt
+from .solve import _SOLVE, _SOLVE_EXAMPLES, _solve
+from .verify import _VERIFY, _VERIFY_EXAMPLES, _verify
+
+BAD_INPUT = (
+    ValueError, NotImplementedError, OSError, ImportError, MemoryError, UnsoundArithmeticError, JaxRuntimeError,
+)  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code (see EXIT_CODES)."""
+    try:
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()
+    except CertificateError as error:
+        return _complain("not verified", error, NO)
+    except BrokenPipeError:
+        _forget_stdout()
+        return NO_READER
+    except BAD_INPUT as error:
+        return _complain("error", error, BAD)
+    except KeyboardInterrupt:
+        return _complain("interrupted", "stopped before there was an answer", INTERRUPTED)
+    except SystemExit as end:  # --help and --version
+        return int(end.code or 0)
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    arguments, unknown = _parser().parse_known_args(_joined(sys.argv[1:] if argv is None else argv))
+    if unknown:
+        raise ValueError(f"unrecognized arguments: {' '.join(unknown)} (try hr2jax {arguments.command} --help)")
+    code: int = arguments.run(arguments)
+    return code
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """`--clip -1,1` as `--clip=-1,1`: argparse takes what begins with a minus sign for an option."""
+    out: list[str] = []
+    for word in argv:
+        if out and out[-1] == "--clip" and word[:1] == "-" and re.match(r"[.0-9]|inf|nan", word[1:]):
+            out[-1] = f"--clip={word}"
+        else:
+            out.append(word)
+    return out
+
+
+def _complain(kind: str, error: BaseException | str, code: int) -> int:
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = ": ".join(str(part) for part in (error.filename, error.strerror) if part)
+    elif isinstance(error, MemoryError):
+        text = f"not enough memory for a problem of this size. {text}"
+    print(f"hr2jax: {kind}: {' '.join(text.split()) or type(error).__name__}", file=sys.stderr)
+    return code
+
+
+def _forget_stdout() -> None:
+    """Python flushes stdout once more on the way out, which would complain about the closed pipe."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _certify(arguments: argparse.Namespace) -> int:
+    outputs = robustness.outputs(arguments)
+    with _kill_is_interrupt():
+        report = robustness.run(arguments)
+    return _answer(report, outputs, robustness.write)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from .demo import run_demo
+
+    run_demo(sys.stdout)
+    return YES
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(
+        prog="hr2jax",
+        formatter_class=raw,
+        allow_abbrev=False,
+        description="Certified upper bounds of Lipschitz constants of ReLU networks.\n"
+        "Progress goes to stderr, the answer to stdout.",
+        epilog=EXIT_CODES + "\nNew here? hr2jax demo needs no file.",
+    )
+    parser.add_argument("--version", action="version", version=f"hr2jax {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, run: Any, brief: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            name, help=brief, description=description, epilog=epilog, formatter_class=raw, allow_abbrev=False
+        )
+        added.set_defaults(run=run)
+        return added
+
+    p = command("solve", _solve, "a certified upper bound of a Lipschitz constant", _SOLVE, _SOLVE_EXAMPLES)
+    _network(p)
+    _claim(p)
+    p.add_argument("--relaxation", default="hr2", metavar="NAME",
+                   help=f"{', '.join(RELAXATIONS)} (default hr2); tighter ones take longer; best climbs")  # fmt: skip
+    p.add_argument("--cuts", metavar="NAMES",
+                   help=f"cutting planes of hr2+ and best, among {','.join(CUTS)} (default all)")  # fmt: skip
+    p.add_argument("--method", default="auto", metavar="NAME", help=f"the solver: {', '.join(METHODS)} (default auto)")
+    p.add_argument("--tol", type=float, default=1e-3, metavar="T",
+                   help="stop when bound - relaxation optimum <= T * bound, by estimate (default 1e-3)")  # fmt: skip
+    p.add_argument("--time-limit", type=float, metavar="S",
+                   help="seconds; the best certified bound by then is the answer (what must "
+                        "be compiled first may take some seconds more)")  # fmt: skip
+    p.add_argument("--max-iterations", type=int, metavar="N", help="iterations of the solver; likewise")
+    p.add_argument("--device", choices=("cpu", "gpu"), help="where the solver runs (default: JAX's choice)")
+    p.add_argument("--seed", type=int, default=0, metavar="N", help="of every random choice (default 0)")
+    p.add_argument("--certificate", metavar="OUT.npz", help="write the proof, for hr2jax verify")
+    p.add_argument("--json", metavar="OUT.json", help="write the result and its history")
+    p.add_argument("--plot", metavar="OUT.png", help='draw bounds against seconds (.png, .pdf, .svg; "hr2jax[plot]")')
+    p.add_argument("--checkpoint", metavar="FILE", help="keep the best certificate here while solving; resume from it")
+    p.add_argument("--quiet", action="store_true", help="no progress on stderr")
+
+    p = command("verify", _verify, "prove a certificate's bound again", _VERIFY, _VERIFY_EXAMPLES)
+    p.add_argument("certificate", metavar="CERT.npz", help="a certificate, from solve --certificate")
+    _network(p)
+    _claim(p)
+    p.add_argument("--arithmetic", choices=("float", "ball"), default="float",
+                   help='float64 with proved error bounds, or arbitrary precision (slow; "hr2jax[ball]")')  # fmt: skip
+
+    p = command("info", _info, "what a network file holds", _INFO, "example:\n  hr2jax info model.npz\n")
+    _network(p)
+    command("demo", _demo, "the embedded example: no file needed", _DEMO, "example:\n  hr2jax demo\n")
+    p = command("certify", _certify, "robustness of a classifier on a set of inputs", robustness.DESCRIPTION,
+                f"{robustness.EXAMPLES}{EXIT_CODES}")  # fmt: skip
+    robustness.add_arguments(p)
+    return parser
+
+
+_DEMO = """Certify a classifier of handwritten digits that ships with the package: one output and one margin
+everywhere, then all margins around one digit, and what that says about the digit. Under a minute.
+"""

@@ -1,0 +1,109 @@
+"""`hr2jax solve`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from pathlib import Path
+
+from ..api import solve
+from ..io import load
+from ..machine.files import refusal
+from ..result import Result
+from .answer import EXIT_CODES, _answer
+from .numbers import box
+from .signals import _kill_is_interrupt
+
+
+def _solve(arguments: argparse.Namespace) -> int:
+    net = load(arguments.network)
+    center, radius = box(arguments.center, arguments.radius, arguments.norm)
+    outputs = _outputs(arguments)
+    with _kill_is_interrupt(), warnings.catch_warnings():
+        warnings.showwarning = _warn
+        warnings.filterwarnings("always", "checkpoint ", RuntimeWarning)  # python -W error must not lose the answer
+        result = solve(
+            net,
+            output=arguments.output,
+            norm=arguments.norm,
+            center=center,
+            radius=radius,
+            relaxation=arguments.relaxation,
+            method=arguments.method,
+            tol=arguments.tol,
+            time_limit=arguments.time_limit,
+            max_iterations=arguments.max_iterations,
+            device=arguments.device,
+            seed=arguments.seed,
+            progress=not arguments.quiet,
+            checkpoint=arguments.checkpoint,
+            cuts=None if arguments.cuts is None else [name for name in arguments.cuts.split(",") if name],
+        )
+    return _answer(result, outputs, _write)
+
+
+def _write(result: Result, name: str, path: Path) -> None:
+    if name == "certificate":
+        result.certificate.save(path)
+    elif name == "json":
+        result.to_json(path)
+    else:
+        from ..plot import plot_result
+
+        plot_result(result, path)
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"hr2jax: warning: {message}", file=sys.stderr)
+
+
+# --- what is given ----------------------------------------------------------------------------------
+
+
+def _outputs(arguments: argparse.Namespace) -> dict[str, Path]:
+    """The files to write, refused now rather than after an hour of solving."""
+    outputs = {
+        name: Path(path)
+        for name in ("certificate", "json", "plot")
+        if (path := getattr(arguments, name)) is not None
+    }
+    taken = {os.path.realpath(path) for path in (arguments.network, arguments.center, arguments.checkpoint) if path}
+    if os.path.exists(arguments.radius or ""):
+        taken.add(os.path.realpath(arguments.radius))
+    for name, path in outputs.items():
+        if reason := refusal(path):
+            raise ValueError(f"--{name} {path} cannot be written: {reason}")
+        if os.path.realpath(path) in taken:
+            raise ValueError(f"--{name} {path} would overwrite another file of this command")
+        taken.add(os.path.realpath(path))
+    if "plot" in outputs:
+        from ..plot import check_plot
+
+        check_plot(outputs["plot"])
+    return outputs
+
+
+_SOLVE = """Prove an upper bound of the Lipschitz constant of one output f of the network:
+    |f(x) - f(y)| <= bound * max_i |x_i - y_i|
+for all x, y, or, with --center and --radius, for all x, y in the box |x_i - center_i| <= R. With --norm 2
+distances are Euclidean, and the domain is the ball ||x - center||_2 <= R.
+The bound is proved in rounding-safe arithmetic, whatever the solver did and whenever it was stopped
+(Ctrl-C stops it with the best bound so far).
+
+R is in the units of the network's input: for pixels in 0..1, R = 0.05 is 5 % of the range.
+Decimals are taken exactly: R and the center's rounding are rounded up, so the box proved contains yours.
+
+Printed: the certified bound (rounded up), an attained lower bound (rounded down), the gap between
+them, why the solver stopped, and where the seconds went.
+"""
+_SOLVE_EXAMPLES = f"""examples:
+  hr2jax solve model.npz --output 3                              global constant of F_3
+  hr2jax solve model.npz --output 3,5 --center x.npy --radius 0.05
+                                                                 of F_3 - F_5 around x
+  hr2jax solve model.npz --certificate bound.cert.npz --json bound.json --plot bound.png
+  hr2jax solve model.npz --relaxation shor --time-limit 60       looser, sooner
+  hr2jax solve model.npz --relaxation best --time-limit 600      the tightest in ten minutes
+
+{EXIT_CODES}"""

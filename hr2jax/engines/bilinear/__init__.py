@@ -1,0 +1,1 @@
+"""Alternating maximisation over unit rows."""

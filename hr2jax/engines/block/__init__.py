@@ -1,0 +1,1 @@
+"""Engines on the block form: ADMM, and interior-point references."""

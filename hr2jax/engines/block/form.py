@@ -1,0 +1,239 @@
+"""The block form: M_1 plus batches of small moment and localizing matrices (DESIGN sections 1 and 2).
+
+M_1(y) is the (N, N) moment matrix over the basis (1, v, t, xi), v = 2u - 1. A clique's order-2 blocks
+use its moments up to degree 4: those of degree 2 or less are entries of M_1 (z counts as the linear
+function of xi that it is), the others are the clique's own. v^2 = 1 is substituted before building, or
+the blocks would have no interior. Cliques of one shape form one batch of arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ...arithmetic.float64 import Array
+from ...relaxation.basis import Lifting
+from ...relaxation.families import clique_pairs, preset
+from ...relaxation.forms import Family
+from ...relaxation.lasserre import lasserre_matrices, layout
+from .cliques import Block, CliqueBatch, Polynomial, _Clique
+
+Layout = Literal["clique", "product"]
+
+MAX_DENSE_BYTES = 2**30  # of lasserre2's map from moments to matrix entries
+
+
+@dataclass(frozen=True)
+class BlockForm:
+    """max <C, Y> over moment matrices Y = M_1 >= 0 with pinned diagonal entries 1, and the batches' blocks >= 0.
+
+    Attributes:
+        relaxation: its name.
+        lifting: the basis and z's coefficients.
+        C: (N, N) float64 symmetric, in units of 2**lifting.exponent.
+        pinned: (N,) bool, diagonal entries of M_1 that are 1 (the others are bounded by blocks).
+        batches: the cliques.
+        layout: "clique" (order-2 blocks, as the relaxations are defined) or "product" (1 by 1 blocks).
+        chordal: M_1 is two matrices, over (1, v, t) and (1, v, xi): they agree on (1, v), and Y has no entries
+            (t, xi). The largest PSD matrix with those given does the same (DESIGN section 3).
+    """
+
+    relaxation: str
+    lifting: Lifting
+    C: Array
+    pinned: Array
+    batches: tuple[CliqueBatch, ...]
+    layout: Layout = "clique"
+    chordal: bool = False
+
+    def extended(self) -> Array:
+        """E (N + n, N): rows of the extended basis (1, v, t, xi, z) in the basis, so that M = E Y E^T."""
+        return extended_rows(self.lifting)
+
+
+def extended_rows(lifting: Lifting) -> Array:
+    """The basis followed by z, as rows over the basis: (N + n, N), or (N, N) without z."""
+    rows = np.eye(lifting.size)
+    if lifting.z_one is None or lifting.z_xi is None:
+        return rows
+    z = np.zeros((lifting.sizes["v"], lifting.size))
+    z[:, lifting.slice("one")] = lifting.z_one.mid
+    z[:, lifting.slice("xi")] = lifting.z_xi.mid
+    return np.concatenate([rows, z])
+
+
+def _positions(lifting: Lifting, group: str) -> Array:
+    """Positions of a group in the extended basis."""
+    start = lifting.size if group == "z" else lifting.slice(group).start
+    return start + np.arange(lifting.length(group))
+
+
+def _bounded(lifting: Lifting, group: str, symbol: str) -> CliqueBatch:
+    """y^2 <= 1 for a group that is not pinned."""
+    clique = _Clique(f"{{{symbol}_i}}", [_positions(lifting, group)], [False])
+    clique.add(f"1-{symbol}_i^2", [()], {(): 1.0, (0, 0): -1.0})
+    return clique.build()
+
+
+def _sign_times_z(lifting: Lifting) -> CliqueBatch:
+    """E[(u_i - 1/2) z_i] >= 0."""
+    clique = _Clique("{u_i,z_i}", [_positions(lifting, "v"), _positions(lifting, "z")], [True, False])
+    clique.add("(u_i-1/2)z_i", [()], {(0, 1): 1.0})
+    return clique.build()
+
+
+def _x_clique(lifting: Lifting) -> CliqueBatch:
+    """M_2({x_i}) and M_1(eps^2-(x_i-xbar_i)^2, {x_i})."""
+    clique = _Clique("{x_i}", [_positions(lifting, "xi")], [False])
+    clique.add("M_2({x_i})", clique.basis(2))
+    clique.add("M_1(1-xi_i^2,{x_i})", clique.basis(1), {(): 1.0, (0, 0): -1.0})
+    return clique.build()
+
+
+def _ut_clique(lifting: Lifting) -> CliqueBatch:
+    """M_2({u_i,t_i}) and M_1(1-t_i^2, {u_i,t_i})."""
+    first, second = clique_pairs(lifting, "v", "t")
+    variables = [_positions(lifting, "v")[first], _positions(lifting, "t")[second]]
+    clique = _Clique("{u_i,t_i}", variables, [True, False])
+    clique.add("M_2({u_i,t_i})", clique.basis(2))
+    clique.add("M_1(1-t_i^2,{u_i,t_i})", clique.basis(1), {(): 1.0, (1, 1): -1.0})
+    return clique.build()
+
+
+def _uz_clique(lifting: Lifting) -> CliqueBatch:
+    """M_2({u_i,z_i}), M_1((u_i-1/2)z_i) and M_1((z_i-l_i)(h_i-z_i)) on {u_i,z_i}, and z (h u + l (1-u) - z) >= 0.
+
+    The blocks imply the product form's other products of u and z, but this one only where h = -l: u z^2 is
+    not in their basis.
+    """
+    low, high = lifting.presolve.low, lifting.presolve.high
+    variables = [_positions(lifting, "v"), _positions(lifting, "z")]
+    clique = _Clique("{u_i,z_i}", variables, [True, False])
+    clique.add("M_2({u_i,z_i})", clique.basis(2))
+    clique.add("M_1((u_i-1/2)z_i,{u_i,z_i})", clique.basis(1), {(0, 1): 1.0})
+    clique.add("M_1((z_i-l_i)(h_i-z_i),{u_i,z_i})", clique.basis(1), {(): -low * high, (1,): low + high, (1, 1): -1.0})
+    clique.add("z(hu+l(1-u)-z)", [()], {(1,): (high + low) / 2, (0, 1): (high - low) / 2, (1, 1): -1.0})
+    return clique.build()
+
+
+def _xt_clique(lifting: Lifting) -> CliqueBatch:
+    """M_2({x_i,t_i}), its localizers, and the four products (1 +- xi_i)(1 +- t_i) >= 0."""
+    clique = _Clique("{x_i,t_i}", [_positions(lifting, "xi"), _positions(lifting, "t")], [False, False])
+    clique.add("M_2({x_i,t_i})", clique.basis(2))
+    clique.add("M_1(1-xi_i^2,{x_i,t_i})", clique.basis(1), {(): 1.0, (0, 0): -1.0})
+    clique.add("M_1(1-t_i^2,{x_i,t_i})", clique.basis(1), {(): 1.0, (1, 1): -1.0})
+    for a in (1.0, -1.0):
+        for b in (1.0, -1.0):
+            sign = {1.0: "+", -1.0: "-"}
+            clique.add(f"(1{sign[a]}xi_i)(1{sign[b]}t_i)", [()], {(): 1.0, (0,): a, (1,): b, (0, 1): a * b})
+    return clique.build()
+
+
+def _lasserre(lifting: Lifting) -> CliqueBatch:
+    """All the cliques of `lasserre2` as one: they share moments that M_1 does not have."""
+    matrices = lasserre_matrices(lifting)
+    plan = layout(matrices, lifting)
+    entries = sum(index.shape[0] ** 2 for index in plan.index)
+    if entries * len(plan.monomials) * 8 > MAX_DENSE_BYTES:
+        raise ValueError(
+            f"relaxation='lasserre2' is for tiny networks: here it has {entries} matrix entries and "
+            f"{len(plan.monomials)} moments; 'hr2' and 'hr2z' fit"
+        )
+    blocks = tuple(
+        Block(m.key, index, np.broadcast_to([float(c.mid) for c in m.factor.values()], (1, *index.shape)))
+        for m, index in zip(matrices, plan.index, strict=True)
+    )
+    low_degree = [m for m in plan.monomials[1:] if len(m) <= 2]
+    shared = np.array([[(0, *m)[-2:] for m in low_degree]], dtype=np.int64)
+    return CliqueBatch("{x,u},{u,t_i}", plan.monomials, shared, blocks)
+
+
+def _product_batches(lifting: Lifting, families: Sequence[Family]) -> list[CliqueBatch]:
+    """The diagonal families as 1 by 1 blocks f.y g.y >= 0; those over the same variables are one batch."""
+    batches: dict[tuple[tuple[str, bytes], ...], _Clique] = {}
+    for family in families:
+        if family.pairs != "diagonal":
+            raise ValueError(f"family {family.name!r} is of all pairs: the product layout takes one product per row")
+        terms = (*family.F.terms, *family.G.terms)
+        variables = sorted({(t.group, t.index.tobytes()) for t in terms if t.group != "one"}, reverse=True)
+        position = {variable: k for k, variable in enumerate(variables)}
+        if (key := tuple(variables)) not in batches:
+            places = {(t.group, t.index.tobytes()): _positions(lifting, t.group)[t.index] for t in terms}
+            signs = [group == "v" for group, _ in variables]
+            batches[key] = _Clique(",".join(g for g, _ in variables), [places[v] for v in variables], signs)
+        product: Polynomial = {}
+        for f in family.F.terms:
+            for g in family.G.terms:
+                names = [(t.group, t.index.tobytes()) for t in (f, g) if t.group != "one"]
+                monomial = batches[key]._reduce(tuple(position[name] for name in names))
+                product[monomial] = product.get(monomial, 0.0) + f.coefficient * g.coefficient
+        batches[key].add(family.name, [()], product)
+    return [clique.build() for clique in batches.values()]
+
+
+def block_form(relaxation: str, lifting: Lifting, layout: Layout = "clique", chordal: bool = False) -> BlockForm:
+    """The named relaxation in block form. No loop over neurons: cliques of a kind are built as one batch.
+
+    Args:
+        relaxation: its name.
+        lifting: the basis.
+        layout: "clique", the order-2 blocks of its definition; "product", the same optimum from the families'
+            products (DESIGN section 4), without small matrices and with t's diagonal entries pinned.
+        chordal: split M_1, see `BlockForm`.
+
+    Raises:
+        ValueError: a relaxation that has no such form: lasserre2 no product layout, and chordal only where
+            there is an xi and nothing couples it with t.
+    """
+    local = "xi" in lifting.sizes
+    pinned = np.zeros(lifting.size, dtype=bool)
+    pinned[lifting.slice("one")] = pinned[lifting.slice("v")] = True
+    batches = []
+    if layout == "product":
+        if relaxation == "lasserre2":
+            raise ValueError("relaxation='lasserre2' has no product layout: its moments are not products of two")
+        pinned = lifting.square_is_one
+        batches = _product_batches(lifting, preset(relaxation, lifting))
+    else:
+        batches.append(_bounded(lifting, "t", "t"))
+    if local:
+        batches.append(_bounded(lifting, "xi", "xi"))
+    if layout == "clique":
+        batches += _clique_batches(relaxation, lifting)
+    C = np.zeros((lifting.size, lifting.size))
+    C[lifting.slice("v"), lifting.slice("t")] = lifting.objective_v.mid
+    C[lifting.slice("one"), lifting.slice("t")] = lifting.objective_one.mid
+    form = BlockForm(
+        relaxation, lifting, (C + C.T) / 2, pinned, tuple(batch for batch in batches if batch.count), layout, chordal
+    )
+    if chordal and not splits(form):
+        raise ValueError(f"relaxation={relaxation!r} has no chordal form here: no xi, or blocks of both t and xi")
+    return form
+
+
+def splits(form: BlockForm) -> bool:
+    """Whether M_1 may be split: there is an xi, and no block has a moment of both t and xi."""
+    if "xi" not in form.lifting.sizes:
+        return False
+    E = form.extended() != 0
+    t, xi = (E[:, form.lifting.slice(group)].any(axis=1) for group in ("t", "xi"))
+    pairs = [batch.shared.reshape(-1, 2).T for batch in form.batches]
+    return not any((t[a] & xi[b] | xi[a] & t[b]).any() for a, b in pairs)
+
+
+def _clique_batches(relaxation: str, lifting: Lifting) -> list[CliqueBatch]:
+    """The cliques of a relaxation."""
+    local = "xi" in lifting.sizes
+    batches = []
+    if relaxation in ("shor", "hr2") and local:
+        batches.append(_sign_times_z(lifting))
+    if relaxation == "hr2":
+        batches += ([_x_clique(lifting)] if local else []) + [_ut_clique(lifting)]
+    if relaxation == "lasserre2":
+        batches.append(_lasserre(lifting))
+    if relaxation == "hr2z" and local:
+        batches += [_uz_clique(lifting), _xt_clique(lifting)]
+    return batches

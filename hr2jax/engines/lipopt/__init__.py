@@ -1,0 +1,1 @@
+"""LipOpt's Krivine-Stengle certificates by linear programming."""

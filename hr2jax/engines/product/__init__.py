@@ -1,0 +1,1 @@
+"""Engines on the product form: `lowrank` and `newton`, and their cutting planes."""

@@ -1,0 +1,208 @@
+"""The augmented Lagrangian of the product form and its minimisation, jitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .lbfgs import lbfgs
+
+
+class Data(NamedTuple):
+    """Arrays of one problem in the engine's units, padded (a pytree: arguments of the jitted functions)."""
+
+    objective: Any  # per block of `Spec.objective`, (rows, columns)
+    derived: Any  # per derived kind, per kind of its terms, (rows, columns)
+    unit: Any  # (N, 1): about the length of V's rows; P's are in it
+    slack: Any  # (N, 1): 1 where a row of V may be shorter than 1; of rows that share a bound, the first has it
+    budget: Any  # (N,) int32: rows of one number share a bound; empty where none do
+    families: Any  # per stack: F and G (`Rows`), row scale, and where the product is to be 0 (rows,)
+
+
+class Rows(NamedTuple):
+    """Linear forms of the extended rows: constant + sum_k coefficient_k y[index_k], n of them."""
+
+    constant: Any  # (n,)
+    index: Any  # (K, n)
+    coefficient: Any  # (K, n)
+
+
+class Cuts(NamedTuple):
+    """Inequalities  constant + sum_e coefficient_e G_e >= 0  over entries e of G, the Gram matrix of the extended rows.
+
+    Padding: no coefficient, constant 1.
+    """
+
+    place: Any  # (E, m) int32 positions in G, flat
+    coefficient: Any  # (E, m)
+    constant: Any  # (m,)
+
+
+class Spec(NamedTuple):
+    """What is static: padded sizes of the kinds of groups, and which kinds the arrays of `Data` are for."""
+
+    sizes: tuple[tuple[str, int], ...]
+    objective: tuple[tuple[str, str], ...]
+    derived: tuple[tuple[str, tuple[str, ...]], ...]
+    stacks: tuple[tuple[int, int, str], ...]  # terms of F and of G, pairs
+    memory: int  # of L-BFGS
+
+
+# No inner step is longer than so many times P: rows' directions are all that counts.
+LONGEST_STEP = 10.0
+
+
+def rows_of(P: Any, unit: Any, slack: Any, budget: Any) -> Any:
+    """V (N, r): P's rows (N, r + 1) normalised, those that share a bound together; the last column is the slack."""
+    P = jnp.concatenate([P[:, :-1] * unit, P[:, -1:] * slack], axis=1)
+    squares = jnp.sum(P * P, axis=1, keepdims=True)
+    if budget.shape[0]:
+        squares = jax.ops.segment_sum(squares, budget, P.shape[0])[budget]
+    return (P / jnp.sqrt(squares))[:, :-1]
+
+
+def extended_rows(spec: Spec, data: Data, V: Any) -> dict[str, Any]:
+    """V's rows by kind of group, derived ones too."""
+    y, start = {}, 0
+    for name, size in spec.sizes:
+        y[name] = V[start : start + size]
+        start += size
+    for (kind, terms), matrices in zip(spec.derived, data.derived, strict=True):
+        y[kind] = sum(m * y["one"] if t == "one" else m @ y[t] for t, m in zip(terms, matrices, strict=True))
+    return y
+
+
+def objective_and_products(spec: Spec, data: Data, V: Any, y: dict[str, Any]) -> tuple[Any, list[Any]]:
+    """<C, V V^T> and, per stack, the scaled products  row_scale * (F V)(G V)^T  (diagonal or all)."""
+
+    every = jnp.concatenate(list(y.values())) if spec.derived else V
+    # one gather for all forms, hence one scatter in the derivative: a program half as long to compile
+    forms = [form for F, G, *_ in data.families for form in (F, G)]
+    gathered = every[jnp.concatenate([form.index.ravel() for form in forms])] if forms else every
+    starts = np.cumsum([0, *(form.index.size for form in forms)]).tolist()
+
+    def form(k: int) -> Any:
+        rows = forms[k]
+        terms = gathered[starts[k] : starts[k + 1]].reshape(*rows.index.shape, every.shape[1])
+        total = rows.constant[:, None] * y["one"]
+        for c, term in zip(rows.coefficient, terms, strict=True):
+            total = total + c[:, None] * term
+        return total
+
+    by_column: dict[str, Any] = {}
+    for (g, h), block in zip(spec.objective, data.objective, strict=True):
+        part = block.T * y["one"] if g == "one" else block.T @ y[g]
+        by_column[h] = by_column[h] + part if h in by_column else part
+    value = sum(jnp.sum(part * y[h]) for h, part in by_column.items())
+    products = []
+    for k, ((*_, pairs), (_, _, scale, _)) in enumerate(zip(spec.stacks, data.families, strict=True)):
+        f, g = form(2 * k), form(2 * k + 1)
+        products.append(scale * (jnp.sum(f * g, axis=1) if pairs == "diagonal" else f @ g.T))
+    return value, products
+
+
+@jax.custom_vjp
+def cut_penalty(E: Any, cuts: tuple[Cuts, ...], multipliers: Any, sigma: Any) -> Any:
+    """1/(2 sigma) sum max(0, lambda - sigma p)^2 over the cuts' values p at the Gram matrix of the rows E.
+
+    It is formed: two products of size N^2 r serve any number of cuts, where gathering their rows would
+    cost several rows for each. The derivative is written out, so that only one matrix is scattered to.
+    """
+    return _cut_penalty(E, cuts, multipliers, sigma)[0]
+
+
+def _cut_penalty(E: Any, cuts: tuple[Cuts, ...], multipliers: Any, sigma: Any) -> tuple[Any, Any]:
+    gram = (E @ E.T).ravel()
+    weights = [jnp.maximum(m - sigma * _values(gram, c), 0.0) for c, m in zip(cuts, multipliers, strict=True)]
+    return sum(jnp.sum(w**2) for w in weights) / (2.0 * sigma), (E, cuts, weights)
+
+
+def _cut_penalty_back(kept: Any, g: Any) -> tuple[Any, ...]:
+    E, cuts, weights = kept
+    n = E.shape[0]
+    W = jnp.zeros(n * n, E.dtype)
+    for cut, weight in zip(cuts, weights, strict=True):
+        i, j = jnp.divmod(cut.place.ravel(), n)
+        # both halves of a symmetric matrix: a second scatter costs less than the product with the transpose
+        place = jnp.concatenate([i * n + j, j * n + i])
+        value = (-g * weight * cut.coefficient).ravel()
+        W = W.at[place].add(jnp.concatenate([value, value]))
+    return W.reshape(n, n) @ E, None, None, None
+
+
+def _values(gram: Any, cut: Cuts) -> Any:
+    return cut.constant + jnp.sum(cut.coefficient * gram[cut.place], axis=0)
+
+
+def cut_values(E: Any, cuts: tuple[Cuts, ...]) -> list[Any]:
+    """The cuts' values (m,), 1 for padding."""
+    gram = (E @ E.T).ravel()
+    return [_values(gram, cut) for cut in cuts]
+
+
+def _all_rows(spec: Spec, y: dict[str, Any], V: Any, cuts: Sequence[Cuts]) -> Any:
+    """The rows of which the cuts' Gram matrix is: derived ones too, where products of factors need them."""
+    return V if len(cuts) < 2 else jnp.concatenate([V, *(y[kind] for kind, _ in spec.derived)])
+
+
+def _steps(multipliers: Any, products: list[Any], sigma: Any, data: Data) -> list[Any]:
+    """The multipliers' update, and what the penalty squares: lambda - sigma p, at least 0 unless p is to be 0."""
+    shifted = [m - sigma * p for m, p in zip(multipliers, products, strict=True)]
+    return [
+        jnp.where(equality, s, jnp.maximum(s, 0.0)) for s, (*_, equality) in zip(shifted, data.families, strict=True)
+    ]
+
+
+def augmented_lagrangian(
+    P: Any, spec: Spec, data: Data, multipliers: Any, sigma: Any, cuts: tuple[Cuts, ...], cut_multipliers: Any,
+    cut_sigma: Any,
+) -> Any:  # fmt: skip
+    """-<C, Y> + 1/(2 sigma) sum max(0, lambda - sigma p)^2, to be minimised over P; equalities without the max."""
+    V = rows_of(P, data.unit, data.slack, data.budget)
+    y = extended_rows(spec, data, V)
+    value, products = objective_and_products(spec, data, V, y)
+    penalty = sum(jnp.sum(step**2) for step in _steps(multipliers, products, sigma, data))
+    total = -value + penalty / (2.0 * sigma)
+    return total + cut_penalty(_all_rows(spec, y, V, cuts), cuts, cut_multipliers, cut_sigma) if cuts else total
+
+
+class Step(NamedTuple):
+    """What one inner minimisation returns."""
+
+    P: Any  # (N, r + 1)
+    multipliers: Any  # updated, per stack
+    cut_multipliers: Any  # per kind of cuts, (m,) updated
+    cut_values: Any  # per kind of cuts, (m,)
+    gradient: Any  # its norm
+    used: Any  # evaluations
+
+
+@partial(jax.jit, static_argnames=("spec",))
+def minimise(
+    P: Any, data: Data, multipliers: Any, sigma: Any, cuts: tuple[Cuts, ...], cut_multipliers: Any, cut_sigma: Any,
+    tolerance: Any, steps: Any, *, spec: Spec,
+) -> Step:  # fmt: skip
+    """Minimise the augmented Lagrangian from P (N, r + 1), then update the multipliers: max(lambda - sigma p, 0)."""
+    fun = jax.value_and_grad(augmented_lagrangian)
+    shape = P.shape
+
+    def evaluate(flat: Any) -> tuple[Any, Any]:
+        value, gradient = fun(flat.reshape(shape), spec, data, multipliers, sigma, cuts, cut_multipliers, cut_sigma)
+        return value, gradient.ravel()
+
+    first_step = jnp.asarray(0.1 * np.sqrt(shape[0]), P.dtype)
+    longest = LONGEST_STEP * jnp.linalg.norm(P)
+    flat, norm, used = lbfgs(evaluate, P.ravel(), first_step, tolerance, steps, spec.memory, longest)
+    P = flat.reshape(shape)
+    V = rows_of(P, data.unit, data.slack, data.budget)
+    y = extended_rows(spec, data, V)
+    _, products = objective_and_products(spec, data, V, y)
+    updated = _steps(multipliers, products, sigma, data)
+    values = cut_values(_all_rows(spec, y, V, cuts), cuts) if cuts else []
+    moved = [jnp.maximum(m - cut_sigma * v, 0.0) for m, v in zip(cut_multipliers, values, strict=True)]
+    return Step(P, updated, moved, values, norm, used)

@@ -1,0 +1,144 @@
+"""Cutting planes by Newton's method: `hr2+` where it is small.
+
+Each round solves the relaxation with the cuts there are, more accurately from round to round, drops those that are
+slack and adds those that the moments violate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ...arithmetic.float64 import Array
+from ...machine.threads import few_threads
+from ...relaxation.basis import Lifting
+from ...relaxation.forms import Family
+from ...relaxation.products import PRODUCTS
+from ...relaxation.triangles import TRIANGLES
+from ...result import Status
+from ..monitor import Monitor, Stop
+from .arrays import Factored
+from .newton import CUTS, MOST, follow
+from .newton_step import Problem, cholesky
+from .product_cuts import ProductPool
+from .triangle_cuts import Pool, Separator
+
+# Rounds, and the relative gap that the first are solved to: each time a share of the last one, down to the tolerance.
+ROUNDS, FIRST, SHARE = 25, 0.03, 0.1
+# New cuts in a round, times N, and what violates a cut.
+PER_ROW, LEAST = 3, 0.005
+# A cut is dropped where its moments are farther from 0, relative to its size, than so many times the root of what the
+# central path has for the product of that and its multiplier's share of the value.
+SLACK = 30.0
+
+
+def solve_with_cuts(
+    lifting: Lifting, families: list[Family], monitor: Monitor, cuts: tuple[str, ...],
+    start: Mapping[str, Array] | None = None, iteration: int = 0,
+) -> Status:  # fmt: skip
+    """Solve the product form with cutting planes; every round's multipliers are offered to the certificate.
+
+    Args:
+        lifting, families: the relaxation.
+        monitor: certifies, records, says when to stop.
+        cuts: which cutting planes (`separate.kinds`, products.py's pairs, "triangles").
+        start: multipliers, of which the cuts are the first ones here.
+        iteration: how many another engine has reported.
+
+    Returns:
+        SOLVED when the gap is within the tolerance and no cut is violated or new ones change nothing any more.
+    """
+    try:
+        with few_threads(lifting.size):
+            pools = _Cuts(lifting, families, cuts)
+            pools.take(start or {})
+            return _rounds(lifting, families, monitor, pools, iteration)
+    except Stop as stop:
+        return stop.status
+    except KeyboardInterrupt:
+        return Status.STOPPED
+
+
+def _rounds(lifting: Lifting, families: list[Family], monitor: Monitor, cuts: _Cuts, iteration: int) -> Status:
+    before, status = np.inf, Status.STALLED
+    for k in range(ROUNDS):
+        accuracy = max(monitor.tolerance, FIRST * SHARE**k)
+        # always from the beginning: from the last round's end it is little less far, and multipliers of cuts that
+        # together are equations run away
+        problem = Problem(lifting, families, cuts.encoded())
+        state = problem.begin()
+        status, iteration, bound = follow(problem, state, monitor, accuracy, iteration)
+        if accuracy == monitor.tolerance:
+            if before - bound < 0.25 * monitor.tolerance * abs(bound - monitor.origin):
+                return status
+            before = min(before, bound)
+        slack = (state.w / problem.sizes(np.diag(state.Y)))[problem.count - len(cuts) :]
+        most_slack = SLACK * np.sqrt(problem.gap(state) / (problem.parameter * abs(problem.cost(state.x))))
+        added = cuts.renew(slack < most_slack, state.Y)
+        if added is None:
+            return Status.STALLED
+        if not added and accuracy == monitor.tolerance:
+            return status
+    return status
+
+
+class _Cuts:
+    """The triangles and products in use."""
+
+    def __init__(self, lifting: Lifting, families: list[Family], names: tuple[str, ...]):
+        self.lifting, self.factored = lifting, Factored(lifting, families)
+        self.room = min(CUTS, MOST - lifting.size - sum(f.F.rows for f in families))
+        self.separator = Separator(lifting, self.factored.rows, names)
+        self.triangles = Pool.empty()
+        self.products = ProductPool(lifting, self.factored, names) if lifting.masked_layers else None
+        self.position = np.zeros(self.factored.size, np.int64)
+        self.position[self.factored.rows] = np.arange(lifting.size)
+
+    def __len__(self) -> int:
+        return len(self.triangles) + (0 if self.products is None else len(self.products))
+
+    def encoded(self) -> dict[str, Array]:
+        """All of them, as a certificate has them."""
+        out = {}
+        if len(self.triangles):
+            out[TRIANGLES] = self.triangles.encoded(self.position, 1.0, every=True)
+        if self.products:
+            out[PRODUCTS] = self.products.encoded(1.0, every=True)
+        return out
+
+    def take(self, multipliers: Mapping[str, Array]) -> None:
+        """Those of given multipliers that Newton's method can have as rows; of each kind the largest, if too many."""
+        if TRIANGLES in multipliers:
+            self.triangles = Pool.decoded(multipliers[TRIANGLES], self.factored.rows, 1.0)
+            self.triangles.keep(self._has_one(self.triangles.triples))
+        if PRODUCTS in multipliers and self.products is not None:
+            self.products.decode(multipliers[PRODUCTS], 1.0)
+        for pool in (self.triangles, self.products):
+            if pool is not None and len(pool) > self.room // 2:
+                pool.keep(np.sort(np.argsort(-pool.multipliers)[: self.room // 2]))
+
+    def renew(self, kept: Array, Y: Array) -> int | None:
+        """Drop cuts that are not to be kept, add what Y violates; how many, or None where Y is too near singular."""
+        self.triangles.keep(kept[: len(self.triangles)])
+        if self.products is not None:
+            self.products.keep(kept[len(kept) - len(self.products) :])
+        limit = min(PER_ROW * self.lifting.size, (self.room - len(self)) // 3)
+        if limit <= 0:
+            return 0
+        V = cholesky(Y)
+        if V is None:
+            return None
+        gram = self.separator.gram(V)
+        before = len(self)
+        for triples, pattern, values in (
+            self.separator.pairs(gram, limit, LEAST), self.separator.others(gram, limit, LEAST),
+        ):  # fmt: skip
+            kept = self._has_one(triples)
+            self.triangles.add(triples[kept], pattern[kept], values[kept], self.factored.size)
+        if self.products is not None:
+            self.products.separate(self.factored.extend(V), limit, LEAST)
+        return len(self) - before
+
+    def _has_one(self, triples: Array) -> Array:
+        return self.lifting.square_is_one[self.position[triples]].any(axis=1)

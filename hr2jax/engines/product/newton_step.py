@@ -1,0 +1,401 @@
+"""One step of the interior-point method on the product form, in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+
+from ...arithmetic.float64 import Array
+from ...certificate.lagrangian import lagrangian_matrix
+from ...linalg.diagonal import feasible, levelled
+from ...relaxation.basis import Lifting
+from ...relaxation.forms import Family, Form
+from ...relaxation.products import PRODUCTS, FactorTable
+from ...relaxation.triangles import TRIANGLES, decode
+from ..scale import ABSURD, mean_diagonal
+from .arrays import typical_squares
+
+# How far from the boundary it begins: the share of what everything is.
+INSIDE = 0.3
+# The share of the way to the boundary that a step goes: with 0.97 some problems took 64 steps instead of 18.
+CAUTION = 0.9
+# Up to this size steps are as long as all eigenvalues allow, above it as long as so many steps of Lanczos' method say.
+DENSE, LANCZOS = 120, 30
+
+
+@dataclass
+class _Rows:
+    """The products with multipliers of their own: forms over the extended basis, and where each multiplier is kept."""
+
+    F: sp.csr_matrix  # (m, extended)
+    G: sp.csr_matrix
+    equality: Array  # (m,) bool
+    names: list[tuple[str, int]]  # family (or TRIANGLES, PRODUCTS) and its rows, in order
+
+
+def _places(lifting: Lifting) -> tuple[dict[str, int], int]:
+    """Where each group begins in the extended basis, and its length."""
+    groups = (*lifting.sizes, *lifting.derived)
+    ends = np.cumsum([0, *(lifting.length(group) for group in groups)]).tolist()
+    return dict(zip(groups, ends, strict=False)), ends[-1]
+
+
+@dataclass
+class State:
+    """Where the method stands."""
+
+    x: Array  # the diagonal's numbers, then the multipliers
+    S: Array  # (N, N), of x
+    w: Array  # slacks of the moments, for the variables that are at least 0 (0 elsewhere)
+    Y: Array  # (N, N)
+    residual: Array  # of the moments' equations
+
+
+class Problem:
+    """The program and its steps; a point x is the diagonal's numbers followed by the multipliers."""
+
+    def __init__(self, lifting: Lifting, families: list[Family], multipliers: Mapping[str, Array]):
+        self.lifting = lifting
+        self.budget = budget = lifting.budget if lifting.balls else None
+        self.places, self.extended = _places(lifting)
+        self.given = {name: np.asarray(values, dtype=np.float64) for name, values in multipliers.items()}
+        self.rows, self.start = self._collect(families)
+        self.D = np.zeros((self.extended - lifting.size, lifting.size))
+        for group, terms in lifting.derived.items():
+            start = self.places[group] - lifting.size
+            for other, matrix in terms.items():
+                self.D[start : start + lifting.length(group), lifting.slice(other)] = matrix.mid
+        self.constants = lagrangian_matrix(lifting, {}).middle() @ np.eye(lifting.size)
+        self.box_entries = ~lifting.square_is_one
+        n = lifting.size
+        self.numbers = n if budget is None else int(budget.max()) + 1
+        shared = np.arange(n) if budget is None else budget
+        self._sum = sp.csr_matrix((np.ones(n), (shared, np.arange(n))))
+        self.box = np.zeros(self.numbers, dtype=bool)
+        self.box[shared] = self.box_entries
+        self.positive = np.concatenate([self.box, ~self.rows.equality])
+
+    @property
+    def count(self) -> int:
+        """Variables."""
+        return self.numbers + len(self.rows.equality)
+
+    @property
+    def parameter(self) -> int:
+        """Of the barrier."""
+        return self.lifting.size + int(self.positive.sum())
+
+    def _collect(self, families: list[Family]) -> tuple[_Rows, Array]:
+        """The products of the families, of the triangles and of pairs of factors, and their first multipliers."""
+        F, G, equality, names, start = [], [], [], [], []
+        for family in families:
+            values = self.given.get(family.name, np.zeros(family.shape))
+            F.append(self.sparse(family.F))
+            G.append(self.sparse(family.G))
+            equality.append(np.full(len(values), family.equality))
+            names.append((family.name, len(values)))
+            start.append(values)
+        self.centers, self.triangles = np.zeros(0, np.int64), np.zeros((0, 4))
+        if TRIANGLES in self.given:
+            self._add_triangles(F, G, self.given[TRIANGLES])
+            equality.append(np.zeros(len(self.triangles), dtype=bool))
+            names.append((TRIANGLES, len(self.triangles)))
+            start.append(self.triangles[:, 3])
+        if PRODUCTS in self.given:
+            cuts = self.given[PRODUCTS]
+            every = sp.vstack([self.sparse(form) for form in FactorTable(self.lifting).forms]).tocsr()
+            a, b = cuts[:, :2].astype(np.int64).T
+            F.append(every[a])
+            G.append(every[b])
+            equality.append(np.zeros(len(cuts), dtype=bool))
+            names.append((PRODUCTS, len(cuts)))
+            start.append(np.maximum(cuts[:, 2], 0.0))
+        empty = sp.csr_matrix((0, self.extended))
+        return (
+            _Rows(
+                sp.vstack([empty, *F]).tocsr(), sp.vstack([empty, *G]).tocsr(),
+                np.concatenate([np.zeros(0, dtype=bool), *equality]), names,
+            ),
+            np.concatenate([np.zeros(0), *start]),
+        )  # fmt: skip
+
+    def _add_triangles(self, F: list[sp.csr_matrix], G: list[sp.csr_matrix], rows: Array) -> None:
+        """A triangle with a corner a of +-1 is one product: 1 + ab + bc + ca = (a + b)(a + c) + 1 - a^2.
+
+        1 - a^2 = 0 moves its multiplier from d_a to d_0: `diagonal`. Triangles without such a corner are left out.
+        """
+        one = self.lifting.square_is_one
+        index, signs, _ = decode(rows, self.lifting.size)
+        has_one = one[index].any(axis=1)
+        rows, index, signs = rows[has_one], index[has_one], signs[has_one]
+        order = np.argsort(~one[index], axis=1, kind="stable")
+        index, signs = np.take_along_axis(index, order, axis=1), np.take_along_axis(signs, order, axis=1)
+        at = np.arange(len(rows))
+        for forms, other in ((F, 1), (G, 2)):
+            values = np.concatenate([signs[:, 0], signs[:, other]])
+            where = (np.concatenate([at, at]), np.concatenate([index[:, 0], index[:, other]]))
+            forms.append(sp.csr_matrix((values, where), shape=(len(rows), self.extended)))
+        self.centers, self.triangles = index[:, 0], rows
+
+    def sparse(self, form: Form) -> sp.csr_matrix:
+        """A form's rows over the extended basis."""
+        rows = np.concatenate([np.arange(form.rows)] * len(form.terms))
+        columns = np.concatenate([self.places[t.group] + t.index for t in form.terms])
+        values = np.concatenate([t.coefficient for t in form.terms])
+        return sp.csr_matrix((values, (rows, columns)), shape=(form.rows, self.extended))
+
+    def point(self, d: Array, weights: Array) -> Array:
+        """From a diagonal and multipliers."""
+        numbers = np.empty(self.numbers)
+        numbers[np.arange(len(d)) if self.budget is None else self.budget] = levelled(d, self.budget)
+        return np.concatenate([numbers, weights])
+
+    def plain_diagonal(self, point: Array) -> Array:
+        """d (N,)."""
+        return point[: self.numbers] if self.budget is None else point[: self.numbers][self.budget]
+
+    def diagonal(self, point: Array) -> Array:
+        """d (N,) for a certificate, in which triangles have the constant 1 where here they have a^2."""
+        d = self.plain_diagonal(point).copy()
+        weights = self.multipliers(point).get(TRIANGLES, np.zeros((0, 4)))[:, 3]
+        np.subtract.at(d, self.centers, weights)
+        d[0] += weights.sum()
+        return d
+
+    def cost(self, point: Array) -> float:
+        """The dual's objective."""
+        return float(point[: self.numbers].sum())
+
+    def multipliers(self, point: Array) -> dict[str, Array]:
+        """By family, as a certificate has them."""
+        out, at = {}, self.numbers
+        for name, count in self.rows.names:
+            values = point[at : at + count]
+            at += count
+            if name in (TRIANGLES, PRODUCTS):
+                rows = self.triangles if name == TRIANGLES else self.given[PRODUCTS]
+                out[name] = np.column_stack([rows[:, :-1], values])
+            else:
+                out[name] = np.array(values)
+        return out
+
+    def sizes(self, diagonal: Array) -> Array:
+        """(count,) about the size of each product; 1 for the diagonal's numbers."""
+        norms = np.sqrt(np.concatenate([diagonal, np.abs(self.D) ** 2 @ diagonal]))
+        products = (np.abs(self.rows.F) @ norms) * (np.abs(self.rows.G) @ norms)
+        return np.concatenate([np.ones(self.numbers), products])
+
+    def matrix(self, weights: Array, of_constants: bool = True) -> Array:
+        """M (N, N), with or without what does not depend on the multipliers."""
+        n = self.lifting.size
+        core = (self.rows.F.T @ sp.diags(weights) @ self.rows.G).tocsr()
+        core = 0.5 * (core + core.T)
+        across = core[n:, :n].toarray() + 0.5 * (core[n:, n:] @ self.D)
+        half = self.D.T @ across
+        M = core[:n, :n].toarray() + half + half.T
+        return M + self.constants if of_constants else M
+
+    def begin(self, d: Array | None = None, V: Array | None = None) -> State:
+        """A point inside, not too near the boundary: by a diagonal d (N,) and a factor V (N, r), if they are known."""
+        if d is None:
+            d = np.full(self.lifting.size, mean_diagonal(self.lifting, np.random.default_rng(0)))
+        k, n = self.numbers, self.lifting.size
+        weights, equality = self.start, self.rows.equality
+        Y = np.zeros((n, n)) if V is None else V @ V.T
+        squares = typical_squares(self.lifting)
+        typical = np.concatenate([squares[g] for g in self.lifting.sizes])
+        diagonal = np.where(np.diag(Y) > 0, np.maximum(np.diag(Y), 1e-3 * typical), typical)
+        diagonal[self.lifting.square_is_one] = 1.0
+        Y *= 1.0 - INSIDE
+        Y[np.arange(n), np.arange(n)] = diagonal
+        moments = self.moments(self.extend(Y))
+        size = self.sizes(diagonal)[k:]
+        least = INSIDE * np.maximum(size, 1e-12)
+        with np.errstate(over="ignore", invalid="ignore"):  # a start from a file may be anything
+            weights = np.where(np.abs(weights) * size < ABSURD * float(np.abs(d).mean()), weights, 0.0)
+        # of what d is, a share, divided among the rows that can use it
+        share = INSIDE * float(np.abs(self.point(d, weights)[:k]).sum()) / self.parameter
+        weights = np.where(equality, weights, np.maximum(weights, share / np.maximum(size, 1e-6)))
+        budget = self.budget
+        d = feasible(self.matrix(weights), np.where(self.box_entries, np.maximum(d, 0.0), d), budget)
+        x = self.point(d, weights)
+        x[:k] += np.maximum(share, INSIDE * np.abs(x[:k]))
+        w = np.zeros(self.count)
+        w[:k] = np.where(self.box, np.maximum(1.0 - self._sum @ diagonal, INSIDE), 0.0)
+        w[k:] = np.where(equality, 0.0, np.maximum(-moments[k:], least))
+        return State(x, self.slack(x), w, Y, self._wanted() - self.moments(self.extend(Y)) - w)
+
+    def _wanted(self) -> Array:
+        """What the moments are to be: 1 for the diagonal's numbers, 0 for products (plus a slack)."""
+        b = np.zeros(self.count)
+        b[: self.numbers] = 1.0
+        return b
+
+    def extend(self, Y: Array) -> Array:
+        """E Y E^T of a symmetric Y."""
+        n = self.lifting.size
+        out = np.empty((self.extended, self.extended))
+        out[:n, :n] = Y
+        out[n:, :n] = self.D @ Y
+        out[:n, n:] = out[n:, :n].T
+        out[n:, n:] = out[n:, :n] @ self.D.T
+        return out
+
+    def moments(self, extended: Array) -> Array:
+        """<A', Y> of every variable's matrix in S: sums of the diagonal, minus the products' values."""
+        n = self.lifting.size
+        products = np.asarray(self.rows.G.multiply(self.rows.F @ extended).sum(axis=1)).ravel()
+        return np.concatenate([self._sum @ np.diag(extended)[:n], -products])
+
+    def slack(self, x: Array, of_constants: bool = True) -> Array:
+        """S, or without the constants what a step adds to it."""
+        S = -self.matrix(x[self.numbers :], of_constants)
+        S[np.arange(len(S)), np.arange(len(S))] += self.plain_diagonal(x)
+        return S
+
+    def gap(self, state: State) -> float:
+        """Between the dual's value and the moments', were their equations met."""
+        return float((state.Y * state.S).sum() + state.x @ state.w)
+
+    def step(self, state: State) -> bool:
+        """One step of the method; False where there is none to take."""
+        count = self.count
+        x, S, w, Y, positive = state.x, state.S, state.w, state.Y, self.positive
+        of_S, of_Y = cholesky(S), cholesky(Y)
+        if of_S is None or of_Y is None:
+            return False
+        lower = scipy.linalg.lapack.dpotri(of_S, lower=True)[0]
+        K = np.tril(lower) + np.tril(lower, -1).T
+        mu = self.gap(state) / self.parameter
+        b = self._wanted()
+        of_K = self.moments(self.extend(K))
+        of_K[positive] += 1.0 / x[positive]
+        factor = self._schur(x, w, Y, K)
+        if factor is None:
+            return False
+        # the predictor: straight to the boundary
+        dx = factor(-b)
+        dS = self.slack(dx, of_constants=False)
+        product = dS @ K
+        half = Y @ product
+        dY = -0.5 * (half + half.T) - Y
+        dw = np.where(positive, -w - np.divide(w * dx, x, where=positive, out=np.zeros(count)), 0.0)
+        a, c = self._longest(of_Y, dY, w, dw), self._longest(of_S, dS, x, dx)
+        if not np.isfinite(dY).all():
+            return False
+        there = float(((Y + a * dY) * (S + c * dS)).sum() + (x + c * dx) @ (w + a * dw)) / self.parameter
+        sigma = float(np.clip((max(there, 0.0) / mu) ** 2, 1e-4, 0.5))
+        # the corrector
+        half = dY @ product
+        second = 0.5 * (half + half.T)
+        bend = np.divide(dw * dx, x, where=positive, out=np.zeros(count))
+        dx = factor(sigma * mu * of_K - b - self.moments(self.extend(second)) - bend)
+        dS = self.slack(dx, of_constants=False)
+        half = Y @ dS @ K
+        dY = sigma * mu * K - 0.5 * (half + half.T) - second - Y
+        target = np.divide(sigma * mu - w * dx, x, where=positive, out=np.zeros(count)) - bend - w
+        dw = np.where(positive, target, 0.0)
+        if not (np.isfinite(dY).all() and np.isfinite(dw).all()):
+            return False
+        a = _shortened(Y, dY, self._longest(of_Y, dY, w, dw))
+        c = _shortened(S, dS, self._longest(of_S, dS, x, dx))
+        state.Y, state.w, state.x = Y + a * dY, w + a * dw, x + c * dx
+        state.S = self.slack(state.x)
+        state.residual *= 1.0 - a  # the equations are linear
+        return max(a, c) > 1e-3
+
+    def _longest(self, factor: Array, dS: Array, x: Array, dx: Array) -> float:
+        """How far one may go, about, with S = L L^T positive definite and x positive."""
+        falling = self.positive & (dx < 0)
+        length = min(1.0, CAUTION * float((x[falling] / -dx[falling]).min(initial=np.inf)))
+        least = _least_eigenvalue(factor, dS)
+        return min(length, -CAUTION / least) if least < 0.0 else length
+
+    def _schur(
+        self, x: Array, w: Array, Y: Array, K: Array, ridge: float = 1e-14
+    ) -> Callable[[Array], Array] | None:
+        """Newton's matrix, factored; `ridge`, relative: equalities may all but repeat each other."""
+        rows, n, k, positive = self.rows, self.lifting.size, self.numbers, self.positive
+        matrix = np.empty((self.count, self.count), order="F")
+        squares = Y * K
+        matrix[:k, :k] = squares if self.budget is None else self._sum @ (self._sum @ squares).T
+        del squares
+        extended = self.extend(Y)
+        FY, GY = rows.F @ extended, rows.G @ extended
+        extended = self.extend(K)
+        FK, GK = rows.F @ extended, rows.G @ extended
+        del extended
+        cross = FY[:, :n] * GK[:, :n]
+        cross += GY[:, :n] * FK[:, :n]
+        matrix[k:, :k] = -0.5 * (cross if self.budget is None else (self._sum @ cross.T).T)
+        del cross
+        own = (rows.F @ FY.T) * (rows.G @ GK.T)
+        own += (rows.G @ GY.T) * (rows.F @ FK.T)
+        mixed = (rows.F @ GY.T) * (rows.G @ FK.T)  # f_r Y g_s, g_r K f_s
+        own += mixed
+        own += mixed.T
+        matrix[k:, k:] = own
+        matrix[k:, k:] *= 0.25
+        del own, mixed, FY, GY, FK, GK
+        at = np.flatnonzero(positive)
+        matrix[at, at] += w[at] / x[at]
+        size = np.diag(matrix).copy()
+        least = 1e-200 * max(float(size.max()), 1e-80)
+        scale = np.where(size > least, 1.0 / np.sqrt(np.maximum(size, least)), 0.0)  # 0: a product of nothing stays
+        matrix *= scale[:, None]
+        matrix *= scale
+        every = np.arange(self.count)
+        matrix[every, every] += ridge
+        factor, failed = scipy.linalg.lapack.dpotrf(matrix, lower=True, overwrite_a=True)
+        if failed or not np.isfinite(np.diag(factor)).all():
+            return self._schur(x, w, Y, K, 100.0 * ridge) if ridge < 1e-9 else None
+        pair = (factor, True)
+        return lambda right: scale * scipy.linalg.cho_solve(pair, scale * right, check_finite=False)
+
+
+def cholesky(S: Array) -> Array | None:
+    """Cholesky's L, or None."""
+    factor, failed = scipy.linalg.lapack.dpotrf(S, lower=True)
+    return None if failed else factor
+
+
+def _shortened(S: Array, dS: Array, length: float) -> float:
+    """At most the length, with S + length dS positive definite as far as LAPACK can tell; 0 if nothing is."""
+    for _ in range(40):
+        if cholesky(S + length * dS) is not None:
+            return length
+        length *= 0.8
+    return 0.0
+
+
+def _least_eigenvalue(L: Array, dS: Array) -> float:
+    """Of L^-1 dS L^-T, about: for large ones by Lanczos' method, whose error counts for a tenth at most."""
+    n = len(L)
+    if n <= DENSE:
+        half = scipy.linalg.solve_triangular(L, dS, lower=True, check_finite=False)
+        inner = scipy.linalg.solve_triangular(L, half.T, lower=True, check_finite=False)
+        return float(np.linalg.eigvalsh(inner)[0]) if np.isfinite(inner).all() else -np.inf
+    Q = np.zeros((LANCZOS + 1, n))
+    Q[0] = np.random.default_rng(0).standard_normal(n)
+    Q[0] /= np.linalg.norm(Q[0])
+    diagonal, beside = np.zeros(LANCZOS), np.zeros(LANCZOS)
+    for k in range(LANCZOS):
+        v = scipy.linalg.solve_triangular(L, Q[k], lower=True, trans=1, check_finite=False)
+        v = scipy.linalg.solve_triangular(L, dS @ v, lower=True, check_finite=False)
+        diagonal[k] = Q[k] @ v
+        for _ in range(2):
+            v -= Q[: k + 1].T @ (Q[: k + 1] @ v)
+        beside[k] = np.linalg.norm(v)
+        if not beside[k] > 1e-12 * abs(diagonal).max():
+            break
+        Q[k + 1] = v / beside[k]
+    count = k + 1
+    if not (np.isfinite(diagonal).all() and np.isfinite(beside).all()):
+        return -np.inf
+    values, vectors = scipy.linalg.eigh_tridiagonal(diagonal[:count], beside[: count - 1])
+    least, error = float(values[0]), abs(float(beside[count - 1] * vectors[-1, 0]))
+    return least - min(error, 0.1 * abs(least))

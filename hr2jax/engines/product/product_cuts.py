@@ -1,0 +1,134 @@
+"""Products of factors as cutting planes for the low-rank engine: the pool, and the search for violated ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...arithmetic.float64 import Array
+from ...relaxation.basis import Lifting
+from ...relaxation.products import GLOBAL_PAIRS, LOCAL_PAIRS, FactorTable, letters
+from .arrays import Factored
+from .lagrangian import Cuts
+from .triangle_cuts import padded_cuts
+
+TERMS = (2, 4)  # most terms of a factor among T, X0 and U, and of any
+BLOCK = 2**22  # entries of products looked at together
+
+
+class ProductPool:
+    """The cuts f_a f_b >= 0 in use, with the search for more.
+
+    Factors are scaled so that their largest coefficient is 1; `multipliers` are for them, in the engine's units.
+
+    Attributes:
+        pairs: (m, 2) numbers of factors.
+        multipliers, values: (m,).
+    """
+
+    def __init__(self, lifting: Lifting, factored: Factored, names: tuple[str, ...]):
+        self.table = FactorTable(lifting)
+        self.factored = factored
+        wanted = LOCAL_PAIRS if "xi" in lifting.sizes else GLOBAL_PAIRS
+        # pairs of +-1-like entries are triangles through the constant: separate.py has them
+        self._kinds = [tuple(n.split(".")) for n in wanted if n in names and n not in ("T.U", "U.U", "T.X0", "X0.U")]
+        count = self.table.count
+        self._place, self._coefficient = np.zeros((count, TERMS[1]), np.int64), np.zeros((count, TERMS[1]))
+        for name, form, start in zip(self.table.names, self.table.forms, self.table.starts, strict=False):
+            del name
+            rows = slice(start, start + form.rows)
+            used: dict[str, int] = {}
+            for term in form.terms:  # terms of one group are at the same entries: they are added up
+                k = used.setdefault(term.group, len(used))
+                self._place[rows, k] = factored.places(term.group)[term.index]
+                self._coefficient[rows, k] += term.coefficient
+        largest = np.abs(self._coefficient).max(axis=1, initial=0.0)
+        self._unit = 1.0 / np.maximum(largest, 1e-300)
+        self._coefficient *= self._unit[:, None]
+        self._letters = np.array([letters(name) for name in self.table.names])
+        self.clear()
+
+    def clear(self) -> None:
+        """No cuts."""
+        self.pairs = np.zeros((0, 2), np.int64)
+        self.multipliers, self.values = np.zeros(0), np.zeros(0)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def numbers(self, letter: str) -> Array:
+        """Numbers of the factors of a kind, all signs and layers."""
+        parts = [
+            np.arange(self.table.starts[k], self.table.starts[k + 1]) for k in np.flatnonzero(self._letters == letter)
+        ]
+        return np.concatenate([np.zeros(0, np.int64), *parts])
+
+    def arrays(self, dtype: Any) -> tuple[Cuts, Any]:
+        """The cuts over the Gram matrix of the extended rows, and their multipliers, padded."""
+        first, second = TERMS
+        a, b = self.pairs.T
+        size = self.factored.extended_size
+        place = self._place[a][:, :first, None] * size + self._place[b][:, None, :second]
+        coefficient = self._coefficient[a][:, :first, None] * self._coefficient[b][:, None, :second]
+        flat = (first * second, len(self))
+        places, coefficients = np.moveaxis(place, 0, -1).reshape(flat), np.moveaxis(coefficient, 0, -1).reshape(flat)
+        return padded_cuts(places, coefficients, np.zeros(len(self)), self.multipliers, dtype)
+
+    def keep(self, which: Array) -> None:
+        """Only these."""
+        self.pairs, self.multipliers, self.values = self.pairs[which], self.multipliers[which], self.values[which]
+
+    def separate(self, E: Array, limit: int, least: float) -> int:
+        """Add the at most `limit` most violated products at the extended rows E, by more than `least`."""
+        rows = np.einsum("ke,ker->kr", self._coefficient, E[self._place]).astype(np.float32)
+        found, values = [self.pairs[:0]], [np.zeros(0)]
+        for first, second in self._kinds:
+            a, b = self.numbers(first), self.numbers(second)
+            if not len(a) or not len(b):
+                continue
+            step = max(BLOCK // len(b), 1)
+            right = jnp.asarray(rows[b])
+            for start in range(0, len(a), step):
+                left = _filled(rows[a[start : start + step]], step, len(a))
+                product = np.asarray(_products(jnp.asarray(left), right))
+                i, j = np.nonzero(product[: len(a) - start] < -least)
+                found.append(np.column_stack([a[start + i], b[j]]))
+                values.append(product[i, j].astype(np.float64))
+        pairs, violation = np.concatenate(found), np.concatenate(values)
+        if len(pairs) > limit:
+            worst = np.argpartition(violation, limit)[:limit]
+            pairs, violation = pairs[worst], violation[worst]
+        count = self.table.count
+        new = ~np.isin(pairs @ [count, 1], self.pairs @ [count, 1])
+        self.pairs = np.concatenate([self.pairs, pairs[new]])
+        self.multipliers = np.concatenate([self.multipliers, np.zeros(int(new.sum()))])
+        self.values = np.concatenate([self.values, violation[new]])
+        return int(new.sum())
+
+    def encoded(self, scale: float, every: bool = False) -> Array:
+        """Rows for the certificate, or `every` row."""
+        used = (self.multipliers > 0) | every
+        a, b = self.pairs[used].T
+        weights = scale * self.multipliers[used] * self._unit[a] * self._unit[b]
+        return np.column_stack([a, b, weights]).astype(np.float64)
+
+    def decode(self, rows: Array, scale: float) -> None:
+        """The cuts of a certificate's rows, as `encoded` gives them."""
+        self.pairs = rows[:, :2].astype(np.int64)
+        a, b = self.pairs.T
+        self.multipliers = rows[:, 2] / (scale * self._unit[a] * self._unit[b])
+        self.values = np.zeros(len(rows))
+
+
+def _filled(rows: Array, step: int, count: int) -> Array:
+    """The last block filled up, so that all have one shape."""
+    wanted = min(step, count)
+    return np.pad(rows, [(0, wanted - len(rows)), (0, 0)])
+
+
+@jax.jit
+def _products(a: Any, b: Any) -> Any:
+    return a @ b.T

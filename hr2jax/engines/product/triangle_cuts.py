@@ -1,0 +1,246 @@
+"""Cutting planes for the low-rank engine: the pool of triangle inequalities, and the search for violated ones.
+
+The pool of all triples of basis entries is never enumerated as a list. Pairs of factors (triangles through
+the constant) are one pass over Y; for the others every entry Y_ij that can belong to a violated triangle, at
+least a third in magnitude, meets all k at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...arithmetic.float64 import Array
+from ...relaxation.basis import Lifting
+from ...relaxation.triangles import EDGES, PATTERNS, decode, encode
+from .arrays import kind_of
+from .lagrangian import Cuts
+
+CHUNK = 4096  # entries of Y looked at together: one compiled program, rows of Y that stay in cache
+SMALLEST = 4096  # cuts are padded to this, doubled as often as needed
+
+
+@dataclass
+class Pool:
+    """The cuts in use, their multipliers and their values at the last iterate.
+
+    Attributes:
+        triples: (m, 3) int64 ascending positions, among the engine's padded rows.
+        pattern: (m,) rows of `PATTERNS`.
+        multipliers: (m,) in the engine's units, >= 0.
+        values: (m,) 1 + ab + bc + ca.
+    """
+
+    triples: Array
+    pattern: Array
+    multipliers: Array
+    values: Array
+
+    @staticmethod
+    def empty() -> Pool:
+        """No cuts."""
+        return Pool(np.zeros((0, 3), np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+
+    @staticmethod
+    def decoded(rows: Array, place: Array, scale: float) -> Pool:
+        """The cuts of a certificate's rows: `place` (N,) gives each basis entry's row, `scale` the engine's units."""
+        triples, signs, multipliers = decode(rows, len(place))
+        products = np.stack([signs[:, a] * signs[:, b] for a, b in EDGES], axis=1)
+        pattern = np.argmax(products @ PATTERNS.T, axis=1)
+        return Pool(place[triples], pattern, multipliers / scale, np.zeros(len(rows)))
+
+    def __len__(self) -> int:
+        return len(self.pattern)
+
+    def arrays(self, size: int, dtype: Any) -> tuple[Cuts, Any]:
+        """The cuts over a Gram matrix of side `size`, and their multipliers, padded."""
+        place = np.stack([self.triples[:, a] * size + self.triples[:, b] for a, b in EDGES])
+        return padded_cuts(place, PATTERNS[self.pattern].T, np.ones(len(self)), self.multipliers, dtype)
+
+    def keep(self, which: Array) -> None:
+        """Only these."""
+        self.triples, self.pattern = self.triples[which], self.pattern[which]
+        self.multipliers, self.values = self.multipliers[which], self.values[which]
+
+    def add(self, triples: Array, pattern: Array, values: Array, size: int) -> int:
+        """Those that are new, with multiplier 0; returns how many."""
+        known, offered = (_keys(t, p, size) for t, p in ((self.triples, self.pattern), (triples, pattern)))
+        new = ~np.isin(offered, known)
+        self.triples = np.concatenate([self.triples, triples[new]])
+        self.pattern = np.concatenate([self.pattern, pattern[new]])
+        self.multipliers = np.concatenate([self.multipliers, np.zeros(int(new.sum()))])
+        self.values = np.concatenate([self.values, values[new]])
+        self.keep(np.argsort(_keys(self.triples, self.pattern, size)))  # neighbours in Y stay neighbours in memory
+        return int(new.sum())
+
+    def encoded(self, position: Array, scale: float, every: bool = False) -> Array:
+        """Rows for the certificate, or `every` row: `position` (padded size,) gives each row's place in the basis."""
+        used = (self.multipliers > 0) | every
+        return encode(position[self.triples[used]], self.pattern[used], scale * self.multipliers[used])
+
+
+def padded_cuts(
+    place: Array, coefficient: Array, constant: Array, multipliers: Array, dtype: Any
+) -> tuple[Cuts, Any]:
+    """Cuts and multipliers padded to SMALLEST, doubled as often as needed: few shapes to compile."""
+    n = len(multipliers)
+    m = SMALLEST * 2 ** max(int(np.ceil(np.log2(max(n, 1) / SMALLEST))), 0)
+    pad = [(0, 0), (0, m - n)]
+    cuts = Cuts(
+        jnp.asarray(np.pad(place, pad).astype(np.int32)),
+        jnp.asarray(np.pad(coefficient, pad), dtype),
+        jnp.asarray(np.pad(constant, pad[1:], constant_values=1.0), dtype),
+    )
+    return cuts, jnp.asarray(np.pad(multipliers, pad[1:]), dtype)
+
+
+def _keys(triples: Array, pattern: Array, size: int) -> Array:
+    i, j, k = triples.T
+    return ((i * size + j) * size + k) * 4 + pattern
+
+
+def kinds(lifting: Lifting) -> dict[str, tuple[str, str]]:
+    """The pairs of factors by name, as the kinds of groups they belong to."""
+    every = {
+        "T.U": ("v", "t"), "U.U": ("v", "v"), "T.T": ("t", "t"),
+        "X0.U": ("v", "xi"), "T.X0": ("t", "xi"), "X0.X0": ("xi", "xi"),
+    }  # fmt: skip
+    return {name: pair for name, pair in every.items() if set(pair) <= set(map(kind_of, lifting.sizes))}
+
+
+class Separator:
+    """Finds violated cuts at Y = V V^T.
+
+    Args:
+        lifting: the basis.
+        rows: (N,) places of its entries among the engine's rows.
+        names: which pairs of factors (`kinds`), and "triangles" for those not through the constant.
+    """
+
+    def __init__(self, lifting: Lifting, rows: Array, names: tuple[str, ...]):
+        self.rows, self.triangles = rows, "triangles" in names
+        groups = list(dict.fromkeys(map(kind_of, lifting.sizes)))
+        wanted = np.zeros((len(groups), len(groups)), bool)
+        for name, (a, b) in kinds(lifting).items():
+            if name in names:
+                wanted[groups.index(a), groups.index(b)] = wanted[groups.index(b), groups.index(a)] = True
+        self.wanted = wanted
+        self.group = np.repeat([groups.index(kind_of(g)) for g in lifting.sizes], list(lifting.sizes.values()))
+        # only signs, directions and inputs come near enough to +-1 for triangles among them to matter
+        self.corner = np.isin(self.group, [k for k, g in enumerate(groups) if g in ("one", "v", "t", "xi")])
+
+    def gram(self, V: Array) -> Any:
+        """Y = V V^T (N, N) float32 on the device, from the basis' rows V; ones on the diagonal."""
+        return _gram(jnp.asarray(V, jnp.float32))
+
+    def pairs(self, Y: Any, limit: int, least: float) -> tuple[Array, Array, Array]:
+        """The at most `limit` most violated pairs of factors, by more than `least`: triples, patterns, values."""
+        if not self.wanted.any():
+            return _nothing()
+        mask = jnp.asarray(self.wanted)[self.group][:, self.group]
+        size = np.asarray(_pairs(Y, mask))
+        flat = np.flatnonzero(size.ravel() > 1.0 + least)
+        flat = flat[_largest(size.ravel()[flat], limit)]
+        j, k = np.divmod(flat, len(self.rows))
+        return self._found(Y, np.zeros_like(j), j, k)
+
+    def others(self, Y: Any, limit: int, least: float) -> tuple[Array, Array, Array]:
+        """The most violated triangles, one at most for each entry Y_ij; see `pairs`."""
+        if not self.triangles or len(self.rows) < 4:
+            return _nothing()
+        kept = np.flatnonzero(self.corner)
+        among, Y = Y, Y if len(kept) == len(Y) else Y[np.ix_(kept, kept)]
+        edges = np.argwhere(np.asarray(_long_edges(Y, (1.0 + least) / 3.0)))
+        best = _in_chunks(_best, Y, edges)
+        edges = edges[best > 1.0 + least]
+        # every triangle may be found from three sides
+        edges = edges[_largest(best[best > 1.0 + least], 3 * limit)]
+        third = _in_chunks(_best_at, Y, edges).astype(np.int64)
+        triples = np.unique(np.sort(np.column_stack([edges, third]), axis=1), axis=0)
+        triples = triples[(np.diff(triples, axis=1) > 0).all(axis=1)]
+        found = self._found(among, *kept[triples].T)
+        chosen = _largest(-found[2], limit)
+        return found[0][chosen], found[1][chosen], found[2][chosen]
+
+    def _found(self, Y: Any, i: Array, j: Array, k: Array) -> tuple[Array, Array, Array]:
+        """The most violated pattern of each triple, with positions among the engine's rows."""
+        on_host = np.asarray(Y)
+        entries = np.stack([on_host[a, b] for a, b in ((i, j), (j, k), (i, k))])
+        sums = PATTERNS @ entries
+        pattern = np.argmin(sums, axis=0) if len(i) else np.zeros(0, np.int64)
+        triples = self.rows[np.column_stack([i, j, k]).astype(np.int64)]
+        return triples, pattern, 1.0 + np.min(sums, axis=0, initial=3.0)
+
+
+def _nothing() -> tuple[Array, Array, Array]:
+    return np.zeros((0, 3), np.int64), np.zeros(0, np.int64), np.zeros(0)
+
+
+def _largest(values: Array, count: int) -> Array:
+    """Positions of the `count` largest."""
+    return np.arange(len(values)) if len(values) <= count else np.argpartition(values, -count)[-count:]
+
+
+@jax.jit
+def _gram(V: Any) -> Any:
+    Y = V @ V.T
+    return jnp.fill_diagonal(Y, 1.0, inplace=False)
+
+
+def _violation(a: Any, b: Any, c: Any) -> Any:
+    """-min over the patterns of sign (a, b, c): the triangle is violated where this exceeds 1."""
+    x, y, z = jnp.abs(a), jnp.abs(b), jnp.abs(c)
+    total = x + y + z
+    return jnp.where(a * b * c > 0, total - 2.0 * jnp.minimum(jnp.minimum(x, y), z), total)
+
+
+@jax.jit
+def _pairs(Y: Any, mask: Any) -> Any:
+    n = Y.shape[0]
+    upper = jnp.arange(n)[:, None] < jnp.arange(n)[None, :]
+    return jnp.where(mask & upper, _violation(Y[0][:, None], Y[0][None, :], Y), 0.0)
+
+
+@jax.jit
+def _long_edges(Y: Any, least: Any) -> Any:
+    n = Y.shape[0]
+    i, j = jnp.arange(n)[:, None], jnp.arange(n)[None, :]
+    return (i > 0) & (i < j) & (jnp.abs(Y) > least)
+
+
+def _rows_at(Y: Any, edges: Any) -> Any:
+    i, j = edges.T
+    value = _violation(Y[i], Y[j], Y[i, j][:, None])
+    return value.at[:, 0].set(0.0)  # through the constant: a pair of factors
+
+
+def _best(Y: Any, edges: Any) -> Any:
+    return jnp.max(_rows_at(Y, edges), axis=1)
+
+
+def _best_at(Y: Any, edges: Any) -> Any:
+    return jnp.argmax(_rows_at(Y, edges), axis=1)
+
+
+def _in_chunks(function: Any, Y: Any, edges: Array) -> Array:
+    """The function's value at every edge (n, 2); n is padded to a power of two times CHUNK: few shapes to compile."""
+    n = len(edges)
+    count = -(-n // CHUNK)
+    padded = np.zeros((CHUNK << max(count - 1, 0).bit_length(), 2), np.int32)
+    padded[:n] = edges
+    return np.asarray(_looped(Y, jnp.asarray(padded), count, function=function))[:n]
+
+
+@partial(jax.jit, static_argnames="function")
+def _looped(Y: Any, edges: Any, count: Any, function: Any) -> Any:
+    def turn(k: Any, out: Any) -> Any:
+        part = function(Y, jax.lax.dynamic_slice(edges, (k * CHUNK, 0), (CHUNK, 2)))
+        return jax.lax.dynamic_update_slice(out, part, (k * CHUNK,))
+
+    like = jax.eval_shape(function, Y, edges[:CHUNK])
+    return jax.lax.fori_loop(0, count, turn, jnp.zeros(len(edges), like.dtype))

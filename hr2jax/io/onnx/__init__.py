@@ -1,0 +1,1 @@
+"""ONNX: chains of affine maps and ReLUs in a graph."""

@@ -1,0 +1,115 @@
+"""Tensors and attributes of ONNX as NumPy arrays and plain values: floats become float64, which holds them exactly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from ...arithmetic.float64 import Array
+from ..npz import reason
+
+# Codes of TensorProto.DataType.
+FLOAT, INT32, INT64, BOOL, FLOAT16, DOUBLE, BFLOAT16 = 1, 6, 7, 9, 10, 11, 16
+FLOATS = (FLOAT, FLOAT16, DOUBLE, BFLOAT16)
+INTEGERS = (INT32, INT64)
+_EXTERNAL = 1
+_ATTRIBUTES = {1: "f", 2: "i", 4: "t", 6: "floats", 7: "ints"}  # AttributeProto.AttributeType -> field
+
+
+def tensor(proto: Any, what: str) -> Array:
+    """A TensorProto as float64, int64 or bool.
+
+    Raises:
+        ValueError: other data types, external data, or contents that are not of the declared shape.
+    """
+    from onnx import numpy_helper
+
+    if proto.data_location == _EXTERNAL or proto.external_data:
+        raise ValueError(f"{what} keeps its data in another file, which is not read; save the model as one file")
+    if proto.data_type not in (*FLOATS, *INTEGERS, BOOL):
+        raise ValueError(f"{what} is of data type {proto.data_type}, but floats, int32, int64 or bool are expected")
+    dims = tuple(proto.dims)
+    if any(d < 0 for d in dims) or len(dims) > 32:
+        raise ValueError(f"{what} has the shape {dims}, which is none")
+    held = len(proto.raw_data) + 8 * max(
+        len(proto.float_data), len(proto.int32_data), len(proto.int64_data), len(proto.double_data)
+    )
+    if math.prod(dims) > held:  # an entry takes a byte at least
+        raise ValueError(f"{what} says it has the shape {dims}, but it does not hold as many numbers")
+    try:
+        array = np.asarray(numpy_helper.to_array(proto))
+        if array.shape != dims:
+            raise ValueError(f"its numbers have the shape {array.shape}")
+    except Exception as error:  # whatever the package raises for contents that do not fit
+        raise ValueError(f"{what} is damaged ({reason(error)})") from None
+    if proto.data_type in FLOATS:
+        with np.errstate(invalid="ignore"):  # signalling NaN
+            array = array.astype(np.float64)
+        if not np.isfinite(array).all():
+            raise ValueError(f"{what} must be finite, but it contains NaN or infinity")
+        return array
+    return array if proto.data_type == BOOL else array.astype(np.int64)
+
+
+def attributes(node: Any, allowed: Collection[str]) -> dict[str, Any]:
+    """The attributes of a node: floats, integers, lists of them, tensors as arrays.
+
+    Raises:
+        ValueError: one that the operator does not have (it may change what is computed), or of another type.
+    """
+    found: dict[str, Any] = {}
+    for attribute in node.attribute:
+        name = attribute.name
+        if name not in allowed or name in found or attribute.ref_attr_name:
+            raise ValueError(f"the attribute {name!r} is not expected")
+        field = _ATTRIBUTES.get(attribute.type)
+        if field is None:
+            raise ValueError(f"the attribute {name!r} is not a number, a list of numbers or a tensor")
+        value = getattr(attribute, field)
+        if field == "t":
+            value = tensor(value, f"the attribute {name!r}")
+        elif field in ("floats", "ints"):
+            value = list(value)
+        if field in ("f", "floats") and not np.isfinite(value).all():
+            raise ValueError(f"the attribute {name!r} must be finite")
+        found[name] = value
+    return found
+
+
+def integer(found: dict[str, Any], name: str, default: int) -> int:
+    """The attribute `name` as an integer.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    value = found.get(name, default)
+    if not isinstance(value, int):
+        raise ValueError(f"the attribute {name!r} must be an integer")
+    return value
+
+
+def cast(array: Array, code: int) -> Array:
+    """A constant cast to the data type `code`, if that changes no value.
+
+    Raises:
+        ValueError: it would, or the type is neither a float nor an integer.
+    """
+    if code in INTEGERS:
+        with np.errstate(invalid="ignore"):
+            result = array.astype(np.int64 if code == INT64 else np.int32).astype(np.int64)
+        same = (result.astype(array.dtype) == array).all() and (abs(array.astype(np.float64)) < 2.0**53).all()
+    elif code in FLOATS:
+        result = array.astype(np.float64)
+        with np.errstate(over="ignore", under="ignore"):
+            narrow = result.astype({DOUBLE: np.float64, FLOAT16: np.float16}.get(code, np.float32))
+        same = (narrow == result).all() and (array.dtype.kind == "f" or (abs(result) < 2.0**53).all())
+        if code == BFLOAT16:
+            same = same and not (narrow.view(np.uint32) & 0xFFFF).any()
+    else:
+        raise ValueError(f"a cast to data type {code}, which is neither a float nor an integer")
+    if not same:
+        raise ValueError("the cast would change the value of a constant")
+    return result

@@ -1,0 +1,1 @@
+"""Linear algebra that proofs rest on: arrow matrices, definiteness, the dual's diagonal."""

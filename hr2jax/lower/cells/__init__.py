@@ -1,0 +1,1 @@
+"""Witnesses with one hidden layer: cells of activation patterns."""

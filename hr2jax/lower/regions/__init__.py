@@ -1,0 +1,1 @@
+"""Witnesses with several hidden layers: linear regions and ascent among them."""

@@ -1,0 +1,183 @@
+"""The search for networks of any depth, both norms: points by ascent and annealing, small networks by a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from ...arithmetic.float64 import Array
+from ...machine.seeds import key_of
+from ...network import Network
+from ...problem import LipschitzProblem
+from ..attained import attained
+from ..clock import Clock
+from .ascent import Ascent
+from .regions import inner_point, masks, region_rows, values
+from .tree import WIDEST, Tree
+from .units import Units, build_units
+
+FEW = 60  # so many neurons are searched exhaustively, first within half the time and without compiling anything
+SAMPLES = 1024
+STEPS, MOVES = 80, 120  # of the first round; every round has twice as many as the one before, up to
+DOUBLINGS = 4
+ROUNDS = 40
+PATIENCE = 3  # rounds without progress before the search ends early
+REACH = (10.0, 1.0, 100.0)  # global problems: how far out points are sought, round by round
+OFFERS = 6  # points of a round worth proving
+MARGINS = (1e-3, 1e-5, 1e-7)
+CORNER = 200_000  # the largest region, rows times inputs, whose inside is worth a program
+
+
+def search_deep(
+    net: Network,
+    problem: LipschitzProblem,
+    *,
+    seconds: float,
+    seed: int = 0,
+    points: Sequence[Array] = (),
+    patterns: Sequence[Array] = (),
+) -> tuple[float, Array]:
+    """`search` for any depth and norm; points (p_0,) and patterns (neurons,) bool to start from."""
+    clock = Clock(seconds)
+    units = build_units(net, problem)
+    best = _Best(net, units)
+    with np.errstate(all="ignore"):
+        best.offer(units.center)
+        for x in points:
+            best.offer(units.point(units.locate(x)) if units.bounded else x)
+        for pattern in patterns:
+            if not clock.is_over():
+                best.offer_pattern(np.split(pattern, np.cumsum(net.widths[1:-2])))
+        if np.isfinite(units.scale).all() and problem.coefficients.any():
+            _search(best, clock, seed, list(points))
+    return best.lower, best.witness
+
+
+class _Best:
+    """The best proved point so far."""
+
+    def __init__(self, net: Network, units: Units):
+        self.net, self.units = net, units
+        self.lower = 0.0
+        self.witness = units.center.copy()
+        self.tried: set[bytes] = set()
+
+    def offer(self, x: Array) -> float:
+        """Prove what x (p_0,) attains, moved off a kink if need be; the best bound so far."""
+        if not np.isfinite(x).all():
+            return self.lower
+        value = float(values(self.net, self.units, x[None])[0])
+        if not value > self.lower * (1 + 1e-13):
+            return self.lower
+        if self._prove(x) < value * (1 - 1e-9):
+            self._off_the_kink(x)
+        return self.lower
+
+    def offer_many(self, region: Units, xi: Array, count: int) -> None:
+        """The most valuable of the points that xi (k, n) means in units of `region`, no two of one value."""
+        found = values(self.net, region, region.points(xi))
+        found = np.where(np.isfinite(found), found, 0.0)
+        unit = float(found.max(initial=0.0))
+        if unit <= self.lower * (1 + 1e-13):
+            return
+        _, first = np.unique(np.round(found / unit, 9), return_index=True)
+        for i in first[::-1][:count]:
+            self.offer(region.point(xi[i]))
+
+    def offer_pattern(self, pattern: list[Array]) -> None:
+        """A point whose neurons are on and off as in pattern (bool (p_l,) per layer), if there is one."""
+        G, h = region_rows(self.net, self.units, pattern)
+        if G.size > CORNER or not (np.isfinite(G).all() and np.isfinite(h).all()):
+            return
+        for margin in MARGINS:
+            xi = inner_point(G, h, self.units, margin)
+            if xi is not None:
+                self.offer(self.units.point(xi))
+                return
+
+    def _prove(self, x: Array) -> float:
+        lower = attained(self.net, self.units.problem, x)
+        if lower > self.lower:
+            self.lower, self.witness = lower, x
+        return lower
+
+    def _off_the_kink(self, x: Array) -> None:
+        """Points beside x, and one further inside the region that x is in."""
+        units = self.units
+        pattern = [layer[0] for layer in masks(self.net, x[None])]
+        key = b"".join(layer.tobytes() for layer in pattern)
+        if key in self.tried:
+            return
+        self.tried.add(key)
+        xi = (x[units.free] - units.center[units.free]) / units.scale
+        aim = 0.5 * units.random(1, np.random.default_rng(0))[0]
+        for step in (1e-10, 1e-8, 1e-6, 1e-4):
+            self._prove(units.point(xi + step * (aim - xi)))
+        G, h = region_rows(self.net, units, pattern)
+        if G.size <= CORNER and np.isfinite(G).all() and np.isfinite(h).all():
+            for margin in MARGINS:
+                inner = inner_point(G, h, units, margin)
+                if inner is not None:
+                    self._prove(units.point(inner))
+                    return
+
+
+def _search(best: _Best, clock: Clock, seed: int, points: list[Array]) -> None:
+    net, units = best.net, best.units
+    hidden = net.widths[1:-1]
+    is_small = max(hidden) <= WIDEST and sum(hidden) <= FEW
+    sampled = _sampled(best, seed)
+    if is_small and Tree(net, units, _half(clock), best.offer, sampled).run():
+        return
+    key, stale, ascent = key_of(seed), 0, None
+    starts = [units.locate(x) for x in points]
+    for turn in range(ROUNDS):
+        if clock.is_over() or stale >= PATIENCE:
+            break
+        before = best.lower
+        random = np.random.default_rng([seed, turn])
+        if not units.bounded:
+            region, ascent = build_units(net, best.units.problem, REACH[turn % len(REACH)]), None
+            starts = [region.locate(best.witness)]
+        else:
+            region = units
+        if ascent is None:
+            ascent = Ascent(net, region, clock)
+        start = region.random(ascent.points, random)
+        found = ascent.ascend(start, STEPS * 2 ** min(turn, DOUBLINGS))
+        best.offer_many(region, found, OFFERS)
+        if clock.is_over():
+            break
+        # The better half goes on twice; what is best of all joins.
+        order = np.argsort(-values(net, region, region.points(found)), kind="stable")
+        start = np.concatenate([found[order[: (len(order) + 1) // 2]]] * 2)[: len(found)]
+        known = [*starts, region.locate(best.witness)][-4:]
+        start[-len(known) :] = known
+        found = ascent.anneal(jax.random.fold_in(key, turn), start, MOVES * 2 ** min(turn, DOUBLINGS))
+        best.offer_many(region, found, OFFERS)
+        starts = []
+        stale = stale + 1 if best.lower <= before * (1 + 1e-9) and turn >= DOUBLINGS else 0
+    if is_small and not clock.is_over():
+        Tree(net, units, clock, best.offer, _known(best, sampled)).run()
+
+
+def _sampled(best: _Best, seed: int) -> Array:
+    """Random points (SAMPLES, n) in units of the problem, globally at many distances; the best are offered."""
+    units, random = best.units, np.random.default_rng(seed)
+    xi = units.random(SAMPLES, random)
+    if not units.bounded:
+        xi *= 10.0 ** random.uniform(-1.5, 2.5, (SAMPLES, 1))
+    best.offer_many(units, xi, OFFERS)
+    return xi
+
+
+def _known(best: _Best, sampled: Array) -> Array:
+    units = best.units
+    return np.vstack([sampled, (best.witness[units.free] - units.center[units.free]) / units.scale])
+
+
+def _half(clock: Clock) -> Clock:
+    """A deadline half as far away."""
+    return Clock(0.5 * clock.left())

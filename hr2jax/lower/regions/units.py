@@ -1,0 +1,93 @@
+"""The search's units: the free inputs as xi in a unit box or ball. Nothing here is rigorous: it only steers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...arithmetic.float64 import Array
+from ...network import Network
+from ...problem import LipschitzProblem
+from ..domain import into
+
+
+@dataclass(frozen=True)
+class Units:
+    """x[free] = center[free] + scale * xi, with |xi_j| <= 1 or ||xi||_2 <= 1.
+
+    Attributes:
+        problem: the problem.
+        free: (n,) the inputs that move.
+        center: (p_0,).
+        scale: (n,); of one value for norm 2.
+        ball: whether xi lives in the Euclidean ball rather than the box (norm 2).
+        bounded: whether that is the domain; globally it is only where points are sought.
+    """
+
+    problem: LipschitzProblem
+    free: Array
+    center: Array
+    scale: Array
+    ball: bool
+    bounded: bool
+
+    def point(self, xi: Array) -> Array:
+        """The point x (p_0,) of the domain, inside it in exact arithmetic, that xi (n,) means."""
+        x = self.center.copy()
+        x[self.free] += self.scale * (self.project(xi) if self.bounded else xi)
+        return into(self.problem, x)
+
+    def points(self, xi: Array) -> Array:
+        """(k, p_0) of xi (k, n), up to rounding."""
+        x = np.tile(self.center, (len(xi), 1))
+        x[:, self.free] += self.scale * xi
+        return x
+
+    def locate(self, x: Array) -> Array:
+        """xi (n,) of a point x (p_0,), moved into the box or ball."""
+        return self.project((x[self.free] - self.center[self.free]) / self.scale)
+
+    def project(self, xi: Array) -> Array:
+        """The nearest point of the box or ball; xi (..., n)."""
+        if not self.ball:
+            return np.clip(xi, -1.0, 1.0)
+        return xi / np.maximum(np.linalg.norm(xi, axis=-1, keepdims=True), 1.0)
+
+    def random(self, count: int, random: np.random.Generator) -> Array:
+        """(count, n) points of the box or ball; of the ball, half of them evenly and half at its surface."""
+        n = len(self.free)
+        if not self.ball:
+            return random.uniform(-1.0, 1.0, (count, n))
+        xi = random.standard_normal((count, n))
+        xi /= np.maximum(np.linalg.norm(xi, axis=1, keepdims=True), 1e-300)
+        length = random.uniform(size=(count, 1)) ** (1.0 / n)
+        length[::2] = 1.0
+        return xi * length
+
+
+def build_units(net: Network, problem: LipschitzProblem, reach: float = 1.0) -> Units:
+    """The problem's units; globally `reach` times `kink_distance`."""
+    ball = problem.norm == 2
+    if problem.center is None or problem.radius is None:
+        width = net.widths[0]
+        scale = np.full(width, reach * kink_distance(net))
+        return Units(problem, np.arange(width), np.zeros(width), scale, ball, False)
+    free = problem.free_inputs
+    return Units(problem, free, problem.center, problem.radius[free], ball, True)
+
+
+def kink_distance(net: Network) -> float:
+    """How far from 0 the kinks are, about: per layer |b| over how the pre-activations grow, the largest."""
+    random = np.random.default_rng(0)
+    x = random.standard_normal((32, net.widths[0]))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    far = 0.0
+    for A, b in zip(net.weights[:-1], net.biases[:-1], strict=True):
+        z = x @ A.T  # without biases: what remains far out
+        size = float(np.sqrt(np.mean(z * z)))
+        if size > 0 and np.isfinite(size):
+            far = max(far, float(np.abs(b).max()) / size)
+        x = np.maximum(z, 0.0)
+    # A bias far from the others must not hide what is near: the rounds try several reaches anyway.
+    return float(np.clip(far, 1e-6, 1e6)) if far > 0 and np.isfinite(far) else 1.0

@@ -1,0 +1,97 @@
+"""Files that appear whole or not at all, and whether they can be written."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+
+def _strict(value: Any) -> Any:
+    """Plain JSON values: arrays as lists, what is not finite as null."""
+    if isinstance(value, Mapping):
+        return {str(k): _strict(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return _strict(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_strict(v) for v in value]
+    if isinstance(value, np.generic):
+        return _strict(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+@contextlib.contextmanager
+def replaced(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """A binary file to write that takes `path`'s place when the block ends well, and vanishes when it does not.
+
+    What was at `path` stays until the new file is complete. A device or a pipe (/dev/stdout) is written as it is.
+
+    Raises:
+        ValueError: `path` is a directory.
+        OSError: the folder is missing or may not be written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a directory, but the name of a file to write was expected")
+    if _is_device(path):
+        with open(path, "wb") as file:
+            yield file
+        return
+    target = Path(os.path.realpath(path))  # write through a link, as open() would
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{path} cannot be written: there is no folder {target.parent}")
+    scratch = _scratch(target)
+    try:
+        with open(scratch, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut could leave the new name with no contents
+        os.replace(scratch, target)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def refusal(path: str | os.PathLike[str]) -> str | None:
+    """Why `replaced` could not write `path`, such as "permission denied"; None where nothing stands in its way.
+
+    Found out by making the file that `replaced` begins with, and removing it: permission bits alone do not tell.
+    """
+    try:
+        if os.path.isdir(path):
+            return "it is a folder, not the name of a file"
+        if _is_device(path):
+            return None if os.access(path, os.W_OK) else "permission denied"
+        target = Path(os.path.realpath(path))
+        if not target.name or not target.parent.is_dir():
+            return f"there is no folder {target.parent}"
+        with contextlib.suppress(FileNotFoundError):
+            target.lstat()  # refuses a name that is too long
+        scratch = _scratch(target)
+        try:
+            scratch.touch(exist_ok=False)
+        finally:
+            scratch.unlink(missing_ok=True)
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    except ValueError as error:  # a null byte
+        return str(error)
+    return None
+
+
+def _is_device(path: str | os.PathLike[str]) -> bool:
+    """Whether `path` exists and is no regular file: to put one in the place of /dev/null would be a disaster."""
+    return os.path.exists(path) and not os.path.isfile(path)
+
+
+def _scratch(target: Path) -> Path:
+    """A new name in the same folder, so that taking `target`'s place is atomic."""
+    return target.with_name(f".hr2jax-{secrets.token_hex(8)}.tmp")

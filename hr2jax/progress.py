@@ -1,0 +1,109 @@
+"""Progress for people: a live line or log lines while a solve runs."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+from .text import lower_text, upper_text
+
+if TYPE_CHECKING:
+    from .result import Progress
+
+# Seconds between lines where stderr is a file: a log wants few.
+LOG_INTERVAL = 5.0
+
+
+class Show(Protocol):
+    """Shows where a solve stands, after what it is about."""
+
+    def __call__(self, record: Progress, about: str = "") -> None:  # noqa: D102
+        ...
+
+
+@contextlib.contextmanager
+def progress_line(wanted: bool) -> Iterator[Show | None]:
+    """A function that shows a Progress on stderr, or None: one live line on a terminal, few lines in a log."""
+    if not wanted:
+        yield None
+    elif sys.stderr.isatty():
+        with _live_line() as show:
+            yield show
+    else:
+        with _log_lines() as show:
+            yield show
+
+
+@contextlib.contextmanager
+def _live_line() -> Iterator[Show]:
+    from tqdm import tqdm
+
+    with tqdm(bar_format="{desc}", file=sys.stderr, leave=True) as bar:
+        yield lambda record, about="": bar.set_description_str(about + _progress_text(record))
+
+
+@contextlib.contextmanager
+def _log_lines() -> Iterator[Show]:
+    due, last = -math.inf, ""
+
+    def show(record: Progress, about: str = "") -> None:
+        nonlocal due, last
+        last = about + _progress_text(record)
+        if time.monotonic() >= due:
+            print(last, file=sys.stderr, flush=True)
+            due, last = time.monotonic() + LOG_INTERVAL, ""
+
+    try:
+        yield show
+    finally:
+        if last:
+            print(last, file=sys.stderr, flush=True)
+
+
+def _progress_text(record: Progress) -> str:
+    return (
+        f"iteration {record.iteration}  certified {upper_text(record.bound)}  "
+        f"lower {lower_text(record.lower)}  gap {100 * record.gap:.2f} %  {record.seconds:.1f} s"
+    )
+
+
+# Seconds of work that need no line.
+PATIENCE = 2.0
+
+
+class Line:
+    """Shows what is being done: one live line on a terminal, a line now and then in a log."""
+
+    def __init__(self, wanted: bool, began: float):
+        self.wanted, self.due, self.width = wanted, began + PATIENCE, 0
+        self.began = began
+
+    def __enter__(self) -> Line:
+        return self
+
+    def show(self, text: str) -> None:
+        """Say `text` if it is time to."""
+        now = time.time()
+        if not self.wanted or now < self.due:
+            return
+        text = f"{text}, {now - self.began:.0f} s"
+        if sys.stderr.isatty():
+            print(f"\r{text:<{self.width}}", end="", file=sys.stderr, flush=True)
+            self.width, self.due = len(text), now + 0.1
+        else:
+            print(text, file=sys.stderr, flush=True)
+            self.due = now + LOG_INTERVAL
+
+    def end(self) -> None:
+        """Leave the live line, if there is one, for what others write."""
+        if self.width:
+            print(file=sys.stderr)
+        self.width = 0
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.end()

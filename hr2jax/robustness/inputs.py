@@ -1,0 +1,118 @@
+"""`certify`'s arguments, checked before any work."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..api import solve
+from ..arithmetic.float64 import Array, exact_float64
+from ..network import Network
+from ..options import check_options
+from ..problem import lipschitz_problem
+from ..solving.many import ONE_PROBLEM
+from ..text import shown
+from .margins import Clip
+
+OWN = ("norm", "center", "radius", "relaxation", "seed", "time_limit", "callback", "progress")
+
+
+# --- what is given ----------------------------------------------------------------------------------
+
+
+def _solve_options(
+    net: Network, norm: Any, relaxation: Any, seed: Any, time_limit: Any, progress: Any, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Those of `solve` for every problem, checked; defaults are its own."""
+    defaults: dict[str, Any] = dict(solve.__kwdefaults__ or {})
+    for name in options:
+        if name not in defaults or name in OWN or name in ONE_PROBLEM:
+            raise TypeError(f"certify() got an unexpected keyword argument {name!r}")
+    known = {name: value for name, value in defaults.items() if name not in (*OWN, *ONE_PROBLEM)}
+    known |= options | {"relaxation": relaxation, "seed": seed}
+    full = {name: value for name, value in defaults.items() if name not in ("output", "norm", "center", "radius")}
+    check_options(
+        net, lipschitz_problem(net, (0, 1), norm), **(full | known | {"time_limit": time_limit, "progress": progress})
+    )
+    return known
+
+
+def _inputs(net: Network, inputs: ArrayLike, clip: Any) -> tuple[Array, Clip | None]:
+    x = exact_float64(inputs, "inputs", 2)
+    if x.shape[1] != net.widths[0] or not len(x):
+        raise ValueError(f"inputs must have shape (n, {net.widths[0]}), n at least 1, but their shape is {x.shape}")
+    if clip is None:
+        return x, None
+    if not isinstance(clip, tuple | list) or len(clip) != 2:
+        raise ValueError(f"clip must be None or a pair (lo, hi), but {shown(clip)} was given")
+    sides = []
+    for name, side in zip(("lo", "hi"), clip, strict=True):
+        value = exact_float64(side, f"clip's {name}", min(_rank(side), 1))
+        if value.shape not in ((), x.shape[1:]):
+            raise ValueError(f"clip's {name} must be a number or have shape {x.shape[1:]}, but has {value.shape}")
+        sides.append(np.array(np.broadcast_to(value, x.shape[1:])))
+    low, high = sides
+    if (low > high).any():
+        j = int(np.argmax(low > high))
+        raise ValueError(f"clip's lo must not exceed its hi, but at input entry {j} they are {low[j]} and {high[j]}")
+    outside = (x < low) | (x > high)
+    if outside.any():
+        i, j = np.argwhere(outside)[0].tolist()
+        raise ValueError(
+            f"inputs must lie in the clip box, but entry {j} of input {i} is {x[i, j]}, not in [{low[j]}, {high[j]}]"
+        )
+    return x, (low, high)
+
+
+def _rank(value: Any) -> int:
+    try:
+        return np.ndim(value)
+    except ValueError:
+        return 1
+
+
+def _radii(radii: Any) -> Array:
+    r = exact_float64(radii, "radii", 1)
+    if not len(r):
+        raise ValueError("radii must hold at least one radius, but it is empty")
+    if not (r > 0).all():
+        raise ValueError(f"radii must be positive, but {float(r.min())} was given")
+    return r
+
+
+def _labels(net: Network, x: Array, labels: ArrayLike | None) -> Array:
+    if labels is None:
+        with np.errstate(all="ignore"):
+            return np.asarray(np.argmax(net(x), axis=1), dtype=np.int64)
+    try:
+        given = np.asarray(labels)
+    except ValueError:
+        raise ValueError(f"labels must be {len(x)} integers, one an input, but {shown(labels)} was given") from None
+    if given.dtype.kind not in "iu":
+        raise ValueError(f"labels must be integers, but their dtype is {given.dtype}")
+    if given.shape != (len(x),):
+        raise ValueError(f"labels must have shape ({len(x)},), one for each input, but their shape is {given.shape}")
+    bad = (given < 0) | (given >= net.widths[-1])
+    if bad.any():
+        raise ValueError(f"labels must lie in 0..{net.widths[-1] - 1}, but {int(given[bad][0])} was given")
+    return given.astype(np.int64)
+
+
+def _count(name: str, value: Any, least: int, none: bool = False) -> None:
+    if none and value is None:
+        return
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+        kind = f"{'None or ' if none else ''}an integer of at least {least}"
+        raise ValueError(f"{name} must be {kind}, but {shown(value)} was given")
+
+
+def _accuracy(value: Any) -> float | None:
+    if value is None:
+        return None
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not real or not math.isfinite(value) or value <= 0:
+        raise ValueError(f"radius_accuracy must be None or a positive finite number, but {shown(value)} was given")
+    return float(value)

@@ -1,0 +1,1 @@
+"""A solve: its checks, stages, session and result; many of them."""

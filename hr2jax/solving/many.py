@@ -1,0 +1,131 @@
+"""`solve_all`: many outputs of one network; compiled programs and multipliers are used again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..api import solve
+from ..arithmetic.enclosure import check_arithmetic
+from ..machine.device import _on_device, is_accelerated
+from ..network import Network
+from ..options import BASELINES, CUTTING, LIPOPT, check_options
+from ..problem import Output, lipschitz_problem
+from ..progress import progress_line
+from ..relaxation import lift, preset
+from ..result import Result, Status
+from ..text import output_text
+from .run import _solve, check_package, prepare
+
+# What `lowrank` does not solve, or not by rounds that are the same for all problems.
+NOT_STEERED = (*CUTTING, *BASELINES, *LIPOPT, "lasserre2")
+ONE_PROBLEM = ("output", "warm_start", "checkpoint")
+
+
+def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: Any) -> list[Result]:
+    """`solve` for several outputs: one compilation, and each problem begins from what the others found.
+
+    On an accelerator small problems of one shape are steered together (vmapped); others warm-start from an earlier pair
+    that shares a label. The search for attained lower bounds takes no longer than the engine does; `solve` searches
+    longer.
+
+    Args:
+        net: a ReLU network.
+        pairs: outputs as in `solve`: k, (k, j), or coefficients; None: all pairs (k, j), k < j.
+        options: those of `solve`, for every problem, but for `output`, `warm_start` and `checkpoint`.
+
+    Returns:
+        A Result for each of `pairs`, in their order. Ctrl-C, or a `callback` that returns true, ends the problem that
+        runs, and those after it are bounded at once, with status STOPPED.
+
+    Raises:
+        ValueError, NotImplementedError: as `solve`, before any work.
+        TypeError: an option that `solve` does not have.
+    """
+    began = time.perf_counter()
+    if not isinstance(net, Network):
+        raise ValueError(f"net must be a hr2jax.Network, but {type(net).__name__} was given")
+    for name in ONE_PROBLEM:
+        if name in options:
+            raise ValueError(f"{name} is for one problem: it is given to solve, not to solve_all")
+    outputs = _outputs(net, pairs)
+    defaults: dict[str, Any] = dict(solve.__kwdefaults__ or {})
+    unknown = sorted(options.keys() - defaults.keys())
+    if unknown:
+        raise TypeError(f"solve_all() got an unexpected keyword argument {unknown[0]!r}")
+    del defaults["output"]
+    known = defaults | options
+    domain = [known.pop(name) for name in ("norm", "center", "radius")]
+    problems = [lipschitz_problem(net, output, *domain) for output in outputs]
+    if not problems:
+        check_options(net, lipschitz_problem(net, 0, *domain), **known)
+        return []
+    chosen = [check_options(net, problem, **known) for problem in problems]
+    check_arithmetic()
+    check_package(chosen[0])
+    results: list[Result] = []
+    with _on_device(chosen[0].device), progress_line(chosen[0].progress) as show:
+        fixed = [prepare(net, problem, own) for problem, own in zip(problems, chosen, strict=True)]
+        steered: list[Any] = [None] * len(problems)
+        if chosen[0].method in ("auto", "lowrank") and chosen[0].relaxation not in NOT_STEERED:
+            steered = _steered(net, problems, fixed, chosen[0])
+        for k, problem in enumerate(problems):
+            own, stopped = chosen[k], bool(results) and results[-1].status is Status.STOPPED
+            if stopped:
+                own = replace(own, time_limit=0.0, callback=None)
+            elif results and steered[k] is None:
+                own = replace(own, warm_start=_nearest(problem.coefficients, problems, results))
+            named = show
+            if show is not None and len(problems) > 1:
+                output = output_text(problem.coefficients.tolist())
+                named = partial(show, about=f"{k + 1} of {len(problems)}, {output}: ")
+            result = _solve(net, problem, fixed[k], own, None, named, began, steered[k], brief=True)
+            results.append(replace(result, status=Status.STOPPED, message=Status.STOPPED.value) if stopped else result)
+            began = time.perf_counter()
+    return results
+
+
+def _outputs(net: Network, pairs: Sequence[Output] | None) -> list[Any]:
+    outputs = net.widths[-1]
+    if pairs is not None:
+        if isinstance(pairs, str | bytes) or not hasattr(pairs, "__iter__"):
+            raise ValueError(f"pairs must be a list of outputs, but {pairs!r} was given")
+        return list(pairs)
+    return [0] if outputs == 1 else [(k, j) for k in range(outputs) for j in range(k + 1, outputs)]
+
+
+def _steered(net: Network, problems: list[Any], fixed: list[Any], options: Any) -> list[Any]:
+    """The first rounds of the small problems of `lowrank`, done together; None for the others."""
+    from ..engines.product.batch import steer_together
+    from ..engines.product.schedule import SMALL
+
+    liftings = [lift(net, problem, f) for problem, f in zip(problems, fixed, strict=True)]
+    # small ones of several layers are `newton`'s
+    small = [k for k, lifting in enumerate(liftings) if lifting.size <= SMALL and not lifting.masked_layers]
+    if options.time_limit is not None or options.max_iterations is not None or not _pays():
+        small = []
+    out: list[Any] = [None] * len(problems)
+    if len(small) > 1:
+        chosen = [(liftings[k], preset(options.relaxation, liftings[k])) for k in small]
+        for k, steered in zip(small, steer_together(chosen, tolerance=options.tol, seed=options.seed), strict=True):
+            out[k] = steered
+    return out
+
+
+def _pays() -> bool:
+    """Whether steering together does: on a CPU it takes as long as one after the other, and compiles more besides.
+
+    Measured (bench/many.py --small).
+    """
+    return is_accelerated()
+
+
+def _nearest(coefficients: Any, problems: list[Any], results: list[Result]) -> Result:
+    """The latest earlier result whose output is most like this one."""
+    like = [abs(float(np.dot(coefficients, problems[k].coefficients))) for k in range(len(results))]
+    return results[len(results) - 1 - int(np.argmax(like[::-1]))]

@@ -1,0 +1,171 @@
+"""One running solve: its clock, its best certificate, its record. The engines' `Monitor`."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..arithmetic.float64 import Array
+from ..certificate.certificate import Certificate, certify_multipliers
+from ..certificate.prover import prover_of
+from ..engines.monitor import Stop, Timings
+from ..lower.values import value_at
+from ..machine.compile_clock import compile_seconds
+from ..network import Network
+from ..options import Options
+from ..problem import LipschitzProblem
+from ..relaxation.presolve import Presolve
+from ..result import Progress, Status, relative_gap
+
+
+class Session:
+    """Keeps what must not be lost: the best certificate (also in the checkpoint) and the best witness.
+
+    Attributes:
+        certificate: the best so far; a norm-product bound before any engine has run.
+        lower, witness: the best attained lower bound so far.
+    """
+
+    def __init__(
+        self, net: Network, problem: LipschitzProblem, fixed: Presolve, options: Options, versions: Mapping[str, str],
+        show: Callable[[Progress], None] | None, began: float,
+    ):  # fmt: skip
+        self.net, self.problem, self.fixed, self.options, self.versions = net, problem, fixed, options, versions
+        self.show = show
+        self.began = began
+        self.relaxation, self.tolerance, self.until = options.relaxation, options.tol, math.inf
+        self._for_search, self._before = 0.0, 0
+        self.timings = Timings(lambda: time.perf_counter() - compile_seconds())
+        self.lower, self.witness = 0.0, np.zeros(net.widths[0]) if problem.center is None else problem.center.copy()
+        self.origin = 0.0
+        self.iteration = 0
+        self.relaxation_value = math.nan
+        self.history: dict[str, list[float]] = {
+            name: [] for name in ("seconds", "iteration", "bound", "relaxation_value", "residual")
+        }
+        start = time.perf_counter()
+        with self.timings.span("certify"):
+            self._prover = prover_of(net, problem, fixed)
+            self.certificate = self._certified({}, None)
+        self.baseline = self.bound
+        if problem.quantity == "maximum":
+            self.lower = value_at(net, problem, self.witness)
+            self.origin = self.lower - max(self.bound - self.lower, 0.0)
+        # What a last certificate will take must be left before the time limit. This first one has no
+        # factorisation and no eigenvectors: with them it took about eight times as long.
+        self._reserve = 8.0 * (time.perf_counter() - start)
+        self._warned = False
+        if options.checkpoint is not None and not options.checkpoint.exists() and math.isfinite(self.bound):
+            self._write_checkpoint()
+
+    @property
+    def bound(self) -> float:
+        """The best certified bound so far."""
+        return self.certificate.bound
+
+    def offer(self, certificate: Certificate) -> None:
+        """Keep a certificate if it is the best; write the checkpoint."""
+        if certificate.bound < self.bound:
+            self.certificate = certificate
+            self._write_checkpoint()
+
+    def _write_checkpoint(self) -> None:
+        """Save the best certificate; a file that cannot be written is worth a warning, not the result."""
+        path = self.options.checkpoint
+        if path is None:
+            return
+        try:
+            self.certificate.save(path)
+        except (OSError, ValueError) as error:  # ValueError: a folder of that name has appeared
+            if not self._warned:  # once; but each better certificate tries again
+                self._warned = True
+                reason = getattr(error, "strerror", None) or error
+                warnings.warn(
+                    f"checkpoint {str(path)!r} could not be written ({reason}); the solve goes on, "
+                    "but what it finds is not saved there until it can be",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+
+    def certify(self, multipliers: Mapping[str, Array], diagonal: Array | None) -> float:
+        """The bound these multipliers prove; the best one is kept (`Monitor.certify`)."""
+        start = time.perf_counter()
+        with self.timings.span("certify"):
+            certificate = self._certified(multipliers, diagonal)
+            self.offer(certificate)
+        self._reserve = max(0.5 * self._reserve, 2.0 * (time.perf_counter() - start))
+        return certificate.bound
+
+    def _certified(self, multipliers: Mapping[str, Array], diagonal: Array | None) -> Certificate:
+        return certify_multipliers(
+            self.net, self.problem, self.relaxation, self.fixed, multipliers, diagonal, self.versions, self._prover
+        )
+
+    def seconds(self) -> float:
+        """Wall time since `solve` was called."""
+        return time.perf_counter() - self.began
+
+    def remaining(self, last: float = 0.0) -> float:
+        """Seconds left before the time limit or the stage's end, less a last certificate's, at least `last`."""
+        return min(self._left(last), self.until - (self.seconds() - compile_seconds()) - last)
+
+    def _left(self, last: float = 0.0) -> float:
+        """Seconds left before the time limit, less what a last certificate and the search for a witness take."""
+        limit, reserve = self.options.time_limit, max(self._reserve, last)
+        return math.inf if limit is None else limit - self.seconds() - reserve - self._for_search
+
+    def is_over(self) -> bool:
+        """Whether a limit has been reached, not only a stage's end."""
+        return self._left() <= 0 or self.iterations_left() <= 0
+
+    def keep_for_search(self, seconds: float) -> None:
+        """Let the engines end so long before the time limit."""
+        self._for_search = seconds
+
+    @contextlib.contextmanager
+    def stage(self, relaxation: str, tolerance: float, share: float) -> Iterator[None]:
+        """Solve this relaxation, to this tolerance, in this share of the time that is left."""
+        self.relaxation, self.tolerance, self._before = relaxation, tolerance, self.iteration
+        # compiling is not the stage's fault: its programs serve the next ones too
+        self.until = math.inf if share >= 1 else self.seconds() - compile_seconds() + share * self._left()
+        try:
+            yield
+        finally:
+            self.relaxation, self.tolerance, self.until = self.options.relaxation, self.options.tol, math.inf
+
+    def iterations_left(self) -> float:
+        """Engine iterations left."""
+        limit = self.options.max_iterations
+        return math.inf if limit is None else limit - self.iteration
+
+    def report(self, iteration: int, relaxation_value: float, residual: float) -> None:
+        """Record and show progress; raise Stop on a limit or when the callback says so (`Monitor.report`)."""
+        self.iteration = self._before + iteration
+        if not math.isnan(relaxation_value):
+            self.relaxation_value = relaxation_value
+        record = Progress(
+            self.iteration, self.seconds(), self.bound, self.lower, relative_gap(self.bound, self.lower),
+            self.relaxation_value, residual,
+        )  # fmt: skip
+        for name, values in self.history.items():
+            values.append(float(getattr(record, name)))
+        if self.show is not None:
+            self.show(record)
+        if self.options.callback is not None:
+            answer = self.options.callback(record)
+            if isinstance(answer, bool | np.bool_) and answer:
+                raise Stop(Status.STOPPED)
+        if self.iterations_left() <= 0:
+            raise Stop(Status.ITERATION_LIMIT)
+        if self.remaining() <= 0:
+            raise Stop(Status.TIME_LIMIT)
+
+    def arrays(self) -> dict[str, Any]:
+        """The history as arrays."""
+        return {name: np.asarray(values) for name, values in self.history.items()}

@@ -1,0 +1,93 @@
+"""What a person sees: the result as a table, the live line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_CEILING, ROUND_FLOOR, Context
+from fractions import Fraction
+
+import numpy as np
+
+
+def upper_text(value: float, digits: int = 6) -> str:
+    """An upper bound with `digits` significant digits, rounded up: what is printed is still a bound."""
+    return _rounded(value, digits, ROUND_CEILING)
+
+
+def lower_text(value: float, digits: int = 6) -> str:
+    """A lower bound with `digits` significant digits, rounded down."""
+    return _rounded(value, digits, ROUND_FLOOR)
+
+
+def _rounded(value: float, digits: int, rounding: str) -> str:
+    if value == 0 or not math.isfinite(value):
+        return f"{abs(value) if value == 0 else value:g}"
+    # the float's exact decimal expansion is rounded: 0.1 is above 1/10, and rounds up to 0.100001
+    context = Context(prec=digits, rounding=rounding, Emin=MIN_EMIN, Emax=MAX_EMAX)
+    rounded = context.create_decimal_from_float(float(value)).normalize(context)
+    return f"{rounded:f}" if -5 <= rounded.adjusted() < digits else f"{rounded:e}"
+
+
+def table(rows: Sequence[tuple[str, str]]) -> str:
+    """Names and values in two columns."""
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def widths_text(widths: Sequence[int]) -> str:
+    """p_0-...-K."""
+    return "-".join(map(str, widths))
+
+
+def domain_text(radius: Sequence[float] | None) -> str:
+    """Where the bound holds; radii are rounded down, so that the box named is inside the one proved."""
+    if radius is None:
+        return "global"
+    smallest, largest = radius_text(min(radius)), radius_text(max(radius))
+    if smallest == largest:
+        return f"local, radius {smallest}"
+    fixed = sum(r == 0 for r in radius)
+    return f"local, radii {smallest} to {largest}" + (f" ({fixed} of {len(radius)} inputs fixed)" if fixed else "")
+
+
+def radius_text(radius: float) -> str:
+    """A radius in six digits if they are the number that was given or one below it, else rounded down."""
+    text = f"{radius:.6g}"
+    return text if float(text) == radius or Fraction(text) <= Fraction(radius) else lower_text(radius)
+
+
+def output_text(coefficients: Sequence[float]) -> str:
+    """F_k, F_k - F_j, or a combination."""
+    c = np.asarray(coefficients)
+    plus, minus = np.flatnonzero(c == 1), np.flatnonzero(c == -1)
+    others = np.count_nonzero(c) - len(plus) - len(minus)
+    if others == 0 and len(plus) == 1 and len(minus) <= 1:
+        return f"F_{plus[0]}" + (f" - F_{minus[0]}" if len(minus) else "")
+    return f"c.F with {np.count_nonzero(c)} nonzero coefficients"
+
+
+LONGEST = 80
+
+
+def unread(error: Exception) -> str:
+    """Why NumPy could not load a file; where it says how to unpickle, this says that nobody does."""
+    text = str(error)
+    return "it is no NumPy file, or has Python objects, which are never read" if "pickle" in text else text
+
+
+def shown(value: object) -> str:
+    """repr(value) on one line of at most `LONGEST` characters, or a description where that says more.
+
+    An error message is one sentence, whatever was given: an array's repr has many lines, an integer's may
+    have thousands of digits (more than Python is willing to print).
+    """
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    if isinstance(value, int) and value.bit_length() > 8 * 20:
+        return f"an integer of {value.bit_length()} bits"
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # somebody's object
+        text = f"a value of type {type(value).__name__}"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

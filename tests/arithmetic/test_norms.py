@@ -1,0 +1,105 @@
+"""Norms rounded up, against exact rational values."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hr2jax.arithmetic import norms
+from hr2jax.arithmetic.ball import Ball
+from hr2jax.arithmetic.enclosure import Enclosure
+from hr2jax.arithmetic.norms import row_norms, spectral_norm, times_up, vector_norm
+
+from ..bounds.test_interval import NUMBERS
+from ..reference.cases import exact
+
+KINDS = pytest.mark.parametrize("kind", [Enclosure, Ball])
+LISTS = st.lists(NUMBERS, min_size=1, max_size=5)
+
+
+@KINDS
+@settings(max_examples=150, deadline=None)
+@given(row=LISTS)
+def test_row_norms_are_at_least_the_exact_ones_and_close(kind, row):
+    with np.errstate(under="ignore"):
+        one, two = float(row_norms(np.array([row]), "inf", kind)[0]), vector_norm(np.array(row), 2, kind)
+    total, square = sum(abs(exact(row))), sum(exact(row) ** 2)
+    assert Fraction(one) >= total
+    assert Fraction(two) ** 2 >= square
+    assert (one == 0) == (two == 0) == (total == 0)
+    assert Fraction(one) <= total * Fraction(1 + 1e-14) + Fraction(1e-280)
+    assert Fraction(two) ** 2 <= square * Fraction(1 + 1e-14) + Fraction(1e-320)
+
+
+@KINDS
+@settings(max_examples=150, deadline=None)
+@given(a=LISTS, b=LISTS)
+def test_the_spectral_norm_of_a_rank_one_matrix(kind, a, b):
+    """a b^T with powers of 2 in b is exact in float64, and its norm is |a| |b|."""
+    a = np.array(a)
+    b = np.sign(b) * 2.0 ** (np.arange(len(b)) % 3)
+    with np.errstate(all="ignore"):
+        A = np.outer(a, b)
+    if not np.isfinite(A).all() or ((np.abs(A) < 1e-300) & (A != 0)).any():
+        return
+    found = spectral_norm(A, kind)
+    square = sum(exact(a) ** 2) * sum(exact(b) ** 2)
+    assert Fraction(found) ** 2 >= square
+    assert Fraction(found) ** 2 <= square * Fraction(1 + 1e-11)
+
+
+@KINDS
+@pytest.mark.parametrize("shape", [(7, 7), (12, 3), (3, 12), (1, 1)])
+@pytest.mark.parametrize("scale", [1.0, 1e-250, 1e250])
+def test_spectral_norms_are_tight(kind, shape, scale):
+    A = np.random.default_rng(0).standard_normal(shape)
+    true = np.linalg.norm(A, 2)
+    found = spectral_norm(A * scale, kind) / scale
+    assert true * (1 - 1e-14) <= found <= true * (1 + 1e-11)
+
+
+@KINDS
+def test_orthogonal_matrices_have_norm_one(kind):
+    H = np.array([[1.0]])
+    for _ in range(4):
+        H = np.block([[H, H], [H, -H]])
+    assert 4.0 <= spectral_norm(H, kind) <= 4.0 * (1 + 1e-12)
+
+
+def test_a_wrong_decomposition_costs_tightness_only(monkeypatch):
+    A = np.random.default_rng(0).standard_normal((6, 4))
+    true = np.linalg.norm(A, 2)
+    monkeypatch.setattr(np.linalg, "eigh", lambda G: (np.full(4, 0.1), np.eye(4)))
+    assert true < spectral_norm(A) <= np.linalg.norm(A) * (1 + 1e-12)
+
+    def fail(G):
+        raise np.linalg.LinAlgError
+
+    monkeypatch.setattr(np.linalg, "eigh", fail)
+    assert true < spectral_norm(A) <= np.linalg.norm(A) * (1 + 1e-12)
+    monkeypatch.setattr(np.linalg, "eigh", lambda G: (np.full(4, np.nan), np.full((4, 4), np.nan)))
+    assert true < spectral_norm(A) <= np.linalg.norm(A) * (1 + 1e-12)
+
+
+@KINDS
+def test_empty_zero_and_infinite(kind):
+    assert spectral_norm(np.zeros((3, 0)), kind) == spectral_norm(np.zeros((2, 2)), kind) == 0
+    for norm in ("inf", 2):
+        assert row_norms(np.zeros((2, 0)), norm, kind).tolist() == [0, 0]
+        assert row_norms(np.zeros((0, 2)), norm, kind).shape == (0,)
+        assert row_norms(np.array([[0.0, np.inf], [0.0, 0.0]]), norm, kind).tolist() == [np.inf, 0]
+        assert vector_norm(np.full(4, 1.7e308), norm, kind) == np.inf
+    tiny = 2.0**-1074
+    assert 2 * tiny <= vector_norm(np.full(4, tiny), 2, kind) <= 4 * tiny
+    assert times_up(0.0, np.inf) == 0 < times_up(tiny, tiny) <= tiny
+    assert times_up(1e200, 1e200) == np.inf
+
+
+def test_planted_fault_of_rounding_to_nearest_is_caught(monkeypatch):
+    monkeypatch.setattr(norms, "sqrt_up", np.sqrt)
+    monkeypatch.setattr(Enclosure, "upper", lambda self: self.mid)
+    rows = np.random.default_rng(0).standard_normal((50, 3))
+    found = row_norms(rows, 2)
+    assert any(Fraction(float(f)) ** 2 < sum(exact(r) ** 2) for f, r in zip(found, rows, strict=True))

@@ -1,0 +1,202 @@
+"""Memory: the estimate is near what was measured, and what does not fit is refused with what would."""
+
+import numpy as np
+import pytest
+
+import hr2jax
+from hr2jax import Network, api
+from hr2jax.engines import memory
+from hr2jax.engines.block.conic_dual import DualBatch, memory_needed
+from hr2jax.engines.block.form import block_form
+from hr2jax.engines.memory import estimate
+from hr2jax.engines.sizes import Need, Sizes
+from hr2jax.machine import memory as memory_module
+from hr2jax.problem import lipschitz_problem
+from hr2jax.relaxation import lift
+from hr2jax.relaxation.presolve import presolve
+
+RELAXATIONS = ("shor", "hr2", "hr2z")
+
+
+def random_net(p, m):
+    rng = np.random.default_rng([p, m])
+    return Network([rng.standard_normal((m, p)), rng.standard_normal((1, m))], [0.1 * rng.standard_normal(m), [0.0]])
+
+
+def box(p):
+    return {"center": np.zeros(p), "radius": 1.0}
+
+
+# (relaxation, method, n, q, local) -> peak bytes of a process of its own that solved it (JAX 0.10, 2 CPU cores)
+MEASURED = {
+    ("hr2z", "lowrank", 10, 10, True): 471e6,
+    ("hr2z", "lowrank", 80, 80, True): 493e6,
+    ("hr2z", "admm", 80, 80, True): 617e6,
+    ("hr2z", "lowrank", 200, 200, True): 592e6,
+    ("hr2z", "admm", 200, 200, True): 772e6,
+    ("shor", "clarabel", 30, 30, True): 670e6,
+    ("hr2z", "clarabel", 30, 30, True): 1280e6,
+    ("hr2z", "lowrank", 300, 500, True): 771e6,
+    ("shor", "lowrank", 500, 784, False): 578e6,
+    ("hr2", "admm", 200, 200, False): 550e6,
+    ("hr2z", "admm", 250, 400, True): 1269e6,
+    ("hr2z", "sdpa", 40, 40, True): 401e6,
+    ("hr2z", "cvxopt", 20, 20, True): 443e6,
+    ("hr2", "lowrank", 1000, 1000, False): 720e6,
+    ("hr2", "lowrank", 2000, 2000, False): 1428e6,
+    ("shor", "lowrank", 10000, 3072, False): 4120e6,
+    ("hr2z", "lowrank", 1000, 1000, True): 1250e6,
+    ("hr2z", "lowrank", 500, 784, True): 829e6,
+    ("hr2+", "lowrank", 500, 784, True): 1402e6,
+    ("hr2+", "lowrank", 500, 784, False): 884e6,
+    ("lasserre2", "admm", 2, 3, True): 497e6,
+    ("lasserre2", "admm", 4, 4, True): 598e6,
+    ("lasserre2", "clarabel", 4, 4, True): 426e6,
+    ("hr2", "clarabel", 40, 40, False): 942e6,
+    ("hr2", "clarabel", 30, 30, True): 711e6,
+}
+
+
+@pytest.mark.parametrize("case", MEASURED, ids=str)
+def test_the_estimate_is_near_the_measured_peak(case):
+    relaxation, method, n, q, local = case
+    ratio = sum(estimate(relaxation, method, Sizes(n, q, min(n, q), local))) / MEASURED[case]
+    assert 1 / 1.3 <= ratio <= 2.0
+
+
+@pytest.mark.parametrize("domain", [False, True])
+@pytest.mark.parametrize("relaxation", RELAXATIONS)
+@pytest.mark.parametrize(("p", "m"), [(12, 9), (9, 20)])
+def test_sizes_are_those_of_the_block_form(relaxation, domain, p, m):
+    net = random_net(p, m)
+    problem = lipschitz_problem(net, **(box(p) if domain else {}))
+    fixed = presolve(net, problem)
+    form, sizes = block_form(relaxation, lift(net, problem, fixed)), Sizes.of(problem, fixed)
+    assert form.lifting.size == sizes.N
+    block = memory._block(relaxation, sizes)
+    assert block.shared == sum(batch.shared.shape[0] * batch.shared.shape[1] for batch in form.batches)
+    duals = [DualBatch.of(batch) for batch in form.batches]
+    assert block.variables == form.pinned.sum() + sum(dual.count for dual in duals)
+    for solver in ("clarabel", "cvxopt", "sdpa"):
+        predicted = memory._interior_point(relaxation, solver, sizes)
+        assert predicted == pytest.approx(memory_needed(form, solver, duals), rel=0.1)
+
+
+def test_the_estimate_grows_with_the_problem():
+    for relaxation in RELAXATIONS:
+        for method in ("lowrank", "newton", "admm", "clarabel", "cvxopt", "sdpa"):
+            for local in (False, True):
+                needs = [sum(estimate(relaxation, method, Sizes(n, n, n, local))) for n in (20, 200, 2000)]
+                assert sorted(needs) == needs
+            assert estimate(relaxation, "auto", Sizes(9, 9, 9, True)) == estimate(
+                relaxation, "lowrank", Sizes(9, 9, 9, True)
+            )
+
+
+@pytest.fixture
+def no_work(monkeypatch):
+    for name in ("lift", "preset", "choose_engine", "Session"):
+        monkeypatch.setattr(api, name, None)
+
+
+def refusal(net, **given):
+    with pytest.raises(ValueError) as error:
+        hr2jax.solve(net, **given)
+    text = str(error.value)
+    assert "\n" not in text
+    assert ". " not in text
+    return text
+
+
+@pytest.mark.usefixtures("no_work")
+def test_what_does_not_fit_is_refused_before_any_work(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 21e9)
+    text = refusal(random_net(300, 300), relaxation="hr2z", method="clarabel", **box(300))
+    assert text.startswith("relaxation='hr2z' with method='clarabel' needs about ")
+    assert "and 21 GB are available; method='lowrank' needs about 0." in text
+
+
+@pytest.mark.usefixtures("no_work")
+def test_where_nothing_fits_the_least_is_named(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1e8)
+    text = refusal(random_net(4, 4))
+    assert "with method='lowrank' needs about 0.5 GB here and 0.1 GB are available; nothing fits: " in text
+
+
+@pytest.mark.usefixtures("no_work")
+def test_another_relaxation_is_proposed_where_no_method_fits(monkeypatch):
+    """All pairs of a family would be millions of multipliers."""
+
+    def needs(relaxation, method, sizes):
+        return Need(1e9, 1e12 if relaxation == "hr2z" else 1e6)
+
+    monkeypatch.setattr(memory, "available_bytes", lambda: 2e9)
+    monkeypatch.setattr(memory, "estimate", needs)
+    monkeypatch.setattr(memory, "device_bytes", lambda: None)
+    assert "relaxation='hr2' with method='lowrank' needs about 1.0 GB" in refusal(random_net(4, 4), relaxation="hr2z")
+
+
+@pytest.mark.usefixtures("no_work")
+def test_a_device_that_is_too_small(monkeypatch):
+    monkeypatch.setattr(memory, "estimate", lambda *_: Need(1e9, 9e9))
+    monkeypatch.setattr(memory, "device_bytes", lambda: 8e9)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 2e10)
+    text = refusal(random_net(4, 4))
+    assert "needs about 9.0 GB on this device and 8.0 GB are available; device='cpu' needs about 10 GB" in text
+
+
+def test_the_estimate_is_in_the_result_and_near_the_peak():
+    result = hr2jax.solve(random_net(4, 4), relaxation="shor", time_limit=0)
+    assert result.problem["estimated_bytes"] == int(sum(estimate("shor", "lowrank", Sizes(4, 4, 4, False))))
+    # a process that has done other things before may hold more
+    assert result.timings["peak_bytes"] > 1e8
+
+
+def test_this_machine_has_memory():
+    assert 1e8 < memory.available_bytes() < 1e15
+    assert memory.device_bytes() is None or memory.device_bytes() > 1e8
+
+
+def group(folder, limit, used, cache=0, names=("memory.max", "memory.current", "inactive_file")):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / names[0]).write_text(f"{limit}\n")
+    (folder / names[1]).write_text(f"{used}\n")
+    (folder / "memory.stat").write_text(f"anon 5\n{names[2]} {cache}\n")
+
+
+def test_the_tightest_cgroup_above_counts(tmp_path):
+    own = tmp_path / "self"
+    root = tmp_path / "fs"
+    own.write_text("0::/a/b\n")
+    assert memory_module._cgroup(root, own) is None
+    group(root / "a" / "b", "max", 10)
+    assert memory_module._cgroup(root, own) is None
+    group(root / "a", 1000, 600, cache=100)
+    assert memory_module._cgroup(root, own) == 500
+    group(root, 300, 400)
+    assert memory_module._cgroup(root, own) == 0
+    own.write_text("9:cpu:/\n4:memory:/job\n0::/\n")
+    old = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+    group(root / "memory" / "job", 2**63 - 4096, 10, names=old)
+    group(root / "memory", 900, 300, 200, names=old)
+    (root / "memory.max").unlink()
+    assert memory_module._cgroup(root, own) == 800
+    assert memory_module._cgroup(root, tmp_path / "none") is None
+
+
+def test_without_proc_the_machine_has_what_it_has(monkeypatch):
+    monkeypatch.setattr(memory_module, "_meminfo", lambda: None)
+    monkeypatch.setattr(memory_module, "_cgroup", lambda: None)
+    monkeypatch.setattr(memory_module, "_resident", lambda: 0.0)
+    assert memory.available_bytes() > 1e8
+    monkeypatch.setattr(memory_module.os, "sysconf", lambda _: (_ for _ in ()).throw(ValueError))
+    assert memory.available_bytes() == float("inf")
+
+
+@pytest.mark.usefixtures("no_work")
+def test_a_relaxation_that_is_no_better_is_not_offered(monkeypatch):
+    """Without a box hr2z is shor: hr2 is offered."""
+    monkeypatch.setattr(memory, "available_bytes", lambda: 4e9)
+    text = refusal(random_net(300, 9000), relaxation="hr2+")
+    assert "relaxation='hr2' with method='lowrank'" in text
+    assert "hr2z" not in text

@@ -1,0 +1,135 @@
+"""Families and factors of several hidden layers at feasible points, in rational arithmetic: nothing may be below 0."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from hr2jax import Network
+from hr2jax.arithmetic.ball import Ball
+from hr2jax.arithmetic.enclosure import Enclosure
+from hr2jax.bounds.slopes.search import find_slopes
+from hr2jax.problem import lipschitz_problem
+from hr2jax.relaxation import lift
+from hr2jax.relaxation.chains import factors
+from hr2jax.relaxation.families import catalogue, preset
+from hr2jax.relaxation.presolve import LIFTINGS, presolve
+from tests.reference.cases import SCALES, exact, random_cases, random_net
+from tests.reference.lifted_points import encloses, form_values, lifted_point
+
+CHAINS = st.sampled_from(["forward", "adjoint", "both"])
+BOUNDS = st.sampled_from(["interval", "interval", "linear"])
+
+
+def refused(error):
+    return any(word in str(error) for word in ("overflow", "float64", "too large", "2**"))
+
+
+@st.composite
+def lifted_cases(draw, depths=(2, 3, 4), scales=SCALES):
+    """(net, problem, presolve, lifting, rng), half of them global."""
+    net, problem, rng = draw(random_cases(depths, widest=4, scales=scales))
+    if draw(st.booleans()):
+        problem = lipschitz_problem(net, problem.coefficients, problem.norm)
+    method = draw(BOUNDS) if problem.is_local else "interval"
+    kind = draw(st.sampled_from([Enclosure, Enclosure, Ball]))
+    try:
+        slopes = None if method == "interval" else find_slopes(net, problem, method, seconds=1.0)
+        fixed = presolve(net, problem, slopes=slopes, chains=LIFTINGS[draw(CHAINS)])
+        lifting = lift(net, problem, fixed, kind)
+    except ValueError as error:  # said in one sentence, before any work
+        assert refused(error), error
+        assume(False)
+    return net, problem, fixed, lifting, rng
+
+
+@settings(max_examples=200, deadline=None)
+@given(lifted_cases())
+def test_every_product_holds_at_feasible_points(case):
+    net, problem, fixed, lifting, rng = case
+    families = [build() for build in catalogue(lifting).values()]
+    for _ in range(3):
+        point = lifted_point(net, problem, fixed, rng)
+        assert set(lifting.sizes) | set(lifting.derived) <= set(point.y)
+        for family in families:
+            if not family.F.rows:
+                continue
+            product = form_values(family.F, point.y) * form_values(family.G, point.y)
+            assert family.pairs == "diagonal"
+            assert (product == 0).all() if family.equality else (product >= 0).all(), family.name
+
+
+@settings(max_examples=200, deadline=None)
+@given(lifted_cases())
+def test_every_factor_is_nonnegative_and_every_entry_within_its_bound(case):
+    net, problem, fixed, lifting, rng = case
+    every = factors(lifting)
+    for _ in range(3):
+        y = lifted_point(net, problem, fixed, rng).y
+        for name, form in every.items():
+            assert not form.rows or (form_values(form, y) >= 0).all(), name
+        flat = np.concatenate([y[group] for group in lifting.sizes])
+        assert (abs(flat) <= 1).all()
+        assert (flat[lifting.square_is_one] ** 2 == 1).all()
+        for number in np.unique(lifting.budget):
+            assert sum(flat[lifting.budget == number] ** 2) <= 1
+
+
+@settings(max_examples=200, deadline=None)
+@given(lifted_cases())
+def test_derived_groups_and_the_objective_enclose_the_networks_own_values(case):
+    """The objective at a feasible point is t^T J^T c, J the Jacobian for the masks chosen."""
+    net, problem, fixed, lifting, rng = case
+    for _ in range(3):
+        point = lifted_point(net, problem, fixed, rng)
+        for group, terms in lifting.derived.items():
+            for k, value in enumerate(point.y[group]):
+                row = [(exact([1.0]), point.y[other]) for other in terms]
+                assert encloses([m[k : k + 1] for m in terms.values()], row, value), group
+        pairs = [(point.y[g], point.y[h]) for g, h in lifting.objective]
+        assert encloses(lifting.objective.values(), pairs, point.value, lifting.exponent)
+
+
+@settings(max_examples=20, deadline=None)
+@given(lifted_cases(scales=st.just(1.0)))
+def test_the_enclosures_are_narrow(case):
+    *_, lifting, _ = case
+    blocks = [*lifting.objective.values(), *(m for terms in lifting.derived.values() for m in terms.values())]
+    for block in blocks:
+        assert block.rad.max(initial=0.0) <= 1e-13 * max(np.abs(block.mid).max(initial=0.0), 1.0)
+
+
+@pytest.mark.parametrize("lifting", ["forward", "adjoint", "both"])
+@pytest.mark.parametrize("local", [False, True])
+def test_what_the_relaxations_contain(lifting, local):
+    rng = np.random.default_rng(0)
+    net = random_net(rng, (3, 4, 4, 4, 1))
+    problem = lipschitz_problem(net, center=np.zeros(3), radius=5.0) if local else lipschitz_problem(net)
+    lifted = lift(net, problem, presolve(net, problem, chains=LIFTINGS[lifting]))
+    names = {r: {f.name for f in preset(r, lifted)} for r in ("shor", "hr2", "hr2+")}
+    assert names["shor"] < names["hr2"] <= names["hr2+"]
+    assert names["hr2"] - names["shor"] == {f"(1{a}v).(1{b}t)" for a in "+-" for b in "+-"}
+    chains = (["x"] if local else []) + [c for c, used in (("p", "adjoint"), ("a", "forward")) if lifting != used]
+    masked = {"x": "z-x", "p": "w-p", "a": "g-a", "u": "1-u"}
+    for l in "12":  # every pair of chains, in every layer but the last
+        equalities = {f"{m}.({masked[b]}){l}" for m in ["u", *chains] for b in ["u", *chains]} - {f"u.(1-u){l}"}
+        assert {n for n in names["shor"] if n.endswith(l) and n[0] in "uxpa"} == equalities
+        for letter in [letter for c in chains for letter in {"x": "X", "p": "V", "a": "A"}[c]]:
+            wanted = {f"{letter}+{l}", f"{letter}-{l}", f"{letter}+.{letter}-{l}"}
+            assert wanted | {n.replace(letter, f"{letter}C") for n in wanted} <= names["shor"]
+    assert not any(n.endswith("3") for n in names["shor"])
+    assert ("u.z" in names["shor"]) is local
+
+
+def test_a_layer_without_unstable_neurons_leaves_no_family():
+    """First layer always on, second never moves beyond its biases' sign: the network is linear on the box."""
+    A = np.eye(2)
+    net = Network([A, -A, np.ones((1, 2))], [[9.0, 9.0], [30.0, 40.0], [0.0]])
+    problem = lipschitz_problem(net, center=np.zeros(2), radius=1.0)
+    fixed = presolve(net, problem)
+    lifting = lift(net, problem, fixed)
+    assert fixed.switching == 0
+    assert preset("hr2+", lifting) == []
+    point = lifted_point(net, problem, fixed, np.random.default_rng(0))
+    pairs = [(point.y[g], point.y[h]) for g, h in lifting.objective]
+    assert encloses(lifting.objective.values(), pairs, point.value, lifting.exponent)

@@ -1,0 +1,110 @@
+"""What a person reads: never more than was proved."""
+
+import math
+import sys
+from fractions import Fraction
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hr2jax.progress import progress_line
+from hr2jax.result import Progress, Status, result_table
+from hr2jax.text import domain_text, lower_text, output_text, radius_text, upper_text
+
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@settings(deadline=None)
+@given(numbers, st.integers(1, 20))
+def test_printed_bounds_are_bounds_exactly(value: float, digits: int) -> None:
+    up, down = Fraction(upper_text(value, digits)), Fraction(lower_text(value, digits))
+    assert down <= Fraction(value) <= up
+    if value:
+        unit = Fraction(10) ** (1 - digits)  # a last digit is at most this part of the number
+        assert up - down <= unit * abs(Fraction(value))
+
+
+def test_printed_bounds_read_well() -> None:
+    assert (upper_text(32.5), lower_text(32.5)) == ("32.5", "32.5")
+    assert (upper_text(1 / 3), lower_text(1 / 3)) == ("0.333334", "0.333333")
+    assert upper_text(0.1) == "0.100001"  # the float 0.1 is above 1/10
+    assert (upper_text(1e10 / 3), lower_text(1e-10 / 3)) == ("3.33334e+9", "3.33333e-11")
+    assert (upper_text(1000.0), upper_text(999999.5)) == ("1000", "1e+6")
+    assert (upper_text(-0.0), upper_text(math.inf)) == ("0", "inf")
+
+
+@settings(deadline=None)
+@given(st.floats(min_value=0, allow_infinity=False, exclude_min=True))
+def test_a_radius_is_the_float_given_or_one_inside(radius: float) -> None:
+    text = radius_text(radius)
+    assert float(text) == radius or Fraction(text) <= Fraction(radius)
+
+
+def test_domains_read_well() -> None:
+    up = math.nextafter(0.3, 1.0)
+    assert domain_text(None) == "global"
+    assert domain_text([0.3, 0.3]) == domain_text([0.3, up]) == "local, radius 0.3"
+    assert domain_text([0.0, 0.5]) == "local, radii 0 to 0.5 (1 of 2 inputs fixed)"
+    assert radius_text(0.0123456789) == "0.0123456"
+
+
+def test_outputs_read_well() -> None:
+    assert output_text([0, 1, 0]) == "F_1"
+    assert output_text([-1, 1, 0]) == "F_1 - F_0"
+    assert output_text([0.5, 1, 0]) == "c.F with 2 nonzero coefficients"
+
+
+def test_table() -> None:
+    result = SimpleNamespace(
+        bound=1 / 3, lower=0.25, gap=0.25, status=Status.TIME_LIMIT, message="as the clock says",
+        timings=dict.fromkeys(("setup", "compile", "solve", "certify", "lower"), 1.0) | {"peak_bytes": 2**20},
+        problem={"quantity": "lipschitz", "widths": [2, 3, 1], "output": [1.0], "norm": "inf", "radius": [0.5, 0.5],
+                 "relaxation": "hr2", "method": "auto"},
+    )  # fmt: skip
+    text = result_table(result)  # type: ignore[arg-type]
+    for part in ("2-3-1, output F_0", "local, radius 0.5, norm inf", "0.333334   (hr2, auto)", "25.00 %"):
+        assert part in text
+    assert "TIME_LIMIT: as the clock says" in text
+
+
+def _record(iteration: int) -> Progress:
+    return Progress(iteration, 0.5 * iteration, 1 / 3, 0.25, 0.25, np.nan, np.nan)
+
+
+def test_a_log_gets_the_first_and_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_line(True) as show:
+        assert show is not None
+        for i in range(5):
+            show(_record(i))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [line.split()[1] for line in err.splitlines()] == ["0", "4"]
+    assert "certified 0.333334" in err
+
+
+def test_a_line_says_what_it_is_about(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_line(True) as show:
+        assert show is not None
+        show(_record(3), about="2 of 7, F_1: ")
+    assert capsys.readouterr().err.startswith("2 of 7, F_1: iteration 3")
+
+
+def test_a_terminal_gets_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with progress_line(True) as show:
+        assert show is not None
+        show(_record(0))
+        show(_record(1))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "iteration 1  certified 0.333334" in err
+    assert err.count("\n") == 1
+
+
+def test_no_progress_unless_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_line(False) as show:
+        assert show is None
+    assert capsys.readouterr().err == ""
