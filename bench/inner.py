@@ -21,7 +21,7 @@ import optax
 
 from hr2jax.engines.product.lagrangian import augmented_lagrangian
 from hr2jax.engines.product.lbfgs import lbfgs
-from hr2jax.engines.product.lowrank import _Run
+from hr2jax.engines.product.lowrank import Run
 from hr2jax.engines.product.schedule import Schedule
 from hr2jax.problem import lipschitz_problem
 from hr2jax.relaxation import lift, preset
@@ -86,7 +86,7 @@ def main() -> None:
     for name, (net, center) in {"(80, 80)": published_network(80, 80, 0), "SDP-NN": sdp_nn()}.items():
         problem = lipschitz_problem(net, center=center, radius=0.1)
         lifting = lift(net, problem, presolve(net, problem))
-        run = _Run(lifting, preset("hr2z", lifting), Quiet(), Schedule(), (), 0, None)
+        run = Run(lifting, preset("hr2z", lifting), Quiet(), Schedule(), (), 0, None)
         run.scale_objective()
         for k in range(1, 11):
             if k in (1, 5, 10):
@@ -101,7 +101,7 @@ def main() -> None:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
-def compare(run: _Run) -> list[dict]:
+def compare(run: Run) -> list[dict]:
     """Both on the subproblem that this run would solve next."""
     out = []
     with jax.enable_x64(True):

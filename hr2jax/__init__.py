@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from .api import maximum, solve
     from .certificate.certificate import Certificate, CertificateError
     from .engines.bilinear.maximise import PenaltyState
-    from .io import load
     from .network import Network
     from .penalty import lipschitz_bounds, lipschitz_penalty
+    from .reading import load
     from .result import Progress, Result, Status
     from .robustness import RobustnessReport, certify
     from .solving.many import solve_all
@@ -24,7 +24,7 @@ __all__ = [
 
 # Where they are. Imported on use (PEP 562): JAX takes a second, in which the command line must already hear Ctrl-C.
 _MODULES = {
-    "api": ("maximum", "solve"), "certificate": ("Certificate", "CertificateError"), "io": ("load",),
+    "api": ("maximum", "solve"), "certificate": ("Certificate", "CertificateError"), "reading": ("load",),
     "solving.many": ("solve_all",), "network": ("Network",), "result": ("Progress", "Result", "Status"),
     "penalty": ("PenaltyState", "lipschitz_bounds", "lipschitz_penalty"),
     "robustness": ("RobustnessReport", "certify"),

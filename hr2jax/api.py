@@ -12,7 +12,7 @@ from .network import Network
 from .options import check_options
 from .problem import Output, lipschitz_problem
 from .result import Progress, Result
-from .solving.run import _check_network, _run
+from .solving.run import check_network, run
 
 
 def solve(
@@ -79,13 +79,13 @@ def solve(
         NotImplementedError: a combination that is not built, before any work.
     """
     began = time.perf_counter()
-    _check_network(net)
+    check_network(net)
     problem = lipschitz_problem(net, output, norm, center, radius)
     options = check_options(
         net, problem, relaxation, bounds, method, tol, time_limit, max_iterations, device, seed, warm_start,
         progress, callback, checkpoint, cuts, lifting,
     )  # fmt: skip
-    return _run(net, problem, options, began)
+    return run(net, problem, options, began)
 
 
 def maximum(
@@ -129,10 +129,10 @@ def maximum(
         ValueError, NotImplementedError: as `solve`.
     """
     began = time.perf_counter()
-    _check_network(net)
+    check_network(net)
     problem = lipschitz_problem(net, output, norm, center, radius, "maximum")
     options = check_options(
         net, problem, relaxation, bounds, "auto", tol, time_limit, max_iterations, device, seed, warm_start,
         progress, callback, checkpoint, cuts,
     )  # fmt: skip
-    return _run(net, problem, options, began)
+    return run(net, problem, options, began)

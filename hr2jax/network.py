@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -103,10 +104,19 @@ class Network:
         return points
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network to `path` (.npz), keys A_1, b_1, ..., C, d."""
-        from .io import save
+        """Write the network to exactly `path`, a .npz: keys A_1, b_1, ..., A_L, b_L, C, d in float64.
 
-        save(self, path)
+        `hr2jax.load` gives a network of the same hash back. The file appears whole or not at all: a file that was
+        there before stays until the new one is complete.
+
+        Raises:
+            ValueError: a suffix that is no network format, or `path` is a directory.
+            NotImplementedError: a format that is known but not written.
+            OSError: the folder is missing or may not be written.
+        """
+        from .io import write
+
+        write(self.weights, self.biases, Path(path))
 
     @property
     def hash(self) -> str:

@@ -25,7 +25,7 @@ def check_plot(path: str | os.PathLike[str]) -> None:
         ImportError: matplotlib is not installed.
         ValueError: a suffix that is no picture format.
     """
-    formats = _canvas().get_supported_filetypes()
+    formats = new_canvas().get_supported_filetypes()
     suffix = Path(path).suffix.lower().removeprefix(".")
     if suffix not in formats:
         raise ValueError(f"{os.fspath(path)}: a plot's name must end in one of .{', .'.join(sorted(formats))}")
@@ -40,7 +40,7 @@ def plot_result(result: Result, path: str | os.PathLike[str]) -> None:
         OSError: `path` cannot be written.
     """
     check_plot(path)
-    canvas = _canvas()
+    canvas = new_canvas()
     figure = canvas.figure
     figure.set_layout_engine("constrained")
     axes = figure.add_subplot()
@@ -77,7 +77,7 @@ def plot_result(result: Result, path: str | os.PathLike[str]) -> None:
     figure.savefig(path)
 
 
-def _canvas() -> Any:
+def new_canvas() -> Any:
     """A figure on an Agg canvas of its own: pyplot's state and the user's backend stay as they are."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg

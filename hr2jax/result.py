@@ -11,7 +11,7 @@ from typing import Any
 
 from .arithmetic.float64 import Array
 from .certificate.certificate import Certificate
-from .machine.files import _strict, replaced
+from .machine.files import replaced, strict
 from .text import domain_text, lower_text, output_text, table, upper_text, widths_text
 
 
@@ -103,7 +103,7 @@ class Result:
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """Strict JSON (null for a number that is not finite); written to `path`, all or nothing, if one is given."""
         text = json.dumps(
-            _strict(
+            strict(
                 {
                     "bound": self.bound,
                     "lower": self.lower,

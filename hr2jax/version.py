@@ -3,7 +3,8 @@
 __version__ = "0.1.0"
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """The versions that a result depends on."""
     import jax  # here: whoever asks for the version alone waits for no JAX
     import numpy as np
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import hr2jax
-from hr2jax import Network, api
+from hr2jax import Network
+from hr2jax.solving import run, stages
 from hr2jax.text import LONGEST, shown
 
 
@@ -19,8 +20,10 @@ def no_work(monkeypatch):
     def worked(*_, **__):
         raise AssertionError("work was done before the arguments were checked")
 
-    for name in ("prepare", "presolve", "find_slopes", "lift", "preset", "choose_engine", "Session", "_search"):
-        monkeypatch.setattr(api, name, worked)
+    for name in ("prepare", "presolve", "find_slopes", "lift", "Session", "_search"):
+        monkeypatch.setattr(run, name, worked)
+    for name in ("preset", "choose_engine"):
+        monkeypatch.setattr(stages, name, worked)
 
 
 @pytest.fixture(scope="module")

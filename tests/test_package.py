@@ -22,7 +22,7 @@ def test_every_public_name_is_there():
 
 
 def test_modules_are_there_without_being_imported():
-    text = python("import hr2jax; print(hr2jax.io.load.__name__, hr2jax.certificate.__name__)")
+    text = python("import hr2jax; print(hr2jax.load.__name__, hr2jax.certificate.__name__)")
     assert text == ["load", "hr2jax.certificate"]
 
 

@@ -20,7 +20,8 @@ def decimal(text: str, what: str) -> Fraction:
     return Fraction(value) if value else Fraction(0)
 
 
-def _nearest(value: Fraction, what: str) -> float:
+def nearest_float(value: Fraction, what: str) -> float:
+    """The float64 nearest to `value`; ValueError beyond float64, naming `what`."""
     try:
         return float(value)
     except OverflowError:
@@ -29,5 +30,5 @@ def _nearest(value: Fraction, what: str) -> float:
 
 def round_up(value: Fraction) -> float:
     """The least float64 at or above `value`."""
-    nearest = _nearest(value, "radius")
+    nearest = nearest_float(value, "radius")
     return nearest if Fraction(nearest) >= value else math.nextafter(nearest, math.inf)

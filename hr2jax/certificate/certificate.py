@@ -21,7 +21,7 @@ from ..network import Network
 from ..problem import LipschitzProblem, Output, output_coefficients, parse_norm, parse_radius
 from ..relaxation.presolve import LIFTINGS, Layout, Presolve, reached
 from ..text import shown
-from .prover import Prover, _arithmetic, _lifting_of, prove, prover_of
+from .prover import Prover, arithmetic_of, lifting_of, prove, prover_of
 
 FORMAT = "hr2jax certificate 2"
 QUANTITIES = ("lipschitz", "maximum")
@@ -102,7 +102,7 @@ class Certificate:
                 fit the problem.
             ImportError: arithmetic="ball" without python-flint.
         """
-        numbers = _arithmetic(arithmetic)
+        numbers = arithmetic_of(arithmetic)
         check_arithmetic()
         if not isinstance(net, Network):
             raise CertificateError(f"a certificate is verified against a Network, not {type(net).__name__}")
@@ -329,5 +329,5 @@ def certify_multipliers(
     bound = (prover or prover_of(net, problem, fixed)).bound(multipliers, diagonal, relaxation)
     return Certificate(
         bound, problem, relaxation, net.hash, fixed.layout(), dict(multipliers), diagonal, versions or {},
-        _lifting_of(fixed), fixed.slopes,
+        lifting_of(fixed), fixed.slopes,
     )  # fmt: skip

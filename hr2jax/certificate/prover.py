@@ -139,14 +139,16 @@ def _single(radius: Array) -> float:
 
 def prover_of(net: Network, problem: LipschitzProblem, fixed: Presolve) -> Prover:
     """A prover for the layout that a presolve has found."""
-    return Prover(net, problem, fixed.layout(), lifting=_lifting_of(fixed), slopes=fixed.slopes)
+    return Prover(net, problem, fixed.layout(), lifting=lifting_of(fixed), slopes=fixed.slopes)
 
 
-def _lifting_of(fixed: Presolve) -> str:
+def lifting_of(fixed: Presolve) -> str:
+    """The lifting's name, from the chains that a presolve has."""
     return {chains: name for name, chains in LIFTINGS.items()}[fixed.chains]
 
 
-def _arithmetic(name: str) -> type[Enclosure]:
+def arithmetic_of(name: str) -> type[Enclosure]:
+    """The arithmetic that `verify` calls "float" or "ball"."""
     if name == "float":
         return Enclosure
     if name == "ball":

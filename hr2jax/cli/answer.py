@@ -17,7 +17,7 @@ EXIT_CODES = """exit codes:
 """
 
 
-def _answer(answer: Any, outputs: dict[str, Path], write: Callable[[Any, str, Path], None]) -> int:
+def deliver(answer: Any, outputs: dict[str, Path], write: Callable[[Any, str, Path], None]) -> int:
     """Write the files, print the answer; a file that cannot be written is said after it."""
     failures = []
     try:

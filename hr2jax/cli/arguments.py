@@ -10,8 +10,11 @@ from . import certify as robustness
 # --- usage ------------------------------------------------------------------------------------------
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """Raises where argparse would exit, so that every refusal is one line."""
+
     def error(self, message: str) -> NoReturn:
+        """Refuse the command line."""
         raise ValueError(f"{message} (try {self.prog} --help)")
 
 
@@ -22,11 +25,13 @@ def _output(text: str) -> int | tuple[int, int]:
     return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
 
 
-def _network(parser: argparse.ArgumentParser) -> None:
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """Add the network's file."""
     parser.add_argument("network", metavar="NET", help=robustness.NETWORK_HELP)
 
 
-def _claim(parser: argparse.ArgumentParser) -> None:
+def add_claim(parser: argparse.ArgumentParser) -> None:
+    """Add what is asked (or claimed): output, norm, center, radius."""
     only = "; the certificate must be about just this" if parser.prog.endswith("verify") else ""
     parser.add_argument("--output", type=_output, metavar="K|K,J",
                         help=f"F_K, or the difference F_K - F_J; counted from 0{only}")  # fmt: skip

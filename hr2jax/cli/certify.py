@@ -11,9 +11,9 @@ import numpy as np
 
 from ..arithmetic.decimals import decimal, round_up
 from ..arithmetic.float64 import Array
-from ..io import load
 from ..machine.files import refusal
 from ..options import RELAXATIONS
+from ..reading import load
 from ..robustness.report import RobustnessReport
 from ..robustness.rivals import TESTS
 from ..robustness.run import certify

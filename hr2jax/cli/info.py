@@ -10,9 +10,9 @@ import numpy as np
 from ..certificate.prover import baseline
 from ..engines.memory import estimate
 from ..engines.sizes import Sizes
-from ..io import load
 from ..network import Network
 from ..problem import LipschitzProblem, lipschitz_problem
+from ..reading import load
 from ..relaxation.presolve import presolve
 from ..text import table, upper_text, widths_text
 from .answer import YES
@@ -21,7 +21,8 @@ from .answer import YES
 SHOWN_OUTPUTS = 10
 
 
-def _info(arguments: argparse.Namespace) -> int:
+def info_command(arguments: argparse.Namespace) -> int:
+    """Print what a network file holds."""
     net = load(arguments.network)
     parameters = sum(array.size for array in (*net.weights, *net.biases))
     with np.errstate(over="ignore"):
@@ -55,6 +56,6 @@ def bound_without_solver(net: Network, problem: LipschitzProblem) -> float:
         return baseline(net, problem, presolve(net, problem, chains=()))
 
 
-_INFO = """Printed: widths, number of parameters, the hash that certificates carry, the range of the weights,
+INFO = """Printed: widths, number of parameters, the hash that certificates carry, the range of the weights,
 and a certified bound of each output that needs no solver.
 """

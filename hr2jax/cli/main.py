@@ -20,12 +20,12 @@ from ..certificate.certificate import CertificateError
 from ..options import CUTS, METHODS, RELAXATIONS
 from ..version import __version__
 from . import certify as robustness
-from .answer import BAD, EXIT_CODES, INTERRUPTED, NO, NO_READER, YES, _answer
-from .arguments import _claim, _network, _Parser
-from .info import _INFO, _info
-from .signals import _kill_is_interrupt
-from .solve import _SOLVE, _SOLVE_EXAMPLES, _solve
-from .verify import _VERIFY, _VERIFY_EXAMPLES, _verify
+from .answer import BAD, EXIT_CODES, INTERRUPTED, NO, NO_READER, YES, deliver
+from .arguments import Parser, add_claim, add_network
+from .info import INFO, info_command
+from .signals import kill_is_interrupt
+from .solve import SOLVE, SOLVE_EXAMPLES, solve_command
+from .verify import VERIFY, VERIFY_EXAMPLES, verify_command
 
 BAD_INPUT = (
     ValueError, NotImplementedError, OSError, ImportError, MemoryError, UnsoundArithmeticError, JaxRuntimeError,
@@ -89,9 +89,9 @@ def _forget_stdout() -> None:
 
 def _certify(arguments: argparse.Namespace) -> int:
     outputs = robustness.outputs(arguments)
-    with _kill_is_interrupt():
+    with kill_is_interrupt():
         report = robustness.run(arguments)
-    return _answer(report, outputs, robustness.write)
+    return deliver(report, outputs, robustness.write)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -103,7 +103,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = _Parser(
+    parser = Parser(
         prog="hr2jax",
         formatter_class=raw,
         allow_abbrev=False,
@@ -121,9 +121,9 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    p = command("solve", _solve, "a certified upper bound of a Lipschitz constant", _SOLVE, _SOLVE_EXAMPLES)
-    _network(p)
-    _claim(p)
+    p = command("solve", solve_command, "a certified upper bound of a Lipschitz constant", SOLVE, SOLVE_EXAMPLES)
+    add_network(p)
+    add_claim(p)
     p.add_argument("--relaxation", default="hr2", metavar="NAME",
                    help=f"{', '.join(RELAXATIONS)} (default hr2); tighter ones take longer; best climbs")  # fmt: skip
     p.add_argument("--cuts", metavar="NAMES",
@@ -143,15 +143,15 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--checkpoint", metavar="FILE", help="keep the best certificate here while solving; resume from it")
     p.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
-    p = command("verify", _verify, "prove a certificate's bound again", _VERIFY, _VERIFY_EXAMPLES)
+    p = command("verify", verify_command, "prove a certificate's bound again", VERIFY, VERIFY_EXAMPLES)
     p.add_argument("certificate", metavar="CERT.npz", help="a certificate, from solve --certificate")
-    _network(p)
-    _claim(p)
+    add_network(p)
+    add_claim(p)
     p.add_argument("--arithmetic", choices=("float", "ball"), default="float",
                    help='float64 with proved error bounds, or arbitrary precision (slow; "hr2jax[ball]")')  # fmt: skip
 
-    p = command("info", _info, "what a network file holds", _INFO, "example:\n  hr2jax info model.npz\n")
-    _network(p)
+    p = command("info", info_command, "what a network file holds", INFO, "example:\n  hr2jax info model.npz\n")
+    add_network(p)
     command("demo", _demo, "the embedded example: no file needed", _DEMO, "example:\n  hr2jax demo\n")
     p = command("certify", _certify, "robustness of a classifier on a set of inputs", robustness.DESCRIPTION,
                 f"{robustness.EXAMPLES}{EXIT_CODES}")  # fmt: skip

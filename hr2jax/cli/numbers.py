@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arithmetic.decimals import _nearest, decimal, round_up
+from ..arithmetic.decimals import decimal, nearest_float, round_up
 from ..arithmetic.float64 import Array, exact_float64
 from ..problem import parse_norm
 from ..text import unread
@@ -36,7 +36,7 @@ def box(center_file: str | None, radius_text: str | None, norm: Any) -> tuple[An
     radius: Any = None if radius_text is None else _radius(radius_text)
     errors: list[Fraction] = []
     if isinstance(center, list):
-        floats = [_nearest(value, "center") for value in center]
+        floats = [nearest_float(value, "center") for value in center]
         errors = [abs(value - Fraction(f)) for value, f in zip(center, floats, strict=True)]
         center = np.array(floats)
     if radius is None:

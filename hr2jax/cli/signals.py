@@ -13,7 +13,7 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def _kill_is_interrupt() -> Iterator[None]:
+def kill_is_interrupt() -> Iterator[None]:
     """SIGTERM stops a solve as Ctrl-C does: the best bound so far is printed. The first of them is answered at once."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers

@@ -9,19 +9,20 @@ import warnings
 from pathlib import Path
 
 from ..api import solve
-from ..io import load
 from ..machine.files import refusal
+from ..reading import load
 from ..result import Result
-from .answer import EXIT_CODES, _answer
+from .answer import EXIT_CODES, deliver
 from .numbers import box
-from .signals import _kill_is_interrupt
+from .signals import kill_is_interrupt
 
 
-def _solve(arguments: argparse.Namespace) -> int:
+def solve_command(arguments: argparse.Namespace) -> int:
+    """Solve, write the files asked for, print the result."""
     net = load(arguments.network)
     center, radius = box(arguments.center, arguments.radius, arguments.norm)
     outputs = _outputs(arguments)
-    with _kill_is_interrupt(), warnings.catch_warnings():
+    with kill_is_interrupt(), warnings.catch_warnings():
         warnings.showwarning = _warn
         warnings.filterwarnings("always", "checkpoint ", RuntimeWarning)  # python -W error must not lose the answer
         result = solve(
@@ -41,7 +42,7 @@ def _solve(arguments: argparse.Namespace) -> int:
             checkpoint=arguments.checkpoint,
             cuts=None if arguments.cuts is None else [name for name in arguments.cuts.split(",") if name],
         )
-    return _answer(result, outputs, _write)
+    return deliver(result, outputs, _write)
 
 
 def _write(result: Result, name: str, path: Path) -> None:
@@ -85,7 +86,7 @@ def _outputs(arguments: argparse.Namespace) -> dict[str, Path]:
     return outputs
 
 
-_SOLVE = """Prove an upper bound of the Lipschitz constant of one output f of the network:
+SOLVE = """Prove an upper bound of the Lipschitz constant of one output f of the network:
     |f(x) - f(y)| <= bound * max_i |x_i - y_i|
 for all x, y, or, with --center and --radius, for all x, y in the box |x_i - center_i| <= R. With --norm 2
 distances are Euclidean, and the domain is the ball ||x - center||_2 <= R.
@@ -98,7 +99,7 @@ Decimals are taken exactly: R and the center's rounding are rounded up, so the b
 Printed: the certified bound (rounded up), an attained lower bound (rounded down), the gap between
 them, why the solver stopped, and where the seconds went.
 """
-_SOLVE_EXAMPLES = f"""examples:
+SOLVE_EXAMPLES = f"""examples:
   hr2jax solve model.npz --output 3                              global constant of F_3
   hr2jax solve model.npz --output 3,5 --center x.npy --radius 0.05
                                                                  of F_3 - F_5 around x

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..arithmetic.float64 import Array
 from ..certificate.certificate import Certificate, CertificateError
-from ..io import load
 from ..problem import LipschitzProblem
+from ..reading import load
 from ..text import domain_text, output_text, table, upper_text, widths_text
 from .answer import EXIT_CODES, YES
 from .numbers import box
@@ -19,7 +19,8 @@ from .numbers import box
 ROUNDING = Fraction(1, 10**9)
 
 
-def _verify(arguments: argparse.Namespace) -> int:
+def verify_command(arguments: argparse.Namespace) -> int:
+    """Prove a certificate's bound again and print it."""
     net = load(arguments.network)
     with open(arguments.certificate, "rb"):  # what cannot be read is bad input; what is no certificate is a no
         pass
@@ -71,12 +72,12 @@ def _few(values: Array) -> str:
     return np.array2string(values, threshold=6, edgeitems=3, max_line_width=10**6)
 
 
-_VERIFY = """Prove a certificate's bound again, from the network's weights and the certificate's multipliers alone;
+VERIFY = """Prove a certificate's bound again, from the network's weights and the certificate's multipliers alone;
 nothing of the solver is used or trusted. Printed: "verified", the bound proved here (rounded up), and
 the claim in words: function, network, domain, norm. Read the claim: it is what was proved.
 With --output, --norm, --center or --radius the claim must be just that.
 """
-_VERIFY_EXAMPLES = f"""examples:
+VERIFY_EXAMPLES = f"""examples:
   hr2jax verify bound.cert.npz model.npz
   hr2jax verify bound.cert.npz model.npz --output 3,5 --center x.npy --radius 0.05
   hr2jax verify bound.cert.npz model.npz --arithmetic ball

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ..arithmetic.float64 import Array
 from ..machine.files import replaced
-from ..network import Network
+from .npz import Layers
 from .vnnlib import VnnlibProperty, read_vnnlib
 
-__all__ = ["VnnlibProperty", "load", "read_vnnlib", "save"]
+__all__ = ["VnnlibProperty", "read", "read_vnnlib", "write"]
 
-# Suffix -> module of this package with  read(file) -> (weights, biases)  or  write(net, file).
+# Suffix -> module of this package with  read(file) -> (weights, biases)  or  write(weights, biases, file).
 _READERS = {
     ".npz": "npz",
     ".mat": "mat",
@@ -27,27 +27,8 @@ _READERS = {
 _WRITERS = {".npz": "npz"}
 
 
-def load(path: str | os.PathLike[str]) -> Network:
-    """The network in the file `path`; the suffix, in any case, says the format.
-
-    .npz: keys A_1, b_1, ..., A_L, b_L, C, d. A 1-D `c` is read as a single-row C, a missing d means
-    zeros, other keys are ignored.
-    .mat (MATLAB's save -v6 or -v7): the same names, or LipSDP's cell arrays `weights` and, optionally,
-    `biases`.
-    .onnx: a chain of Gemm, MatMul, Add, Relu and the like; affine operations that follow one another
-    are folded only where that is exact. Needs the extra `onnx`.
-    .nnet: the layers as they stand, between normalised inputs and normalised outputs.
-    .safetensors: the keys of .npz, or PyTorch's 0.weight, 0.bias, 2.weight, ..., with a ReLU between
-    any two layers.
-    .pt: a state dict saved by PyTorch, with the same names; a file with anything else is refused.
-
-    Raises:
-        ValueError: an unknown suffix, something that is not a whole network file, or arrays that are
-            not a network; one sentence that names the path and the key or layer.
-        ImportError: .onnx without the package onnx.
-        OSError: the file is missing or may not be read.
-    """
-    path = Path(path)
+def read(path: Path) -> Layers:
+    """(weights, biases) of the network file `path`; see `hr2jax.load`."""
     if path.is_dir():
         raise ValueError(f"{path} is a directory, but a network file was expected")
     module = _module(path, _READERS, "read")
@@ -58,26 +39,17 @@ def load(path: str | os.PathLike[str]) -> Network:
         raise ValueError(f"{path} is empty, but a network file was expected")
     with open(path, "rb") as file:
         try:
-            return Network(*module.read(file))
+            layers: Layers = module.read(file)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
+    return layers
 
 
-def save(net: Network, path: str | os.PathLike[str]) -> None:
-    """Write `net` to exactly `path`, a .npz: keys A_1, b_1, ..., A_L, b_L, C, d in float64.
-
-    `load` gives a network of the same hash back. The file appears whole or not at all: a file that was
-    there before stays until the new one is complete.
-
-    Raises:
-        ValueError: a suffix that is no network format, or `path` is a directory.
-        NotImplementedError: a format that is known but not written.
-        OSError: the folder is missing or may not be written.
-    """
-    path = Path(path)
+def write(weights: Sequence[Array], biases: Sequence[Array], path: Path) -> None:
+    """Write a ReLU chain to exactly `path`; see `Network.save`."""
     module = _module(path, _WRITERS, "written")
     with replaced(path) as file:
-        module.write(net, file)
+        module.write(weights, biases, file)
 
 
 def _module(path: Path, formats: dict[str, str], done: str) -> Any:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import IO, Any
 
 import numpy as np
 
 from ..arithmetic.float64 import Array
-from ..network import Network
 
 Layers = tuple[list[Array], list[Array]]
 
@@ -37,10 +36,10 @@ def read(file: IO[bytes]) -> Layers:
         return layers(names, lambda key: _member(archive, key, names[key]))
 
 
-def write(net: Network, file: IO[bytes]) -> None:
-    """Write the network's float64 arrays; uncompressed, since trained weights hardly compress."""
-    keys: dict[str, Any] = {"C": net.weights[-1], "d": net.biases[-1]}
-    for i, (A, b) in enumerate(zip(net.weights[:-1], net.biases[:-1], strict=True), start=1):
+def write(weights: Sequence[Array], biases: Sequence[Array], file: IO[bytes]) -> None:
+    """Write a ReLU chain's float64 arrays; uncompressed, since trained weights hardly compress."""
+    keys: dict[str, Any] = {"C": weights[-1], "d": biases[-1]}
+    for i, (A, b) in enumerate(zip(weights[:-1], biases[:-1], strict=True), start=1):
         keys[f"A_{i}"], keys[f"b_{i}"] = A, b
     np.savez(file, **keys)
 

@@ -12,7 +12,7 @@ from ..arithmetic.float64 import Array
 from ..network import Network
 from ..problem import LipschitzProblem
 from .cells.cells import build_cells
-from .cells.search import REACH, _Best, _search
+from .cells.search import REACH, Best, search_cells
 from .clock import Clock
 from .regions.search import search_deep
 
@@ -57,13 +57,13 @@ def search(
     clock = Clock(seconds)
     with np.errstate(all="ignore"):
         cells = build_cells(net, problem, REACH[0])
-        best = _Best(net, problem, cells)
+        best = Best(net, problem, cells)
         best.offer_point(best.witness)
         for x in points:
             best.offer_point(cells.point(cells.locate(x)))
         sane = all(np.isfinite(a).all() for a in (cells.A, cells.b, cells.B, cells.g0, cells.scale))
         if len(cells.b) and sane:
-            _search(best, clock, seed, [cells.locate(x) for x in points], patterns)
+            search_cells(best, clock, seed, [cells.locate(x) for x in points], patterns)
     return best.lower, best.witness
 
 

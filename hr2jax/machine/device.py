@@ -10,7 +10,7 @@ import jax
 
 
 @contextlib.contextmanager
-def _on_device(device: str | None) -> Iterator[None]:
+def on_device(device: str | None) -> Iterator[None]:
     """Within: that device, and float32 products that are those of float32, where a GPU would take TF32's 10 bits."""
     try:
         chosen = None if device is None else jax.devices(device)[0]

@@ -13,16 +13,16 @@ from typing import IO, Any
 import numpy as np
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
     """Plain JSON values: arrays as lists, what is not finite as null."""
     if isinstance(value, Mapping):
-        return {str(k): _strict(v) for k, v in value.items()}
+        return {str(k): strict(v) for k, v in value.items()}
     if isinstance(value, np.ndarray):
-        return _strict(value.tolist())
+        return strict(value.tolist())
     if isinstance(value, list | tuple):
-        return [_strict(v) for v in value]
+        return [strict(v) for v in value]
     if isinstance(value, np.generic):
-        return _strict(value.item())
+        return strict(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

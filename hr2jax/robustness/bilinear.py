@@ -23,7 +23,7 @@ from ..network import Network
 from ..problem import LipschitzProblem, lipschitz_problem
 from ..relaxation import lift
 from ..relaxation.presolve import Presolve, presolve
-from ..version import _versions
+from ..version import versions
 from .margins import Clip, clipped_ball, largest_radius
 
 SWEEPS, POWER_STEPS = 40, 40
@@ -97,7 +97,7 @@ def _settle(net: Network, queue: list[Item], known: Array, radius: float, over: 
             lifting = lift(net, item.problem, item.fixed)
             scaled = np.zeros(lifting.size)
             scaled[: len(d)] = d * (1.0 + SLACK) * np.ldexp(1.0, -lifting.exponent)
-        proved = certify_multipliers(net, item.problem, "shor", item.fixed, {}, scaled, _versions())
+        proved = certify_multipliers(net, item.problem, "shor", item.fixed, {}, scaled, versions())
         within = min(radius, float(largest_radius(item.margin, proved.bound)))
         known[item.row, item.rival] = max(known[item.row, item.rival], within)
         if within < radius:

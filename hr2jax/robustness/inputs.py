@@ -23,7 +23,7 @@ OWN = ("norm", "center", "radius", "relaxation", "seed", "time_limit", "callback
 # --- what is given ----------------------------------------------------------------------------------
 
 
-def _solve_options(
+def solve_options(
     net: Network, norm: Any, relaxation: Any, seed: Any, time_limit: Any, progress: Any, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Those of `solve` for every problem, checked; defaults are its own."""
@@ -40,7 +40,8 @@ def _solve_options(
     return known
 
 
-def _inputs(net: Network, inputs: ArrayLike, clip: Any) -> tuple[Array, Clip | None]:
+def checked_inputs(net: Network, inputs: ArrayLike, clip: Any) -> tuple[Array, Clip | None]:
+    """(n, p_0) float64 inputs and the clip box."""
     x = exact_float64(inputs, "inputs", 2)
     if x.shape[1] != net.widths[0] or not len(x):
         raise ValueError(f"inputs must have shape (n, {net.widths[0]}), n at least 1, but their shape is {x.shape}")
@@ -74,7 +75,8 @@ def _rank(value: Any) -> int:
         return 1
 
 
-def _radii(radii: Any) -> Array:
+def checked_radii(radii: Any) -> Array:
+    """(m,) float64 radii."""
     r = exact_float64(radii, "radii", 1)
     if not len(r):
         raise ValueError("radii must hold at least one radius, but it is empty")
@@ -83,7 +85,8 @@ def _radii(radii: Any) -> Array:
     return r
 
 
-def _labels(net: Network, x: Array, labels: ArrayLike | None) -> Array:
+def checked_labels(net: Network, x: Array, labels: ArrayLike | None) -> Array:
+    """(n,) int64 labels; None: the network's own."""
     if labels is None:
         with np.errstate(all="ignore"):
             return np.asarray(np.argmax(net(x), axis=1), dtype=np.int64)
@@ -101,7 +104,8 @@ def _labels(net: Network, x: Array, labels: ArrayLike | None) -> Array:
     return given.astype(np.int64)
 
 
-def _count(name: str, value: Any, least: int, none: bool = False) -> None:
+def check_count(name: str, value: Any, least: int, none: bool = False) -> None:
+    """Refuse what is no integer of at least `least`."""
     if none and value is None:
         return
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
@@ -109,7 +113,8 @@ def _count(name: str, value: Any, least: int, none: bool = False) -> None:
         raise ValueError(f"{name} must be {kind}, but {shown(value)} was given")
 
 
-def _accuracy(value: Any) -> float | None:
+def checked_accuracy(value: Any) -> float | None:
+    """A relative accuracy, or None."""
     if value is None:
         return None
     real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

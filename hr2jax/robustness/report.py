@@ -12,8 +12,8 @@ import numpy as np
 
 from ..arithmetic.float64 import Array
 from ..certificate.certificate import Certificate
-from ..machine.files import _strict, replaced
-from ..plot import _canvas, check_plot
+from ..machine.files import replaced, strict
+from ..plot import check_plot, new_canvas
 from ..result import Status
 from ..text import radius_text, table, widths_text
 from .margins import percent_down, percent_up
@@ -78,7 +78,7 @@ class RobustnessReport:
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """Strict JSON: null for an infinite radius (no change of the input matters, nothing was broken)."""
         text = json.dumps(
-            _strict(
+            strict(
                 {
                     "radii": self.radii,
                     "ratio": self.ratio,
@@ -143,7 +143,7 @@ def plot_report(report: RobustnessReport, path: str | os.PathLike[str]) -> None:
         OSError: `path` cannot be written.
     """
     check_plot(path)
-    canvas = _canvas()
+    canvas = new_canvas()
     figure = canvas.figure
     figure.set_layout_engine("constrained")
     axes = figure.add_subplot()

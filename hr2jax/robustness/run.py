@@ -12,18 +12,18 @@ from numpy.typing import ArrayLike
 from ..arithmetic.enclosure import TooLargeError, check_arithmetic
 from ..arithmetic.float64 import Array
 from ..certificate.certificate import Certificate
-from ..machine.device import _on_device
+from ..machine.device import on_device
 from ..network import Network
 from ..problem import lipschitz_problem
 from ..progress import Line
 from ..result import Status
 from ..solving.many import solve_all
 from ..text import shown
-from ..version import _versions
+from ..version import versions
 from . import bilinear as around
 from . import together
 from .attack import broken
-from .inputs import _accuracy, _count, _inputs, _labels, _radii, _solve_options
+from .inputs import check_count, checked_accuracy, checked_inputs, checked_labels, checked_radii, solve_options
 from .margins import Clip, largest_radius, margins
 from .report import RobustnessReport
 from .rivals import OF_VALUES, TESTS
@@ -101,15 +101,15 @@ def certify(
         raise ValueError("net must have at least two outputs, the largest of which names the label, but it has 1")
     if not isinstance(via, str) or via not in TESTS:
         raise ValueError(f"via must be one of {', '.join(map(repr, TESTS))}, but {shown(via)} was given")
-    chosen = _solve_options(net, norm, relaxation, seed, time_limit, progress, options)
+    chosen = solve_options(net, norm, relaxation, seed, time_limit, progress, options)
     p = lipschitz_problem(net, (0, 1), norm).norm
-    x, box = _inputs(net, inputs, clip)
-    r = _radii(radii)
-    _count("workers", workers, 1, none=True)
-    _count("attack_steps", attack_steps, 1)
-    _count("attack_starts", attack_starts, 0)
-    accuracy = _accuracy(radius_accuracy)
-    k = _labels(net, x, labels)
+    x, box = checked_inputs(net, inputs, clip)
+    r = checked_radii(radii)
+    check_count("workers", workers, 1, none=True)
+    check_count("attack_steps", attack_steps, 1)
+    check_count("attack_starts", attack_starts, 0)
+    accuracy = checked_accuracy(radius_accuracy)
+    k = checked_labels(net, x, labels)
     if via == "sdp" and relaxation not in OF_VALUES:
         names = ", ".join(OF_VALUES)
         raise ValueError(f"relaxation must be one of {names} for via='sdp', but {relaxation!r} was given")
@@ -121,7 +121,7 @@ def certify(
     right = low.min(axis=1) > 0
     run = _Run(net, x, k, low, right, r, p, box, began, time_limit)
     status = Status.SOLVED
-    with _on_device(chosen["device"]), Line(progress, began) as line:
+    with on_device(chosen["device"]), Line(progress, began) as line:
         try:
             if attack_starts:
                 run.attack(attack_steps, attack_starts, seed, line.show)
@@ -140,7 +140,7 @@ def certify(
         "clip": None if box is None else [side.tolist() for side in box], "inputs": len(x), "seed": seed,
         "labels": "predictions" if labels is None else "given", "attack_steps": attack_steps,
         "attack_starts": attack_starts, "time_limit": time_limit, "radius_accuracy": accuracy,
-        "options": {name: chosen[name] for name in sorted(options)}, "versions": _versions(),
+        "options": {name: chosen[name] for name in sorted(options)}, "versions": versions(),
     }  # fmt: skip
     return run.report(problem, status, attacked=attack_starts > 0)
 

@@ -19,7 +19,7 @@ from ..network import Network
 from ..problem import lipschitz_problem
 from ..relaxation import lift
 from ..relaxation.presolve import presolve
-from ..version import _versions
+from ..version import versions
 
 SWEEPS, ROUNDS = 40, 12
 POWER_STEPS = 60
@@ -81,14 +81,14 @@ def _proved(net: Network, pair: tuple[int, int], parts: Sequence[Any] | None) ->
     """From d of e, V and T, (), (p_1,), (p_0,); None: the bound that needs no solver."""
     problem = lipschitz_problem(net, pair)
     fixed = presolve(net, problem)
-    best = certify_multipliers(net, problem, "shor", fixed, {}, None, _versions())
+    best = certify_multipliers(net, problem, "shor", fixed, {}, None, versions())
     if not parts:
         return best
     e, v, t = parts
     with np.errstate(all="ignore"):
         d = np.concatenate([[e], v[fixed.unstable], t]) * np.ldexp(1.0, -lift(net, problem, fixed).exponent)
     for slack in SLACKS if np.isfinite(d).all() else ():
-        proved = certify_multipliers(net, problem, "shor", fixed, {}, d * (1.0 + slack), _versions())
+        proved = certify_multipliers(net, problem, "shor", fixed, {}, d * (1.0 + slack), versions())
         if proved.bound >= best.bound:
             break
         best = proved

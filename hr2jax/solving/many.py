@@ -12,7 +12,7 @@ import numpy as np
 
 from ..api import solve
 from ..arithmetic.enclosure import check_arithmetic
-from ..machine.device import _on_device, is_accelerated
+from ..machine.device import is_accelerated, on_device
 from ..network import Network
 from ..options import BASELINES, CUTTING, LIPOPT, check_options
 from ..problem import Output, lipschitz_problem
@@ -20,7 +20,7 @@ from ..progress import progress_line
 from ..relaxation import lift, preset
 from ..result import Result, Status
 from ..text import output_text
-from .run import _solve, check_package, prepare
+from .run import check_package, prepare, solve_checked
 
 # What `lowrank` does not solve, or not by rounds that are the same for all problems.
 NOT_STEERED = (*CUTTING, *BASELINES, *LIPOPT, "lasserre2")
@@ -69,7 +69,7 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
     check_arithmetic()
     check_package(chosen[0])
     results: list[Result] = []
-    with _on_device(chosen[0].device), progress_line(chosen[0].progress) as show:
+    with on_device(chosen[0].device), progress_line(chosen[0].progress) as show:
         fixed = [prepare(net, problem, own) for problem, own in zip(problems, chosen, strict=True)]
         steered: list[Any] = [None] * len(problems)
         if chosen[0].method in ("auto", "lowrank") and chosen[0].relaxation not in NOT_STEERED:
@@ -84,7 +84,7 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
             if show is not None and len(problems) > 1:
                 output = output_text(problem.coefficients.tolist())
                 named = partial(show, about=f"{k + 1} of {len(problems)}, {output}: ")
-            result = _solve(net, problem, fixed[k], own, None, named, began, steered[k], brief=True)
+            result = solve_checked(net, problem, fixed[k], own, None, named, began, steered[k], brief=True)
             results.append(replace(result, status=Status.STOPPED, message=Status.STOPPED.value) if stopped else result)
             began = time.perf_counter()
     return results

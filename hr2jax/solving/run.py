@@ -21,8 +21,8 @@ from ..engines.monitor import Stop
 from ..engines.pace import certificate_seconds
 from ..engines.sizes import Sizes
 from ..machine.compile_clock import compile_seconds
-from ..machine.device import _on_device
-from ..machine.memory import _peak_bytes
+from ..machine.device import on_device
+from ..machine.memory import peak_bytes
 from ..network import Network
 from ..options import BASELINES, CUTTING, INTERIOR_POINT, LIPOPT, Options
 from ..problem import LipschitzProblem
@@ -32,9 +32,9 @@ from ..relaxation.families import transfer
 from ..relaxation.lasserre import lasserre_size
 from ..relaxation.presolve import LIFTINGS, Presolve, presolve
 from ..result import Progress, Result, Status, relative_gap
-from ..version import _versions
+from ..version import versions
 from .session import Session
-from .stages import _Stage, _stages
+from .stages import Stage, stages_of
 
 if TYPE_CHECKING:
     from ..engines.product.lowrank import Steered
@@ -45,19 +45,21 @@ BOUND_SECONDS = 60.0
 _KNOWN: set[tuple[Any, ...]] = set()
 
 
-def _check_network(net: Any) -> None:
+def check_network(net: Any) -> None:
+    """Refuse what is no Network."""
     if not isinstance(net, Network):
         raise ValueError(f"net must be a hr2jax.Network, but {type(net).__name__} was given")
 
 
-def _run(net: Network, problem: LipschitzProblem, options: Options, began: float) -> Result:
+def run(net: Network, problem: LipschitzProblem, options: Options, began: float) -> Result:
+    """One solve: presolve, engine, certificate, result."""
     check_arithmetic()
     check_package(options)
-    with _on_device(options.device):
+    with on_device(options.device):
         start = _load_checkpoint(net, problem, options)
         fixed = prepare(net, problem, options)
         with progress_line(options.progress) as show:
-            return _solve(net, problem, fixed, options, start, show, began)
+            return solve_checked(net, problem, fixed, options, start, show, began)
 
 
 def check_package(options: Options) -> None:
@@ -94,7 +96,7 @@ def prepare(net: Network, problem: LipschitzProblem, options: Options) -> Presol
     return presolve(net, problem, slopes=slopes, chains=LIFTINGS[chosen])
 
 
-def _solve(
+def solve_checked(
     net: Network, problem: LipschitzProblem, fixed: Presolve, options: Options, start: Certificate | None,
     show: Callable[[Progress], None] | None, began: float, steered: Steered | None = None,
     brief: bool = False,
@@ -113,10 +115,10 @@ def _solve(
         estimated = check_memory(options, sizes)
     if options.relaxation in LIPOPT:
         engine = krivine_engine(net, problem, LIPOPT[options.relaxation])
-        stages = [_Stage(options.relaxation, frozenset(), engine, options.tol, 1.0)]
+        stages = [Stage(options.relaxation, frozenset(), engine, options.tol, 1.0)]
     else:
-        stages = _stages(lifting, options, steered)
-    session = Session(net, problem, fixed, options, _versions(), show, began)
+        stages = stages_of(lifting, options, steered)
+    session = Session(net, problem, fixed, options, versions(), show, began)
     if not math.isfinite(session.bound):
         raise TooLargeError("the network's Lipschitz constant exceeds what float64 can hold")
     multipliers: Mapping[str, Array] = {}
@@ -169,7 +171,7 @@ def _without_solver(
     show: Callable[[Progress], None] | None, began: float, brief: bool = False,
 ) -> Result:  # fmt: skip
     """The certificate of a baseline, and a search for a witness."""
-    session = Session(net, problem, fixed, options, _versions(), show, began)
+    session = Session(net, problem, fixed, options, versions(), show, began)
     if not math.isfinite(session.bound):
         raise TooLargeError("the network's Lipschitz constant exceeds what float64 can hold")
     setup, compiled, status = session.seconds(), compile_seconds(), Status.SOLVED
@@ -188,7 +190,7 @@ def _result(
     session: Session, status: Status, setup: float, compiling: float, size: int, estimated: float
 ) -> Result:
     timings = dict.fromkeys(("setup", "compile", "solve", "certify", "lower"), 0.0) | session.timings.seconds
-    timings |= {"setup": setup, "compile": compiling, "peak_bytes": _peak_bytes()}
+    timings |= {"setup": setup, "compile": compiling, "peak_bytes": peak_bytes()}
     bound = session.bound
     description = _description(session.net, session.problem, session.fixed, session.options, size)
     return Result(
@@ -288,5 +290,5 @@ def _description(
         "unstable_neurons": fixed.switching,
         "moment_matrix": size,
         "network_hash": net.hash,
-        "versions": _versions(),
+        "versions": versions(),
     }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Stage:
+class Stage:
     """One relaxation to solve: to a tolerance, within a share of the time limit."""
 
     relaxation: str
@@ -32,7 +32,7 @@ class _Stage:
         return {name: values for name, values in multipliers.items() if name in self.families}
 
 
-def _stages(lifting: Lifting, options: Options, steered: Steered | None) -> list[_Stage]:
+def stages_of(lifting: Lifting, options: Options, steered: Steered | None) -> list[Stage]:
     """The relaxation asked for, or those that `best` climbs; the easy ones need no more than a first idea."""
     if options.relaxation != "best":
         names = {options.relaxation: (options.tol, 1.0)}
@@ -46,5 +46,5 @@ def _stages(lifting: Lifting, options: Options, steered: Steered | None) -> list
         families = preset(name, lifting)
         known = {family.name for family in families} | ({TRIANGLES} if name == "hr2+" else set())
         engine = choose_engine(lifting, families, replace(options, relaxation=name), steered)
-        stages.append(_Stage(name, frozenset(known), engine, *effort))
+        stages.append(Stage(name, frozenset(known), engine, *effort))
     return stages

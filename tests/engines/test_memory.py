@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import hr2jax
-from hr2jax import Network, api
+from hr2jax import Network
 from hr2jax.engines import memory
 from hr2jax.engines.block.conic_dual import DualBatch, memory_needed
 from hr2jax.engines.block.form import block_form
@@ -14,6 +14,7 @@ from hr2jax.machine import memory as memory_module
 from hr2jax.problem import lipschitz_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.presolve import presolve
+from hr2jax.solving import run, stages
 
 RELAXATIONS = ("shor", "hr2", "hr2z")
 
@@ -95,8 +96,9 @@ def test_the_estimate_grows_with_the_problem():
 
 @pytest.fixture
 def no_work(monkeypatch):
-    for name in ("lift", "preset", "choose_engine", "Session"):
-        monkeypatch.setattr(api, name, None)
+    for module, names in ((run, ("lift", "Session")), (stages, ("preset", "choose_engine"))):
+        for name in names:
+            monkeypatch.setattr(module, name, None)
 
 
 def refusal(net, **given):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.io.matlab import MatlabObject
 
-import hr2jax.io
+import hr2jax
 from hr2jax.io import mat
 from hr2jax.network import Network
 
@@ -49,7 +49,7 @@ def load(tmp_path):
     def write_and_load(contents, **options):
         path = tmp_path / "net.mat"
         path.write_bytes(contents if isinstance(contents, bytes) else packed(contents, **options))
-        return hr2jax.io.load(path)
+        return hr2jax.load(path)
 
     return write_and_load
 

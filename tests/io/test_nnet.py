@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import hr2jax.io
+import hr2jax
 
 TEXT = """// Neural network file of the format by Kyle Julian, Stanford 2016
 // a second line, with numbers 1,2,3
@@ -36,13 +36,13 @@ def write(folder, text, name="net.nnet"):
 
 
 def test_the_layers_as_they_stand(tmp_path):
-    net = hr2jax.io.load(write(tmp_path, TEXT))
+    net = hr2jax.load(write(tmp_path, TEXT))
     assert net.weights[0].tolist() == [[1, 2, 3], [-4, 0.1, 0.006], [7, 8, 9], [10, 11, 12]]
     assert net.biases[0].tolist() == [0.5, -0.5, 0.25, 0]
     assert net.weights[1].tolist() == [[1, -2, 3, -4], [5, 6, -7, 8]]
     assert net.biases[1].tolist() == [-1.5, 2.5]
     loose = TEXT.replace(",\n", "\n").replace(",", " , ").replace("\n", "\r\n")
-    assert hr2jax.io.load(write(tmp_path, loose)).hash == net.hash
+    assert hr2jax.load(write(tmp_path, loose)).hash == net.hash
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_the_layers_as_they_stand(tmp_path):
 def test_what_is_refused(tmp_path, text, message):
     path = write(tmp_path, text)
     with pytest.raises(ValueError, match=message) as caught:
-        hr2jax.io.load(path)
+        hr2jax.load(path)
     assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
 
 
@@ -78,6 +78,6 @@ def test_damaged_files_only_raise_value_error(tmp_path_factory, changes):
         data[at : at + 1] = new
     path = write(tmp_path_factory.getbasetemp(), bytes(data), "fuzz.nnet")
     try:
-        hr2jax.io.load(path)
+        hr2jax.load(path)
     except ValueError as error:
         assert str(error).startswith(str(path))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-import hr2jax.io
+import hr2jax
 from hr2jax.network import Network
 from tests.reference.data import shared
 
@@ -43,7 +43,7 @@ def refused(tmp_path):
         else:
             write(tmp_path, contents)
         with pytest.raises(ValueError, match=message) as caught:
-            hr2jax.io.load(path)
+            hr2jax.load(path)
         assert str(caught.value).startswith(str(path))
         assert "\n" not in str(caught.value)
 
@@ -75,13 +75,13 @@ def networks(draw):
 def test_loading_what_was_saved_gives_the_same_network(tmp_path_factory, net):
     path = tmp_path_factory.getbasetemp() / "round.npz"
     net.save(path)
-    loaded = hr2jax.io.load(path)
+    loaded = hr2jax.load(path)
     assert (loaded.widths, loaded.hash) == (net.widths, net.hash)
 
 
 def test_save_writes_the_documented_keys_to_exactly_the_path(tmp_path):
     path = tmp_path / "Net.NPZ"
-    hr2jax.io.save(NET, str(path))
+    NET.save(str(path))
     assert os.listdir(tmp_path) == ["Net.NPZ"]
     with np.load(path) as saved:
         assert {k: saved[k].tolist() for k in saved} == {k: v.tolist() for k, v in KEYS.items()}
@@ -105,7 +105,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkey
     with pytest.raises(OSError, match="disk full"):
         NET.save(path)
     assert os.listdir(tmp_path) == ["net.npz"]
-    assert hr2jax.io.load(path).hash == NET.hash
+    assert hr2jax.load(path).hash == NET.hash
 
 
 def test_save_writes_through_a_link(tmp_path):
@@ -113,7 +113,7 @@ def test_save_writes_through_a_link(tmp_path):
     (tmp_path / "net.npz").symlink_to(tmp_path / "folder" / "real.npz")
     NET.save(tmp_path / "net.npz")
     assert (tmp_path / "net.npz").is_symlink()
-    assert hr2jax.io.load(tmp_path / "folder" / "real.npz").hash == NET.hash
+    assert hr2jax.load(tmp_path / "folder" / "real.npz").hash == NET.hash
 
 
 @pytest.mark.parametrize(
@@ -142,17 +142,17 @@ def test_where_save_cannot_write(tmp_path, name, error, message):
 def test_the_suffix_is_read_in_any_case(tmp_path, name, compress):
     (tmp_path / name).write_bytes(packed(compress, **KEYS))
     for path in (tmp_path / name, str(tmp_path / name)):
-        assert hr2jax.io.load(path).hash == NET.hash
+        assert hr2jax.load(path).hash == NET.hash
 
 
 @pytest.mark.parametrize("c", [KEYS["C"][0], KEYS["C"][:1]])
 def test_c_is_a_single_row(tmp_path, c):
-    loaded = hr2jax.io.load(write(tmp_path, without("C", "d", c=c, d=[2.0])))
+    loaded = hr2jax.load(write(tmp_path, without("C", "d", c=c, d=[2.0])))
     assert loaded.hash == Network([*NET.weights[:-1], KEYS["C"][:1]], [*NET.biases[:-1], [2.0]]).hash
 
 
 def test_a_missing_d_is_zero(tmp_path):
-    loaded = hr2jax.io.load(write(tmp_path, without("d")))
+    loaded = hr2jax.load(write(tmp_path, without("d")))
     assert loaded.hash == Network(NET.weights, [*NET.biases[:-1], [0.0, 0.0]]).hash
 
 
@@ -160,7 +160,7 @@ def test_other_keys_are_not_even_read(tmp_path):
     path = write(tmp_path, without(x00=np.ones(2), A_x=[1], B_1=[1], Object=np.array([NET], object)))
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("readme.txt", "trained on Monday")
-    assert hr2jax.io.load(path).hash == NET.hash
+    assert hr2jax.load(path).hash == NET.hash
 
 
 DTYPES = ["<f2", ">f4", ">f8", "<i8", ">i2", "|i1"]
@@ -170,14 +170,14 @@ def test_other_dtypes_and_orders(tmp_path):
     keys = {
         k: np.asfortranarray(np.round(v).astype(t)) for (k, v), t in zip(KEYS.items(), DTYPES, strict=True)
     }
-    loaded = hr2jax.io.load(write(tmp_path, keys))
+    loaded = hr2jax.load(write(tmp_path, keys))
     for k, (A, b) in enumerate(zip(loaded.weights, loaded.biases, strict=True)):
         np.testing.assert_array_equal(A, np.round(NET.weights[k]))
         np.testing.assert_array_equal(b, np.round(NET.biases[k]))
 
 
 def test_the_published_network_loads():
-    net = hr2jax.io.load(shared("data", "sdp_nn.npz"))
+    net = hr2jax.load(shared("data", "sdp_nn.npz"))
     assert net.widths == (784, 500, 1)
     assert net.biases[-1].tolist() == [0.0]
 
@@ -293,7 +293,7 @@ def test_a_damaged_byte_never_changes_a_weight(tmp_path, compress):
     for at in range(0, len(whole), 11):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x41]) + whole[at + 1 :])
         try:
-            loaded = hr2jax.io.load(path)
+            loaded = hr2jax.load(path)
         except ValueError as error:
             assert str(error).startswith(str(path)) and "\n" not in str(error)
         else:  # a date, say; or the name of d, which may be missing
@@ -313,11 +313,11 @@ def test_a_damaged_byte_never_changes_a_weight(tmp_path, compress):
 def test_where_load_cannot_read(tmp_path, name, error, message):
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(error, match=f"(?i){message}"):
-        hr2jax.io.load(tmp_path / name)
+        hr2jax.load(tmp_path / name)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
 def test_a_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe.npz")
     with pytest.raises(ValueError, match="not a regular file"):
-        hr2jax.io.load(tmp_path / "pipe.npz")
+        hr2jax.load(tmp_path / "pipe.npz")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import hr2jax.io
+import hr2jax
 from hr2jax.network import Network
 from tests.reference.data import shared
 
@@ -77,7 +77,7 @@ def write(folder, graph, name="net.onnx"):
 
 def agree(folder, graph, shape=(1, 3), inputs="x"):
     """The loaded network, after comparing it with ONNX's own reference evaluator."""
-    net = hr2jax.io.load(write(folder, graph))
+    net = hr2jax.load(write(folder, graph))
     evaluator = ReferenceEvaluator(graph)
     for _ in range(5):
         x = np.random.default_rng().standard_normal(shape).astype("f4")
@@ -89,7 +89,7 @@ def agree(folder, graph, shape=(1, 3), inputs="x"):
 @pytest.mark.parametrize(("name", "widths"), [("256x2", (784, 256, 256, 10)), ("256x4", (784, 256, 256, 256, 256, 10))])
 def test_the_networks_of_the_competition(name, widths):
     path = shared("data", "onnx", f"mnist-net_{name}.onnx")
-    net = hr2jax.io.load(path)
+    net = hr2jax.load(path)
     assert net.widths == widths
     evaluator = ReferenceEvaluator(onnx.load(path))
     for seed in range(5):
@@ -167,7 +167,7 @@ def test_every_float_type_and_constants_in_nodes(tmp_path):
         graph = model(
             node, ("Cast W > V", {"to": TensorProto.DOUBLE}), ("Gemm x V > h", {"transB": 1}), "Relu h > r", LAST
         )
-        net = hr2jax.io.load(write(tmp_path, graph))
+        net = hr2jax.load(write(tmp_path, graph))
         assert net.weights[0].tolist() == cut.astype(float).tolist()
 
 
@@ -219,11 +219,11 @@ def test_exact_folds(tmp_path, name):
 
 
 def test_folds_are_the_exact_composition(tmp_path):
-    net = hr2jax.io.load(write(tmp_path, model(*FOLDS["powers of two"])))
+    net = hr2jax.load(write(tmp_path, model(*FOLDS["powers of two"])))
     scale = -np.array([2, 4, -0.5, 8]) / 2
     assert net.weights[0].tolist() == (W1.astype(float) * scale[:, None]).tolist()
     assert net.biases[0].tolist() == (B1.astype(float) * scale).tolist()
-    net = hr2jax.io.load(write(tmp_path, model(*FOLDS["ends in ReLU"])))
+    net = hr2jax.load(write(tmp_path, model(*FOLDS["ends in ReLU"])))
     assert net.weights[-1].tolist() == np.eye(2).tolist() and net.biases[-1].tolist() == [0, 0] and net.depth == 2
 
 
@@ -257,7 +257,7 @@ def test_folds_that_would_round_are_refused(tmp_path, nodes, message):
     constants = TINY | {"perm2": RNG.standard_normal((4, 4))}
     path = write(tmp_path, model(*nodes, constants=constants))
     with pytest.raises(ValueError, match=message) as caught:
-        hr2jax.io.load(path)
+        hr2jax.load(path)
     assert str(caught.value).startswith(str(path)) and "exact reals" in str(caught.value)
 
 
@@ -288,7 +288,7 @@ def test_a_chain_is_the_exact_composition_or_refused(tmp_path_factory, data):
     inputs = [helper.make_tensor_value_info("x", TensorProto.DOUBLE, ("N", 3))]
     graph = model(*nodes, f"Relu {value} > y", constants=constants, inputs=inputs)
     try:
-        net = hr2jax.io.load(write(tmp_path_factory.getbasetemp(), graph, "chain.onnx"))
+        net = hr2jax.load(write(tmp_path_factory.getbasetemp(), graph, "chain.onnx"))
     except ValueError as error:
         assert "would have to be rounded" in str(error)
     else:
@@ -298,12 +298,12 @@ def test_a_chain_is_the_exact_composition_or_refused(tmp_path_factory, data):
 
 def test_several_inputs_and_outputs(tmp_path):
     two = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ("N", 3)) for n in ("x", "z")]
-    assert hr2jax.io.load(write(tmp_path, model(FIRST, "Relu h > r", LAST, inputs=two))).hash == PLAIN.hash
+    assert hr2jax.load(write(tmp_path, model(FIRST, "Relu h > r", LAST, inputs=two))).hash == PLAIN.hash
     graph = model(FIRST, "Relu h > r", LAST, "Mul y two > k", outputs=("y", "k", "r"))
     net = agree(tmp_path, graph)
     assert net.weights[1].tolist() == np.vstack([W2, 2 * W2, np.eye(4)]).tolist()
     initializer_too = [*two[:1], helper.make_tensor_value_info("W1", TensorProto.FLOAT, (4, 3))]
-    assert hr2jax.io.load(write(tmp_path, model(FIRST, "Relu h > r", LAST, inputs=initializer_too))).hash == PLAIN.hash
+    assert hr2jax.load(write(tmp_path, model(FIRST, "Relu h > r", LAST, inputs=initializer_too))).hash == PLAIN.hash
 
 
 def changed(graph, change):
@@ -393,7 +393,7 @@ X3 = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ("N", 3)) for n in ("x
 def test_what_is_refused(tmp_path, graph, message):
     path = write(tmp_path, graph)
     with pytest.raises(ValueError, match=message) as caught:
-        hr2jax.io.load(path)
+        hr2jax.load(path)
     assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
 
 
@@ -423,7 +423,7 @@ def test_damaged_files_only_raise_value_error(tmp_path_factory, cuts, changes, c
         data[at : at + 1] = new
     path = write(tmp_path_factory.getbasetemp(), bytes(data[:cut] if cuts else data), "fuzz.onnx")
     try:
-        hr2jax.io.load(path)
+        hr2jax.load(path)
     except ValueError as error:
         assert str(error).startswith(str(path)) and "\n" not in str(error)
 
@@ -432,10 +432,10 @@ def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
     path = write(tmp_path, model(*GOOD))
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     with pytest.raises(ImportError, match=r'pip install "hr2jax\[onnx\]"'):
-        hr2jax.io.load(path)
+        hr2jax.load(path)
 
 
 def test_a_signalling_nan_is_refused_without_a_warning(tmp_path):
     bad = np.full((4, 3), 0x7F800001, "u4").tobytes()
     with pytest.raises(ValueError, match="must be finite"):
-        hr2jax.io.load(write(tmp_path, changed(model(*GOOD), initializer(raw_data=bad))))
+        hr2jax.load(write(tmp_path, changed(model(*GOOD), initializer(raw_data=bad))))

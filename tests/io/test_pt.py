@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import hr2jax.io
+import hr2jax
 
 # data.pkl as PyTorch 2.13 wrote it: the state dict of Sequential(Linear(2, 3), ReLU(), Linear(3, 1)).
 PICKLE = zlib.decompress(base64.b85decode(
@@ -39,7 +39,7 @@ def write(folder, data, name="net.pt"):
 
 
 def test_a_state_dict_that_pytorch_wrote(tmp_path):
-    net = hr2jax.io.load(write(tmp_path, packed()))
+    net = hr2jax.load(write(tmp_path, packed()))
     assert net.weights[0].tolist() == [[0, 0.25], [0.5, 0.75], [1, 1.25]]
     assert net.biases[0].tolist() == [-1, -0.75, -0.5]
     assert net.weights[1].tolist() == [[-2, -1.75, -1.5]] and net.biases[1].tolist() == [-3]
@@ -48,10 +48,10 @@ def test_a_state_dict_that_pytorch_wrote(tmp_path):
 def test_halves_and_doubles(tmp_path):
     for name, dtype in (("HalfStorage", "<f2"), ("DoubleStorage", "<f8")):
         data = PICKLE.replace(b"FloatStorage", name.encode())
-        net = hr2jax.io.load(write(tmp_path, packed(data, [a.astype(dtype) for a in ARRAYS])))
+        net = hr2jax.load(write(tmp_path, packed(data, [a.astype(dtype) for a in ARRAYS])))
         assert net.weights[0].tolist() == [[0, 0.25], [0.5, 0.75], [1, 1.25]]
     bits = [(a.view("<u4") >> 16).astype("<u2") for a in ARRAYS]
-    net = hr2jax.io.load(write(tmp_path, packed(PICKLE.replace(b"FloatStorage", b"BFloat16Storage"), bits)))
+    net = hr2jax.load(write(tmp_path, packed(PICKLE.replace(b"FloatStorage", b"BFloat16Storage"), bits)))
     assert net.weights[1].tolist() == [[-2, -1.75, -1.5]]
 
 
@@ -68,9 +68,9 @@ def test_files_of_the_pytorch_that_is_installed(tmp_path, form):
     torch.save(saved, tmp_path / "net.pt")
     if form == "whole module":
         with pytest.raises(ValueError, match="state_dict"):
-            hr2jax.io.load(tmp_path / "net.pt")
+            hr2jax.load(tmp_path / "net.pt")
         return
-    loaded = hr2jax.io.load(tmp_path / "net.pt")
+    loaded = hr2jax.load(tmp_path / "net.pt")
     assert loaded.weights[0].tolist() == net[0].weight.tolist() and loaded.biases[1].tolist() == net[2].bias.tolist()
 
 
@@ -87,7 +87,7 @@ def test_nothing_is_executed(tmp_path):
         for value in (Evil(tmp_path / "made"), {"0.weight": Evil(tmp_path / "made")}):
             path = write(tmp_path, packed(pickle.dumps(value, protocol)))
             with pytest.raises(ValueError):
-                hr2jax.io.load(path)
+                hr2jax.load(path)
     assert not (tmp_path / "made").exists()
     pickle.loads(pickle.dumps(Evil(tmp_path / "made"))).close()
     assert (tmp_path / "made").exists()  # so the files above would have done it
@@ -116,7 +116,7 @@ def test_nothing_is_executed(tmp_path):
 def test_what_is_refused(tmp_path, data, message):
     path = write(tmp_path, data)
     with pytest.raises(ValueError, match=message) as caught:
-        hr2jax.io.load(path)
+        hr2jax.load(path)
     assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
 
 
@@ -124,7 +124,7 @@ def test_an_operation_that_asks_for_much_memory_does_not_get_it(tmp_path):
     bomb = pickle.PROTO + b"\x02" + pickle.NONE + pickle.LONG_BINPUT + b"\xff\xff\xff\x7f" + pickle.STOP
     assert next(c.name for c, a, _ in pickletools.genops(bomb) if a and a > 10**9) == "LONG_BINPUT"
     with pytest.raises(ValueError, match="state dict"):
-        hr2jax.io.load(write(tmp_path, packed(bomb)))
+        hr2jax.load(write(tmp_path, packed(bomb)))
 
 
 @settings(deadline=None, max_examples=300)
@@ -135,7 +135,7 @@ def test_damaged_files_only_raise_value_error(tmp_path_factory, changes):
         data[at : at + 1] = new
     path = write(tmp_path_factory.getbasetemp(), packed(bytes(data)), "fuzz.pt")
     try:
-        hr2jax.io.load(path)
+        hr2jax.load(path)
     except ValueError as error:
         assert str(error).startswith(str(path)) and "\n" not in str(error)
 
@@ -148,7 +148,7 @@ def test_damaged_archives_only_raise_value_error(tmp_path_factory, changes):
         data[at % len(data)] = new
     path = write(tmp_path_factory.getbasetemp(), bytes(data), "fuzz2.pt")
     try:
-        hr2jax.io.load(path)
+        hr2jax.load(path)
     except ValueError as error:
         assert str(error).startswith(str(path))
 
@@ -156,4 +156,4 @@ def test_damaged_archives_only_raise_value_error(tmp_path_factory, changes):
 def test_a_signalling_nan_is_refused_without_a_warning(tmp_path):
     bad = np.full(3, 0x7F800001, "<u4").view("<f4")
     with pytest.raises(ValueError, match="must be finite"):
-        hr2jax.io.load(write(tmp_path, packed(arrays=[ARRAYS[0], bad, *ARRAYS[2:]])))
+        hr2jax.load(write(tmp_path, packed(arrays=[ARRAYS[0], bad, *ARRAYS[2:]])))

@@ -7,7 +7,7 @@ import pytest
 import hr2jax
 from hr2jax.engines.product import lowrank, schedule
 from hr2jax.linalg import on_device as device
-from hr2jax.machine.device import _on_device, default_device, is_accelerated
+from hr2jax.machine.device import default_device, is_accelerated, on_device
 
 
 def test_the_default_device():
@@ -23,7 +23,7 @@ def test_the_default_device():
 def test_products_of_float32_are_not_rounded_to_less_in_a_solve():
     before = jax.config.jax_default_matmul_precision
     for name in (None, "cpu"):
-        with _on_device(name):
+        with on_device(name):
             assert jax.config.jax_default_matmul_precision == "highest"
     assert jax.config.jax_default_matmul_precision == before
 

@@ -6,8 +6,8 @@ from importlib import resources
 
 import numpy as np
 
+from hr2jax import load
 from hr2jax.data import digits
-from hr2jax.io import load
 
 
 def test_shapes_and_dtypes() -> None:

@@ -69,7 +69,7 @@ class CliqueBatch:
         return np.concatenate(stacked, axis=1)
 
 
-class _Clique:
+class Clique:
     """Builds a batch: variables given by their positions in the extended basis, one row per clique."""
 
     def __init__(self, name: str, variables: Sequence[Array], signs: Sequence[bool]):

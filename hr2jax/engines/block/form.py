@@ -19,7 +19,7 @@ from ...relaxation.basis import Lifting
 from ...relaxation.families import clique_pairs, preset
 from ...relaxation.forms import Family
 from ...relaxation.lasserre import lasserre_matrices, layout
-from .cliques import Block, CliqueBatch, Polynomial, _Clique
+from .cliques import Block, Clique, CliqueBatch, Polynomial
 
 Layout = Literal["clique", "product"]
 
@@ -73,21 +73,21 @@ def _positions(lifting: Lifting, group: str) -> Array:
 
 def _bounded(lifting: Lifting, group: str, symbol: str) -> CliqueBatch:
     """y^2 <= 1 for a group that is not pinned."""
-    clique = _Clique(f"{{{symbol}_i}}", [_positions(lifting, group)], [False])
+    clique = Clique(f"{{{symbol}_i}}", [_positions(lifting, group)], [False])
     clique.add(f"1-{symbol}_i^2", [()], {(): 1.0, (0, 0): -1.0})
     return clique.build()
 
 
 def _sign_times_z(lifting: Lifting) -> CliqueBatch:
     """E[(u_i - 1/2) z_i] >= 0."""
-    clique = _Clique("{u_i,z_i}", [_positions(lifting, "v"), _positions(lifting, "z")], [True, False])
+    clique = Clique("{u_i,z_i}", [_positions(lifting, "v"), _positions(lifting, "z")], [True, False])
     clique.add("(u_i-1/2)z_i", [()], {(0, 1): 1.0})
     return clique.build()
 
 
 def _x_clique(lifting: Lifting) -> CliqueBatch:
     """M_2({x_i}) and M_1(eps^2-(x_i-xbar_i)^2, {x_i})."""
-    clique = _Clique("{x_i}", [_positions(lifting, "xi")], [False])
+    clique = Clique("{x_i}", [_positions(lifting, "xi")], [False])
     clique.add("M_2({x_i})", clique.basis(2))
     clique.add("M_1(1-xi_i^2,{x_i})", clique.basis(1), {(): 1.0, (0, 0): -1.0})
     return clique.build()
@@ -97,7 +97,7 @@ def _ut_clique(lifting: Lifting) -> CliqueBatch:
     """M_2({u_i,t_i}) and M_1(1-t_i^2, {u_i,t_i})."""
     first, second = clique_pairs(lifting, "v", "t")
     variables = [_positions(lifting, "v")[first], _positions(lifting, "t")[second]]
-    clique = _Clique("{u_i,t_i}", variables, [True, False])
+    clique = Clique("{u_i,t_i}", variables, [True, False])
     clique.add("M_2({u_i,t_i})", clique.basis(2))
     clique.add("M_1(1-t_i^2,{u_i,t_i})", clique.basis(1), {(): 1.0, (1, 1): -1.0})
     return clique.build()
@@ -111,7 +111,7 @@ def _uz_clique(lifting: Lifting) -> CliqueBatch:
     """
     low, high = lifting.presolve.low, lifting.presolve.high
     variables = [_positions(lifting, "v"), _positions(lifting, "z")]
-    clique = _Clique("{u_i,z_i}", variables, [True, False])
+    clique = Clique("{u_i,z_i}", variables, [True, False])
     clique.add("M_2({u_i,z_i})", clique.basis(2))
     clique.add("M_1((u_i-1/2)z_i,{u_i,z_i})", clique.basis(1), {(0, 1): 1.0})
     clique.add("M_1((z_i-l_i)(h_i-z_i),{u_i,z_i})", clique.basis(1), {(): -low * high, (1,): low + high, (1, 1): -1.0})
@@ -121,7 +121,7 @@ def _uz_clique(lifting: Lifting) -> CliqueBatch:
 
 def _xt_clique(lifting: Lifting) -> CliqueBatch:
     """M_2({x_i,t_i}), its localizers, and the four products (1 +- xi_i)(1 +- t_i) >= 0."""
-    clique = _Clique("{x_i,t_i}", [_positions(lifting, "xi"), _positions(lifting, "t")], [False, False])
+    clique = Clique("{x_i,t_i}", [_positions(lifting, "xi"), _positions(lifting, "t")], [False, False])
     clique.add("M_2({x_i,t_i})", clique.basis(2))
     clique.add("M_1(1-xi_i^2,{x_i,t_i})", clique.basis(1), {(): 1.0, (0, 0): -1.0})
     clique.add("M_1(1-t_i^2,{x_i,t_i})", clique.basis(1), {(): 1.0, (1, 1): -1.0})
@@ -153,7 +153,7 @@ def _lasserre(lifting: Lifting) -> CliqueBatch:
 
 def _product_batches(lifting: Lifting, families: Sequence[Family]) -> list[CliqueBatch]:
     """The diagonal families as 1 by 1 blocks f.y g.y >= 0; those over the same variables are one batch."""
-    batches: dict[tuple[tuple[str, bytes], ...], _Clique] = {}
+    batches: dict[tuple[tuple[str, bytes], ...], Clique] = {}
     for family in families:
         if family.pairs != "diagonal":
             raise ValueError(f"family {family.name!r} is of all pairs: the product layout takes one product per row")
@@ -163,7 +163,7 @@ def _product_batches(lifting: Lifting, families: Sequence[Family]) -> list[Cliqu
         if (key := tuple(variables)) not in batches:
             places = {(t.group, t.index.tobytes()): _positions(lifting, t.group)[t.index] for t in terms}
             signs = [group == "v" for group, _ in variables]
-            batches[key] = _Clique(",".join(g for g, _ in variables), [places[v] for v in variables], signs)
+            batches[key] = Clique(",".join(g for g, _ in variables), [places[v] for v in variables], signs)
         product: Polynomial = {}
         for f in family.F.terms:
             for g in family.G.terms:

@@ -14,7 +14,7 @@ from ...machine.interrupts import undisturbed
 from ...relaxation.basis import Lifting
 from ...relaxation.forms import Family
 from .lagrangian import minimise
-from .lowrank import Steered, _Run, shortened
+from .lowrank import Run, Steered, shortened
 from .schedule import Schedule, schedule_for
 
 # The batch is filled up to a multiple of this: few shapes to compile.
@@ -29,8 +29,8 @@ def steer_together(
     Float64: what is worth batching is small.
     """
     schedule = schedule_for(problems[0][0], tolerance)
-    runs = [_Run(lifting, families, None, schedule, (), seed, None) for lifting, families in problems]
-    groups: dict[Any, list[_Run]] = {}
+    runs = [Run(lifting, families, None, schedule, (), seed, None) for lifting, families in problems]
+    groups: dict[Any, list[Run]] = {}
     for run in runs:
         run.scale_objective()
         shapes = tuple(m.shape for m in run.multipliers)
@@ -40,8 +40,8 @@ def steer_together(
     return [Steered(run.P, run.multipliers, run.sigma, run.scale, run.iteration) for run in runs]
 
 
-def _steer(runs: list[_Run], schedule: Schedule) -> None:
-    """`_Run.bulk` of all of them."""
+def _steer(runs: list[Run], schedule: Schedule) -> None:
+    """`Run.bulk` of all of them."""
     rounds = schedule.bulk_rounds if runs[0].families else 1
     steps = schedule.bulk_steps if runs[0].families else 300
     every = [*runs, *([runs[-1]] * (-len(runs) % MULTIPLE))]

@@ -103,7 +103,7 @@ def solve_lowrank(
         Newton's method (`solve_with_cuts`). STALLED when rounds stop improving before that.
     """
     schedule = schedule or schedule_for(lifting, monitor.tolerance, bool(cuts))
-    run = _Run(lifting, families, monitor, schedule, cuts, seed, start)
+    run = Run(lifting, families, monitor, schedule, cuts, seed, start)
     try:
         with few_threads(lifting.size):
             run.scale_objective()
@@ -127,7 +127,7 @@ def solve_lowrank(
         return Status.STOPPED
 
 
-class _Run:
+class Run:
     """State of one solve: the factor P, scaled multipliers, the penalties, the cuts."""
 
     def __init__(

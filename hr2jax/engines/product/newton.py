@@ -27,7 +27,7 @@ from ..monitor import Monitor, Stop
 from ..pace import certificate_seconds
 from ..scale import in_units
 from ..sizes import newton_bytes
-from .newton_step import Problem, State, _places
+from .newton_step import Problem, State, places_of
 
 # Newton's matrix has a row for each multiplier and each number of the diagonal: at most so many (1.2 GB).
 MOST = 12000
@@ -46,7 +46,7 @@ def affordable(lifting: Lifting, families: list[Family], most: int = MOST) -> bo
     """Whether the multipliers are few enough, and given row by row."""
     if not all(f.pairs == "diagonal" for f in families) or _count(lifting, families) > most:
         return False
-    rows, extended = sum(f.F.rows for f in families), _places(lifting)[1]
+    rows, extended = sum(f.F.rows for f in families), places_of(lifting)[1]
     return newton_bytes(lifting.size, rows, extended) <= 0.7 * available_bytes()
 
 

@@ -37,7 +37,7 @@ class _Rows:
     names: list[tuple[str, int]]  # family (or TRIANGLES, PRODUCTS) and its rows, in order
 
 
-def _places(lifting: Lifting) -> tuple[dict[str, int], int]:
+def places_of(lifting: Lifting) -> tuple[dict[str, int], int]:
     """Where each group begins in the extended basis, and its length."""
     groups = (*lifting.sizes, *lifting.derived)
     ends = np.cumsum([0, *(lifting.length(group) for group in groups)]).tolist()
@@ -61,7 +61,7 @@ class Problem:
     def __init__(self, lifting: Lifting, families: list[Family], multipliers: Mapping[str, Array]):
         self.lifting = lifting
         self.budget = budget = lifting.budget if lifting.balls else None
-        self.places, self.extended = _places(lifting)
+        self.places, self.extended = places_of(lifting)
         self.given = {name: np.asarray(values, dtype=np.float64) for name, values in multipliers.items()}
         self.rows, self.start = self._collect(families)
         self.D = np.zeros((self.extended - lifting.size, lifting.size))

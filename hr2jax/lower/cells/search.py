@@ -25,7 +25,7 @@ PATIENCE = 4  # rounds without progress before the search ends early
 REACH = (30.0, 3.0, 300.0)  # global problems: how far out points are sought, round by round
 
 
-class _Best:
+class Best:
     """The best proved point so far."""
 
     def __init__(self, net: Network, problem: LipschitzProblem, cells: Cells):
@@ -63,7 +63,8 @@ class _Best:
             self.offer_point(cells.point(inside[1]))
 
 
-def _search(best: _Best, clock: Clock, seed: int, points: list[Array], wanted: list[Array]) -> None:
+def search_cells(best: Best, clock: Clock, seed: int, points: list[Array], wanted: list[Array]) -> None:
+    """Improve `best` until the clock says so."""
     cells = best.cells
     m, n = cells.A.shape
     if m <= FEW and branch(cells, clock, best.offer):
@@ -111,7 +112,7 @@ def _search(best: _Best, clock: Clock, seed: int, points: list[Array], wanted: l
         stale = stale + 1 if best.lower <= before * (1 + 1e-9) else 0
 
 
-def _move_to(best: _Best, turn: int) -> Cells:
+def _move_to(best: Best, turn: int) -> Cells:
     """Seek the points of a global problem nearer or farther out than in the turn before."""
     best.cells = build_cells(best.net, best.problem, REACH[turn % len(REACH)])
     return best.cells

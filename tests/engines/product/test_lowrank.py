@@ -13,7 +13,7 @@ from hr2jax.engines.monitor import Stop
 from hr2jax.engines.product import lowrank
 from hr2jax.engines.product.arrays import Factored, padded, row_scale, typical_squares
 from hr2jax.engines.product.lagrangian import augmented_lagrangian, extended_rows, objective_and_products, rows_of
-from hr2jax.engines.product.lowrank import LONGEST, _Run, solve_lowrank
+from hr2jax.engines.product.lowrank import LONGEST, Run, solve_lowrank
 from hr2jax.engines.product.schedule import Schedule
 from hr2jax.engines.product.triangle_cuts import Pool
 from hr2jax.engines.scale import in_units, mean_diagonal, unit_rows
@@ -329,14 +329,14 @@ def test_a_rank_that_is_too_small_is_raised(monkeypatch):
     families = preset("hr2", lifting)
     value = solve_product_form(lifting, families)[0]
     ranks = []
-    raise_rank = _Run.raise_rank
+    raise_rank = Run.raise_rank
 
     def count(self, M, d):
         raise_rank(self, M, d)
         ranks.append(self.rank)
         assert self.P.shape == (self.factored.size, self.rank + 1)
 
-    monkeypatch.setattr(_Run, "raise_rank", count)
+    monkeypatch.setattr(Run, "raise_rank", count)
     monitor = Monitor(lifting)
     assert solve_lowrank(lifting, families, monitor) is Status.SOLVED
     assert ranks[-1] > 1
@@ -378,7 +378,7 @@ def test_numbers_that_break_down_end_the_run():
     lifting = lifting_of(4, 5, local=True)
     families = preset("shor", lifting)
     monitor = Monitor(lifting)
-    run = _Run(lifting, families, monitor, Schedule(), (), 0, None)
+    run = Run(lifting, families, monitor, Schedule(), (), 0, None)
     run.scale_objective()
     run.P = np.full_like(run.P, np.nan)
     run.offer()
@@ -389,7 +389,7 @@ def test_numbers_that_break_down_end_the_run():
 def test_a_row_that_became_very_long_is_shortened():
     lifting = lifting_of(4, 5, local=False)
     monitor = Monitor(lifting)
-    run = _Run(lifting, preset("hr2", lifting), monitor, Schedule(), (), 0, None)
+    run = Run(lifting, preset("hr2", lifting), monitor, Schedule(), (), 0, None)
     run.scale_objective()
     run.P[3] *= 1e5
     direction = run.P[3] / np.linalg.norm(run.P[3])
@@ -427,11 +427,11 @@ def test_a_misleading_start_is_given_up(monkeypatch):
 
 def test_the_penalty_grows_only_where_the_inner_tolerance_was_met():
     lifting = lifting_of(4, 5, local=True)
-    run = _Run(lifting, preset("hr2", lifting), Monitor(lifting), Schedule(), (), 0, None)
+    run = Run(lifting, preset("hr2", lifting), Monitor(lifting), Schedule(), (), 0, None)
     run.scale_objective()
     assert not run.minimise(np.float64, 1e-9, 1)
     assert run.minimise(np.float64, 1e9, 1)
-    run = _Run(lifting, preset("hr2", lifting), Monitor(lifting), Schedule(bulk_steps=1), (), 0, None)
+    run = Run(lifting, preset("hr2", lifting), Monitor(lifting), Schedule(bulk_steps=1), (), 0, None)
     run.scale_objective()
     run.bulk(np.float64)
     assert run.sigma == Schedule().sigma
