@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .engines.bilinear.maximise import COLD, RANK, WARM, PenaltyState, _backward, _bounds, _cold, _forward
+from .engines.bilinear.maximise import COLD, RANK, WARM, PenaltyState, _bounds, _cold
 
 
 def lipschitz_penalty(
@@ -90,6 +90,3 @@ def lipschitz_bounds(
         return values.reshape(1, 1), state
     upper = jnp.zeros((outputs, outputs), values.dtype).at[first, second].set(values)
     return upper + upper.T, state
-
-
-_bounds.defvjp(_forward, _backward)

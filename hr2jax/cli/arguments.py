@@ -25,6 +25,9 @@ def _output(text: str) -> int | tuple[int, int]:
     return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
 
 
+_output.__name__ = "K or K,J"  # argparse names it in its message
+
+
 def add_network(parser: argparse.ArgumentParser) -> None:
     """Add the network's file."""
     parser.add_argument("network", metavar="NET", help=robustness.NETWORK_HELP)

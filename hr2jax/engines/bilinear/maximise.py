@@ -144,3 +144,6 @@ def _pull(A: Any, w: Any, V: Any, values: Any, cotangent: Any) -> Any:
         attained, pull = jax.vjp(lambda A, w: _objective(A, w, V), A, w)
         ratio = jnp.where(attained > 0, values / jnp.where(attained > 0, attained, 1.0), 1.0)
         return pull(cotangent * ratio)
+
+
+_bounds.defvjp(_forward, _backward)

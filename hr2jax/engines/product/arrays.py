@@ -14,7 +14,7 @@ import numpy as np
 from ...arithmetic.float64 import Array
 from ...relaxation.basis import BEFORE_MASK, Lifting
 from ...relaxation.forms import Family, Form
-from .lagrangian import Data, Rows, Spec, cut_penalty, penalty_of_cuts, penalty_of_cuts_back
+from .lagrangian import Data, Rows, Spec
 from .lbfgs import MEMORY
 
 
@@ -237,4 +237,3 @@ def _pad(array: Array, shape: tuple[int, ...]) -> Array:
     return np.pad(array, [(0, n - k) for n, k in zip(shape, array.shape, strict=True)])
 
 
-cut_penalty.defvjp(penalty_of_cuts, penalty_of_cuts_back)

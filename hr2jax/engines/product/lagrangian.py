@@ -113,18 +113,18 @@ def cut_penalty(E: Any, cuts: tuple[Cuts, ...], multipliers: Any, sigma: Any) ->
     It is formed: two products of size N^2 r serve any number of cuts, where gathering their rows would
     cost several rows for each. The derivative is written out, so that only one matrix is scattered to.
     """
-    return penalty_of_cuts(E, cuts, multipliers, sigma)[0]
+    return _cut_penalty(E, cuts, multipliers, sigma)[0]
 
 
-def penalty_of_cuts(E: Any, cuts: tuple[Cuts, ...], multipliers: Any, sigma: Any) -> tuple[Any, Any]:
+def _cut_penalty(E: Any, cuts: tuple[Cuts, ...], multipliers: Any, sigma: Any) -> tuple[Any, Any]:
     """The cuts' part of the augmented Lagrangian, and what its gradient needs."""
     gram = (E @ E.T).ravel()
     weights = [jnp.maximum(m - sigma * _values(gram, c), 0.0) for c, m in zip(cuts, multipliers, strict=True)]
     return sum(jnp.sum(w**2) for w in weights) / (2.0 * sigma), (E, cuts, weights)
 
 
-def penalty_of_cuts_back(kept: Any, g: Any) -> tuple[Any, ...]:
-    """The gradient of `penalty_of_cuts`."""
+def _cut_penalty_back(kept: Any, g: Any) -> tuple[Any, ...]:
+    """The gradient of `_cut_penalty`."""
     E, cuts, weights = kept
     n = E.shape[0]
     W = jnp.zeros(n * n, E.dtype)
@@ -135,6 +135,9 @@ def penalty_of_cuts_back(kept: Any, g: Any) -> tuple[Any, ...]:
         value = (-g * weight * cut.coefficient).ravel()
         W = W.at[place].add(jnp.concatenate([value, value]))
     return W.reshape(n, n) @ E, None, None, None
+
+
+cut_penalty.defvjp(_cut_penalty, _cut_penalty_back)
 
 
 def _values(gram: Any, cut: Cuts) -> Any:

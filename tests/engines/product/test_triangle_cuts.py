@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hr2jax.engines.product.lagrangian import Cuts, cut_penalty, cut_values, penalty_of_cuts
+from hr2jax.engines.product.lagrangian import Cuts, _cut_penalty, cut_penalty, cut_values
 from hr2jax.engines.product.triangle_cuts import SMALLEST, Pool, Separator, kinds
 from hr2jax.options import CUTS as EVERY
 from hr2jax.relaxation.triangles import EDGES, PATTERNS, encode
@@ -320,7 +320,7 @@ def test_the_penaltys_derivative_is_that_of_its_formula(sigma):
         cuts, multipliers = pool.arrays(size, np.float64)
 
         def plain(W):
-            return penalty_of_cuts(W, (cuts,), [multipliers], sigma)[0]
+            return _cut_penalty(W, (cuts,), [multipliers], sigma)[0]
 
         def written(W):
             return cut_penalty(W, (cuts,), [multipliers], sigma)

@@ -1,0 +1,60 @@
+"""The trust line, seen from outside: what the import-linter's contracts in pyproject.toml promise, in a process."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import hr2jax
+
+# An import of any of these ends the process.
+UNTRUSTED = ("jax", "jaxlib", "optax", "onnx", "torch", "tensorflow", "tqdm")
+
+VERIFY = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {untrusted!r} or name.startswith(("hr2jax.engines", "hr2jax.solving", "hr2jax.lower")):
+            raise AssertionError(f"{{name}} was imported")
+
+sys.meta_path.insert(0, Refuse())
+import hr2jax
+net = hr2jax.load({network!r})
+print(hr2jax.Certificate.load({certificate!r}).verify(net, arithmetic={arithmetic!r}))
+"""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A network of two hidden layers and a local certificate with multipliers."""
+    folder = tmp_path_factory.mktemp("files")
+    rng = np.random.default_rng(5)
+    shapes = ((4, 3), (4, 4), (2, 4))
+    net = hr2jax.Network([rng.standard_normal(s) for s in shapes], [rng.standard_normal(s[0]) for s in shapes])
+    result = hr2jax.solve(net, output=0, center=np.zeros(3), radius=0.5, relaxation="hr2+", bounds="linear")
+    net.save(folder / "net.npz")
+    result.certificate.save(folder / "bound.cert.npz")
+    return folder, result.bound
+
+
+@pytest.mark.parametrize("arithmetic", ["float", "ball"])
+def test_a_file_is_verified_where_neither_jax_nor_an_engine_can_be_imported(files, arithmetic):
+    folder, bound = files
+    code = VERIFY.format(
+        untrusted=UNTRUSTED, network=str(folder / "net.npz"), certificate=str(folder / "bound.cert.npz"),
+        arithmetic=arithmetic,
+    )  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == pytest.approx(bound, rel=1e-9)
+
+
+def test_the_hook_refuses_what_is_above_the_line():
+    code = VERIFY.split("import hr2jax\n", maxsplit=1)[0].format(untrusted=UNTRUSTED)
+    for module in ("jax", "hr2jax.engines.choose", "hr2jax.api"):
+        command = [sys.executable, "-c", f"{code}\nimport {module}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert "was imported" in done.stderr
