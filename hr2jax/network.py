@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arithmetic.float64 import Array, exact_float64
+from . import graph
+from .arithmetic.float64 import Array
+from .layer import Layer, checked_map
 from .text import shown
 
 
@@ -25,7 +29,12 @@ class Network:
     Raises:
         ValueError: wrong ranks, widths that do not chain, NaN or infinity, a dtype that would be
             rounded; the message names the layer.
+
+    Attributes:
+        layers: the general form, a tuple of one `Layer` per hidden layer and the output.
     """
+
+    layers: tuple[Layer, ...]
 
     def __init__(self, weights: Sequence[ArrayLike], biases: Sequence[ArrayLike]):
         weights, biases = _as_list(weights, "weights"), _as_list(biases, "biases")
@@ -37,56 +46,73 @@ class Network:
             count = len(weights)
             raise ValueError(f"{count} weights were given, so {count} biases are expected, not {len(biases)}")
         depth = len(weights) - 1
-        self.weights: list[Array] = []
-        self.biases: list[Array] = []
+        layers: list[Layer] = []
         for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-            layer = f"A_{i + 1}" if i < depth else "C"
-            shift = f"b_{i + 1}" if i < depth else "d"
-            A, b = exact_float64(weight, layer, 2), exact_float64(bias, shift, 1)
-            if 0 in A.shape:
-                raise ValueError(f"{layer} has shape {A.shape}; every width must be at least 1")
-            if b.shape[0] != A.shape[0]:
-                raise ValueError(f"{shift} has shape {b.shape}, but {layer} has {A.shape[0]} rows")
-            if i and A.shape[1] != self.weights[-1].shape[0]:
-                raise ValueError(
-                    f"{layer} has shape {A.shape}, but the layer before it has {self.weights[-1].shape[0]} outputs"
-                )
-            A.setflags(write=False)
-            b.setflags(write=False)
-            self.weights.append(A)
-            self.biases.append(b)
+            name, shift = (f"A_{i + 1}", f"b_{i + 1}") if i < depth else ("C", "d")
+            A, b = checked_map(weight, bias, name, shift)
+            if i and A.shape[1] != layers[-1].width:
+                raise ValueError(f"{name} has shape {A.shape}, but the layer before it has {layers[-1].width} outputs")
+            layers.append(Layer.of_checked({i: A}, b, "relu" if i < depth else "identity"))
+        self.layers = tuple(layers)
 
-    @property
+    @classmethod
+    def from_layers(cls, layers: Sequence[Layer]) -> Network:
+        """The network of these layers, the l-th (from 1) with inputs among 0 (x) to l - 1, the last one the output.
+
+        Raises:
+            ValueError: no layers, inputs that do not come before or are of another width, an output with an activation;
+                the message names the layer.
+            NotImplementedError: layers that are no chain with a ReLU after each but the last; the message names the
+                first that is not.
+        """
+        if isinstance(layers, Layer):
+            raise ValueError("layers must be a list of Layers, but a single Layer was given")
+        layers = _as_list(layers, "layers")
+        graph.check(layers)
+        graph.refuse_unlike_a_chain(layers)
+        if len(layers) < 2:
+            raise NotImplementedError("layer 1 is the output, but a network without a hidden layer is not built yet")
+        net = cls.__new__(cls)
+        net.layers = tuple(layers)
+        return net
+
+    @cached_property
+    def weights(self) -> list[Array]:
+        """[A_1, ..., A_L, C]."""
+        return [A for layer in self.layers for A in layer.inputs.values()]
+
+    @cached_property
+    def biases(self) -> list[Array]:
+        """[b_1, ..., b_L, d]."""
+        return [layer.bias for layer in self.layers]
+
+    @cached_property
     def depth(self) -> int:
         """L, the number of hidden layers."""
-        return len(self.weights) - 1
+        return graph.depth(self.layers)
 
-    @property
+    @cached_property
     def widths(self) -> tuple[int, ...]:
         """(p_0, ..., p_L, K)."""
-        return (self.weights[0].shape[1], *(A.shape[0] for A in self.weights))
+        return (self.weights[0].shape[1], *(layer.width for layer in self.layers))
 
     def __call__(self, x: ArrayLike) -> Array:
         """F(x) in float64; x of shape (p_0,) or (n, p_0), result (K,) or (n, K)."""
-        value = self._points(x)
-        for A, b in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            value = np.maximum(value @ A.T + b, 0.0)
-        return value @ self.weights[-1].T + self.biases[-1]
+        value: Array = graph.evaluate(self.layers, self._points(x))
+        return value
 
     def gradient(self, x: ArrayLike, output: int = 0) -> Array:
         """The formal gradient of F_output at x (dReLU(0) = 0), float64; x (p_0,) or (n, p_0), result alike."""
         if isinstance(output, bool) or not isinstance(output, int | np.integer) or not 0 <= output < self.widths[-1]:
             raise ValueError(f"output must be an integer in 0..{self.widths[-1] - 1}, but {shown(output)} was given")
-        value = self._points(x)
-        masks = []
-        for A, b in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            z = value @ A.T + b
-            masks.append(z > 0.0)
-            value = np.maximum(z, 0.0)
-        g = np.broadcast_to(self.weights[-1][output], masks[-1].shape)
-        for A, mask in zip(self.weights[-2::-1], masks[::-1], strict=True):
-            g = (g * mask) @ A
-        return g
+        top = np.zeros(self.widths[-1])
+        top[output] = 1.0
+        return graph.pull_back(self.layers, graph.masks(self.layers[:-1], self._points(x)), top)
+
+    def jacobian(self, x: ArrayLike) -> Array:
+        """The formal Jacobian of F at x (dReLU(0) = 0), float64: (K, p_0) of x (p_0,), (n, K, p_0) of x (n, p_0)."""
+        on = [mask[..., None, :] for mask in graph.masks(self.layers[:-1], self._points(x))]
+        return graph.pull_back(self.layers, on, np.eye(self.widths[-1]))
 
     def _points(self, x: ArrayLike) -> Array:
         try:
@@ -130,7 +156,7 @@ class Network:
         return f"Network({'-'.join(map(str, self.widths))})"
 
 
-def _as_list(value: Sequence[ArrayLike], what: str) -> list[ArrayLike]:
+def _as_list(value: Any, what: str) -> list[Any]:
     if isinstance(value, str | bytes | dict):
         raise ValueError(f"{what} must be a list of arrays, but {type(value).__name__} was given")
     try:

@@ -1,9 +1,12 @@
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hr2jax.arithmetic.float64 import exact_float64
+from hr2jax.layer import Layer
 from hr2jax.network import Network
 
 
@@ -294,3 +297,83 @@ def test_complex_points_are_refused():
     for call in (net, net.gradient):
         with pytest.raises(ValueError, match="x must hold numbers"):
             call(np.array([1.0 + 1j, 0.0]))
+
+
+# Layers
+
+
+def test_the_layers_are_the_chain_and_share_its_arrays():
+    net = build()
+    assert [(list(layer.inputs), layer.activation) for layer in net.layers] == [
+        ([0], "relu"), ([1], "relu"), ([2], "identity"),
+    ]  # fmt: skip
+    for l, layer in enumerate(net.layers):
+        assert layer.inputs[l] is net.weights[l]
+        assert layer.bias is net.biases[l]
+
+
+def test_a_network_of_layers_is_the_chain_that_they_are(tmp_path):
+    net = random_network(np.random.default_rng(5), 3, 4, 2, 2)
+    names = ("relu", "relu", "identity")
+    layers = [Layer({l: net.weights[l]}, net.biases[l], name) for l, name in enumerate(names)]
+    same = Network.from_layers(layers)
+    assert (same.hash, same.widths, same.depth) == (net.hash, net.widths, net.depth)
+    assert same.weights[1] is layers[1].inputs[1]
+    assert Network.from_layers(net.layers).hash == net.hash
+    for each, name in ((net, "a.npz"), (same, "b.npz")):
+        each.save(tmp_path / name)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+OUTPUT = Layer({1: [[1.0]]}, [0.0], "identity")
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([Layer({0: [[1.0]]}, [0.0]), Layer({0: [[1.0]]}, [0.0], "identity")], "^layer 2 takes the values of 0, but"),
+        (
+            [Layer({0: [[1.0]]}, [0.0]), Layer({0: [[1.0]], 1: [[1.0]]}, [0.0], "identity")],
+            "^layer 2 takes the values of 0 and 1, but networks that are no chains are not built yet",
+        ),
+        ([Layer({0: [[1.0]]}, [0.0], "tanh"), OUTPUT], "^layer 1 has the activation tanh, which is not built yet"),
+        ([Layer({0: [[1.0]]}, [0.0], "identity"), OUTPUT], "^layer 1 has the activation identity, which is not built"),
+        ([Layer({0: [[1.0]]}, [0.0], "identity")], "^layer 1 is the output, but a network without a hidden layer"),
+    ],
+)
+def test_layers_that_are_no_relu_chain_are_not_built_yet(layers, message):
+    with pytest.raises(NotImplementedError, match=message):
+        Network.from_layers(layers)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (OUTPUT, "layers must be a list of Layers, but a single Layer was given"),
+        (None, "layers must be a list of arrays, but NoneType was given"),
+        ([OUTPUT], "layer 1 takes layer 1"),
+        ([Layer({0: [[1.0]]}, [0.0]), Layer({1: [[1.0]]}, [0.0])], "layer 2 is the output, whose activation must be"),
+    ],
+)
+def test_layers_that_make_no_network_are_refused(layers, message):
+    with pytest.raises(ValueError, match=message):
+        Network.from_layers(layers)
+
+
+@pytest.mark.parametrize("widths", [(3, 4, 1), (4, 5, 3, 2), (2, 3, 4, 3, 5)])
+def test_the_jacobian_has_the_gradients_as_rows(widths):
+    rng = np.random.default_rng(6)
+    net, x = random_network(rng, *widths), rng.normal(size=(7, widths[0]))
+    assert net.jacobian(x[0]).shape == (widths[-1], widths[0])
+    assert net.jacobian(x).shape == (7, widths[-1], widths[0])
+    for row, batch in zip(x, net.jacobian(x), strict=True):
+        gradients = [net.gradient(row, k) for k in range(widths[-1])]
+        np.testing.assert_allclose(net.jacobian(row), gradients, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(batch, gradients, rtol=1e-12, atol=1e-12)
+
+
+def test_a_pickled_network_is_the_same():
+    net = random_network(np.random.default_rng(7), 3, 4, 2)
+    again = pickle.loads(pickle.dumps(net))
+    assert again.hash == net.hash
+    assert again([1.0, 2.0, 3.0]).tolist() == net([1.0, 2.0, 3.0]).tolist()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -220,6 +220,11 @@ class Enclosure:
         mid, rad = _times_power(self.mid, power), _times_power(self.rad, power)
         lost = (_times_power(mid, -power) != self.mid) | (_times_power(rad, -power) != self.rad)
         return Enclosure(mid, np.where(lost, _up(rad, 2) + TINY, rad))  # a large rad would absorb TINY
+
+    def relu(self) -> Self:
+        """max(z, 0): the midpoints move apart by no more than z does, and not at all where z is below 0."""
+        mid, rad = self.mid, self.rad
+        return type(self)(np.maximum(mid, 0.0), np.where(mid < -rad, 0.0, rad))
 
     def upper(self) -> Array:
         """Float64 upper bounds of the entries."""

@@ -90,6 +90,10 @@ class Middle(Enclosure):
         """The product with 2**exponent (integers, broadcast)."""
         return Middle(np.ldexp(self.mid, clipped_exponent(exponent)))
 
+    def relu(self) -> Middle:
+        """max(z, 0)."""
+        return Middle(np.maximum(self.mid, 0.0))
+
     def upper(self) -> Array:
         """Nothing is known of bounds."""
         raise TypeError("midpoints have no bounds: prove with an Enclosure")

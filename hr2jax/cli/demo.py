@@ -13,10 +13,10 @@ import numpy as np
 
 from .. import data
 from ..api import solve
-from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
 from ..network import Network
 from ..result import Result
+from ..robustness.margins import margins
 from ..text import lower_text, radius_text, upper_text, widths_text
 
 # A digit that the global bound of its closest rival does not certify at this radius, but local bounds do.
@@ -120,13 +120,7 @@ def conclusion(k: int, rivals: list[Rival]) -> str:
 
 def margin(net: Network, x: Array, k: int, j: int) -> float:
     """A float64 lower bound of F_k(x) - F_j(x), the weights and x taken as exact reals."""
-    value = Enclosure(x)
-    for A, b in zip(net.weights[:-1], net.biases[:-1], strict=True):
-        value = Enclosure(A) @ value + b
-        value = Enclosure(np.maximum(value.mid, 0.0), value.rad)  # ReLU moves no two numbers apart
-    C, d = net.weights[-1], net.biases[-1]
-    difference = (Enclosure(C[k]) - C[j]).reshape(1, -1) @ value + (Enclosure(d[k : k + 1]) - d[j : j + 1])
-    return float(difference.lower()[0])
+    return float(margins(net, x[None], np.array([k]))[0][0, j])
 
 
 def certified_radius(lead: float, bound: float) -> float:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .. import graph
 from ..arithmetic.enclosure import Enclosure, check_arithmetic
 from ..arithmetic.float64 import Array
+from ..layer import Layer
 from ..network import Network
 from ..problem import LipschitzProblem
 from .domain import contains
@@ -77,48 +80,45 @@ def norm_below(sizes: Array, norm: str | int) -> float:
 
 def _gradient(net: Network, problem: LipschitzProblem, x: Array) -> Enclosure | None:
     """The gradient of f at x over the free inputs, enclosed; None where f is not proved affine around x."""
-    free = problem.free_inputs if problem.is_local else np.arange(len(x))
-    on, undecided, moving = [], [], []
-    value: Enclosure | Array = x
-    varies = np.zeros(len(x), dtype=bool)  # the entries of the layer below that may change around x
-    varies[free] = True
-    for A, b in zip(net.weights[:-1], net.biases[:-1], strict=True):
-        z = Enclosure(A) @ value + b
-        if not z.is_finite():
-            return None
-        varies = (A[:, varies] != 0).any(axis=1)
-        moving.append(varies)
-        on.append(z.mid > z.rad)
-        undecided.append(np.abs(z.mid) <= z.rad)
-        varies = varies & (on[-1] | undecided[-1])
-        value = _relu(z)
-    adjoint = _outer_weights(net, problem)
-    for A, active, open_, moves in zip(
-        net.weights[-2::-1], on[::-1], undecided[::-1], moving[::-1], strict=True
-    ):
-        used = (adjoint.mid != 0) | (adjoint.rad != 0)
-        if (open_ & moves & used).any():
-            return None
-        rows = np.flatnonzero(active & moves & used)
-        adjoint = adjoint[rows] @ A[rows]
-        untouched = ~(A[rows] != 0).any(axis=0)
-        adjoint = Enclosure(np.where(untouched, 0.0, adjoint.mid), np.where(untouched, 0.0, adjoint.rad))
-    return adjoint[free]
+    free = np.zeros(len(x), dtype=bool)
+    free[problem.free_inputs if problem.is_local else slice(None)] = True
+    found: list[Enclosure] = []  # z of the hidden layers
+    graph.evaluate(net.layers[:-1], Enclosure(x), lambda _, z: found.append(z))
+    if not all(z.is_finite() for z in found):
+        return None
+    on, undecided = [z.mid > z.rad for z in found], [np.abs(z.mid) <= z.rad for z in found]
+    moving = graph.moving(net.layers[:-1], free, [a | b for a, b in zip(on, undecided, strict=True)])
+    kinks = False
+
+    def step(l: int, layer: Layer, above: graph.Pairs) -> _Adjoint:
+        nonlocal kinks
+        g = graph.total(_pulled(A, a) for A, a in above)
+        used = (g.mid != 0) | (g.rad != 0)
+        kinks = kinks or bool((undecided[l - 1] & moving[l - 1] & used).any())
+        rows = np.flatnonzero(on[l - 1] & moving[l - 1] & used)
+        return _Adjoint(rows, g[rows])
+
+    rows = np.flatnonzero(problem.coefficients)
+    above = graph.backward(net.layers, _Adjoint(rows, Enclosure(problem.coefficients[rows])), step)
+    return None if kinks else graph.total(_pulled(A, a) for A, a in above)[free]
 
 
-def _outer_weights(net: Network, problem: LipschitzProblem) -> Enclosure:
-    """coefficients @ C, (p_L,), enclosed; an entry that is exactly 0 comes out as exactly 0."""
-    C, coefficients = net.weights[-1], problem.coefficients
-    rows = np.flatnonzero(coefficients)
-    weights = Enclosure(coefficients[rows]) @ C[rows]
-    mid, rad = weights.mid.copy(), weights.rad.copy()
-    unsure = np.flatnonzero(np.abs(mid) <= rad)
-    for k in unsure:
-        if exact_products(coefficients[rows], C[rows, k]) == 0:
-            mid[k] = rad[k] = 0.0
-    return Enclosure(mid, rad)
+class _Adjoint(NamedTuple):
+    """The entries `rows` of an adjoint, enclosed; the others are 0."""
+
+    rows: Array
+    values: Enclosure
 
 
-def _relu(z: Enclosure) -> Enclosure:
-    """max(z, 0), enclosed: the midpoints move apart by no more than z does, and not at all below 0."""
-    return Enclosure(np.maximum(z.mid, 0.0), np.where(z.mid < -z.rad, 0.0, z.rad))
+def _pulled(A: Array, a: _Adjoint) -> Enclosure:
+    """a^T A, enclosed; an entry that is exactly 0 comes out so where no row reaches it, and always where a is exact."""
+    rows, values = a
+    g = values @ A[rows]
+    mid, rad = g.mid, g.rad
+    if values.rad.any():
+        zero = ~(A[rows] != 0).any(axis=0)
+    else:
+        zero = np.zeros(len(mid), dtype=bool)
+        for k in np.flatnonzero(np.abs(mid) <= rad):
+            zero[k] = exact_products(values.mid, A[rows, k]) == 0
+    return Enclosure(np.where(zero, 0.0, mid), np.where(zero, 0.0, rad))

@@ -6,12 +6,14 @@ For networks of several layers where enclosures are too wide, or a pre-activatio
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
 
 import numpy as np
 
+from .. import graph
 from ..arithmetic.float64 import Array
+from ..layer import Layer
 from ..network import Network
 from ..problem import LipschitzProblem
 
@@ -19,11 +21,28 @@ MOST_WEIGHTS = 1_500_000  # a second or so
 MOST_BITS = 12_000  # of the integers, all layers together
 
 
-class _Dyadic(NamedTuple):
+@dataclass(frozen=True)
+class _Dyadic:
     """ints * 2**exponent; an object array of Python integers."""
 
     ints: Array
     exponent: int
+
+    def __add__(self, other: _Dyadic) -> _Dyadic:
+        least = min(self.exponent, other.exponent)
+        ints = (self.ints << (self.exponent - least)) + (other.ints << (other.exponent - least))
+        return _Dyadic(ints, least)
+
+    def times(self, vector: _Dyadic) -> _Dyadic:
+        """The product of a matrix, this one, with a vector."""
+        return _Dyadic(self.ints @ vector.ints, self.exponent + vector.exponent)
+
+    def adjoint_times(self, vector: _Dyadic) -> _Dyadic:
+        """The product of its transpose with a vector, by the rows where that is not 0."""
+        rows = np.flatnonzero(vector.ints)
+        # The sum of no rows would be of another type.
+        ints = vector.ints[rows] @ self.ints[rows] if len(rows) else np.full(self.ints.shape[1], 0, dtype=object)
+        return _Dyadic(ints, self.exponent + vector.exponent)
 
 
 def exact_attained(net: Network, problem: LipschitzProblem, x: Array) -> float:
@@ -36,31 +55,32 @@ def exact_attained(net: Network, problem: LipschitzProblem, x: Array) -> float:
     arrays = [*net.weights, *net.biases[:-1], problem.coefficients, x]
     if sum(A.size for A in net.weights) > MOST_WEIGHTS or sum(map(_bits, arrays)) > MOST_BITS:
         return 0.0
-    free = problem.free_inputs if problem.is_local else np.arange(len(x))
-    weights = [_dyadic(A) for A in net.weights]
-    signs, moving = [], []
-    value = _dyadic(x)
-    varies = np.zeros(len(x), dtype=bool)
-    varies[free] = True
-    for A, b in zip(weights[:-1], net.biases[:-1], strict=True):
-        z = _add(_Dyadic(A.ints @ value.ints, A.exponent + value.exponent), _dyadic(b))
-        sign = np.array([(k > 0) - (k < 0) for k in z.ints], dtype=np.int64)
-        varies = (A.ints[:, varies] != 0).any(axis=1)
-        signs.append(sign)
-        moving.append(varies)
-        varies = varies & (sign >= 0)
-        value = _Dyadic(np.where(sign > 0, z.ints, 0), z.exponent)
-    outer = _dyadic(problem.coefficients)
-    adjoint, exponent = outer.ints @ weights[-1].ints, outer.exponent + weights[-1].exponent
-    for A, sign, moves in zip(weights[-2::-1], signs[::-1], moving[::-1], strict=True):
-        used = moves & (adjoint != 0)
-        if (used & (sign == 0)).any():
-            return 0.0
-        rows = np.flatnonzero(used & (sign > 0))
-        # The sum of no rows would be of another type.
-        adjoint = adjoint[rows] @ A.ints[rows] if len(rows) else np.full(A.ints.shape[1], 0, dtype=object)
-        exponent += A.exponent
-    return _norm_below([abs(int(g)) for g in adjoint[free]], exponent, problem.norm)
+    free = np.zeros(len(x), dtype=bool)
+    free[problem.free_inputs if problem.is_local else slice(None)] = True
+    layers = [layer.mapped(_dyadic) for layer in net.layers]
+    signs: list[Array] = []
+
+    def up(l: int, layer: Layer, below: graph.Pairs) -> _Dyadic:
+        z = graph.total(A.times(y) for A, y in below) + layer.bias
+        signs.append(np.array([(k > 0) - (k < 0) for k in z.ints], dtype=np.int64))
+        return _Dyadic(np.where(signs[-1] > 0, z.ints, 0), z.exponent)
+
+    graph.forward(layers[:-1], _dyadic(x), up)
+    moving = graph.moving(net.layers[:-1], free, [sign >= 0 for sign in signs])
+    kinks = False
+
+    def down(l: int, layer: Layer, above: graph.Pairs) -> _Dyadic:
+        nonlocal kinks
+        g = graph.total(A.adjoint_times(a) for A, a in above)
+        used = moving[l - 1] & (g.ints != 0)
+        kinks = kinks or bool((used & (signs[l - 1] == 0)).any())
+        return _Dyadic(np.where(used & (signs[l - 1] > 0), g.ints, 0), g.exponent)
+
+    above = graph.backward(layers, _dyadic(problem.coefficients), down)
+    if kinks:
+        return 0.0
+    gradient = graph.total(A.adjoint_times(a) for A, a in above)
+    return _norm_below([abs(int(g)) for g in gradient.ints[free]], gradient.exponent, problem.norm)
 
 
 def exact_products(a: Array, b: Array) -> Fraction:
@@ -100,8 +120,3 @@ def _dyadic(values: Array) -> _Dyadic:
     least = int(power[nonzero].min()) if nonzero.any() else 0
     shift = np.where(nonzero, power.astype(np.int64) - least, 0).astype(object)
     return _Dyadic(ints << shift, least - 53)
-
-
-def _add(a: _Dyadic, b: _Dyadic) -> _Dyadic:
-    least = min(a.exponent, b.exponent)
-    return _Dyadic((a.ints << (a.exponent - least)) + (b.ints << (b.exponent - least)), least)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import graph
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
 from ..network import Network
@@ -23,11 +24,7 @@ def value_at(net: Network, problem: LipschitzProblem, x: Array) -> float:
     if not np.isfinite(x).all() or not contains(problem, x):
         return -np.inf
     with np.errstate(all="ignore"):
-        value: Enclosure | Array = x
-        for A, b in zip(net.weights[:-1], net.biases[:-1], strict=True):
-            z = Enclosure(A) @ value + b
-            value = Enclosure(np.maximum(z.mid, 0.0), z.rad)
-        out = Enclosure(net.weights[-1]) @ value + net.biases[-1]
+        out = graph.evaluate(net.layers, Enclosure(x))
         total = (Enclosure(problem.coefficients) * out).sum()
         lower = float(total.lower())
     return lower if np.isfinite(lower) else -np.inf
@@ -61,15 +58,7 @@ def climb_values(
 
 
 def _gradient(net: Network, problem: LipschitzProblem, points: Array) -> Array:
-    masks, value = [], points
-    for A, b in zip(net.weights[:-1], net.biases[:-1], strict=True):
-        z = value @ A.T + b
-        masks.append(z > 0.0)
-        value = np.maximum(z, 0.0)
-    g = np.broadcast_to(problem.coefficients @ net.weights[-1], masks[-1].shape)
-    for A, mask in zip(net.weights[-2::-1], masks[::-1], strict=True):
-        g = (g * mask) @ A
-    return g
+    return graph.pull_back(net.layers, graph.masks(net.layers[:-1], points), problem.coefficients)
 
 
 def _unit(rows: Array) -> Array:

@@ -10,8 +10,10 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .. import graph
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
+from ..layer import Layer
 from ..network import Network
 
 # Inputs whose enclosures are computed together: what they need stays small beside the weights.
@@ -33,24 +35,33 @@ def margins(net: Network, inputs: Array, labels: Array) -> tuple[Array, Array]:
     """
     n, outputs = len(inputs), net.widths[-1]
     low, high = np.full((n, outputs), np.inf), np.full((n, outputs), np.inf)
-    C, d = net.weights[-1], net.biases[-1]
     with np.errstate(all="ignore"):
         for start in range(0, n, CHUNK):
             rows = np.arange(start, min(start + CHUNK, n))
-            hidden = Enclosure(inputs[rows])
-            for A, b in zip(net.weights[:-1], net.biases[:-1], strict=True):
-                z = hidden @ A.T + b
-                hidden = Enclosure(np.maximum(z.mid, 0.0), z.rad)  # midpoints move apart by no more than z does
-            for k in np.unique(labels[rows]):
-                own = labels[rows] == k
-                rivals = np.flatnonzero(np.arange(outputs) != k)
-                difference = hidden[own] @ (C[k] - Enclosure(C[rivals])).T + (d[k] - Enclosure(d[rivals]))
+            for own, rivals, difference in _differences(net, inputs[rows], labels[rows]):
                 place = np.ix_(rows[own], rivals)
                 low[place], high[place] = difference.lower(), difference.upper()
     unknown = ~(np.isfinite(low) & np.isfinite(high))
     unknown[np.arange(n), labels] = False
     low[unknown], high[unknown] = -np.inf, np.inf
     return low, high
+
+
+def _differences(net: Network, inputs: Array, labels: Array) -> list[tuple[Array, Array, Enclosure]]:
+    """Per label k the inputs that have it, bool (n,), its rivals (K - 1,), and F_k - F_rival at those inputs."""
+    found: list[tuple[Array, Array, Enclosure]] = []
+
+    def step(l: int, layer: Layer, below: graph.Pairs) -> Enclosure | None:
+        if l < len(net.layers):
+            return graph.activated(l, layer, graph.rows_forward(layer, below))
+        for k in np.unique(labels):
+            own, rivals = labels == k, np.flatnonzero(np.arange(layer.width) != k)
+            linear = graph.total(y[own] @ (C[k] - Enclosure(C[rivals])).T for C, y in below)
+            found.append((own, rivals, linear + (layer.bias[k] - Enclosure(layer.bias[rivals]))))
+        return None
+
+    graph.forward(net.layers, Enclosure(inputs), step)
+    return found
 
 
 def exceeds(margin: ArrayLike, bound: ArrayLike, radius: ArrayLike) -> Array:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.optimize import nnls
 
+from ... import graph
 from ...arithmetic.float64 import Array
+from ...layer import Layer
 from ...network import Network
 from ..deepest import deepest
 from .units import Units
@@ -18,23 +22,18 @@ def dual_norm(gradient: Array, norm: str | int) -> Array:
     return np.abs(gradient).sum(axis=-1) if norm == "inf" else np.linalg.norm(gradient, axis=-1)
 
 
-def masks(net: Network, x: Array) -> list[Array]:
-    """Per hidden layer, which neurons are on at x (k, p_0): bool (k, p_l)."""
-    found = []
-    for A, b in zip(net.weights[:-1], net.biases[:-1], strict=True):
-        z = x @ A.T + b
-        found.append(z > 0)
-        x = np.maximum(z, 0.0)
-    return found
-
-
 def values(net: Network, units: Units, x: Array) -> Array:
     """(k,): the dual norm of the formal gradient at x (k, p_0) over the free inputs."""
     problem = units.problem
-    g = np.broadcast_to(problem.coefficients @ net.weights[-1], (len(x), net.widths[-2]))
-    for A, on in zip(net.weights[-2::-1], masks(net, x)[::-1], strict=True):
-        g = (g * on) @ A
+    g = graph.pull_back(net.layers, graph.masks(net.layers[:-1], x), problem.coefficients)
     return dual_norm(g[:, units.free], problem.norm)
+
+
+class _Affine(NamedTuple):
+    """A layer's values J xi + value in one region."""
+
+    J: Array
+    value: Array
 
 
 def region_rows(net: Network, units: Units, pattern: list[Array]) -> tuple[Array, Array]:
@@ -44,16 +43,20 @@ def region_rows(net: Network, units: Units, pattern: list[Array]) -> tuple[Array
     """
     J = np.zeros((net.widths[0], len(units.free)))
     J[units.free, np.arange(len(units.free))] = units.scale
-    value = units.center
     rows, offsets = [], []
-    for A, b, on in zip(net.weights[:-1], net.biases[:-1], pattern, strict=True):
-        J, value = A @ J, A @ value + b
+
+    def step(l: int, layer: Layer, below: graph.Pairs) -> _Affine:
+        J = graph.total(A @ y.J for A, y in below)
+        value = graph.total(A @ y.value for A, y in below) + layer.bias
+        on = pattern[l - 1]
         sign = np.where(on, 1.0, -1.0)
         size = np.linalg.norm(J, axis=1)
         moves = size > 0
         rows.append(sign[moves, None] * J[moves] / size[moves, None])
         offsets.append(sign[moves] * value[moves] / size[moves])
-        J, value = J * on[:, None], value * on
+        return _Affine(J * on[:, None], value * on)
+
+    graph.forward(net.layers[:-1], _Affine(J, units.center), step)
     return np.concatenate(rows), np.concatenate(offsets)
 
 

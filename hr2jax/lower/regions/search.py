@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from ... import graph
 from ...arithmetic.float64 import Array
 from ...machine.seeds import key_of
 from ...network import Network
@@ -14,7 +15,7 @@ from ...problem import LipschitzProblem
 from ..attained import attained
 from ..clock import Clock
 from .ascent import Ascent
-from .regions import inner_point, masks, region_rows, values
+from .regions import inner_point, region_rows, values
 from .tree import WIDEST, Tree
 from .units import Units, build_units
 
@@ -106,7 +107,7 @@ class _Best:
     def _off_the_kink(self, x: Array) -> None:
         """Points beside x, and one further inside the region that x is in."""
         units = self.units
-        pattern = [layer[0] for layer in masks(self.net, x[None])]
+        pattern = [layer[0] for layer in graph.masks(self.net.layers[:-1], x[None])]
         key = b"".join(layer.tobytes() for layer in pattern)
         if key in self.tried:
             return

@@ -13,10 +13,11 @@ from itertools import product
 
 import numpy as np
 
+from ... import graph
 from ...arithmetic.float64 import Array
 from ...network import Network
 from ..clock import Clock
-from .regions import dual_norm, inner_point, masks
+from .regions import dual_norm, inner_point
 from .units import Units
 
 MARGIN = 1e-7  # a region thinner than this, in units of the domain, is taken for empty
@@ -79,7 +80,7 @@ class Tree:
     def _add(self, xi: Array) -> int:
         """Keep points xi (k, n); the last one's index."""
         self.points = np.concatenate([self.points, xi])
-        found = masks(self.net, self.units.points(xi))
+        found = graph.masks(self.net.layers[:-1], self.units.points(xi))
         self.on = [np.concatenate([old, new]) for old, new in zip(self.on, found, strict=True)]
         return len(self.points) - 1
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ... import graph
 from ...arithmetic.float64 import Array
+from ...layer import Layer
 from ...network import Network
 from ...problem import LipschitzProblem
 from ..domain import into
@@ -83,11 +85,15 @@ def kink_distance(net: Network) -> float:
     x = random.standard_normal((32, net.widths[0]))
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     far = 0.0
-    for A, b in zip(net.weights[:-1], net.biases[:-1], strict=True):
-        z = x @ A.T  # without biases: what remains far out
+
+    def step(l: int, layer: Layer, below: graph.Pairs) -> Array:
+        nonlocal far
+        z: Array = graph.total(y @ A.T for A, y in below)  # without biases: what remains far out
         size = float(np.sqrt(np.mean(z * z)))
         if size > 0 and np.isfinite(size):
-            far = max(far, float(np.abs(b).max()) / size)
-        x = np.maximum(z, 0.0)
+            far = max(far, float(np.abs(layer.bias).max()) / size)
+        return graph.activated(l, layer, z)
+
+    graph.forward(net.layers[:-1], x, step)
     # A bias far from the others must not hide what is near: the rounds try several reaches anyway.
     return float(np.clip(far, 1e-6, 1e6)) if far > 0 and np.isfinite(far) else 1.0

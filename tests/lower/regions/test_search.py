@@ -5,11 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from hr2jax import Network
+from hr2jax import Network, graph
 from hr2jax.lower import attained, search
 from hr2jax.lower.domain import contains
 from hr2jax.lower.regions import search as deep
-from hr2jax.lower.regions.regions import masks
 from hr2jax.machine.compile_clock import compile_seconds
 from hr2jax.problem import lipschitz_problem
 
@@ -101,7 +100,7 @@ def test_starts_are_used():
     problem = lipschitz_problem(net, norm=2, center=np.zeros(3), radius=1.0)
     best, witness = search(net, problem, seconds=2.0)
     assert search(net, problem, seconds=0.0, starts=witness[None])[0] >= best * (1 - 1e-9)
-    pattern = np.concatenate([layer[0] for layer in masks(net, witness[None])])
+    pattern = np.concatenate([layer[0] for layer in graph.masks(net.layers[:-1], witness[None])])
     assert search(net, problem, seconds=0.5, starts=[pattern])[0] >= best * (1 - 1e-9)
     with pytest.raises(ValueError, match="pattern"):
         search(net, problem, seconds=1.0, starts=[np.ones(4, dtype=bool)])

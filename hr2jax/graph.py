@@ -1,0 +1,236 @@
+"""The walks over a network's layers, forward and backward; no other file knows how layers hang together.
+
+    y_0 = x,   y_l = sigma_l(b_l + sum_{k<l} A_{l,k} y_k),   F(x) = y_n
+
+The last layer n is the output, its sigma the identity. A chain, whose layers take y_{l-1} alone, is no case of its
+own. What is carried along a walk is the caller's: float64 arrays, enclosures, integers, masks, an accelerator's arrays.
+The first few layers of a network are one too, whose walk gives the last of them: `layers[:-1]`, y_{n-1}.
+
+The evaluation with errors (`evaluate` of an `Enclosure`) stands here and not in arithmetic/, which knows no layers.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from .arithmetic.enclosure import Enclosure
+from .arithmetic.float64 import Array
+from .layer import Layer
+
+Layers = Sequence[Layer]
+# (A, value) pairs: of a layer's inputs, ascending, in a forward walk; of the layers it feeds, descending, in a backward
+# one. Values may be anything.
+Pairs = list[tuple[Any, Any]]
+
+
+def forward(layers: Layers, x: Any, step: Callable[[int, Layer, Pairs], Any]) -> Any:
+    """y_n, the last layer's value, where y_0 = x and y_l = step(l, layer, [(A_{l,k}, y_k), ...]), l = 1..n.
+
+    A value is let go when the last layer that takes it has it.
+    """
+    last = {k: l for l, layer in enumerate(layers, 1) for k in layer.inputs}
+    values = {0: x}
+    for l, layer in enumerate(layers, 1):
+        below = [(A, values[k]) for k, A in layer.inputs.items()]
+        for k in layer.inputs:
+            if last[k] == l:
+                del values[k]
+        values[l] = step(l, layer, below)
+    return values[len(layers)]
+
+
+def backward(layers: Layers, top: Any, step: Callable[[int, Layer, Pairs], Any]) -> Pairs:
+    """The pairs (A_{l,0}, a_l) of the layers that take x; a_n = top and a_l = step(l, layer, [(A_{m,l}, a_m), ...]).
+
+    Adjoints are g_l = sum_m A_{m,l}^T a_m, a_l the mask of layer l times g_l: `step` makes a_l of the pairs that g_l is
+    the sum over, and what this function returns are those of g_0. Layers that feed nothing are left out.
+    """
+    above: dict[int, Pairs] = {}
+    for l in range(len(layers), 0, -1):
+        layer = layers[l - 1]
+        if l == len(layers):
+            a = top
+        elif l in above:
+            a = step(l, layer, above.pop(l))
+        else:
+            continue
+        for k, A in layer.inputs.items():
+            above.setdefault(k, []).append((A, a))
+    return above[0]
+
+
+def total(terms: Iterable[Any]) -> Any:
+    """The sum of one term or more, from the first on: of one, that one itself."""
+    return reduce(operator.add, terms)
+
+
+def rows_forward(layer: Layer, below: Pairs) -> Any:
+    """z = sum_k y_k A_k^T + b of values whose last axis is a layer's neurons."""
+    return total(y @ A.T for A, y in below) + layer.bias
+
+
+def rows_back(above: Pairs) -> Any:
+    """g = sum_m a_m A_m of adjoints whose last axis is a layer's neurons."""
+    return total(a @ A for A, a in above)
+
+
+def evaluate(layers: Layers, x: Any, seen: Callable[[int, Any], None] | None = None) -> Any:
+    """y_n in the arithmetic of x; x of shape (p_0,) or (n, p_0), result alike.
+
+    Args:
+        layers: the network.
+        x: float64 points, or an `Enclosure` (of float64 or balls): the result then encloses y_n for every x that is
+            enclosed, the layers' arrays taken as exact reals; not finite where float64 overflows.
+        seen: called with each layer's number and its z.
+
+    Raises:
+        NotImplementedError: an activation that is not built yet.
+    """
+
+    def step(l: int, layer: Layer, below: Pairs) -> Any:
+        if isinstance(x, Enclosure) and len(x.shape) == 1:
+            z = total(type(x)(A) @ y for A, y in below) + layer.bias
+        else:
+            z = rows_forward(layer, below)
+        if seen is not None:
+            seen(l, z)
+        return activated(l, layer, z)
+
+    return forward(layers, x, step)
+
+
+def activated(l: int, layer: Layer, z: Any) -> Any:
+    """sigma_l(z), float64 or enclosed."""
+    if layer.activation == "identity":
+        return z
+    refuse_unbuilt(l, layer)
+    return z.relu() if isinstance(z, Enclosure) else np.maximum(z, 0.0)
+
+
+def masks(layers: Layers, x: Array) -> list[Array]:
+    """sigma'(z) of every layer at float64 points x (p_0,) or (n, p_0): bool, shaped as z; the derivative at 0 is 0.
+
+    Raises:
+        NotImplementedError: an activation that is not built yet.
+    """
+    found: list[Array] = []
+
+    def see(l: int, z: Array) -> None:
+        layer = layers[l - 1]
+        found.append(np.ones(z.shape, dtype=bool) if layer.activation == "identity" else z > 0.0)
+
+    evaluate(layers, x, see)
+    return found
+
+
+def pull_back(layers: Layers, on: Sequence[Array], top: Array) -> Array:
+    """top times the formal Jacobian: (..., p_0) of top (..., p_n) and the `masks` of the layers before the last.
+
+    All are float64 arrays whose leading axes broadcast.
+    """
+
+    def step(l: int, layer: Layer, above: Pairs) -> Array:
+        g = rows_back(above)
+        return g if layer.activation == "identity" else g * on[l - 1]
+
+    gradient: Array = rows_back(backward(layers, top, step))
+    return gradient
+
+
+def touched(below: Pairs) -> Array:
+    """(p_l,) bool: the neurons that an entry which may change reaches, by (A, bool (p_k,)) pairs."""
+    reached: Array = total((A[:, varies] != 0).any(axis=1) for A, varies in below)
+    return reached
+
+
+def moving(layers: Layers, varies: Array, alive: Sequence[Array]) -> list[Array]:
+    """Per layer bool (p_l,): the neurons whose z may change with x.
+
+    Args:
+        layers: the network.
+        varies: (p_0,) bool, the entries of x that change.
+        alive: per layer bool (p_l,), the neurons whose y may change where z does.
+    """
+    found: list[Array] = []
+
+    def step(l: int, layer: Layer, below: Pairs) -> Array:
+        found.append(touched(below))
+        return found[-1] & alive[l - 1]
+
+    forward(layers, varies, step)
+    return found
+
+
+def longest_path(layers: Layers, length: Callable[[int, Layer], int]) -> int:
+    """The largest sum of length(l, layer) >= 0 over the layers of a way from x to the last layer."""
+
+    def step(l: int, layer: Layer, below: Pairs) -> int:
+        return max(before for _, before in below) + length(l, layer)
+
+    return int(forward(layers, 0, step))
+
+
+def depth(layers: Layers) -> int:
+    """L, the most layers with an activation that a way from x to the output passes."""
+    return longest_path(layers, lambda _, layer: int(layer.activation != "identity"))
+
+
+def check(layers: Layers) -> None:
+    """That layers make a network: inputs are earlier layers of the right widths, the last activation is the identity.
+
+    Raises:
+        ValueError: naming the layer.
+    """
+    if not layers:
+        raise ValueError("layers must hold at least one Layer, but none was given")
+    widths: list[int | None] = [None]  # of y_0, ..., y_{l-1}; x's is the first matrix's that takes it
+    for l, layer in enumerate(layers, 1):
+        if not isinstance(layer, Layer):
+            raise ValueError(f"layer {l} must be a Layer, but {type(layer).__name__} was given")
+        for k, A in layer.inputs.items():
+            if k >= l:
+                raise ValueError(f"layer {l} takes layer {k}, but only layers 0 (the input) to {l - 1} come before it")
+            if widths[k] is None:
+                widths[k] = A.shape[1]
+            if A.shape[1] != widths[k]:
+                whose = f"layer {k} has {widths[k]} neurons" if k else f"the input has {widths[k]} entries"
+                raise ValueError(f"inputs[{k}] of layer {l} has shape {A.shape}, but {whose}")
+        widths.append(layer.width)
+    if layers[-1].activation != "identity":
+        n = len(layers)
+        raise ValueError(f"layer {n} is the output, whose activation must be identity, not {layers[-1].activation}")
+
+
+def refuse_unlike_a_chain(layers: Layers) -> None:
+    """That layers which are `check`ed are a chain with a ReLU after every layer but the last.
+
+    Raises:
+        NotImplementedError: naming the first layer that is of another kind, which is not built yet.
+    """
+    for l, layer in enumerate(layers, 1):
+        if list(layer.inputs) != [l - 1]:
+            takes = " and ".join(map(str, layer.inputs))
+            raise NotImplementedError(
+                f"layer {l} takes the values of {takes}, but networks that are no chains are not built yet: "
+                f"its only input can be layer {l - 1}"
+            )
+        if l < len(layers):
+            refuse_unbuilt(l, layer)
+            if layer.activation != "relu":
+                raise NotImplementedError(
+                    f"layer {l} has the activation {layer.activation}, which is not built yet before the last layer: "
+                    f"it can be relu"
+                )
+
+
+def refuse_unbuilt(l: int, layer: Layer) -> None:
+    """NotImplementedError that names an activation which nothing can handle yet."""
+    if layer.activation not in ("identity", "relu"):
+        raise NotImplementedError(
+            f"layer {l} has the activation {layer.activation}, which is not built yet: it can be relu"
+        )
