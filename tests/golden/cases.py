@@ -1,0 +1,137 @@
+"""The golden set's table: what is asked of which network.
+
+No case has a time limit, so that no clock decides; the cases of one network follow each other, so that programs are
+compiled once.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+Case = tuple[str, str, dict[str, Any]]  # the public function, the network's name, and the arguments
+
+BOX = {"center": [0.1, -0.2, 0.3], "radius": 0.5}
+BALL = BOX | {"norm": 2}
+DOMAINS: dict[str, dict[str, Any]] = {"global": {}, "box": BOX, "global2": {"norm": 2}, "ball": BALL}
+RECTANGLE = {"center": [0.1, -0.2, 0.3], "radius": [0.5, 0.0, 1.5]}
+
+
+def cases() -> dict[str, Case]:
+    """By name."""
+    named: dict[str, Case] = {}
+    for name, call, network, options in [*_one_layer(), *_several_layers()]:
+        assert name not in named, name
+        assert "time_limit" not in options
+        named[name] = call, network, options
+    return named
+
+
+def _one_layer() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    for relaxation, domains in {
+        "shor": DOMAINS, "hr2": DOMAINS, "hr2z": DOMAINS, "hr2+": DOMAINS, "best": ("global", "box", "ball"),
+        "lasserre2": ("global", "box"), "lipopt3": ("global", "box"), "lipopt4": ("global", "box"),
+        "interval": ("box", "global2"), "product": ("box", "global2"),
+    }.items():  # fmt: skip
+        for domain in domains:
+            options = {"output": 0, "relaxation": relaxation, **DOMAINS[domain]}
+            yield f"plain-{relaxation}-{domain}", "solve", "plain", options
+    yield "plain-lipsdp", "solve", "plain", {"output": 0, "relaxation": "lipsdp", "norm": 2}
+    yield "plain-lipsdp-newton", "solve", "plain", {"output": 1, "relaxation": "lipsdp", "norm": 2, "method": "newton"}
+    # outputs
+    for kind, output in (("pair", (2, 1)), ("vector", [0.5, -2.0, 0.25])):
+        for domain in ("global", "box"):
+            yield f"plain-hr2-{domain}-{kind}", "solve", "plain", {"output": output, **DOMAINS[domain]}
+        yield f"plain-hr2+-ball-{kind}", "solve", "plain", {"output": output, "relaxation": "hr2+", **BALL}
+    yield "plain-lipopt3-pair", "solve", "plain", {"output": (0, 1), "relaxation": "lipopt3"}
+    # fixed inputs
+    for relaxation in ("shor", "hr2", "hr2z", "hr2+", "lasserre2", "interval", "product", "lipopt3"):
+        options = {"output": 1, "relaxation": relaxation, **RECTANGLE}
+        yield f"plain-{relaxation}-rectangle", "solve", "plain", options
+    # engines
+    for method in ("lowrank", "newton", "admm", "clarabel", "cvxopt", "sdpa"):
+        yield f"plain-hr2-global-{method}", "solve", "plain", {"output": 2, "method": method}
+        yield f"plain-hr2z-box-{method}", "solve", "plain", {"output": 2, "relaxation": "hr2z", "method": method, **BOX}
+    yield "plain-shor-box-admm", "solve", "plain", {"output": 2, "relaxation": "shor", "method": "admm", **BOX}
+    options = {"output": (0, 2), "relaxation": "lasserre2", "method": "clarabel"}
+    yield "plain-lasserre2-global-clarabel", "solve", "plain", options
+    yield "plain-hr2+-box-newton", "solve", "plain", {"output": 2, "relaxation": "hr2+", "method": "newton", **BOX}
+    yield "plain-hr2-ball-newton", "solve", "plain", {"output": 2, "method": "newton", **BALL}
+    # cuts
+    for cuts in (["T.U"], ["triangles"], ["U.U", "T.T"], ["X0.U", "T.X0", "X0.X0"]):
+        options = {"output": 0, "relaxation": "hr2+", "cuts": cuts, **BOX}
+        yield f"plain-hr2+-box-{'-'.join(cuts)}", "solve", "plain", options
+    # how it is asked
+    yield "plain-hr2-iterations", "solve", "plain", {"output": 0, "max_iterations": 40, "tol": 1e-6, **BOX}
+    yield "plain-hr2-tol-seed", "solve", "plain", {"output": 0, "tol": 1e-5, "seed": 3, **BOX}
+    yield "plain-hr2-warm", "solve", "plain", {"output": 1, "warm_start": "plain-hr2-box", **BOX}
+    yield "plain-hr2-all", "solve_all", "plain", BOX
+    # values
+    yield "plain-maximum-shor", "maximum", "plain", {"output": 1, "relaxation": "shor", **BOX}
+    for relaxation in ("hr2", "hr2+", "interval"):
+        for domain, where in (("box", BOX), ("ball", BALL), ("rectangle", RECTANGLE)):
+            options = {"output": (0, 1), "relaxation": relaxation, **where}
+            yield f"plain-maximum-{relaxation}-{domain}", "maximum", "plain", options
+    # other networks
+    for relaxation in ("hr2", "hr2z", "hr2+", "lipopt4"):
+        yield f"stable-{relaxation}", "solve", "stable", {"output": (0, 1), "relaxation": relaxation, **BOX}
+    yield "stable-maximum", "maximum", "stable", {"output": 1, "relaxation": "hr2+", **RECTANGLE}
+    box = {"center": [0.0] * 5, "radius": [1.0, 0.0, 0.25, 0.0, 2.0]}
+    yield "narrow-hr2", "solve", "narrow", {}
+    yield "narrow-hr2+", "solve", "narrow", {"relaxation": "hr2+", **box}
+    yield "wide-hr2-newton", "solve", "wide", {"method": "newton"}
+    yield "wide-hr2z", "solve", "wide", {"relaxation": "hr2z", "center": [0.0, 0.5], "radius": 2.0}
+    yield "sparse-hr2", "solve", "sparse", {}
+    yield "sparse-shor-lowrank", "solve", "sparse", {"relaxation": "shor", "method": "lowrank", "norm": 2}
+    yield "dead-hr2", "solve", "dead", {"center": [0.0, 0.0], "radius": 1.0}
+    yield "dead-maximum", "maximum", "dead", {"center": [0.0, 0.0], "radius": 1.0}
+    yield "integers-hr2", "solve", "integers", {}
+    yield "integers-hr2+", "solve", "integers", {"relaxation": "hr2+", "center": [0, 0, 0], "radius": 1}
+    yield "tiny-hr2", "solve", "tiny", {}
+    yield "tiny-hr2z", "solve", "tiny", {"relaxation": "hr2z", "center": [0.0, 0.0], "radius": 1.0}
+
+
+def _several_layers() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    for lifting in ("forward", "adjoint", "both"):
+        for relaxation, domains in {
+            "shor": ("global", "ball"), "hr2": DOMAINS, "hr2+": ("global", "box", "ball"),
+        }.items():  # fmt: skip
+            for domain in domains:
+                options = {"output": 0, "relaxation": relaxation, "lifting": lifting, **DOMAINS[domain]}
+                yield f"deep-{relaxation}-{domain}-{lifting}", "solve", "deep", options
+    for relaxation, domains in {
+        "best": ("box", "global2"), "interval": ("global", "ball"), "product": ("global", "ball"),
+    }.items():  # fmt: skip
+        for domain in domains:
+            options = {"output": 1, "relaxation": relaxation, **DOMAINS[domain]}
+            yield f"deep-{relaxation}-{domain}", "solve", "deep", options
+    yield "deep-lipsdp", "solve", "deep", {"output": (0, 1), "relaxation": "lipsdp", "norm": 2}
+    yield "deep-hr2-vector", "solve", "deep", {"output": [1.5, 0.5], **RECTANGLE}
+    yield "deep-hr2-lowrank", "solve", "deep", {"output": 1, "method": "lowrank", **BOX}
+    yield "deep-hr2+-lowrank", "solve", "deep", {"output": 1, "method": "lowrank", "relaxation": "hr2+", **BOX}
+    for relaxation in ("hr2+", "interval"):
+        yield f"deep-maximum-{relaxation}", "maximum", "deep", {"output": (0, 1), "relaxation": relaxation, **RECTANGLE}
+    for lifting, cuts in (
+        ("forward", ["T.V", "T.VC", "U.V", "U.VC"]),
+        ("adjoint", ["T.A", "T.AC", "U.A", "U.AC"]),
+        ("both", ["U.X", "U.XC", "X0.X", "X0.XC", "triangles"]),
+    ):
+        options = {"output": 0, "relaxation": "hr2+", "lifting": lifting, "cuts": cuts, **BOX}
+        yield f"deep-hr2+-cuts-{lifting}", "solve", "deep", options
+    corner = {"center": [0.2, -0.1], "radius": 0.75}
+    for lifting in ("forward", "adjoint", "both"):
+        yield f"three-hr2-{lifting}", "solve", "three", {"lifting": lifting, **corner}
+        yield f"three-hr2-global-{lifting}", "solve", "three", {"lifting": lifting}
+    yield "three-hr2+", "solve", "three", {"relaxation": "hr2+", **corner}
+    wide = {"center": [0.2, -0.1], "radius": 1.5}  # where the pre-activation bounds differ
+    for bounds in ("interval", "linear", "lp"):
+        for norm in ("inf", 2):
+            options = {"bounds": bounds, "norm": norm, **wide}
+            yield f"three-hr2-{bounds}-{norm}", "solve", "three", options
+            yield f"three-maximum-{bounds}-{norm}", "maximum", "three", {"output": [-1.0], **options}
+    yield "three-lipsdp", "solve", "three", {"relaxation": "lipsdp", "norm": 2}
+    yield "three-maximum", "maximum", "three", {"output": [-1.0], "relaxation": "hr2+", **corner}
+    for lifting in ("forward", "adjoint"):
+        yield f"chain-hr2-{lifting}", "solve", "chain", {"output": (0, 1), "lifting": lifting, **BOX}
+    yield "chain-hr2+", "solve", "chain", {"output": 0, "relaxation": "hr2+", **RECTANGLE}
+    yield "chain-maximum", "maximum", "chain", {"output": 1, **BALL}
+    yield "thin-hr2", "solve", "thin", {}
+    yield "thin-shor", "solve", "thin", {"relaxation": "shor", "norm": 2, "center": [0.0] * 4, "radius": 2.0}
