@@ -35,8 +35,8 @@ from typing import Any
 import numpy as np
 
 import hr2jax
-from hr2jax.options import RELAXATIONS
 from hr2jax.problem import lipschitz_problem
+from hr2jax.relaxation import RELAXATIONS
 from measure import RESULTS, Table, solve_alone, strict
 from networks import deep_published_network
 

@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from .network import Network
-from .options import check_options
+from .options import Options
 from .problem import Output, lipschitz_problem
 from .result import Progress, Result
 from .solving.run import check_network, run
@@ -22,20 +22,20 @@ def solve(
     norm: Any = "inf",
     center: ArrayLike | None = None,
     radius: Any = None,
-    relaxation: str = "hr2",
-    bounds: str = "auto",
-    method: str = "auto",
-    tol: float = 1e-3,
-    time_limit: float | None = None,
-    max_iterations: int | None = None,
-    device: str | None = None,
-    seed: int = 0,
-    warm_start: Result | None = None,
-    progress: bool = False,
-    callback: Callable[[Progress], Any] | None = None,
-    checkpoint: Any = None,
-    cuts: Sequence[str] | None = None,
-    lifting: str = "auto",
+    relaxation: str = Options.relaxation,
+    bounds: str = Options.bounds,
+    method: str = Options.method,
+    tol: float = Options.tol,
+    time_limit: float | None = Options.time_limit,
+    max_iterations: int | None = Options.max_iterations,
+    device: str | None = Options.device,
+    seed: int = Options.seed,
+    warm_start: Result | None = Options.warm_start,
+    progress: bool = Options.progress,
+    callback: Callable[[Progress], Any] | None = Options.callback,
+    checkpoint: Any = Options.checkpoint,
+    cuts: Sequence[str] | None = Options.cuts,
+    lifting: str = Options.lifting,
 ) -> Result:
     """A certified upper bound of the Lipschitz constant of one output (or combination) of the network.
 
@@ -81,11 +81,12 @@ def solve(
     began = time.perf_counter()
     check_network(net)
     problem = lipschitz_problem(net, output, norm, center, radius)
-    options = check_options(
-        net, problem, relaxation, bounds, method, tol, time_limit, max_iterations, device, seed, warm_start,
-        progress, callback, checkpoint, cuts, lifting,
+    options = Options(
+        relaxation=relaxation, bounds=bounds, method=method, tol=tol, time_limit=time_limit,
+        max_iterations=max_iterations, device=device, seed=seed, warm_start=warm_start, progress=progress,
+        callback=callback, checkpoint=checkpoint, cuts=cuts, lifting=lifting,
     )  # fmt: skip
-    return run(net, problem, options, began)
+    return run(net, problem, options.check(net, problem), began)
 
 
 def maximum(
@@ -95,18 +96,18 @@ def maximum(
     radius: Any,
     output: Output = None,
     norm: Any = "inf",
-    relaxation: str = "hr2",
-    bounds: str = "auto",
-    tol: float = 1e-3,
-    time_limit: float | None = None,
-    max_iterations: int | None = None,
-    device: str | None = None,
-    seed: int = 0,
-    warm_start: Result | None = None,
-    progress: bool = False,
-    callback: Callable[[Progress], Any] | None = None,
-    checkpoint: Any = None,
-    cuts: Sequence[str] | None = None,
+    relaxation: str = Options.relaxation,
+    bounds: str = Options.bounds,
+    tol: float = Options.tol,
+    time_limit: float | None = Options.time_limit,
+    max_iterations: int | None = Options.max_iterations,
+    device: str | None = Options.device,
+    seed: int = Options.seed,
+    warm_start: Result | None = Options.warm_start,
+    progress: bool = Options.progress,
+    callback: Callable[[Progress], Any] | None = Options.callback,
+    checkpoint: Any = Options.checkpoint,
+    cuts: Sequence[str] | None = Options.cuts,
 ) -> Result:
     """A certified upper bound of the largest value of one output (or combination) on a ball.
 
@@ -131,8 +132,9 @@ def maximum(
     began = time.perf_counter()
     check_network(net)
     problem = lipschitz_problem(net, output, norm, center, radius, "maximum")
-    options = check_options(
-        net, problem, relaxation, bounds, "auto", tol, time_limit, max_iterations, device, seed, warm_start,
-        progress, callback, checkpoint, cuts,
+    options = Options(
+        relaxation=relaxation, bounds=bounds, tol=tol, time_limit=time_limit, max_iterations=max_iterations,
+        device=device, seed=seed, warm_start=warm_start, progress=progress, callback=callback, checkpoint=checkpoint,
+        cuts=cuts,
     )  # fmt: skip
-    return run(net, problem, options, began)
+    return run(net, problem, options.check(net, problem), began)

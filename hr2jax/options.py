@@ -1,193 +1,205 @@
-"""`solve`'s other arguments, checked before any work."""
+"""`solve`'s options: what each may be, its default, and which of them go together, checked before any work."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .machine.files import refusal
-from .network import Network
-from .problem import LipschitzProblem
 from .relaxation.presolve import CHOICES
-from .result import Progress, Result
+from .relaxation.table import RELAXATIONS, Relaxation, names
 from .text import shown
 
-RELAXATIONS = (
-    "shor", "hr2", "hr2z", "hr2+", "lasserre2", "best", "interval", "product", "lipsdp", "lipopt3", "lipopt4",
-)  # fmt: skip
-LIPOPT = {"lipopt3": 3, "lipopt4": 4}  # the degree of their Krivine-Stengle certificates
-BASELINES = ("interval", "product")  # no solver
+if TYPE_CHECKING:
+    from .network import Network
+    from .problem import LipschitzProblem
+    from .result import Progress, Result
+
 BOUNDS = ("auto", "interval", "linear", "lp")
+DEVICES = ("cpu", "gpu")
 INTERIOR_POINT = ("clarabel", "cvxopt", "sdpa", "mosek")
-CUTTING = ("hr2+", "best")
-# Pairs of factors, and triangle inequalities not through the constant (docs/mathematics.md).
-CUTS = (
-    "T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0", "triangles",
-    # several hidden layers only (relaxation/products.py)
-    "T.V", "T.VC", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "U.X", "U.XC", "X0.X", "X0.XC",
-)  # fmt: skip
+PRODUCT_METHODS = ("lowrank", "newton")  # any depth and norm, cutting planes too
+BLOCK_METHODS = ("admm", *INTERIOR_POINT)  # block forms: one hidden layer, norm inf
 METHODS = ("auto", "admm", "lowrank", "newton", *INTERIOR_POINT)
+# Pairs of factors, and triangle inequalities not through the constant (docs/mathematics.md); and the products that
+# exist with several hidden layers only (relaxation/products.py).
+FLAT_CUTS = ("T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0", "triangles")
+DEEP_CUTS = ("T.V", "T.VC", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "U.X", "U.XC", "X0.X", "X0.XC")
+CUTS = (*FLAT_CUTS, *DEEP_CUTS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
-    """Checked options of `solve` (API.md)."""
+    """How to solve, each option checked by itself; `check` says whether they do for a problem. Owns the defaults.
 
-    relaxation: str
-    method: str
-    tol: float
-    time_limit: float | None
-    max_iterations: int | None
-    device: str | None
-    seed: int
-    warm_start: Result | None
-    progress: bool
-    callback: Callable[[Progress], Any] | None
-    checkpoint: Path | None
-    cuts: tuple[str, ...]
-    bounds: str = "auto"
-    lifting: str = "auto"
-
-
-def check_options(
-    net: Network,
-    problem: LipschitzProblem,
-    relaxation: Any,
-    bounds: Any,
-    method: Any,
-    tol: Any,
-    time_limit: Any,
-    max_iterations: Any,
-    device: Any,
-    seed: Any,
-    warm_start: Any,
-    progress: Any,
-    callback: Any,
-    checkpoint: Any,
-    cuts: Any = None,
-    lifting: Any = "auto",
-) -> Options:
-    """Options if every argument means something, and can be done today.
+    Attributes:
+        relaxation: its name (relaxation/table.py).
+        bounds: pre-activation bounds of local problems, of BOUNDS.
+        method: the engine, of METHODS; "auto" is engines/choose.py's choice.
+        tol: stop when bound - relaxation optimum <= tol * bound, as estimated by the duality gap.
+        time_limit: seconds; None: none.
+        max_iterations: of the engine; None: as many as it takes.
+        device: where JAX runs, of DEVICES; None: JAX's default.
+        seed: of every random choice, a nonnegative integer.
+        warm_start: an earlier Result of the same widths, whose multipliers to begin from.
+        progress: whether a live line is shown on stderr.
+        callback: called with a Progress now and then; returning True stops.
+        checkpoint: path of a certificate file that always holds the best bound so far; resumed from if it exists.
+        cuts: names of the cutting planes to separate, of CUTS, in that order; None: all, where there are any.
+        lifting: with several hidden layers, which variables carry the derivative: "auto" or of presolve.CHOICES.
 
     Raises:
         ValueError: what was given and what was expected.
-        NotImplementedError: a combination that is not built.
     """
-    _one_of("relaxation", relaxation, RELAXATIONS)
-    _one_of("bounds", bounds, BOUNDS)
-    _one_of("method", method, METHODS)
-    _one_of("lifting", lifting, ("auto", *CHOICES))
-    _number("tol", tol, positive=True)
-    if time_limit is not None:
-        _number("time_limit", time_limit, positive=False)
-    if max_iterations is not None and (not _is_int(max_iterations) or max_iterations < 1):
-        given = shown(max_iterations)
-        raise ValueError(f"max_iterations must be None or an integer of at least 1, but {given} was given")
-    if not _is_int(seed) or seed < 0:
-        raise ValueError(f"seed must be a nonnegative integer, but {shown(seed)} was given")
-    if device is not None:
-        _one_of("device", device, ("cpu", "gpu"))
-    if not isinstance(progress, bool):
-        raise ValueError(f"progress must be True or False, but {shown(progress)} was given")
-    if callback is not None and not callable(callback):
-        raise ValueError(f"callback must be None or a function of a Progress, but {shown(callback)} was given")
-    if warm_start is not None:
-        if not isinstance(warm_start, Result):
-            raise ValueError(f"warm_start must be an earlier Result, but {type(warm_start).__name__} was given")
-        if tuple(warm_start.problem["widths"]) != net.widths:
+
+    relaxation: str = "hr2"
+    bounds: str = "auto"
+    method: str = "auto"
+    tol: float = 1e-3
+    time_limit: float | None = None
+    max_iterations: int | None = None
+    device: str | None = None
+    seed: int = 0
+    warm_start: Result | None = None
+    progress: bool = False
+    callback: Callable[[Progress], Any] | None = None
+    checkpoint: Path | None = None
+    cuts: Sequence[str] | None = None
+    lifting: str = "auto"
+
+    def __post_init__(self) -> None:
+        _one_of("relaxation", self.relaxation, tuple(RELAXATIONS))
+        _one_of("bounds", self.bounds, BOUNDS)
+        _one_of("method", self.method, METHODS)
+        _one_of("lifting", self.lifting, ("auto", *CHOICES))
+        self._keep("tol", _number("tol", self.tol, positive=True))
+        if self.time_limit is not None:
+            self._keep("time_limit", _number("time_limit", self.time_limit, positive=False))
+        if self.max_iterations is not None and (not _is_int(self.max_iterations) or self.max_iterations < 1):
+            given = shown(self.max_iterations)
+            raise ValueError(f"max_iterations must be None or an integer of at least 1, but {given} was given")
+        if not _is_int(self.seed) or self.seed < 0:
+            raise ValueError(f"seed must be a nonnegative integer, but {shown(self.seed)} was given")
+        self._keep("seed", int(self.seed))
+        if self.device is not None:
+            _one_of("device", self.device, DEVICES)
+        if not isinstance(self.progress, bool):
+            raise ValueError(f"progress must be True or False, but {shown(self.progress)} was given")
+        if self.callback is not None and not callable(self.callback):
+            raise ValueError(f"callback must be None or a function of a Progress, but {shown(self.callback)} was given")
+        if self.warm_start is not None:
+            _check_result(self.warm_start)
+        if self.checkpoint is not None:
+            self._keep("checkpoint", _writable(self.checkpoint))
+        if self.cuts is not None:
+            if not self.record.cuts:
+                raise ValueError(
+                    f"cuts are part of relaxation={' and '.join(map(repr, names(cuts=True)))}, but "
+                    f"relaxation={self.relaxation!r} was given"
+                )
+            self._keep("cuts", _names("cuts", self.cuts, CUTS))
+
+    def _keep(self, name: str, value: Any) -> None:
+        """Replace what was given by what it means; for `__post_init__` alone."""
+        object.__setattr__(self, name, value)
+
+    @property
+    def record(self) -> Relaxation:
+        """The relaxation."""
+        return RELAXATIONS[self.relaxation]
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        """The cutting planes to separate where the relaxation has any."""
+        return CUTS if self.cuts is None else tuple(self.cuts)
+
+    def check(self, net: Network, problem: LipschitzProblem) -> Options:
+        """These options, if they do for this problem.
+
+        Raises:
+            ValueError: what was given and what was expected.
+            NotImplementedError: a combination that is not built, and the nearest that is.
+        """
+        record, blocks = self.record, self.method in BLOCK_METHODS
+        if self.warm_start is not None and tuple(self.warm_start.problem["widths"]) != net.widths:
+            widths = tuple(self.warm_start.problem["widths"])
+            raise ValueError(f"warm_start is for widths {widths}, but the network's are {net.widths}")
+        if net.depth == 1 and self.cuts and set(self.cuts) <= set(DEEP_CUTS):
             raise ValueError(
-                f"warm_start is for widths {tuple(warm_start.problem['widths'])}, but the network's are {net.widths}"
+                f"cuts must name some that exist with one hidden layer, but {_listed(self.cuts)} need several"
             )
-    if checkpoint is not None:
-        if not isinstance(checkpoint, str | os.PathLike):
-            raise ValueError(f"checkpoint must be a path, but {shown(checkpoint)} was given")
-        reason = refusal(checkpoint) if os.fspath(checkpoint) else "its name is empty"
-        if reason:
-            raise ValueError(f"checkpoint must be a file that can be written, but {str(checkpoint)!r} cannot: {reason}")
-        checkpoint = Path(checkpoint)
-    if cuts is None:
-        cuts = CUTS
-    elif relaxation not in CUTTING:
-        raise ValueError(f"cuts are part of relaxation='hr2+' and 'best', but relaxation={relaxation!r} was given")
-    else:
-        cuts = _names("cuts", cuts, CUTS)
-        deep = [name for name in cuts if set(name.split(".")) & {"V", "VC", "A", "AC", "X", "XC"}]
-        if net.depth == 1 and deep and len(deep) == len(cuts):
+        if problem.quantity not in record.quantities:
             raise ValueError(
-                f"cuts must name some that exist with one hidden layer, but {', '.join(map(repr, deep))} need several"
+                f"relaxation must be one of {_listed(names(quantities=problem.quantity))} for a largest value, but "
+                f"{self.relaxation!r} was given"
             )
-    if problem.quantity == "maximum" and relaxation not in ("shor", "hr2", "hr2+", "interval"):
-        raise ValueError(
-            "relaxation must be one of 'shor', 'hr2', 'hr2+', 'interval' for a largest value, but "
-            f"{relaxation!r} was given"
-        )
-    if net.depth == 1 and lifting not in ("auto", "forward"):
-        raise ValueError(
-            f"lifting={lifting!r} was given, but with one hidden layer there is nothing to choose: 'auto' or 'forward'"
-        )
-    if relaxation in LIPOPT and method != "auto":
-        raise NotImplementedError(
-            f"method={method!r} does not solve relaxation={relaxation!r}; HiGHS does, by method='auto'"
-        )
-    if relaxation in ("hr2z", "lasserre2", *LIPOPT) and net.depth > 1:
-        raise NotImplementedError(
-            f"relaxation={relaxation!r} is for one hidden layer and the network has {net.depth}; "
-            "'shor', 'hr2', 'hr2+' and 'best' are for any number"
-        )
-    if relaxation in ("lasserre2", *LIPOPT) and problem.norm != "inf":
-        raise NotImplementedError(
-            f"relaxation={relaxation!r} is for norm='inf'; 'shor', 'hr2' and 'hr2+' are for norm=2 too"
-        )
-    if method not in ("auto", "lowrank", "newton") and relaxation == "lipsdp":
-        raise NotImplementedError(f"method={method!r} does not solve relaxation='lipsdp'; 'lowrank' and 'newton' do")
-    if method not in ("auto", "lowrank", "newton") and (net.depth > 1 or problem.norm != "inf"):
-        what = f"{net.depth} hidden layers" if net.depth > 1 else "norm=2"
-        raise NotImplementedError(
-            f"method={method!r} is for one hidden layer and norm='inf', but the problem has {what}; "
-            "'lowrank' and 'newton' are for any"
-        )
-    if relaxation in CUTTING and method not in ("auto", "lowrank", "newton"):
-        raise NotImplementedError(
-            f"method={method!r} was given, but only 'lowrank' and 'newton' solve relaxation={relaxation!r}: "
-            "they add cutting planes as they go"
-        )
-    if relaxation == "lasserre2" and method in ("lowrank", "newton"):
-        raise NotImplementedError(
-            f"method={method!r} was given, but relaxation='lasserre2' has a block form only: method='admm' or "
-            f"{', '.join(map(repr, INTERIOR_POINT))} solve it"
-        )
-    return Options(
-        relaxation, method, float(tol), None if time_limit is None else float(time_limit),
-        max_iterations, device, int(seed), warm_start, progress, callback, checkpoint, cuts, bounds, lifting,
-    )  # fmt: skip
+        if net.depth == 1 and self.lifting not in ("auto", "forward"):
+            raise ValueError(
+                f"lifting={self.lifting!r} was given, but with one hidden layer there is nothing to choose: 'auto' or "
+                "'forward'"
+            )
+        if not record.any_depth and net.depth > 1:
+            raise NotImplementedError(
+                f"relaxation={self.relaxation!r} is for one hidden layer and the network has {net.depth}; "
+                f"{_listed(names(any_depth=True, by_products=True))} are for any number"
+            )
+        if problem.norm not in record.norms:
+            others = names(any_depth=True, by_products=True)
+            raise NotImplementedError(
+                f"relaxation={self.relaxation!r} is for norm={record.norms[0]!r}; {_listed(others)} are for "
+                f"norm={problem.norm!r} too"
+            )
+        if self.method not in methods_of(record):
+            raise NotImplementedError(
+                f"method={self.method!r} was given, but relaxation={self.relaxation!r} is solved by method="
+                f"{' or '.join(map(repr, methods_of(record)))} only"
+            )
+        if blocks and (net.depth > 1 or problem.norm != "inf"):
+            what = f"{net.depth} hidden layers" if net.depth > 1 else f"norm={problem.norm!r}"
+            raise NotImplementedError(
+                f"method={self.method!r} is for one hidden layer and norm='inf', but the problem has {what}; "
+                f"{_listed(PRODUCT_METHODS)} are for any"
+            )
+        return self
+
+
+def methods_of(record: Relaxation) -> tuple[str, ...]:
+    """What may be given as `method` with a relaxation; a baseline runs none of them."""
+    if record.baseline:
+        return METHODS
+    forms = PRODUCT_METHODS * record.by_products + BLOCK_METHODS * record.by_blocks
+    return tuple(name for name in METHODS if name == "auto" or name in forms)
 
 
 def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, but {shown(value)} was given")
+        raise ValueError(f"{name} must be one of {_listed(allowed)}, but {shown(value)} was given")
 
 
 def _names(name: str, value: Any, allowed: tuple[str, ...]) -> tuple[str, ...]:
     """A selection of `allowed`, in that order."""
     if isinstance(value, str) or not isinstance(value, list | tuple | set | frozenset):
-        names = ", ".join(map(repr, allowed))
-        raise ValueError(f"{name} must be a list of names among {names}, but {shown(value)} was given")
+        raise ValueError(f"{name} must be a list of names among {_listed(allowed)}, but {shown(value)} was given")
     for entry in value:
         _one_of(f"every entry of {name}", entry, allowed)
     return tuple(entry for entry in allowed if entry in value)
+
+
+def _listed(values: Sequence[str]) -> str:
+    return ", ".join(map(repr, values))
 
 
 def _is_int(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _number(name: str, value: Any, positive: bool) -> None:
+def _number(name: str, value: Any, positive: bool) -> float:
     real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     kind = "positive" if positive else "nonnegative"
     try:
@@ -197,3 +209,21 @@ def _number(name: str, value: Any, positive: bool) -> None:
         raise ValueError(f"{name} must be a {kind} finite number, but {given} is beyond float64") from None
     if not math.isfinite(number) or number < 0 or (positive and number == 0):
         raise ValueError(f"{name} must be a {kind} finite number, but {shown(value)} was given")
+    return number
+
+
+def _check_result(value: Any) -> None:
+    from .result import Result  # here: the command line's help needs no certificates
+
+    if not isinstance(value, Result):
+        raise ValueError(f"warm_start must be an earlier Result, but {type(value).__name__} was given")
+
+
+def _writable(value: Any) -> Path:
+    """The path of a checkpoint that can be written."""
+    if not isinstance(value, str | os.PathLike):
+        raise ValueError(f"checkpoint must be a path, but {shown(value)} was given")
+    reason = refusal(value) if os.fspath(value) else "its name is empty"
+    if reason:
+        raise ValueError(f"checkpoint must be a file that can be written, but {str(value)!r} cannot: {reason}")
+    return Path(value)

@@ -12,8 +12,9 @@ import numpy as np
 from ..arithmetic.decimals import decimal, round_up
 from ..arithmetic.float64 import Array
 from ..machine.files import refusal
-from ..options import RELAXATIONS
+from ..options import Options
 from ..reading import load
+from ..relaxation.table import RELAXATIONS
 from ..robustness.report import RobustnessReport
 from ..robustness.rivals import TESTS
 from ..robustness.run import certify
@@ -47,12 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(TESTS)} (default lipschitz-global: one constant for each pair of labels)")  # fmt: skip
     add("--norm", default="inf", metavar="inf|2", help="norm on the input")
     add("--clip", metavar="LO,HI", help="all entries of all inputs lie between these: only such points count")
-    add("--relaxation", default="hr2", metavar="NAME", help=f"{', '.join(RELAXATIONS)} (default hr2)")
-    add("--tol", type=float, default=1e-3, metavar="T", help="of each solve, as for hr2jax solve (default 1e-3)")
+    add("--relaxation", default=Options.relaxation, metavar="NAME",
+        help=f"{', '.join(RELAXATIONS)} (default %(default)s)")  # fmt: skip
+    add("--tol", type=float, default=Options.tol, metavar="T",
+        help="of each solve, as for hr2jax solve (default %(default)g)")  # fmt: skip
     add("--workers", type=int, metavar="N", help="processes that share the inputs of a local search")
     add("--time-limit", type=float, metavar="S", help="seconds; what is undecided by then is not certified")
     add("--device", choices=("cpu", "gpu"), help="where the solver runs (default: JAX's choice)")
-    add("--seed", type=int, default=0, metavar="N", help="of every random choice (default 0)")
+    add("--seed", type=int, default=Options.seed, metavar="N", help="of every random choice (default %(default)s)")
     add("--no-attack", action="store_true", help="do not look for adversarial points")
     add("--json", metavar="OUT.json", help="write everything that was found out about every input")
     add("--plot", metavar="OUT.png", help='draw certified accuracy against radius (.png, .pdf, .svg; "hr2jax[plot]")')

@@ -17,7 +17,8 @@ from jax.errors import JaxRuntimeError
 
 from ..arithmetic.enclosure import UnsoundArithmeticError
 from ..certificate.certificate import CertificateError
-from ..options import CUTS, METHODS, RELAXATIONS
+from ..options import CUTS, DEVICES, METHODS, Options
+from ..relaxation.table import RELAXATIONS
 from ..version import __version__
 from . import certify as robustness
 from .answer import BAD, EXIT_CODES, INTERRUPTED, NO, NO_READER, YES, deliver
@@ -124,19 +125,23 @@ def _parser() -> argparse.ArgumentParser:
     p = command("solve", solve_command, "a certified upper bound of a Lipschitz constant", SOLVE, SOLVE_EXAMPLES)
     add_network(p)
     add_claim(p)
-    p.add_argument("--relaxation", default="hr2", metavar="NAME",
-                   help=f"{', '.join(RELAXATIONS)} (default hr2); tighter ones take longer; best climbs")  # fmt: skip
+    p.add_argument("--relaxation", default=Options.relaxation, metavar="NAME",
+                   help=f"{', '.join(RELAXATIONS)} (default %(default)s); tighter ones take longer; "
+                        "best climbs")  # fmt: skip
     p.add_argument("--cuts", metavar="NAMES",
                    help=f"cutting planes of hr2+ and best, among {','.join(CUTS)} (default all)")  # fmt: skip
-    p.add_argument("--method", default="auto", metavar="NAME", help=f"the solver: {', '.join(METHODS)} (default auto)")
-    p.add_argument("--tol", type=float, default=1e-3, metavar="T",
-                   help="stop when bound - relaxation optimum <= T * bound, by estimate (default 1e-3)")  # fmt: skip
+    p.add_argument("--method", default=Options.method, metavar="NAME",
+                   help=f"the solver: {', '.join(METHODS)} (default %(default)s)")  # fmt: skip
+    p.add_argument("--tol", type=float, default=Options.tol, metavar="T",
+                   help="stop when bound - relaxation optimum <= T * bound, by estimate "
+                        "(default %(default)g)")  # fmt: skip
     p.add_argument("--time-limit", type=float, metavar="S",
                    help="seconds; the best certified bound by then is the answer (what must "
                         "be compiled first may take some seconds more)")  # fmt: skip
     p.add_argument("--max-iterations", type=int, metavar="N", help="iterations of the solver; likewise")
-    p.add_argument("--device", choices=("cpu", "gpu"), help="where the solver runs (default: JAX's choice)")
-    p.add_argument("--seed", type=int, default=0, metavar="N", help="of every random choice (default 0)")
+    p.add_argument("--device", choices=DEVICES, help="where the solver runs (default: JAX's choice)")
+    p.add_argument("--seed", type=int, default=Options.seed, metavar="N",
+                   help="of every random choice (default %(default)s)")  # fmt: skip
     p.add_argument("--certificate", metavar="OUT.npz", help="write the proof, for hr2jax verify")
     p.add_argument("--json", metavar="OUT.json", help="write the result and its history")
     p.add_argument("--plot", metavar="OUT.png", help='draw bounds against seconds (.png, .pdf, .svg; "hr2jax[plot]")')

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..options import INTERIOR_POINT, Options
 from ..relaxation.basis import Lifting
 from ..relaxation.forms import Family
+from ..relaxation.table import Relaxation
 from .monitor import Engine
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def choose_engine(
-    lifting: Lifting, families: list[Family], options: Options, steered: Steered | None = None
+    lifting: Lifting, families: list[Family], record: Relaxation, options: Options, steered: Steered | None = None
 ) -> Engine:
     """What `options.method` names, ready to run from some multipliers; refuses here what it cannot take.
 
@@ -22,8 +23,7 @@ def choose_engine(
     (bench/engines.py), but `newton` for several layers with few multipliers (bench/depth.py --engines), and `admm` for
     lasserre2, which exists in block form only.
     """
-    block_only = options.relaxation == "lasserre2"
-    cuts = options.cuts if options.relaxation == "hr2+" else ()
+    cuts = options.planes if record.cuts else ()
     if options.method == "newton" or (options.method == "auto" and lifting.presolve.depth > 1):
         from .product.newton import FEW, FEW_WITH_CUTS, MOST, affordable, solve_newton
         from .product.newton_cuts import solve_with_cuts
@@ -39,7 +39,7 @@ def choose_engine(
                 f"here they are {lifting.size} and {sum(f.F.rows for f in families)}, or more memory than there is; "
                 "method='lowrank' is for any number"
             )
-    if options.method == "lowrank" or (options.method == "auto" and not block_only):
+    if options.method == "lowrank" or (options.method == "auto" and record.by_products):
         from .product.lowrank import solve_lowrank
 
         return lambda monitor, start: solve_lowrank(
@@ -49,9 +49,9 @@ def choose_engine(
         from .block.form import block_form
         from .block.interior_point import run_interior_point
 
-        form = block_form(options.relaxation, lifting)
+        form = block_form(record.name, lifting)
         return lambda monitor, _: run_interior_point(form, options.method, monitor)
     from .block.admm import admm_form, solve_admm
 
-    chosen = admm_form(options.relaxation, lifting)
+    chosen = admm_form(record.name, lifting)
     return lambda monitor, start: solve_admm(chosen, monitor, start=start, seed=options.seed)

@@ -17,10 +17,12 @@ from ..network import Network
 from ..options import INTERIOR_POINT, Options
 from ..problem import lipschitz_problem
 from ..relaxation.basis import Lifting
-from ..relaxation.families import PRESETS, preset
+from ..relaxation.families import preset
 from ..relaxation.lasserre import lasserre_size
 from ..relaxation.lifting import lift
 from ..relaxation.presolve import presolve
+from ..relaxation.table import RELAXATIONS
+from .block.form import MAX_DENSE_BYTES
 from .sizes import TABLE, Need, Sizes, newton_bytes
 
 ANY_DEVICE = 64e6  # bytes that every accelerator has to spare
@@ -84,7 +86,7 @@ def _lowrank(relaxation: str, sizes: Sizes) -> float:
     bytes_ += 8.0 * sizes.derived * (6.0 * size + 20.0 * (rank + 1))  # their coefficients; rows of their families
     if relaxation == "hr2+":
         bytes_ += 8.0 * TABLE["gram"] * (size + sizes.derived) ** 2
-    for family in preset(relaxation if relaxation in PRESETS else "hr2", _smallest(sizes.local)):
+    for family in preset(relaxation if RELAXATIONS[relaxation].one_layer else "hr2", _smallest(sizes.local)):
         rows, columns = (
             form.rows * max((_count(t.group, sizes) for t in form.terms if t.group != "one"), default=1)
             for form in (family.F, family.G)
@@ -235,6 +237,16 @@ def check_memory(options: Options, sizes: Sizes) -> float:
     )
 
 
+def refuse_many_moments(sizes: Sizes) -> None:
+    """Raise ValueError where lasserre2 would not fit, counting what `block_form` would take long to enumerate."""
+    entries, moments = lasserre_size(sizes.n, sizes.q, sizes.local)
+    if 8 * entries * moments > MAX_DENSE_BYTES:
+        raise ValueError(
+            f"relaxation='lasserre2' is for tiny networks: here it has {entries} matrix entries and {moments} moments; "
+            "'hr2' and 'hr2z' fit"
+        )
+
+
 def _fits(need: Need, host: float, device: float | None) -> bool:
     return need.on(device is not None) <= host and (device is None or need.engine <= device)
 
@@ -244,7 +256,8 @@ def _what_fits(options: Options, sizes: Sizes, host: float, device: float | None
     if device is not None and _fits(need := estimate(options.relaxation, options.method, sizes), host, None):
         return f"device='cpu' needs about {_amount(need.on(False))}"
     smallest: tuple[float, str] = (math.inf, "")
-    others = [name for name in reversed(PRESETS) if name not in (options.relaxation, "lasserre2", "hr2+")]
+    plain = [name for name, record in RELAXATIONS.items() if record.by_products and record.by_blocks]
+    others = [name for name in reversed(plain) if name != options.relaxation]
     asked = (options.relaxation, method_of(options.relaxation, options.method))
     if not sizes.local or sizes.masked:
         others = [name for name in others if name != "hr2z"]  # equals shor, or does not exist

@@ -1,8 +1,9 @@
 """Relaxations: the lifted basis, the families of products, the block form."""
 
 from .basis import Lifting
-from .families import PRESETS, catalogue, preset
+from .families import catalogue, preset
 from .forms import Family, Form, Term
 from .lifting import lift
+from .table import RELAXATIONS, Relaxation
 
-__all__ = ["PRESETS", "Family", "Form", "Lifting", "Term", "catalogue", "lift", "preset"]
+__all__ = ["RELAXATIONS", "Family", "Form", "Lifting", "Relaxation", "Term", "catalogue", "lift", "preset"]

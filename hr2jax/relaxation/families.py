@@ -19,6 +19,7 @@ from .chains import base_families
 from .forms import Family, Form, Term, constant, entries
 from .presolve import Layout
 from .products import PRODUCTS
+from .table import RELAXATIONS, UT, XT
 from .triangles import TRIANGLES, moved
 
 __all__ = ["Family", "Form", "Term", "catalogue", "constant", "entries", "preset", "transfer"]
@@ -117,26 +118,6 @@ CATALOGUE: dict[str, Callable[[Lifting], Family]] = {
     for b, y in SIGNS
 }
 
-UT = tuple(f"(1{a}v).(1{b}t)" for a, _ in SIGNS for b, _ in SIGNS)
-XT = tuple(f"(1{a}x).(1{b}t)" for a, _ in SIGNS for b, _ in SIGNS)
-Z_EXACT = ("u.z", "(1-u).(-z)", "u.(h-z)", "(1-u).(z-l)", "z.(hu+l(1-u)-z)")
-
-# relaxation -> (families of the global problem, families of the local one), for one hidden layer
-PRESETS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "shor": ((), ("v.z",)),
-    "hr2": (UT, ("v.z", *UT)),
-    "hr2z": ((), (*Z_EXACT, *XT)),
-    "hr2+": (UT, (*Z_EXACT, *UT, *XT)),  # and cutting planes from triangles.py, by method="lowrank" only
-    "lasserre2": ((), ("v.z",)),  # and the matrices of lasserre.py, in block form only
-}
-# the same for several, beside masked.py's
-DEEP_PRESETS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "shor": ((), ("u.z", "(1-u).(-z)")),
-    "hr2": (UT, ("u.z", "(1-u).(-z)", *UT)),
-    "hr2+": (UT, (*Z_EXACT, *UT)),  # and cutting planes from triangles.py and products.py
-}
-
-
 def catalogue(lifting: Lifting) -> dict[str, Callable[[], Family]]:
     """Every family that exists on this lifting, by name."""
     local = "xi" in lifting.sizes
@@ -153,12 +134,12 @@ def catalogue(lifting: Lifting) -> dict[str, Callable[[], Family]]:
 def preset(relaxation: str, lifting: Lifting) -> list[Family]:
     """The families of a named relaxation on this lifting, none of them empty."""
     known, local = catalogue(lifting), "xi" in lifting.sizes
+    depth = lifting.presolve.depth
     if "t" not in lifting.sizes or lifting.presolve.chains == ("q",):
         names = list(known)
-    elif lifting.presolve.depth > 1:
-        names = [*(n for n in known if n not in CATALOGUE), *DEEP_PRESETS[relaxation][local]]
     else:
-        names = list(PRESETS[relaxation][local])
+        before = (n for n in known if n not in CATALOGUE) if depth > 1 else ()
+        names = [*before, *(RELAXATIONS[relaxation].families(depth, local) or ())]
     built = [known[name]() for name in names]
     return [family for family in built if family.F.rows]
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..api import solve
 from ..arithmetic.float64 import Array, exact_float64
 from ..network import Network
-from ..options import check_options
+from ..options import Options
 from ..problem import lipschitz_problem
 from ..solving.many import ONE_PROBLEM
 from ..text import shown
 from .margins import Clip
 
-OWN = ("norm", "center", "radius", "relaxation", "seed", "time_limit", "callback", "progress")
+# Options that `certify` has of its own, or sets.
+OWN = ("relaxation", "seed", "time_limit", "callback", "progress")
 
 
 # --- what is given ----------------------------------------------------------------------------------
@@ -27,17 +28,13 @@ def solve_options(
     net: Network, norm: Any, relaxation: Any, seed: Any, time_limit: Any, progress: Any, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Those of `solve` for every problem, checked; defaults are its own."""
-    defaults: dict[str, Any] = dict(solve.__kwdefaults__ or {})
+    shared = [field.name for field in fields(Options) if field.name not in (*OWN, *ONE_PROBLEM)]
     for name in options:
-        if name not in defaults or name in OWN or name in ONE_PROBLEM:
+        if name not in shared:
             raise TypeError(f"certify() got an unexpected keyword argument {name!r}")
-    known = {name: value for name, value in defaults.items() if name not in (*OWN, *ONE_PROBLEM)}
-    known |= options | {"relaxation": relaxation, "seed": seed}
-    full = {name: value for name, value in defaults.items() if name not in ("output", "norm", "center", "radius")}
-    check_options(
-        net, lipschitz_problem(net, (0, 1), norm), **(full | known | {"time_limit": time_limit, "progress": progress})
-    )
-    return known
+    checked = Options(relaxation=relaxation, seed=seed, time_limit=time_limit, progress=progress, **options)
+    checked.check(net, lipschitz_problem(net, (0, 1), norm))
+    return {name: getattr(checked, name) for name in (*shared, "relaxation", "seed")} | options
 
 
 def checked_inputs(net: Network, inputs: ArrayLike, clip: Any) -> tuple[Array, Clip | None]:

@@ -115,7 +115,5 @@ def margin_sdp(question: Question) -> float:
     return 0.0
 
 
-# the relaxations of a largest value
-OF_VALUES = ("shor", "hr2", "hr2+", "interval")
 # via -> its test; None: what the global constants say is all there is.
 TESTS: dict[str, Test | None] = {"lipschitz-global": None, "lipschitz-local": lipschitz_local, "sdp": margin_sdp}

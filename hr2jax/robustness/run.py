@@ -14,8 +14,10 @@ from ..arithmetic.float64 import Array
 from ..certificate.certificate import Certificate
 from ..machine.device import on_device
 from ..network import Network
+from ..options import Options
 from ..problem import lipschitz_problem
 from ..progress import Line
+from ..relaxation.table import RELAXATIONS, names
 from ..result import Status
 from ..solving.many import solve_all
 from ..text import shown
@@ -26,7 +28,7 @@ from .attack import broken
 from .inputs import check_count, checked_accuracy, checked_inputs, checked_labels, checked_radii, solve_options
 from .margins import Clip, largest_radius, margins
 from .report import RobustnessReport
-from .rivals import OF_VALUES, TESTS
+from .rivals import TESTS
 from .search import Setting, Task, search_all
 
 # The relaxation whose global constants, one for each pair of labels, come before a search around single inputs.
@@ -47,15 +49,15 @@ def certify(
     norm: Any = "inf",
     clip: tuple[Any, Any] | None = None,
     via: str = "lipschitz-global",
-    relaxation: str = "hr2",
+    relaxation: str = Options.relaxation,
     workers: int | None = None,
     *,
     radius_accuracy: float | None = 0.05,
     attack_steps: int = 20,
     attack_starts: int = 2,
-    time_limit: float | None = None,
-    seed: int = 0,
-    progress: bool = False,
+    time_limit: float | None = Options.time_limit,
+    seed: int = Options.seed,
+    progress: bool = Options.progress,
     **options: Any,
 ) -> RobustnessReport:
     """Which inputs a classifier provably keeps the label of, within each of `radii` (in the norm, units of the input).
@@ -110,9 +112,9 @@ def certify(
     check_count("attack_starts", attack_starts, 0)
     accuracy = checked_accuracy(radius_accuracy)
     k = checked_labels(net, x, labels)
-    if via == "sdp" and relaxation not in OF_VALUES:
-        names = ", ".join(OF_VALUES)
-        raise ValueError(f"relaxation must be one of {names} for via='sdp', but {relaxation!r} was given")
+    if via == "sdp" and "maximum" not in RELAXATIONS[relaxation].quantities:
+        of_values = ", ".join(names(quantities="maximum"))
+        raise ValueError(f"relaxation must be one of {of_values} for via='sdp', but {relaxation!r} was given")
     if via == "sdp" and chosen["method"] not in ("auto", "lowrank"):
         raise ValueError(f"method must be 'auto' or 'lowrank' for via='sdp', but {shown(chosen['method'])} was given")
     check_arithmetic()

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..api import solve
 from ..arithmetic.enclosure import check_arithmetic
 from ..machine.device import is_accelerated, on_device
 from ..network import Network
-from ..options import BASELINES, CUTTING, LIPOPT, check_options
+from ..options import Options
 from ..problem import Output, lipschitz_problem
 from ..progress import progress_line
 from ..relaxation import lift, preset
@@ -22,8 +21,7 @@ from ..result import Result, Status
 from ..text import output_text
 from .run import check_package, prepare, solve_checked
 
-# What `lowrank` does not solve, or not by rounds that are the same for all problems.
-NOT_STEERED = (*CUTTING, *BASELINES, *LIPOPT, "lasserre2")
+DOMAIN = ("norm", "center", "radius")
 ONE_PROBLEM = ("output", "warm_start", "checkpoint")
 
 
@@ -54,28 +52,27 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
         if name in options:
             raise ValueError(f"{name} is for one problem: it is given to solve, not to solve_all")
     outputs = _outputs(net, pairs)
-    defaults: dict[str, Any] = dict(solve.__kwdefaults__ or {})
-    unknown = sorted(options.keys() - defaults.keys())
+    unknown = sorted(options.keys() - {*DOMAIN, *(field.name for field in fields(Options))})
     if unknown:
         raise TypeError(f"solve_all() got an unexpected keyword argument {unknown[0]!r}")
-    del defaults["output"]
-    known = defaults | options
-    domain = [known.pop(name) for name in ("norm", "center", "radius")]
-    problems = [lipschitz_problem(net, output, *domain) for output in outputs]
+    domain = {name: options.pop(name) for name in DOMAIN if name in options}
+    problems = [lipschitz_problem(net, output, **domain) for output in outputs]
+    chosen = Options(**options)
+    for problem in problems or [lipschitz_problem(net, 0, **domain)]:
+        chosen.check(net, problem)
     if not problems:
-        check_options(net, lipschitz_problem(net, 0, *domain), **known)
         return []
-    chosen = [check_options(net, problem, **known) for problem in problems]
     check_arithmetic()
-    check_package(chosen[0])
+    check_package(chosen)
     results: list[Result] = []
-    with on_device(chosen[0].device), progress_line(chosen[0].progress) as show:
-        fixed = [prepare(net, problem, own) for problem, own in zip(problems, chosen, strict=True)]
+    with on_device(chosen.device), progress_line(chosen.progress) as show:
+        fixed = [prepare(net, problem, chosen) for problem in problems]
         steered: list[Any] = [None] * len(problems)
-        if chosen[0].method in ("auto", "lowrank") and chosen[0].relaxation not in NOT_STEERED:
-            steered = _steered(net, problems, fixed, chosen[0])
+        # steered together are rounds that are the same for all problems: without cuts
+        if chosen.method in ("auto", "lowrank") and chosen.record.by_products and not chosen.record.cuts:
+            steered = _steered(net, problems, fixed, chosen)
         for k, problem in enumerate(problems):
-            own, stopped = chosen[k], bool(results) and results[-1].status is Status.STOPPED
+            own, stopped = chosen, bool(results) and results[-1].status is Status.STOPPED
             if stopped:
                 own = replace(own, time_limit=0.0, callback=None)
             elif results and steered[k] is None:

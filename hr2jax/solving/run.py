@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +15,8 @@ from ..bounds import preactivation_bounds
 from ..bounds.slopes.search import find_output_slopes, find_slopes, pick_method
 from ..certificate.certificate import Certificate, CertificateError
 from ..engines.bilinear.mixing import first_bound
-from ..engines.block.form import MAX_DENSE_BYTES
 from ..engines.lipopt.lipopt import check_size, krivine_engine
-from ..engines.memory import check_memory
+from ..engines.memory import check_memory, refuse_many_moments
 from ..engines.monitor import Stop
 from ..engines.pace import certificate_seconds
 from ..engines.sizes import Sizes
@@ -24,12 +24,11 @@ from ..machine.compile_clock import compile_seconds
 from ..machine.device import on_device
 from ..machine.memory import peak_bytes
 from ..network import Network
-from ..options import BASELINES, CUTTING, INTERIOR_POINT, LIPOPT, Options
+from ..options import INTERIOR_POINT, Options
 from ..problem import LipschitzProblem
 from ..progress import progress_line
 from ..relaxation import Lifting, lift
 from ..relaxation.families import transfer
-from ..relaxation.lasserre import lasserre_size
 from ..relaxation.presolve import LIFTINGS, Presolve, presolve
 from ..result import Progress, Result, Status, relative_gap
 from ..version import versions
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
 
 # At most so long is spent on pre-activation bounds.
 BOUND_SECONDS = 60.0
-# Shapes of problems for which this process has compiled its programs.
-_KNOWN: set[tuple[Any, ...]] = set()
 
 
 def check_network(net: Any) -> None:
@@ -77,8 +74,8 @@ def prepare(net: Network, problem: LipschitzProblem, options: Options) -> Presol
         chosen = "adjoint" if net.depth > 1 else "forward"  # as bench/depth.py --liftings and bench/deep.py measured
     if problem.quantity == "maximum":
         chosen = "values"
-    elif options.relaxation == "lipsdp":
-        chosen = "lipsdp"
+    elif options.record.lifting is not None:
+        chosen = options.record.lifting
     method = options.bounds
     if not problem.is_local or net.depth == 1:  # intervals are exact at depth 1
         method = "interval"
@@ -102,88 +99,102 @@ def solve_checked(
     brief: bool = False,
 ) -> Result:  # fmt: skip
     """`solve` after its checks; `brief`: the search for a witness takes no longer than the engine."""
-    if options.relaxation in BASELINES:
-        return _without_solver(net, problem, fixed, options, show, began, brief)
-    sizes = Sizes.of(problem, fixed)
-    if options.relaxation in LIPOPT:
-        estimated = check_size(net, problem, LIPOPT[options.relaxation])
-    elif options.relaxation != "lasserre2":
-        estimated = check_memory(options, sizes)
-    lifting = lift(net, problem, fixed)
-    if options.relaxation == "lasserre2":
-        _refuse_large(lifting)
-        estimated = check_memory(options, sizes)
-    if options.relaxation in LIPOPT:
-        engine = krivine_engine(net, problem, LIPOPT[options.relaxation])
-        stages = [Stage(options.relaxation, frozenset(), engine, options.tol, 1.0)]
-    else:
-        stages = stages_of(lifting, options, steered)
+    plan = None if options.record.baseline else _plan(net, problem, fixed, options, steered)
     session = Session(net, problem, fixed, options, versions(), show, began)
     if not math.isfinite(session.bound):
         raise TooLargeError("the network's Lipschitz constant exceeds what float64 can hold")
+    if plan is None:
+        setup, compiled, session.relaxation_value = session.seconds(), compile_seconds(), session.bound
+        status = _ended(lambda: _search_only(session, brief))
+        return _result(session, status, setup, compile_seconds() - compiled, 0, 0.0)
     multipliers: Mapping[str, Array] = {}
     if start is not None:
         session.offer(start)
-        multipliers = _starting_multipliers(net, start, fixed, lifting)
+        multipliers = _starting_multipliers(net, start, fixed, plan.lifting)
     elif options.warm_start is not None:
-        multipliers = _starting_multipliers(net, options.warm_start.certificate, fixed, lifting)
+        multipliers = _starting_multipliers(net, options.warm_start.certificate, fixed, plan.lifting)
     setup, compiled = session.seconds(), compile_seconds()
-    status, programs = Status.SOLVED, (options.relaxation, options.method, tuple(lifting.sizes.items()))
+    status = _ended(lambda: _climb(session, plan, multipliers, brief))
+    return _result(session, status, setup, compile_seconds() - compiled, plan.lifting.size, plan.estimated)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run: the lifted problem, its stages, and about how many bytes they take."""
+
+    lifting: Lifting
+    stages: list[Stage]
+    estimated: float
+
+
+def _plan(
+    net: Network, problem: LipschitzProblem, fixed: Presolve, options: Options, steered: Steered | None
+) -> Plan:
+    """The stages of a relaxation that needs a solver.
+
+    Raises:
+        ValueError: it does not fit in memory, said before anything large is built.
+    """
+    record, sizes = options.record, Sizes.of(problem, fixed)
+    if record.degree is not None:
+        estimated = check_size(net, problem, record.degree)
+        engine = krivine_engine(net, problem, record.degree)
+        return Plan(lift(net, problem, fixed), [Stage(record, frozenset(), engine, options.tol, 1.0)], estimated)
+    if record.matrices:  # counted: `block_form` would take long to enumerate them
+        refuse_many_moments(sizes)
+    estimated = check_memory(options, sizes)
+    lifting = lift(net, problem, fixed)
+    return Plan(lifting, stages_of(lifting, options, steered), estimated)
+
+
+def _ended(work: Callable[[], Status]) -> Status:
+    """How a piece of work ended, whatever ended it: what is certified by then is the session's."""
     try:
-        # Without a time limit equal calls give equal results, whatever the process has compiled before. With cuts it
-        # is long before anything is certified, programs known or not.
-        is_late = options.time_limit is not None and (programs not in _KNOWN or options.relaxation == "hr2+")
-        if is_late and problem.quantity == "lipschitz" and options.relaxation not in LIPOPT:
-            with session.timings.span("solve"):
-                first_bound(lifting, session)
-        with session.timings.span("lower"):
-            _search(session, min(0.05 if brief else 1.0, 0.1 * session.remaining()))
-        if session.bound > session.lower:
-            session.report(0, math.nan, math.nan)
-            session.keep_for_search(_lower_seconds(session, share=0.1) if session.remaining() < math.inf else 0.0)
-            for stage in stages:
-                if stage is not stages[-1] and stage.share * session.remaining() < certificate_seconds(lifting.size):
-                    continue  # not worth beginning
-                stage_of = session.stage(stage.relaxation, stage.tolerance, stage.share)
-                # engines look at what comes out, whatever overflowed on the way
-                with session.timings.span("solve"), stage_of, np.errstate(all="ignore"):
-                    status = stage.engine(session, stage.own(multipliers))
-                if status is Status.STOPPED or session.is_over():
-                    break
-            _KNOWN.add(programs)
-            session.keep_for_search(0.0)
-        if status is Status.STOPPED:  # whoever says so does not want to wait for a better witness
-            raise Stop(status)
-        with session.timings.span("lower"):
-            most = max(session.timings.seconds.get("solve", 0.0), 0.1) if brief else math.inf
-            _search(session, min(_lower_seconds(session), most))
+        return work()
     except Stop as stop:
-        status = stop.status
+        return stop.status
     except KeyboardInterrupt:
-        status = Status.STOPPED
+        return Status.STOPPED
     except (FloatingPointError, np.linalg.LinAlgError):
-        status = Status.NUMERICAL_ERROR
-    return _result(session, status, setup, compile_seconds() - compiled, lifting.size, estimated)
+        return Status.NUMERICAL_ERROR
 
 
-def _without_solver(
-    net: Network, problem: LipschitzProblem, fixed: Presolve, options: Options,
-    show: Callable[[Progress], None] | None, began: float, brief: bool = False,
-) -> Result:  # fmt: skip
-    """The certificate of a baseline, and a search for a witness."""
-    session = Session(net, problem, fixed, options, versions(), show, began)
-    if not math.isfinite(session.bound):
-        raise TooLargeError("the network's Lipschitz constant exceeds what float64 can hold")
-    setup, compiled, status = session.seconds(), compile_seconds(), Status.SOLVED
-    session.relaxation_value = session.bound
-    try:
-        with session.timings.span("lower"):
-            _search(session, min(0.1 if brief else 1.0, 0.5 * session.remaining()))
-    except Stop as stop:
-        status = stop.status
-    except KeyboardInterrupt:
-        status = Status.STOPPED
-    return _result(session, status, setup, compile_seconds() - compiled, 0, 0.0)
+def _climb(session: Session, plan: Plan, multipliers: Mapping[str, Array], brief: bool) -> Status:
+    """Share the time among a first bound, a first witness, the stages and a last witness."""
+    status, stages = Status.SOLVED, plan.stages
+    # Without a time limit nothing is late, and what steers need not begin anywhere else.
+    options = session.options
+    if options.time_limit is not None and session.problem.quantity == "lipschitz" and not options.record.degree:
+        with session.timings.span("solve"):
+            first_bound(plan.lifting, session)
+    with session.timings.span("lower"):
+        _search(session, min(0.05 if brief else 1.0, 0.1 * session.remaining()))
+    if session.bound > session.lower:
+        session.report(0, math.nan, math.nan)
+        session.keep_for_search(_lower_seconds(session, share=0.1) if session.remaining() < math.inf else 0.0)
+        for stage in stages:
+            if stage is not stages[-1] and stage.share * session.remaining() < certificate_seconds(plan.lifting.size):
+                continue  # not worth beginning
+            stage_of = session.stage(stage.relaxation.name, stage.tolerance, stage.share)
+            # engines look at what comes out, whatever overflowed on the way
+            with session.timings.span("solve"), stage_of, np.errstate(all="ignore"):
+                status = stage.engine(session, stage.own(multipliers))
+            if status is Status.STOPPED or session.is_over():
+                break
+        session.keep_for_search(0.0)
+    if status is Status.STOPPED:  # whoever says so does not want to wait for a better witness
+        return status
+    with session.timings.span("lower"):
+        most = max(session.timings.seconds.get("solve", 0.0), 0.1) if brief else math.inf
+        _search(session, min(_lower_seconds(session), most))
+    return status
+
+
+def _search_only(session: Session, brief: bool) -> Status:
+    """A witness beside a bound that needs no solver."""
+    with session.timings.span("lower"):
+        _search(session, min(0.1 if brief else 1.0, 0.5 * session.remaining()))
+    return Status.SOLVED
 
 
 def _result(
@@ -243,16 +254,6 @@ def _starting_multipliers(
     return {name: values for name, values in moved.items() if np.isfinite(values).all()}
 
 
-def _refuse_large(lifting: Lifting) -> None:
-    """Raise ValueError where lasserre2 would not fit, counting what `block_form` would take long to enumerate."""
-    entries, moments = lasserre_size(lifting.sizes["v"], lifting.sizes["t"], "xi" in lifting.sizes)
-    if 8 * entries * moments > MAX_DENSE_BYTES:
-        raise ValueError(
-            f"relaxation='lasserre2' is for tiny networks: here it has {entries} matrix entries and {moments} moments; "
-            "'hr2' and 'hr2z' fit"
-        )
-
-
 def _load_checkpoint(net: Network, problem: LipschitzProblem, options: Options) -> Certificate | None:
     path = options.checkpoint
     if path is None or not path.exists():
@@ -263,7 +264,7 @@ def _load_checkpoint(net: Network, problem: LipschitzProblem, options: Options) 
     except CertificateError as error:
         raise ValueError(f"checkpoint {str(path)!r} exists but cannot be resumed from: {error}") from None
     # a certificate that best has kept names the step it came from
-    expected = {options.relaxation} if options.relaxation != "best" else {"best", "shor", "hr2", "hr2z", "hr2+"}
+    expected = {options.relaxation, *(name for name, _ in options.record.climbs)}
     if certificate.lipschitz_problem != problem or certificate.relaxation not in expected:
         raise ValueError(f"checkpoint {str(path)!r} exists but is of another problem; give another path or remove it")
     return certificate.with_bound(bound)
@@ -281,7 +282,7 @@ def _description(
         "center": None if problem.center is None else problem.center.tolist(),
         "radius": None if problem.radius is None else problem.radius.tolist(),
         "relaxation": options.relaxation,
-        **({"cuts": list(options.cuts)} if options.relaxation in CUTTING else {}),
+        **({"cuts": list(options.planes)} if options.record.cuts else {}),
         "method": options.method,
         **({"lifting": options.lifting} if net.depth > 1 else {}),
         "tol": options.tol,

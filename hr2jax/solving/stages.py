@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..arithmetic.float64 import Array
@@ -11,17 +11,22 @@ from ..engines.choose import choose_engine
 from ..engines.monitor import Engine
 from ..options import Options
 from ..relaxation import Lifting, preset
+from ..relaxation.table import RELAXATIONS, Names, Relaxation
 from ..relaxation.triangles import TRIANGLES
 
 if TYPE_CHECKING:
     from ..engines.product.lowrank import Steered
 
 
+# The tolerance of what is only climbed over.
+COARSE = 1e-2
+
+
 @dataclass(frozen=True)
 class Stage:
     """One relaxation to solve: to a tolerance, within a share of the time limit."""
 
-    relaxation: str
+    relaxation: Relaxation
     families: frozenset[str]
     engine: Engine
     tolerance: float
@@ -34,17 +39,18 @@ class Stage:
 
 def stages_of(lifting: Lifting, options: Options, steered: Steered | None) -> list[Stage]:
     """The relaxation asked for, or those that `best` climbs; the easy ones need no more than a first idea."""
-    if options.relaxation != "best":
-        names = {options.relaxation: (options.tol, 1.0)}
-    else:
-        coarse = max(options.tol, 1e-2)
-        names = {"shor": (coarse, 0.05), "hr2": (coarse, 0.05), "hr2z": (coarse, 0.1), "hr2+": (options.tol, 1.0)}
-        if "xi" not in lifting.sizes or lifting.presolve.depth > 1:
-            del names["hr2z"]  # equals shor, or does not exist
-    stages = []
-    for name, effort in names.items():
+    asked, stages = options.record, []
+    depth, local = lifting.presolve.depth, "xi" in lifting.sizes
+    before: list[tuple[Names | None, bool]] = []
+    for name, share in asked.climbs or ((asked.name, 1.0),):
+        record = RELAXATIONS[name]
+        states = (record.families(depth, local), record.cuts)
+        if asked.climbs and (states[0] is None or states in before):
+            continue  # it does not exist here, or equals one before it
+        before.append(states)
         families = preset(name, lifting)
-        known = {family.name for family in families} | ({TRIANGLES} if name == "hr2+" else set())
-        engine = choose_engine(lifting, families, replace(options, relaxation=name), steered)
-        stages.append(Stage(name, frozenset(known), engine, *effort))
+        known = {family.name for family in families} | ({TRIANGLES} if record.cuts else set())
+        tolerance = options.tol if name == asked.hardest.name else max(options.tol, COARSE)
+        engine = choose_engine(lifting, families, record, options, steered)
+        stages.append(Stage(record, frozenset(known), engine, tolerance, share))
     return stages

@@ -6,8 +6,7 @@ import pytest
 import hr2jax
 from hr2jax import Status
 from hr2jax.engines.product import batch, lowrank, schedule
-from hr2jax.options import RELAXATIONS
-from hr2jax.relaxation import preset
+from hr2jax.relaxation import RELAXATIONS, preset
 from hr2jax.solving import many
 from tests.engines.product.test_lowrank import Monitor, lifting_of
 from tests.reference.product import solve_product_form

@@ -11,7 +11,7 @@ from hr2jax import Certificate, Network, Progress, Status
 from hr2jax.certificate.lagrangian import lagrangian_matrix
 from hr2jax.engines.monitor import Stop, Timings
 from hr2jax.linalg.diagonal import tighten
-from hr2jax.options import check_options
+from hr2jax.options import Options
 from hr2jax.problem import lipschitz_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.presolve import presolve
@@ -43,11 +43,7 @@ def random_net():
 def session_of(net=None, domain=None, show=None, **given):
     net = random_net() if net is None else net
     problem = lipschitz_problem(net, None, "inf", **(domain or {}))
-    options = dict(
-        relaxation="shor", bounds="auto", method="auto", tol=1e-3, time_limit=None, max_iterations=None, device=None,
-        seed=0, warm_start=None, progress=False, callback=None, checkpoint=None,
-    )  # fmt: skip
-    checked = check_options(net, problem, **(options | given))
+    checked = Options(**({"relaxation": "shor"} | given)).check(net, problem)
     return Session(net, problem, presolve(net, problem), checked, {"hr2jax": "test"}, show, 0.0)
 
 

@@ -37,6 +37,7 @@ from ...machine.compile_clock import compile_seconds
 from ...machine.interrupts import undisturbed
 from ...machine.threads import few_threads
 from ...relaxation.basis import Lifting
+from ...relaxation.table import RELAXATIONS
 from ...result import Status
 from ..monitor import Monitor, Stop
 from ..scale import ABSURD, in_units, mean_diagonal
@@ -67,7 +68,7 @@ def admm_form(relaxation: str, lifting: Lifting) -> BlockForm:
     and 640 instead of 1200 (`hr2`), each of two thirds of the work; the product layout needs as many as cliques
     do, or fewer, without small eigendecompositions.
     """
-    if relaxation == "lasserre2":
+    if not RELAXATIONS[relaxation].by_products:
         return block_form(relaxation, lifting)
     form = block_form(relaxation, lifting, layout="product")
     return dataclasses.replace(form, chordal=splits(form))

@@ -8,7 +8,7 @@ the blocks would have no interior. Cliques of one shape form one batch of arrays
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +19,7 @@ from ...relaxation.basis import Lifting
 from ...relaxation.families import clique_pairs, preset
 from ...relaxation.forms import Family
 from ...relaxation.lasserre import lasserre_matrices, layout
+from ...relaxation.table import RELAXATIONS
 from .cliques import Block, Clique, CliqueBatch, Polynomial
 
 Layout = Literal["clique", "product"]
@@ -193,8 +194,8 @@ def block_form(relaxation: str, lifting: Lifting, layout: Layout = "clique", cho
     pinned[lifting.slice("one")] = pinned[lifting.slice("v")] = True
     batches = []
     if layout == "product":
-        if relaxation == "lasserre2":
-            raise ValueError("relaxation='lasserre2' has no product layout: its moments are not products of two")
+        if not RELAXATIONS[relaxation].by_products:
+            raise ValueError(f"relaxation={relaxation!r} has no product layout: its moments are not products of two")
         pinned = lifting.square_is_one
         batches = _product_batches(lifting, preset(relaxation, lifting))
     else:
@@ -226,14 +227,14 @@ def splits(form: BlockForm) -> bool:
 
 def _clique_batches(relaxation: str, lifting: Lifting) -> list[CliqueBatch]:
     """The cliques of a relaxation."""
-    local = "xi" in lifting.sizes
-    batches = []
-    if relaxation in ("shor", "hr2") and local:
-        batches.append(_sign_times_z(lifting))
-    if relaxation == "hr2":
-        batches += ([_x_clique(lifting)] if local else []) + [_ut_clique(lifting)]
-    if relaxation == "lasserre2":
-        batches.append(_lasserre(lifting))
-    if relaxation == "hr2z" and local:
-        batches += [_uz_clique(lifting), _xt_clique(lifting)]
-    return batches
+    cliques = RELAXATIONS[relaxation].cliques
+    if cliques is None:
+        raise ValueError(f"relaxation={relaxation!r} has no block form")
+    return [CLIQUES[name](lifting) for name in cliques["xi" in lifting.sizes]]
+
+
+# What a relaxation's record calls them.
+CLIQUES: dict[str, Callable[[Lifting], CliqueBatch]] = {
+    "v.z": _sign_times_z, "x": _x_clique, "u,t": _ut_clique, "u,z": _uz_clique, "x,t": _xt_clique,
+    "lasserre": _lasserre,
+}  # fmt: skip

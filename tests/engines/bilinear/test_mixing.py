@@ -58,7 +58,6 @@ def test_a_bound_comes_before_anything_is_compiled(norm, monkeypatch):
     """Where the shape is new to the process: of intervals nobody hears, and the first search finds it there."""
     net = network(10, 14)
     first = hr2jax.solve(net, norm=norm, relaxation="interval")
-    monkeypatch.setattr(run, "_KNOWN", set())
     seen = []
     monkeypatch.setattr(run, "_search", lambda session, seconds: seen.append((session.bound, session.seconds())))
     result = hr2jax.solve(net, norm=norm, relaxation="hr2", time_limit=60.0)
@@ -66,35 +65,26 @@ def test_a_bound_comes_before_anything_is_compiled(norm, monkeypatch):
     assert result.certificate.verify(net) == result.bound
 
 
-def test_what_is_known_already_is_not_bounded_twice(monkeypatch):
-    net = network(9, 9)
-    hr2jax.solve(net, time_limit=60.0)
-    monkeypatch.setattr(mixing, "TURNS", 10**9)  # would take for ever
-    assert hr2jax.solve(net, time_limit=60.0).status is hr2jax.Status.SOLVED
-
-
-def test_cuts_are_preceded_by_a_bound_known_or_not(monkeypatch):
+@pytest.mark.parametrize("relaxation", ["hr2", "hr2+"])
+def test_what_was_compiled_before_changes_nothing_under_a_limit(relaxation, monkeypatch):
     """A process that knew the program ended a short (800, 800) hr2+ with five times the bound of one that did not."""
     net, seen = network(9, 9), []
     for _ in range(2):
         monkeypatch.setattr(run, "first_bound", lambda *_: seen.append(0))
-        hr2jax.solve(net, relaxation="hr2+", time_limit=60.0)
+        hr2jax.solve(net, relaxation=relaxation, time_limit=60.0)
     assert len(seen) == 2
 
 
-def test_what_was_compiled_before_changes_no_result(monkeypatch):
+def test_what_was_compiled_before_changes_no_result():
     """The first bound once set the scale, so that the second of two equal calls took another way."""
     net, results = network(8, 11), []
     for limit in (None, None, 60.0):
-        if limit:
-            monkeypatch.setattr(run, "_KNOWN", set())
         results.append(hr2jax.solve(net, tol=1e-3, time_limit=limit))
     assert results[0].bound == results[1].bound
     assert {result.iterations for result in results} == {results[0].iterations}
 
 
 def test_where_time_is_too_short_to_compile_nothing_is(monkeypatch):
-    monkeypatch.setattr(run, "_KNOWN", set())
     monkeypatch.setattr(lowrank, "_KNOWN", set())
     monkeypatch.setattr(lowrank, "COMPILING", 1e9)
     monkeypatch.setattr(lowrank, "minimise", lambda *_, **__: pytest.fail("a program was compiled"))
@@ -129,7 +119,6 @@ def test_where_nothing_else_comes_to_anything_a_proof_may_take_what_is_left(monk
 
 @pytest.mark.parametrize("case", ["deep", "largest value", "no time"])
 def test_where_it_is_worth_nothing_it_is_left_out(case, monkeypatch):
-    monkeypatch.setattr(run, "_KNOWN", set())
     monkeypatch.setattr(mixing, "mixed_diagonal", lambda *_: pytest.fail("was called"))
     rng = np.random.default_rng(0)
     if case == "deep":
