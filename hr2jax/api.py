@@ -50,10 +50,10 @@ def solve(
         norm: "inf" or 2, on the input.
         center, radius: the ball's center (p_0,) and radius in that norm, in the input's units; for "inf" also one
             half-width per input, zeros allowed. Neither for the global constant.
-        relaxation: "shor", "hr2", "hr2z", "hr2+", "lasserre2" (docs/mathematics.md), or "best": climbs from "shor"
-            to "hr2+" within the time limit and returns the tightest bound. "interval" and "product" are baselines
-            that need no solver: interval arithmetic on the Jacobian, and the product of the layers' norms. "lipsdp"
-            (norm 2, global), and "lipopt3" and "lipopt4" (one hidden layer, norm inf), are peers.
+        relaxation: "shor", "hr2", "hr2z", "hr2+", "lasserre2" (docs/theory/moment-relaxation.md), or "best": climbs
+            from "shor" to "hr2+" within the time limit and returns the tightest bound. "interval" and "product" are
+            baselines that need no solver: interval arithmetic on the Jacobian, and the product of the layers' norms.
+            "lipsdp" (norm 2, global), and "lipopt3" and "lipopt4" (one hidden layer, norm inf), are peers.
         bounds: pre-activation bounds of local problems: "interval" (exact for one hidden layer), "linear" (backward,
             CROWN), "lp" (the triangle relaxation's), or "auto": the best that is cheap at this size.
         method: "auto", "lowrank", "newton" (few multipliers), and for one hidden layer in norm inf
@@ -69,7 +69,7 @@ def solve(
         callback: called with a Progress now and then; returning True stops.
         checkpoint: path of a certificate file that always holds the best bound so far; resumed from if it exists.
         cuts: which cutting planes "hr2+" separates, of "T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0" (pairs of
-            factors) and "triangles", and with several hidden layers also products such as "T.V" (docs/mathematics.md);
+            factors) and "triangles", and with several hidden layers also products such as "T.V" (docs/theory/cuts.md);
             None: all of them.
         lifting: with several hidden layers, which variables carry the derivative through them: "forward" (tangents),
             "adjoint", "both", or "auto": adjoint, which was never much looser than the others, and often tighter.

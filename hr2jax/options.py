@@ -27,7 +27,7 @@ INTERIOR_POINT = ("clarabel", "cvxopt", "sdpa", "mosek")
 PRODUCT_METHODS = ("lowrank", "newton")  # any depth and norm, cutting planes too
 BLOCK_METHODS = ("admm", *INTERIOR_POINT)  # block forms: one hidden layer, norm inf
 METHODS = ("auto", "admm", "lowrank", "newton", *INTERIOR_POINT)
-# Pairs of factors, and triangle inequalities not through the constant (docs/mathematics.md); and the products that
+# Pairs of factors, and triangle inequalities not through the constant (docs/theory/cuts.md); and the products that
 # exist with several hidden layers only (relaxation/products.py).
 FLAT_CUTS = ("T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0", "triangles")
 DEEP_CUTS = ("T.V", "T.VC", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "U.X", "U.XC", "X0.X", "X0.XC")

@@ -1,7 +1,7 @@
 """The relaxations, one record each: what a name of `solve` stands for, and where it is defined.
 
 Everything that depends on a relaxation asks its record; a new one is an entry here. Which engines solve it follows from
-the forms it has (`options.methods_of`), and `docs/mathematics.md` says what the families and cliques state.
+the forms it has (`options.methods_of`), and docs/theory says what the families and cliques state.
 """
 
 from __future__ import annotations
