@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 
 import hr2jax
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import RELAXATIONS
 from measure import RESULTS, Table, solve_alone, strict
 from networks import deep_published_network
@@ -99,7 +99,7 @@ def brute_force(count: int, most: float) -> list[dict]:
         relaxation = ("hr2+", "hr2", "shor", "hr2")[k // len(kinds) % 4]
         widths = np.random.default_rng([1, k]).integers(2, 9, depth + 1).tolist()
         net, ask = random_case(widths, k, norm, local)
-        exact = exact_constant(net, lipschitz_problem(net, **ask))
+        exact = exact_constant(net, checked_problem(net, **ask))
         result = solved(net, ask, relaxation, lifting)
         holds = result.lower * CONSTANT <= exact and exact * CONSTANT <= result.bound
         rows.append(
@@ -120,7 +120,7 @@ def classes(count: int, depths: tuple[int, ...] = (2, 3), liftings: tuple[str, .
     for norm, local, depth, k in itertools.product(("inf", 2), (False, True), depths, range(count)):
         widths = np.random.default_rng([2, depth, k]).integers(5, 9, depth + 1).tolist()
         net, ask = random_case(widths, 1000 + k, norm, local)
-        exact = exact_constant(net, lipschitz_problem(net, **ask))
+        exact = exact_constant(net, checked_problem(net, **ask))
         formal = float("nan") if local else formal_constant(net, norm)
         for relaxation, lifting in [*(("hr2+", lifting) for lifting in liftings), *(("hr2", lf) for lf in liftings)]:
             result = solved(net, ask, relaxation, lifting)
@@ -235,7 +235,7 @@ def published(quick: bool, time_limit: float) -> None:
             row["seconds"] += time.perf_counter() - began
         if p <= 10:
             with contextlib.suppress(TooManyRegionsError):
-                row["exact"] = exact_constant(net, lipschitz_problem(net, **ask), programs=100_000)
+                row["exact"] = exact_constant(net, checked_problem(net, **ask), programs=100_000)
         row["formal"] = float("nan") if local else formal_constant(net, norm)
         if norm == 2:
             row["eclipse"] = eclipse(net, *((center, radius) if local else ()))

@@ -26,7 +26,7 @@ from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 
 from hr2jax import Network
 from hr2jax.bounds import interval_bounds
-from hr2jax.problem import LipschitzProblem, lipschitz_problem
+from hr2jax.problem import Problem, checked_problem
 from measure import RESULTS, Table
 from networks import published_network
 
@@ -43,13 +43,13 @@ class Exact(NamedTuple):
     status: str
 
 
-def gradients(net: Network, problem: LipschitzProblem) -> np.ndarray:
+def gradients(net: Network, problem: Problem) -> np.ndarray:
     """(p_1, q) rows c_i A_i: the gradient on the inputs that can move is the sum of the active neurons' rows."""
-    free = problem.free_inputs if problem.is_local else np.arange(net.widths[0])
+    free = problem.domain.free(net.widths[0])
     return (problem.coefficients @ net.weights[-1])[:, None] * net.weights[0][:, free]
 
 
-def enumerated(net: Network, problem: LipschitzProblem) -> float:
+def enumerated(net: Network, problem: Problem) -> float:
     """The maximum over all patterns (global), or over those with an interior in the box (local).
 
     Raises:
@@ -75,7 +75,7 @@ def enumerated(net: Network, problem: LipschitzProblem) -> float:
     return best
 
 
-def _fixed(net: Network, problem: LipschitzProblem) -> tuple[np.ndarray, np.ndarray]:
+def _fixed(net: Network, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     """Each neuron's known u (1, 0; -1: open), and the open ones."""
     if not problem.is_local:
         return np.full(net.widths[1], -1), np.arange(net.widths[1])
@@ -90,18 +90,18 @@ def _patterns(n: int):
         yield (index[:, None] >> np.arange(n) & 1).astype(float)
 
 
-def _has_interior(net: Network, problem: LipschitzProblem, pattern: np.ndarray) -> bool:
+def _has_interior(net: Network, problem: Problem, pattern: np.ndarray) -> bool:
     """Whether some x of the box has z_i > 0 exactly where the pattern is 1, with a margin (a linear program)."""
     A, b = net.weights[0], net.biases[0]
     sign = np.where(pattern == 1, 1.0, -1.0)[:, None]
     rows = np.hstack([-sign * A, np.ones((len(A), 1))])
-    box = [(c - r, c + r) for c, r in zip(problem.center, problem.radius, strict=True)]
+    box = [(c - r, c + r) for c, r in zip(problem.domain.center, problem.domain.radius, strict=True)]
     cost = np.append(np.zeros(A.shape[1]), -1.0)
     solution = linprog(cost, A_ub=rows, b_ub=sign[:, 0] * b, bounds=[*box, (None, 1.0)], method="highs")
     return bool(solution.status == 0 and -solution.fun > 1e-10)
 
 
-def mixed_integer(net: Network, problem: LipschitzProblem, time_limit: float | None = None) -> Exact:
+def mixed_integer(net: Network, problem: Problem, time_limit: float | None = None) -> Exact:
     """max sum_j y_j over binaries u_i, s_j with y_j <= +-g_j(u) + 2 m_j (1 - s_j or s_j); locally u_i tells z_i's sign.
 
     Variables in order: u (p_1), s (q), y (q), locally x (p_0).
@@ -124,7 +124,7 @@ def mixed_integer(net: Network, problem: LipschitzProblem, time_limit: float | N
         # l (1 - u) <= A x + b <= h u
         rows += [sparse.hstack([-sparse.diags(high), wide, A]), sparse.hstack([-sparse.diags(low), wide, -A])]
         upper += [-b, b - low]
-        x_bounds = (problem.center - problem.radius, problem.center + problem.radius)
+        x_bounds = (problem.domain.center - problem.domain.radius, problem.domain.center + problem.domain.radius)
     cost = np.concatenate([np.zeros(p1 + q), -np.ones(q), np.zeros(extra)])
     lower = np.concatenate([np.where(known == 1, 1.0, 0.0), np.zeros(q), np.full(q, 0.0), x_bounds[0]])
     highest = np.concatenate([np.where(known == 0, 0.0, 1.0), np.ones(q), np.maximum(up, down), x_bounds[1]])
@@ -176,7 +176,7 @@ def main() -> None:
     table.header()
     for domain, p, sparsity, trial in tasks:
         net, center = published_network(p, sparsity, trial)
-        problem = lipschitz_problem(net, **(dict(center=center, radius=RADIUS) if domain == "local" else {}))
+        problem = checked_problem(net, **(dict(center=center, radius=RADIUS) if domain == "local" else {}))
         began = time.perf_counter()
         result = mixed_integer(net, problem, arguments.time_limit)
         seconds = time.perf_counter() - began

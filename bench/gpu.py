@@ -52,12 +52,12 @@ def iteration_ms(N: int, method: str, seconds: float) -> dict:
     from hr2jax.engines.block import admm
     from hr2jax.engines.block.projection import psd_part
     from hr2jax.machine.threads import few_threads
-    from hr2jax.problem import lipschitz_problem
+    from hr2jax.problem import checked_problem
     from hr2jax.relaxation import lift
     from hr2jax.relaxation.presolve import presolve
 
     net = network(N)
-    problem = lipschitz_problem(net)
+    problem = checked_problem(net)
     form = admm.admm_form("hr2", lift(net, problem, presolve(net, problem)))
     followed, out = method == "followed", {}
     with jax.enable_x64(True), jax.default_matmul_precision("highest"), few_threads(N):

@@ -23,7 +23,7 @@ from hr2jax.engines.product.lagrangian import augmented_lagrangian
 from hr2jax.engines.product.lbfgs import lbfgs
 from hr2jax.engines.product.lowrank import Run
 from hr2jax.engines.product.schedule import Schedule
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift, preset
 from hr2jax.relaxation.presolve import presolve
 from networks import published_network, sdp_nn
@@ -84,7 +84,7 @@ def main() -> None:
     rows = []
     print(f"{'network':<9} {'round':>5} {'method':<6} {'evaluations':>11} {'seconds':>8} {'gradient':>9}")
     for name, (net, center) in {"(80, 80)": published_network(80, 80, 0), "SDP-NN": sdp_nn()}.items():
-        problem = lipschitz_problem(net, center=center, radius=0.1)
+        problem = checked_problem(net, center=center, radius=0.1)
         lifting = lift(net, problem, presolve(net, problem))
         run = Run(lifting, preset("hr2z", lifting), Quiet(), Schedule(), (), 0, None)
         run.scale_objective()

@@ -15,7 +15,7 @@ import numpy as np
 
 from hr2jax.lower import attained, search
 from hr2jax.network import Network
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 
 RADII = {"global": None, "radius 10": 10.0, "radius 1": 1.0, "radius 0.1": 0.1}
 
@@ -36,7 +36,7 @@ def main() -> None:
         if options.only not in (None, name):
             continue
         local = {} if radius is None else {"center": data["x00"], "radius": radius}
-        problem = lipschitz_problem(net, **local)
+        problem = checked_problem(net, **local)
         start = time.perf_counter()
         lower, witness = search(net, problem, seconds=options.seconds, seed=options.seed)
         seconds = time.perf_counter() - start

@@ -34,7 +34,7 @@ from exact import DOMAINS, RADIUS, mixed_integer, sampled, samples_of
 from hr2jax.certificate.krivine import krivine_bound
 from hr2jax.engines.lipopt.lipopt import solve_krivine
 from hr2jax.lower import search
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from measure import RESULTS, Table, solve_alone, solve_seconds
 from networks import DATA, published_network
 
@@ -67,7 +67,7 @@ def measure(method: str, domain: str, p: int, sparsity: int, trial: int, time_li
     """One row; `bound` is a certified upper bound, an attained lower one, or (exact-mip) a claim."""
     net, center = published_network(p, sparsity, trial)
     box = dict(center=center, radius=RADIUS) if domain == "local" else {}
-    problem = lipschitz_problem(net, **box)
+    problem = checked_problem(net, **box)
     began = time.perf_counter()
     if method in SDP:
         result = solve_alone(net, relaxation=method, tol=TOL, time_limit=time_limit + PATIENCE, **box)

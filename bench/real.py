@@ -17,7 +17,7 @@ from pathlib import Path
 import hr2jax
 from hr2jax.engines.block.form import block_form
 from hr2jax.machine.compile_clock import compile_seconds
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.presolve import presolve
 from measure import RESULTS, Table, solve_seconds
@@ -123,7 +123,7 @@ def main() -> None:
     time_limit = arguments.time_limit or (60.0 if arguments.quick else 600.0)
     net, center = sdp_nn()
     if not arguments.no_block:
-        problem = lipschitz_problem(net, center=center, radius=0.1)
+        problem = checked_problem(net, center=center, radius=0.1)
         for relaxation in ("shor", "hr2", "hr2z"):
             began = time.perf_counter()
             block_form(relaxation, lift(net, problem, presolve(net, problem)))

@@ -9,6 +9,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .api import maximum, solve
     from .certificate.certificate import Certificate, CertificateError
+    from .domain import Ball, Box
     from .engines.bilinear.maximise import PenaltyState
     from .layer import Layer
     from .network import Network
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
     from .solving.many import solve_all
 
 __all__ = [
-    "Certificate", "CertificateError", "Layer", "Network", "PenaltyState", "Progress", "Result", "RobustnessReport",
-    "Status", "__version__", "certify", "lipschitz_bounds", "lipschitz_penalty", "load", "maximum", "solve",
-    "solve_all",
+    "Ball", "Box", "Certificate", "CertificateError", "Layer", "Network", "PenaltyState", "Progress", "Result",
+    "RobustnessReport", "Status", "__version__", "certify", "lipschitz_bounds", "lipschitz_penalty", "load", "maximum",
+    "solve", "solve_all",
 ]  # fmt: skip
 
 # Where they are. Imported on use (PEP 562): JAX takes a second, in which the command line must already hear Ctrl-C.
 _MODULES = {
     "api": ("maximum", "solve"), "certificate": ("Certificate", "CertificateError"), "reading": ("load",),
-    "solving.many": ("solve_all",), "network": ("Network",), "layer": ("Layer",),
+    "solving.many": ("solve_all",), "domain": ("Ball", "Box"), "network": ("Network",), "layer": ("Layer",),
     "result": ("Progress", "Result", "Status"),
     "penalty": ("PenaltyState", "lipschitz_bounds", "lipschitz_penalty"),
     "robustness": ("RobustnessReport", "certify"),

@@ -8,9 +8,10 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from .domain import Domain
 from .network import Network
 from .options import Options
-from .problem import Output, lipschitz_problem
+from .problem import Output, checked_problem
 from .result import Progress, Result
 from .solving.run import check_network, run
 
@@ -20,8 +21,10 @@ def solve(
     *,
     output: Output = None,
     norm: Any = "inf",
+    output_norm: Any = None,
     center: ArrayLike | None = None,
     radius: Any = None,
+    domain: Domain | None = None,
     relaxation: str = Options.relaxation,
     bounds: str = Options.bounds,
     method: str = Options.method,
@@ -40,7 +43,7 @@ def solve(
     """A certified upper bound of the Lipschitz constant of one output (or combination) of the network.
 
     The constant is that of f = c.F with inputs measured in `norm`: |f(x) - f(y)| <= constant ||x - y||,
-    everywhere, or on the box |x - center| <= radius. The relaxation (Chen, Lasserre, Magron, Pauwels,
+    everywhere, or on a ball or box. The relaxation (Chen, Lasserre, Magron, Pauwels,
     NeurIPS 2020) is solved by an engine; whatever that returns, `bound` is proved from its multipliers in
     rounding-safe arithmetic, and `result.certificate` proves it again.
 
@@ -48,8 +51,10 @@ def solve(
         net: a ReLU network.
         output: None (the only output), k (F_k), (k, j) (F_k - F_j), or a 1-D array c (c.F).
         norm: "inf" or 2, on the input.
+        output_norm: on the output; without effect, as f has one value.
         center, radius: the ball's center (p_0,) and radius in that norm, in the input's units; for "inf" also one
             half-width per input, zeros allowed. Neither for the global constant.
+        domain: instead of them a `Box` or a `Ball`, whose shape need not be the norm's.
         relaxation: "shor", "hr2", "hr2z", "hr2+", "lasserre2" (docs/theory/moment-relaxation.md), or "best": climbs
             from "shor" to "hr2+" within the time limit and returns the tightest bound. "interval" and "product" are
             baselines that need no solver: interval arithmetic on the Jacobian, and the product of the layers' norms.
@@ -80,7 +85,7 @@ def solve(
     """
     began = time.perf_counter()
     check_network(net)
-    problem = lipschitz_problem(net, output, norm, center, radius)
+    problem = checked_problem(net, output, norm, center, radius, output_norm=output_norm, domain=domain)
     options = Options(
         relaxation=relaxation, bounds=bounds, method=method, tol=tol, time_limit=time_limit,
         max_iterations=max_iterations, device=device, seed=seed, warm_start=warm_start, progress=progress,
@@ -92,10 +97,11 @@ def solve(
 def maximum(
     net: Network,
     *,
-    center: ArrayLike,
-    radius: Any,
+    center: ArrayLike | None = None,
+    radius: Any = None,
     output: Output = None,
     norm: Any = "inf",
+    domain: Domain | None = None,
     relaxation: str = Options.relaxation,
     bounds: str = Options.bounds,
     tol: float = Options.tol,
@@ -109,7 +115,7 @@ def maximum(
     checkpoint: Any = Options.checkpoint,
     cuts: Sequence[str] | None = Options.cuts,
 ) -> Result:
-    """A certified upper bound of the largest value of one output (or combination) on a ball.
+    """A certified upper bound of the largest value of one output (or combination) on a ball or box.
 
     With output=(j, k) that is the largest F_j - F_k: below 0, no input of the ball is given label j rather than k. The
     relaxation is that of Raghunathan, Steinhardt, Liang (NeurIPS 2018), x >= 0, x >= z, x (x - z) = 0, x (h - x) >= 0,
@@ -118,6 +124,7 @@ def maximum(
     Args:
         net: a ReLU network.
         center, radius: the ball's center (p_0,) and radius; for norm "inf" also one half-width per input.
+        domain: instead of them a `Box` or a `Ball`.
         output, norm, bounds, tol, time_limit, max_iterations, device, seed, warm_start, progress, callback, checkpoint:
             as for `solve`; `tol` is relative to what lies between the value at the center and the first bound.
         relaxation: "hr2" (or "shor", which is the same here), "hr2+" with cutting planes, or "interval": no solver.
@@ -131,7 +138,7 @@ def maximum(
     """
     began = time.perf_counter()
     check_network(net)
-    problem = lipschitz_problem(net, output, norm, center, radius, "maximum")
+    problem = checked_problem(net, output, norm, center, radius, "maximum", domain=domain)
     options = Options(
         relaxation=relaxation, bounds=bounds, tol=tol, time_limit=time_limit, max_iterations=max_iterations,
         device=device, seed=seed, warm_start=warm_start, progress=progress, callback=callback, checkpoint=checkpoint,

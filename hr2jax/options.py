@@ -18,7 +18,7 @@ from .text import shown
 
 if TYPE_CHECKING:
     from .network import Network
-    from .problem import LipschitzProblem
+    from .problem import Problem
     from .result import Progress, Result
 
 BOUNDS = ("auto", "interval", "linear", "lp")
@@ -119,7 +119,7 @@ class Options:
         """The cutting planes to separate where the relaxation has any."""
         return CUTS if self.cuts is None else tuple(self.cuts)
 
-    def check(self, net: Network, problem: LipschitzProblem) -> Options:
+    def check(self, net: Network, problem: Problem) -> Options:
         """These options, if they do for this problem.
 
         Raises:
@@ -165,6 +165,11 @@ class Options:
             raise NotImplementedError(
                 f"method={self.method!r} is for one hidden layer and norm='inf', but the problem has {what}; "
                 f"{_listed(PRODUCT_METHODS)} are for any"
+            )
+        if (blocks or record.matrices) and problem.domain.shape != "inf":
+            raise NotImplementedError(
+                f"relaxation={self.relaxation!r} by method={self.method!r} is for a box, but the domain is a "
+                f"{problem.domain.kind}; {_listed(PRODUCT_METHODS)} solve 'shor', 'hr2' and 'hr2+' on any"
             )
         return self
 

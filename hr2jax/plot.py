@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .result import Result
-from .text import domain_text, output_text, upper_text, widths_text
+from .text import output_text, upper_text, where_text, widths_text
 
 # Above this ratio of the first bound to the best one, a linear axis shows nothing but the first.
 LOGARITHMIC = 5.0
@@ -69,7 +69,7 @@ def plot_result(result: Result, path: str | os.PathLike[str]) -> None:
     axes.set_xlabel("seconds since the call, compilation included")
     axes.set_ylabel(f"Lipschitz constant of {output_text(problem['output'])}, norm {problem['norm']} on the input")
     axes.set_title(
-        f"network {widths_text(problem['widths'])}, {domain_text(problem['radius'])}, "
+        f"network {widths_text(problem['widths'])}, {where_text(problem)}, "
         f"{problem['relaxation']}, {result.status.name}"
     )
     axes.legend()

@@ -12,7 +12,7 @@ from typing import Any
 from .arithmetic.float64 import Array
 from .certificate.certificate import Certificate
 from .machine.files import replaced, strict
-from .text import domain_text, lower_text, output_text, table, upper_text, widths_text
+from .text import lower_text, output_text, table, upper_text, where_text, widths_text
 
 
 def result_table(result: Result) -> str:
@@ -21,7 +21,7 @@ def result_table(result: Result) -> str:
     what = "largest value" if problem["quantity"] == "maximum" else "constant"
     rows = [
         ("network", f"{widths_text(problem['widths'])}, output {output_text(problem['output'])}"),
-        (what, f"{domain_text(problem['radius'])}, norm {problem['norm']} on the input"),
+        (what, f"{where_text(problem)}, norm {problem['norm']} on the input"),
         ("certified bound", f"{upper_text(result.bound)}   ({problem['relaxation']}, {problem['method']})"),
         ("attained (lower)", lower_text(result.lower)),
         ("gap", f"{100 * result.gap:.2f} %"),

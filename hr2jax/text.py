@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_CEILING, ROUND_FLOOR, Context
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -49,6 +50,22 @@ def domain_text(radius: Sequence[float] | None) -> str:
         return f"local, radius {smallest}"
     fixed = sum(r == 0 for r in radius)
     return f"local, radii {smallest} to {largest}" + (f" ({fixed} of {len(radius)} inputs fixed)" if fixed else "")
+
+
+def where_text(problem: Mapping[str, Any]) -> str:
+    """`domain_text` of a result's or a claim's problem; the shape is named where it is not the norm's."""
+    kind = problem.get("domain_kind", "")
+    if kind == "box":
+        widths = [Fraction(high) - Fraction(low) for low, high in zip(problem["low"], problem["high"], strict=True)]
+        return domain_text([_below(width / 2) for width in widths]) + ", a box"
+    text = domain_text(problem["radius"])
+    return f"{text}, {kind}" if kind.startswith("ball") and kind != f"ball {problem['norm']}" else text
+
+
+def _below(value: Fraction) -> float:
+    """The largest float64 at or below value >= 0, one above 0 of the positive."""
+    rounded = float(value)
+    return rounded if Fraction(rounded) <= value else math.nextafter(rounded, 0.0)
 
 
 def radius_text(radius: float) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import hr2jax
 from hr2jax import Certificate, Network, Status
 from hr2jax.certificate.certificate import CertificateError
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.solving import run as run_module
 from hr2jax.solving import stages
 
@@ -41,7 +41,7 @@ def box(local, shift=0.0, radius=1.0):
 
 @cache
 def known(local):
-    return truth(network(), lipschitz_problem(network(), norm="inf", **box(local)))
+    return truth(network(), checked_problem(network(), norm="inf", **box(local)))
 
 
 @cache
@@ -169,7 +169,7 @@ QUESTIONS = {
 def test_triangles_of_another_problem_are_a_start(question, local):
     """Other unstable neurons, other inputs, with and without xi: what has no counterpart is left out."""
     net, ask = network(), QUESTIONS[question]
-    exact = truth(net, lipschitz_problem(net, norm="inf", **ask))
+    exact = truth(net, checked_problem(net, norm="inf", **ask))
     cold = hr2jax.solve(net, relaxation="hr2+", **ask)
     warm = hr2jax.solve(net, relaxation="hr2+", warm_start=plus(local), **ask)
     for result in (cold, warm):

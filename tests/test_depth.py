@@ -19,7 +19,7 @@ from hr2jax.bounds.slopes.search import find_slopes
 from hr2jax.certificate.certificate import Certificate, certify_multipliers
 from hr2jax.certificate.lagrangian import lagrangian_matrix
 from hr2jax.linalg.diagonal import feasible
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.families import catalogue, preset
 from hr2jax.relaxation.presolve import LIFTINGS, Layout, presolve
@@ -79,12 +79,12 @@ def questions(draw, depths=(1, 2, 3, 4)):
     output = draw(st.sampled_from([0, outputs - 1, (0, outputs - 1), rng.standard_normal(outputs)]))
     norm = draw(st.sampled_from(["inf", 2]))
     if draw(st.booleans()):
-        return net, lipschitz_problem(net, output, norm), rng
+        return net, checked_problem(net, output, norm), rng
     radius = draw(st.sampled_from([0.01, 0.3, 3.0]))
     if norm == "inf" and draw(st.booleans()):
         radius = radius * rng.integers(0, 2, p)
         radius[rng.integers(p)] = 0.3
-    return net, lipschitz_problem(net, output, norm, rng.standard_normal(p), radius), rng
+    return net, checked_problem(net, output, norm, rng.standard_normal(p), radius), rng
 
 
 def exact(net, problem):
@@ -183,9 +183,9 @@ def test_baselines_and_lower_bounds_enclose_the_constant(case):
     """No engine: interval arithmetic, norm products, the search for a witness."""
     net, problem, _ = case
     least = exact(net, problem)
-    ask = dict(output=problem.coefficients, norm=problem.norm, center=problem.center)
+    ask = dict(output=problem.coefficients, norm=problem.norm, center=problem.domain.center)
     if problem.is_local:
-        ask["radius"] = problem.radius if problem.norm == "inf" else float(problem.radius[0])
+        ask["radius"] = problem.domain.radius if problem.norm == "inf" else float(problem.domain.radius[0])
     for relaxation in ("interval", "product"):
         try:
             result = hr2jax.solve(net, relaxation=relaxation, time_limit=0.1, bounds="interval", **ask)
@@ -215,7 +215,7 @@ def example(depth, norm, local):
     net = random_net(rng, WIDTHS[depth])
     p = net.widths[0]
     ask = {"norm": norm} | ({"center": 0.3 * rng.standard_normal(p), "radius": 1.0} if local else {})
-    problem = lipschitz_problem(net, **ask)
+    problem = checked_problem(net, **ask)
     return net, ask, problem, exact_constant(net, problem)
 
 
@@ -295,7 +295,7 @@ def test_bounds_hold_at_sampled_points(norm):
     rng = np.random.default_rng(0)
     xi = rng.standard_normal((2000, net.widths[0]))
     xi = np.clip(xi, -1, 1) if norm == "inf" else xi / np.maximum(np.linalg.norm(xi, axis=1, keepdims=True), 1)
-    gradients = np.array([net.gradient(x, 0) for x in problem.center + problem.radius * xi])
+    gradients = np.array([net.gradient(x, 0) for x in problem.domain.center + problem.domain.radius * xi])
     dual = np.abs(gradients).sum(axis=1) if norm == "inf" else np.linalg.norm(gradients, axis=1)
     assert dual.max() <= result.bound
     assert result.bound <= 1.5 * dual.max()
@@ -307,7 +307,7 @@ def test_one_hidden_layer_in_the_euclidean_norm(local):
     rng = np.random.default_rng(1)
     net = random_net(rng, (4, 4, 1))
     ask = {"center": 0.3 * rng.standard_normal(4), "radius": 0.6} if local else {}
-    constant = exact_constant(net, lipschitz_problem(net, norm=2, **ask))
+    constant = exact_constant(net, checked_problem(net, norm=2, **ask))
     result = hr2jax.solve(net, norm=2, relaxation="hr2", **ask)
     assert constant * EXACT <= result.bound <= 1.2 * constant
     assert result.lower <= constant / EXACT
@@ -421,7 +421,7 @@ def test_random_networks_against_brute_force(seed):
             if norm == "inf":
                 radius[rng.integers(p)] = 0.4
             ask = {"center": rng.standard_normal(p), "radius": radius} if local else {}
-            problem = lipschitz_problem(net, (0, 1), norm, **ask)
+            problem = checked_problem(net, (0, 1), norm, **ask)
             constant = exact_constant(net, problem)
             chosen = dict(relaxation=rng.choice(["shor", "hr2", "hr2+"]), lifting=rng.choice(CHAINS))
             chosen["method"] = rng.choice(["auto", "lowrank"])
@@ -443,7 +443,7 @@ def test_a_path_beyond_every_exponent_does_not_cancel_another(lifting, below, ar
     weights = [np.array([[first[0]], [1.0]]), *(np.diag([w, 1.0]) for w in first[1:]), np.array([[-0.5, 0.5]])]
     net = Network(weights, [np.array([1.0, 2.0])] * 62 + [np.zeros(1)])
     assert abs(net.gradient([0.1])[0]) == 0.5
-    problem = lipschitz_problem(net, center=[0.0], radius=0.5)
+    problem = checked_problem(net, center=[0.0], radius=0.5)
     fixed = presolve(net, problem, chains=LIFTINGS[lifting])
     for d in (0.0, 0.3):
         cert = certify_multipliers(net, problem, "shor", fixed, {}, np.full(lift(net, problem, fixed).size, d))

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 import hr2jax
 from hr2jax import Network
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 
 
 def random_case(seed):
@@ -42,7 +42,7 @@ def raghunathan(net, problem):
             out[place[a, b]] += value
         return out
 
-    low, high = problem.center - problem.radius, problem.center + problem.radius
+    low, high = problem.domain.center - problem.domain.radius, problem.domain.center + problem.domain.radius
     equal, at_least = [(row([(0, 0, 1.0)]), 1.0)], []
     for l in range(depth + 1):
         where = starts[l] + np.arange(widths[l])
@@ -80,7 +80,8 @@ def raghunathan(net, problem):
 
 def size_of(net, problem):
     """What values differ by on the ball, about."""
-    corners = problem.center + problem.radius * np.random.default_rng(0).choice([-1.0, 1.0], (64, net.widths[0]))
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (64, net.widths[0]))
+    corners = problem.domain.center + problem.domain.radius * signs
     return float(np.ptp(net(corners) @ problem.coefficients)) + 1e-3
 
 
@@ -89,7 +90,7 @@ def test_as_tight_as_raghunathan_et_al(seed):
     """With their intervals, for the bounds are part of the relaxation; more of them can only help."""
     net, center, radius = random_case(seed)
     ask = dict(output=(0, 1), center=center, radius=radius)
-    problem = lipschitz_problem(net, ask["output"], "inf", center, radius, "maximum")
+    problem = checked_problem(net, ask["output"], "inf", center, radius, "maximum")
     theirs, size = raghunathan(net, problem), size_of(net, problem)
     ours = hr2jax.maximum(net, bounds="interval", tol=1e-5, **ask)
     assert ours.bound <= theirs + 1e-4 * size

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from hr2jax.domain import Everywhere
 from hr2jax.network import Network
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 
 INPUTS, OUTPUTS = 3, 4
 NET = Network([np.ones((5, INPUTS)), np.ones((OUTPUTS, 5))], [np.zeros(5), np.zeros(OUTPUTS)])
@@ -24,18 +25,18 @@ CENTER = [0.0, 1.0, 2.0]
     ],
 )
 def test_the_outputs_that_are_understood(output, coefficients):
-    result = lipschitz_problem(NET, output).coefficients
+    result = checked_problem(NET, output).coefficients
     assert result.dtype == np.float64
     assert result.tolist() == coefficients
 
 
 def test_no_output_means_the_only_one():
-    assert lipschitz_problem(SCALAR).coefficients.tolist() == [1.0]
+    assert checked_problem(SCALAR).coefficients.tolist() == [1.0]
 
 
 def test_no_output_of_several_is_refused():
     with pytest.raises(ValueError, match="the network has 4 outputs; give output=k"):
-        lipschitz_problem(NET)
+        checked_problem(NET)
 
 
 @pytest.mark.parametrize(
@@ -49,17 +50,17 @@ def test_no_output_of_several_is_refused():
 )  # fmt: skip
 def test_other_outputs_are_refused(output):
     with pytest.raises(ValueError, match=r"^output (must|has)"):
-        lipschitz_problem(NET, output)
+        checked_problem(NET, output)
 
 
 @pytest.mark.parametrize("norm", ["inf", "INF", "linf", "Linf", np.inf, float("inf"), np.float32("inf")])
 def test_spellings_of_the_infinity_norm(norm):
-    assert lipschitz_problem(SCALAR, norm=norm).norm == "inf"
+    assert checked_problem(SCALAR, norm=norm).norm == "inf"
 
 
 @pytest.mark.parametrize("norm", [2, 2.0, "2", "l2", "L2", np.int64(2), np.float64(2)])
 def test_spellings_of_the_euclidean_norm(norm):
-    assert lipschitz_problem(SCALAR, norm=norm).norm == 2
+    assert checked_problem(SCALAR, norm=norm).norm == 2
 
 
 @pytest.mark.parametrize(
@@ -67,38 +68,37 @@ def test_spellings_of_the_euclidean_norm(norm):
 )
 def test_other_norms_are_refused(norm):
     with pytest.raises(ValueError, match=r'^norm must be "inf" or 2'):
-        lipschitz_problem(SCALAR, norm=norm)
+        checked_problem(SCALAR, norm=norm)
 
 
 def test_a_global_problem():
-    problem = lipschitz_problem(SCALAR)
+    problem = checked_problem(SCALAR)
     assert not problem.is_local
-    assert problem.center is problem.radius is None
-    with pytest.raises(ValueError, match="global"):
-        _ = problem.free_inputs
+    assert problem.domain == Everywhere()
+    assert not hasattr(problem.domain, "center")
 
 
 @pytest.mark.parametrize("norm", ["inf", 2])
 def test_one_radius_is_that_of_every_input(norm):
-    problem = lipschitz_problem(SCALAR, norm=norm, center=CENTER, radius=0.1)
+    problem = checked_problem(SCALAR, norm=norm, center=CENTER, radius=0.1)
     assert problem.is_local
-    assert problem.center.tolist() == CENTER
-    assert problem.radius.tolist() == [0.1] * 3
-    assert problem.free_inputs.tolist() == [0, 1, 2]
+    assert problem.domain.center.tolist() == CENTER
+    assert problem.domain.radius.tolist() == [0.1] * 3
+    assert problem.domain.free(3).tolist() == [0, 1, 2]
 
 
 def test_a_radius_of_some_zeros_fixes_those_inputs():
-    problem = lipschitz_problem(SCALAR, center=CENTER, radius=[0.0, 0.5, -0.0])
-    assert problem.radius.tolist() == [0.0, 0.5, 0.0]
-    assert problem.free_inputs.tolist() == [1]
+    problem = checked_problem(SCALAR, center=CENTER, radius=[0.0, 0.5, -0.0])
+    assert problem.domain.radius.tolist() == [0.0, 0.5, 0.0]
+    assert problem.domain.free(3).tolist() == [1]
 
 
 def test_the_problem_does_not_follow_its_arguments():
     center, radius, output = np.zeros(3), np.ones(3), np.ones(4)
-    problem = lipschitz_problem(NET, output, center=center, radius=radius)
+    problem = checked_problem(NET, output, center=center, radius=radius)
     for array in (center, radius, output):
         array[:] = 7
-    assert problem == lipschitz_problem(NET, np.ones(4), center=np.zeros(3), radius=np.ones(3))
+    assert problem == checked_problem(NET, np.ones(4), center=np.zeros(3), radius=np.ones(3))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_the_problem_does_not_follow_its_arguments():
 )
 def test_half_a_domain_or_a_bad_center_is_refused(domain, message):
     with pytest.raises(ValueError, match=message):
-        lipschitz_problem(SCALAR, **domain)
+        checked_problem(SCALAR, **domain)
 
 
 @pytest.mark.parametrize(
@@ -146,23 +146,23 @@ def test_half_a_domain_or_a_bad_center_is_refused(domain, message):
 )
 def test_bad_radii_are_refused(radius, message):
     with pytest.raises(ValueError, match=message):
-        lipschitz_problem(SCALAR, center=CENTER, radius=radius)
+        checked_problem(SCALAR, center=CENTER, radius=radius)
 
 
 @pytest.mark.parametrize("radius", [[1.0] * 3, [1.0, 0.0, 1.0]])
 def test_one_radius_per_input_is_for_the_infinity_norm(radius):
     with pytest.raises(ValueError, match="radius must be a single number for norm 2"):
-        lipschitz_problem(SCALAR, norm=2, center=CENTER, radius=radius)
+        checked_problem(SCALAR, norm=2, center=CENTER, radius=radius)
 
 
 def test_equality_is_of_values():
     def local(**changed):
-        return lipschitz_problem(
+        return checked_problem(
             NET, **({"output": 1, "norm": "inf", "center": CENTER, "radius": 0.5} | changed)
         )
 
     assert local() == local(output=[0.0, 1.0, 0.0, 0.0], norm=np.inf, radius=[0.5] * 3)
     for changed in ({"output": 2}, {"norm": 2}, {"center": [0.0] * 3}, {"radius": 0.25}):
         assert local() != local(**changed)
-    assert local() != lipschitz_problem(NET, 1)
+    assert local() != checked_problem(NET, 1)
     assert local() != "a problem"

@@ -15,7 +15,7 @@ import hr2jax
 from hr2jax import Network, Status
 from hr2jax.certificate.lagrangian import lagrangian_matrix
 from hr2jax.linalg.diagonal import tighten
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import catalogue, lift, preset
 from hr2jax.relaxation.families import CATALOGUE
 from hr2jax.relaxation.presolve import presolve
@@ -93,7 +93,7 @@ def truth(net, problem):
         surely, perhaps = cells_of_box(net, problem)
     else:
         surely = perhaps = np.array(list(product((0.0, 1.0), repeat=net.widths[1])))
-    free = problem.free_inputs if problem.is_local else np.arange(net.widths[0])
+    free = problem.domain.free(net.widths[0])
     G = (problem.coefficients @ net.weights[1])[:, None] * net.weights[0][:, free]
     best = surely[np.argmax(np.abs(surely @ G).sum(axis=1))]
     return Truth(gradient_norm(net, problem, best.astype(int)), float(np.abs(perhaps @ G).sum(axis=1).max()))
@@ -104,9 +104,9 @@ def cells_of_box(net, problem):
 
     One neuron at a time; a linear program finds the deepest point of a cell, in units of each neuron's reach.
     """
-    free = problem.free_inputs
-    A = net.weights[0][:, free] * problem.radius[free]
-    z0 = net.weights[0] @ problem.center + net.biases[0]
+    free = problem.domain.free(net.widths[0])
+    A = net.weights[0][:, free] * problem.domain.radius[free]
+    z0 = net.weights[0] @ problem.domain.center + net.biases[0]
     reach = np.abs(A).sum(axis=1)
     size = np.maximum(reach, 1e-300)
     cells = [(np.zeros(0), np.zeros(len(free)), 1.0)]
@@ -142,8 +142,9 @@ def deepest(A, b, signs):
 
 def pattern_at(net, problem, x, moving):
     """The pattern around center + radius x in exact arithmetic, or None on a kink."""
-    point = rational(problem.center)
-    point[problem.free_inputs] += rational(problem.radius[problem.free_inputs]) * rational(x)
+    point = rational(problem.domain.center)
+    free = problem.domain.free(net.widths[0])
+    point[free] += rational(problem.domain.radius[free]) * rational(x)
     z = exact_z(net, point)
     if any(value == 0 for value in z[moving]):
         return None
@@ -155,11 +156,11 @@ def test_the_brute_force_finds_what_sampling_finds():
     for _ in range(20):
         net = random_network(rng)
         ask = random_question(rng, net, local=True)
-        problem = lipschitz_problem(net, ask["output"], "inf", ask["center"], ask["radius"])
+        problem = checked_problem(net, ask["output"], "inf", ask["center"], ask["radius"])
         known = truth(net, problem)
-        x = problem.center + problem.radius * rng.uniform(-1, 1, (2000, net.widths[0]))
+        x = problem.domain.center + problem.domain.radius * rng.uniform(-1, 1, (2000, net.widths[0]))
         patterns = (x @ net.weights[0].T + net.biases[0] > 0).astype(float)
-        moving = net.weights[0][:, problem.free_inputs].any(axis=1)
+        moving = net.weights[0][:, problem.domain.free(net.widths[0])].any(axis=1)
         patterns = np.unique(patterns * moving, axis=0)
         sampled = max(gradient_norm(net, problem, p.astype(int)) for p in patterns)
         assert sampled <= known.attained
@@ -194,7 +195,7 @@ def test_no_bound_is_below_the_constant(relaxation, count, local, monkeypatch):
     for k in range(count):
         net = random_network(rng)
         ask = random_question(rng, net, local)
-        known = truth(net, lipschitz_problem(net, ask["output"], "inf", ask.get("center"), ask.get("radius")))
+        known = truth(net, checked_problem(net, ask["output"], "inf", ask.get("center"), ask.get("radius")))
         monkeypatch.setattr(run, "_search", search if k % 4 == 0 else lambda *_: None)
         result = hr2jax.solve(net, relaxation=relaxation, **ask)
         check(net, result, known)
@@ -226,7 +227,7 @@ def test_no_bound_of_admm_is_below_the_constant(relaxation, local):
     for _ in range(6):
         net, box = square_network(rng)
         ask = box if local else {}
-        known = truth(net, lipschitz_problem(net, None, "inf", ask.get("center"), ask.get("radius")))
+        known = truth(net, checked_problem(net, None, "inf", ask.get("center"), ask.get("radius")))
         for iterations in (1, 2, 5, None):
             result = hr2jax.solve(net, relaxation=relaxation, method="admm", max_iterations=iterations, **ask)
             check(net, result, known)
@@ -242,7 +243,7 @@ def certified(seed):
     rng = np.random.default_rng([7, seed])
     net = random_network(rng)
     ask = random_question(rng, net, local=bool(seed % 2))
-    problem = lipschitz_problem(net, ask["output"], "inf", ask.get("center"), ask.get("radius"))
+    problem = checked_problem(net, ask["output"], "inf", ask.get("center"), ask.get("radius"))
     lifting = lift(net, problem, presolve(net, problem))
     shapes = {name: build().shape for name, build in catalogue(lifting).items()}
     result = hr2jax.solve(net, relaxation="shor", max_iterations=1, **ask)
@@ -331,7 +332,7 @@ def test_a_converged_bound_is_the_relaxations_own(relaxation, local, tol):
     for p, m in ((6, 6), (4, 5)):
         net = Network([rng.standard_normal((m, p)), rng.standard_normal((1, m))], [rng.standard_normal(m), [0.0]])
         ask = {"center": 0.3 * rng.standard_normal(p), "radius": 0.8} if local else {}
-        problem = lipschitz_problem(net, None, "inf", ask.get("center"), ask.get("radius"))
+        problem = checked_problem(net, None, "inf", ask.get("center"), ask.get("radius"))
         lifting = lift(net, problem, presolve(net, problem))
         value = solve_product_form(lifting, preset(relaxation, lifting))[0] * 2.0**lifting.exponent
         result = hr2jax.solve(net, relaxation=relaxation, tol=tol, **ask)

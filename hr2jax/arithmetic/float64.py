@@ -45,5 +45,13 @@ def exact_float64(value: ArrayLike, what: str, ndim: int) -> Array:
     return converted + 0.0  # -0.0 becomes 0.0: one real number, one hash
 
 
+def rank(value: object, ragged: int) -> int:
+    """How many dimensions `value` has, or `ragged`, to be refused later, where that cannot be said."""
+    try:
+        return np.ndim(value)  # type: ignore[arg-type]
+    except ValueError:
+        return ragged
+
+
 def _dimensions(count: int) -> str:
     return f"{count} dimension" if count == 1 else f"{count} dimensions"

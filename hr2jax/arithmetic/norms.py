@@ -1,13 +1,43 @@
-"""Norms of float64 matrices, rounded up: never NaN, never too small, infinite where float64 overflows."""
+"""Norms of float64 matrices, rounded up: never NaN, never too small, infinite where float64 overflows.
+
+A norm is named "inf", 2 or 1. Whatever depends on it is said for each by name: none is what another is not.
+"""
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
+from ..text import shown
 from .enclosure import Enclosure, clipped_exponent
 from .float64 import Array
 
+Norm = str | int
+NORMS: tuple[Norm, ...] = ("inf", 2, 1)
 SMALLEST = 2.0**-1000  # a result below this may have lost bits to underflow
+
+
+def parse_norm(norm: Any, known: tuple[Norm, ...] = NORMS) -> Norm:
+    """The one of `known` that is meant by any of its spellings: "inf", "linf", numpy.inf; 2, "2", "l2"; 1, "1", "l1".
+
+    Raises:
+        ValueError: none of them.
+    """
+    number = isinstance(norm, int | float | np.number) and not isinstance(norm, bool)
+    for name in known:
+        if isinstance(norm, str) and norm.lower() in (str(name), f"l{name}"):
+            return name
+        if number and norm == (math.inf if name == "inf" else name):
+            return name
+    raise unknown_norm(norm, known)
+
+
+def unknown_norm(norm: Any, known: tuple[Norm, ...] = NORMS) -> ValueError:
+    """The refusal of what is none of the `known` norms."""
+    names = ['"inf"' if name == "inf" else str(name) for name in known]
+    return ValueError(f"norm must be {', '.join(names[:-1])} or {names[-1]}, but {shown(norm)} was given")
 
 
 def bounded(values: Array) -> Array:
@@ -28,12 +58,12 @@ def sqrt_up(values: Array | float) -> Array:
     return np.where(values == 0, 0.0, np.nextafter(np.sqrt(values), np.inf))
 
 
-def row_norms(M: Array, norm: str | int, arithmetic: type[Enclosure] = Enclosure) -> Array:
-    """Upper bounds of the rows' norms dual to `norm`: sums of magnitudes for "inf", Euclidean for 2.
+def row_norms(M: Array, norm: Norm, arithmetic: type[Enclosure] = Enclosure) -> Array:
+    """Upper bounds of the rows' norms dual to `norm`: sums of magnitudes for "inf", Euclidean for 2, the largest for 1.
 
     Args:
         M: (n, p) float64; entries may be infinite.
-        norm: the norm of the input, "inf" or 2.
+        norm: the norm of the input, "inf", 2 or 1.
         arithmetic: the arithmetic that proves the bounds.
 
     Returns:
@@ -44,15 +74,44 @@ def row_norms(M: Array, norm: str | int, arithmetic: type[Enclosure] = Enclosure
         if norm == "inf":
             return bounded(arithmetic(size).sum(axis=1).upper())
         largest = size.max(axis=1, initial=0.0)
+        if norm == 1:
+            return bounded(largest)
+        if norm != 2:
+            raise unknown_norm(norm)
         infinite = np.isinf(largest)
         exponent = np.frexp(np.where(infinite, 0.0, largest))[1].astype(np.int64)
         scaled = arithmetic(np.where(infinite[:, None], 0.0, size)).scaled(-exponent[:, None])
         return np.where(infinite, np.inf, _scaled_up(sqrt_up((scaled * scaled).sum(axis=1).upper()), exponent))
 
 
-def vector_norm(v: Array, norm: str | int, arithmetic: type[Enclosure] = Enclosure) -> float:
+def vector_norm(v: Array, norm: Norm, arithmetic: type[Enclosure] = Enclosure) -> float:
     """An upper bound of the norm of `v` (p,) dual to `norm`."""
     return float(row_norms(np.reshape(v, (1, -1)), norm, arithmetic)[0])
+
+
+def operator_norm(A: Array, norm: Norm, arithmetic: type[Enclosure] = Enclosure) -> float:
+    """An upper bound of the operator norm of `A` (m, n) from `norm` to itself: row sums, spectral norm, column sums."""
+    if norm == "inf":
+        return float(row_norms(A, "inf", arithmetic).max())
+    if norm == 2:
+        return spectral_norm(A, arithmetic)
+    if norm == 1:
+        return float(row_norms(A.T, "inf", arithmetic).max())
+    raise unknown_norm(norm)
+
+
+def is_euclidean(norm: Norm) -> bool:
+    """Whether the squares of a vector that `norm` bounds by 1 add up to at most 1; else each of them is at most 1."""
+    if norm in (2, 1):
+        return True
+    if norm == "inf":
+        return False
+    raise unknown_norm(norm)
+
+
+def longest(norm: Norm, size: int) -> float:
+    """An upper bound of the Euclidean length of a vector of `size` entries that `norm` bounds by 1."""
+    return 1.0 if is_euclidean(norm) else float(sqrt_up(float(size)))
 
 
 def spectral_norm(A: Array, arithmetic: type[Enclosure] = Enclosure) -> float:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import numpy as np
 
 from ..arithmetic.enclosure import TINY, Enclosure, TooLargeError
 from ..arithmetic.float64 import Array
-from ..arithmetic.norms import row_norms
+from ..domain import Domain
 from ..network import Network
-from ..problem import LipschitzProblem
+from ..problem import Problem
 
 # Rows that rounding alone leaves undecided are settled in rational arithmetic, up to this many products.
 MAX_EXACT_PRODUCTS = 2_000_000
@@ -19,12 +17,11 @@ Pair = tuple[Array, Array]
 
 
 def interval_bounds(
-    net: Network, problem: LipschitzProblem, arithmetic: type[Enclosure] = Enclosure
+    net: Network, problem: Problem, arithmetic: type[Enclosure] = Enclosure
 ) -> list[Pair]:
     """Interval propagation through every hidden layer: [(l_1, h_1), ..., (l_L, h_L)], float64 (p_i,) each.
 
-    l_i <= A_i x_{i-1} + b_i <= h_i for every real x_0 of the domain (|x_0 - center| <= radius entry by entry
-    for norm inf, ||x_0 - center||_2 <= radius for norm 2), the data taken as exact reals. A first-layer bound
+    l_i <= A_i x_{i-1} + b_i <= h_i for every real x_0 of the domain, the data taken as exact reals. A first-layer bound
     that is exactly 0 comes out as 0, not as a rounding error beside it, so that a neuron just on the
     boundary is recognised as stable.
 
@@ -37,23 +34,20 @@ def interval_bounds(
     return bounds
 
 
-def first_layer(net: Network, problem: LipschitzProblem, arithmetic: type[Enclosure] = Enclosure) -> Pair:
+def first_layer(net: Network, problem: Problem, arithmetic: type[Enclosure] = Enclosure) -> Pair:
     """(l_1, h_1): the exact range of the first layer's pre-activations, rounded outward.
 
     Raises:
         ValueError: as `interval_bounds`.
     """
-    if problem.center is None or problem.radius is None:
+    domain = problem.domain
+    if not domain.is_bounded:
         raise ValueError("pre-activation bounds need a bounded domain: give center and radius")
     A, b = net.weights[0], net.biases[0]
     with np.errstate(all="ignore"):
-        middle = arithmetic(A) @ problem.center + b
-        if problem.norm == "inf":
-            spread = arithmetic(np.abs(A)) @ problem.radius
-        else:
-            spread = arithmetic(row_norms(A, 2, arithmetic)) * problem.radius[0]
+        middle, spread = arithmetic(A) @ domain.middle(arithmetic) + b, domain.reach(A, arithmetic)
         low, high = (middle - spread).lower(), (middle + spread).upper()
-        _settle_exactly(A, b, problem, low, high)
+        _settle_exactly(A, b, domain, low, high)
     return finite((low, high), 1)
 
 
@@ -80,26 +74,16 @@ def finite(pair: Pair, layer: int) -> Pair:
     return pair
 
 
-def _settle_exactly(A: Array, b: Array, problem: LipschitzProblem, low: Array, high: Array) -> None:
+def _settle_exactly(A: Array, b: Array, domain: Domain, low: Array, high: Array) -> None:
     """Replace, in place, bounds whose sign rounding left open (0 well within the error) by exact ones."""
-    center, radius = problem.center, problem.radius
-    assert center is not None and radius is not None
-    scale = np.abs(A) @ (np.abs(center) + radius) + np.abs(b)  # at least the Euclidean spread too
+    scale = np.abs(A) @ (np.abs(domain.center) + domain.radius) + np.abs(b)  # at least what a ball's rows spread too
     error = 8.0 * (A.shape[1] + 4) * 2.0**-53 * scale + 16.0 * TINY
     open_low = (low < 0) & (low >= -error)
     open_high = (high > 0) & (high <= error)
     rows = np.flatnonzero(open_low | open_high)
     for i in rows[: MAX_EXACT_PRODUCTS // (2 * A.shape[1]) + 1]:
-        used = np.flatnonzero(A[i])
-        a, c, r = ([Fraction(float(v)) for v in values[used]] for values in (A[i], center, radius))
-        middle = Fraction(float(b[i])) + sum((x * y for x, y in zip(a, c, strict=True)), Fraction(0))
-        if problem.norm == "inf":
-            spread = sum((abs(x) * y for x, y in zip(a, r, strict=True)), Fraction(0))
-            size = abs(middle)
-        else:  # the squares of both: |middle| >= spread exactly when they say so
-            spread = sum((x * x * y * y for x, y in zip(a, r, strict=True)), Fraction(0))
-            size = middle * middle
-        if open_low[i] and middle >= 0 and size >= spread:
+        never_negative, never_positive = domain.signs(A[i], b[i])
+        if open_low[i] and never_negative:
             low[i] = 0.0
-        if open_high[i] and middle <= 0 and size >= spread:
+        if open_high[i] and never_positive:
             high[i] = 0.0

@@ -12,9 +12,9 @@ import numpy as np
 
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
-from ..arithmetic.norms import bounded, row_norms, spectral_norm, sqrt_up, times_up, vector_norm
+from ..arithmetic.norms import bounded, longest, operator_norm, row_norms, spectral_norm, times_up, vector_norm
 from ..network import Network
-from ..problem import LipschitzProblem
+from ..problem import Problem
 from .interval import Pair
 
 Masks = Sequence[Array]
@@ -22,7 +22,7 @@ Masks = Sequence[Array]
 
 def tangent_bounds(
     net: Network,
-    problem: LipschitzProblem,
+    problem: Problem,
     free: Array,
     on: Masks,
     off: Masks,
@@ -47,7 +47,7 @@ def tangent_bounds(
     A = net.weights[0][:, free]
     J = (A, A)
     result = [row_norms(A, problem.norm, arithmetic)]
-    length = float(sqrt_up(float(len(free)))) if problem.norm == "inf" else 1.0  # of t, then of each D_l w_l
+    length = longest(problem.norm, len(free))  # of t, then of each D_l w_l
     alive_before = np.ones(len(free), dtype=bool)
     for l in range(2, net.depth + 1):
         A, alive, W = net.weights[l - 1], ~off[l - 2], result[-1]
@@ -67,7 +67,7 @@ def tangent_bounds(
 
 def adjoint_bounds(
     net: Network,
-    problem: LipschitzProblem,
+    problem: Problem,
     free: Array,
     on: Masks,
     off: Masks,
@@ -102,7 +102,7 @@ def adjoint_bounds(
 
 def interval_constant(
     net: Network,
-    problem: LipschitzProblem,
+    problem: Problem,
     free: Array,
     on: Masks,
     off: Masks,
@@ -138,23 +138,19 @@ def interval_constant(
 
 
 def product_constant(
-    net: Network, problem: LipschitzProblem, free: Array, arithmetic: type[Enclosure] = Enclosure
+    net: Network, problem: Problem, free: Array, arithmetic: type[Enclosure] = Enclosure
 ) -> float:
     """The product of the layers' operator norms and of the dual norm of C^T c, rounded up; every mask is covered.
 
     Args:
         net: the network.
-        problem: its norm: maximal row sums and the 1-norm for inf, spectral norms and the Euclidean one for 2.
+        problem: its norm is the layers' too (`operator_norm`).
         free: (q,) indices of the inputs that move.
         arithmetic: the arithmetic that proves the bound.
     """
     bound = vector_norm(_size(_output_adjoint(net, problem, arithmetic)), problem.norm, arithmetic)
-    factors = []
-    for A in (net.weights[0][:, free], *net.weights[1:-1]):
-        if problem.norm == "inf":
-            factors.append(float(row_norms(A, "inf", arithmetic).max()))
-        else:
-            factors.append(spectral_norm(A, arithmetic))
+    layers = (net.weights[0][:, free], *net.weights[1:-1])
+    factors = [operator_norm(A, problem.norm, arithmetic) for A in layers]
     if 0.0 in factors:  # whatever overflowed before
         return 0.0
     for factor in factors:
@@ -162,7 +158,7 @@ def product_constant(
     return bound
 
 
-def _output_adjoint(net: Network, problem: LipschitzProblem, arithmetic: type[Enclosure]) -> Pair:
+def _output_adjoint(net: Network, problem: Problem, arithmetic: type[Enclosure]) -> Pair:
     """C^T coefficients, rounded outward."""
     return _times(net.weights[-1].T, (problem.coefficients, problem.coefficients), arithmetic)
 

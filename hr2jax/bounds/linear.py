@@ -15,9 +15,8 @@ import numpy as np
 
 from ..arithmetic.enclosure import Enclosure, TooLargeError
 from ..arithmetic.float64 import Array
-from ..arithmetic.norms import row_norms
 from ..network import Network
-from ..problem import LipschitzProblem
+from ..problem import Problem
 from .interval import Pair, finite, first_layer, interval_step
 
 Slopes = Mapping[tuple[int, int], Array]
@@ -25,7 +24,7 @@ Slopes = Mapping[tuple[int, int], Array]
 
 def preactivation_bounds(
     net: Network,
-    problem: LipschitzProblem,
+    problem: Problem,
     slopes: Slopes | None = None,
     arithmetic: type[Enclosure] = Enclosure,
 ) -> list[Pair]:
@@ -36,7 +35,7 @@ def preactivation_bounds(
 
     Args:
         net: the network.
-        problem: a local problem, either norm.
+        problem: a local problem.
         slopes: at (l, k), 1 <= k < l <= L, the float64 (2, p_l, p_k) slopes of the lower lines of layer k's
             neurons in the lower ([0]) and the upper ([1]) bound of each neuron of layer l. Clipped to
             [0, 1]; any of them prove a valid bound. A layer l has all its keys or none.
@@ -54,7 +53,7 @@ def preactivation_bounds(
 
 def layer_bounds(
     net: Network,
-    problem: LipschitzProblem,
+    problem: Problem,
     layer: int,
     bounds: Sequence[Pair],
     slopes: Mapping[int, Array] | None,
@@ -79,7 +78,7 @@ def layer_bounds(
 
 def output_range(
     net: Network,
-    problem: LipschitzProblem,
+    problem: Problem,
     slopes_out: Mapping[int, Array] | None = None,
     bounds: Sequence[Pair] | None = None,
     arithmetic: type[Enclosure] = Enclosure,
@@ -88,7 +87,7 @@ def output_range(
 
     Args:
         net: the network.
-        problem: a local problem, either norm.
+        problem: a local problem.
         slopes_out: at k = 1..L the (2, p_k) slopes of layer k's lower lines in the lower ([0]) and the upper
             ([1]) bound; None: interval propagation from the last layer only.
         bounds: proved pre-activation bounds of every hidden layer; None: by interval propagation.
@@ -121,7 +120,7 @@ def output_range(
 
 def backward(
     net: Network,
-    problem: LipschitzProblem,
+    problem: Problem,
     rows: Enclosure,
     shift: Enclosure,
     bounds: Sequence[Pair],
@@ -139,9 +138,7 @@ def backward(
         slopes: at each of 1..k, float64 (n, p) in [0, 1]: the lower lines' slopes.
         arithmetic: the arithmetic that proves the bounds.
     """
-    center, radius = problem.center, problem.radius
-    assert center is not None and radius is not None
-    value = shift
+    domain, value = problem.domain, shift
     with np.errstate(all="ignore"):
         for k in range(len(bounds), 0, -1):
             low, high = bounds[k - 1]
@@ -167,12 +164,8 @@ def backward(
             coefficients = arithmetic(N)
             value = value + coefficients @ net.biases[k - 1]
             rows = coefficients @ net.weights[k - 1]
-        value = value + rows @ center
-        size = rows.magnitude()
-        if problem.norm == "inf":
-            value = value - arithmetic(size) @ radius
-        else:
-            value = value - arithmetic(row_norms(size, 2, arithmetic)) * radius[0]
+        value = value + rows @ domain.middle(arithmetic)
+        value = value - domain.reach(rows.magnitude(), arithmetic)
         bound = value.lower()
     return np.where(np.isfinite(bound), bound, -np.inf)
 

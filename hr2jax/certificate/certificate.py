@@ -16,15 +16,16 @@ from numpy.typing import ArrayLike
 
 from ..arithmetic.enclosure import check_arithmetic
 from ..arithmetic.float64 import Array, exact_float64
+from ..arithmetic.norms import parse_norm
+from ..domain import Ball, domain_from, parse_radius
 from ..machine.files import replaced
 from ..network import Network
-from ..problem import LipschitzProblem, Output, output_coefficients, parse_norm, parse_radius
+from ..problem import QUANTITIES, Output, Problem, output_coefficients
 from ..relaxation.presolve import LIFTINGS, Layout, Presolve, reached
 from ..text import shown
 from .prover import Prover, arithmetic_of, lifting_of, prove, prover_of
 
 FORMAT = "hr2jax certificate 2"
-QUANTITIES = ("lipschitz", "maximum")
 # What a relaxation may be called: people are shown it, so that it may hold no line of a report, nor move a cursor.
 NAME = re.compile(r"(?!.*  )[A-Za-z0-9+._ -]{0,60}")
 # What entries of the wrong type, shape or range make NumPy and Python raise.
@@ -53,7 +54,7 @@ class Certificate:
     """
 
     bound: float
-    lipschitz_problem: LipschitzProblem
+    lipschitz_problem: Problem
     relaxation: str
     network_hash: str
     layout: Layout
@@ -65,14 +66,13 @@ class Certificate:
 
     @property
     def problem(self) -> dict[str, Any]:
-        """The claim in full: quantity, output, norm, center, radius, relaxation, weights hash."""
+        """The claim in full: quantity, output, norms, domain, relaxation, weights hash."""
         claim = self.lipschitz_problem
         return {
             "quantity": claim.quantity,
             "output": claim.coefficients.tolist(),
             "norm": claim.norm,
-            "center": None if claim.center is None else claim.center.tolist(),
-            "radius": None if claim.radius is None else claim.radius.tolist(),
+            **claim.domain.description(),
             "relaxation": self.relaxation,
             "network_hash": self.network_hash,
         }
@@ -85,13 +85,14 @@ class Certificate:
         norm: Any = None,
         center: ArrayLike | None = None,
         radius: Any = None,
+        domain: Any = None,
         arithmetic: str = "float",
     ) -> float:
         """Prove the bound again from the network's weights and the multipliers alone.
 
         Args:
             net: the network the certificate is about.
-            output, norm, center, radius: if given, must equal the claim's.
+            output, norm, center, radius, domain: if given, must equal the claim's; the domain as a set.
             arithmetic: "float" (float64 with enclosures) or "ball" (arbitrary precision, python-flint; slow).
 
         Returns:
@@ -115,7 +116,7 @@ class Certificate:
             raise
         except WRONG as error:
             raise CertificateError(f"this is not a whole certificate: {_reason(error)}") from error
-        whole._check_claim(net, output, norm, center, radius)
+        whole._check_claim(net, output, norm, center, radius, domain)
         try:
             bound = prove(
                 net, whole.lipschitz_problem, whole.layout, whole.multipliers, whole.diagonal, numbers,
@@ -131,19 +132,24 @@ class Certificate:
         """The same certificate, stating `bound` (which `verify` has just proved)."""
         return replace(self, bound=bound)
 
-    def _check_claim(self, net: Network, output: Output, norm: Any, center: Any, radius: Any) -> None:
+    def _check_claim(self, net: Network, output: Output, norm: Any, center: Any, radius: Any, domain: Any) -> None:
         claim = self.lipschitz_problem
         if norm is not None and parse_norm(norm) != claim.norm:
             raise CertificateError(f"the certificate is for norm {claim.norm}, not {norm!r}")
         if output is not None and not np.array_equal(output_coefficients(output, net.widths[-1]), claim.coefficients):
             raise CertificateError(f"the certificate is for another output than {output!r}")
-        for name, given, claimed in (("center", center, claim.center), ("radius", radius, claim.radius)):
+        if domain is not None and domain != claim.domain:
+            raise CertificateError(f"the certificate is for another domain than {shown(domain)}")
+        for name, given in (("center", center), ("radius", radius)):
             if given is None:
                 continue
             if name == "center" and np.shape(given) not in ((), (net.widths[0],)):
                 raise ValueError(f"center must have shape ({net.widths[0]},), but its shape is {np.shape(given)}")
-            if claimed is None:
+            if not claim.domain.is_bounded:
                 raise CertificateError(f"a {name} was given, but the certificate is for the global constant")
+            if not (isinstance(claim.domain, Ball) and claim.domain.norm == claim.norm):
+                raise CertificateError(f"a {name} was given, but the certificate is for the domain {claim.domain.kind}")
+            claimed = claim.domain.arrays()[name]
             width = net.widths[0]
             value = parse_radius(given, width, claim.norm) if name == "radius" else exact_float64(given, name, 1)
             if value.shape != claimed.shape or not np.array_equal(value, claimed):
@@ -162,6 +168,7 @@ class Certificate:
             "format": FORMAT,
             "bound": float(self.bound).hex(),
             "norm": claim.norm,
+            "domain": claim.domain.kind,
             "quantity": claim.quantity,
             "relaxation": self.relaxation,
             "lifting": self.lifting,
@@ -180,8 +187,7 @@ class Certificate:
             arrays["slopes"] = np.zeros(0)  # linear bounds, even where no slope is free
         if self.diagonal is not None:
             arrays["diagonal"] = self.diagonal
-        if claim.center is not None and claim.radius is not None:
-            arrays |= {"center": claim.center, "radius": claim.radius}
+        arrays |= claim.domain.arrays()
         for name, values in self.multipliers.items():
             arrays[f"multipliers/{name}"] = np.asarray(values, dtype=np.float64)
         return arrays
@@ -230,9 +236,12 @@ def _from_arrays(arrays: dict[str, Array]) -> Certificate:
     if head["format"] != FORMAT:
         raise CertificateError(f"the certificate's format is {head['format']!r}; {FORMAT!r} is expected")
     coefficients = _vector(arrays.pop("coefficients"), "coefficients")
-    center, radius, diagonal = (arrays.pop(name, None) for name in ("center", "radius", "diagonal"))
-    if (center is None) != (radius is None):
+    diagonal = arrays.pop("diagonal", None)
+    given = [name for name in ("center", "radius", "low", "high") if name in arrays]
+    where: dict[str, Array] = {name: _vector(arrays.pop(name), name) for name in given}
+    if ("center" in where) != ("radius" in where):
         raise CertificateError("the certificate has a center or a radius without the other")
+    norm = parse_norm(head["norm"])
     layout, slopes = _layout_from(arrays, head)
     multipliers = {}
     for name, values in arrays.items():
@@ -240,13 +249,9 @@ def _from_arrays(arrays: dict[str, Array]) -> Certificate:
         if kind != "multipliers":
             raise CertificateError(f"the certificate has an unknown entry {name!r}")
         multipliers[family] = _floats(values, name)
-    problem = LipschitzProblem(
-        coefficients,
-        parse_norm(head["norm"]),
-        None if center is None else _vector(center, "center"),
-        None if radius is None else _vector(radius, "radius"),
-        head["quantity"],
-    )
+    # an older file does not name its domain: it is the ball of its norm, or everything
+    kind = head.get("domain", f"ball {norm}" if where else "everywhere")
+    problem = Problem(coefficients, norm, norm, domain_from(kind, where), head["quantity"])
     if problem.quantity not in QUANTITIES or (problem.quantity == "maximum") != (head["lifting"] == "values"):
         raise CertificateError(f"the certificate's quantity {problem.quantity!r} is not one that its lifting bounds")
     if not NAME.fullmatch(head["relaxation"]):
@@ -314,7 +319,7 @@ def _digest(arrays: Mapping[str, Array]) -> str:
 
 def certify_multipliers(
     net: Network,
-    problem: LipschitzProblem,
+    problem: Problem,
     relaxation: str,
     fixed: Presolve,
     multipliers: Mapping[str, Array],

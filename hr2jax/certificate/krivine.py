@@ -22,7 +22,7 @@ import numpy as np
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
 from ..network import Network
-from ..problem import LipschitzProblem
+from ..problem import Problem
 from ..relaxation.basis import Lifting
 from ..relaxation.lifting import lift
 from ..relaxation.presolve import Layout, presolve
@@ -36,7 +36,7 @@ LARGEST_CODE = 2**62
 
 def krivine_bound(
     net: Network,
-    problem: LipschitzProblem,
+    problem: Problem,
     degree: int,
     multipliers: Mapping[str, Array],
     arithmetic: type[Enclosure] = Enclosure,
@@ -72,7 +72,7 @@ def krivine_bound(
         return _paid(lifting, codes, sums, exponent, inputs, neurons, arithmetic)
 
 
-def check_krivine(net: Network, problem: LipschitzProblem, degree: int) -> None:
+def check_krivine(net: Network, problem: Problem, degree: int) -> None:
     """Refuse what these certificates are not for.
 
     Raises:

@@ -11,7 +11,7 @@ from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
 from ..bounds import interval_constant, output_range, product_constant
 from ..network import Network
-from ..problem import LipschitzProblem, lipschitz_problem
+from ..problem import Problem, checked_problem
 from ..relaxation.basis import Lifting
 from ..relaxation.lifting import lift
 from ..relaxation.presolve import LIFTINGS, Layout, Presolve, masks, pre_bounds, presolve
@@ -31,17 +31,16 @@ class Prover:
     def __init__(
         self,
         net: Network,
-        problem: LipschitzProblem,
+        problem: Problem,
         layout: Layout,
         arithmetic: type[Enclosure] = Enclosure,
         *,
         lifting: str = "forward",
         slopes: Mapping[tuple[int, int], Array] | None = None,
     ):
-        self.problem = lipschitz_problem(
-            net, problem.coefficients, problem.norm, problem.center,
-            problem.radius if problem.radius is None or problem.norm == "inf" else _single(problem.radius),
-            problem.quantity,
+        self.problem = checked_problem(
+            net, problem.coefficients, problem.norm, quantity=problem.quantity, output_norm=problem.output_norm,
+            domain=problem.domain,
         )  # fmt: skip
         if not isinstance(layout, Layout):
             raise ValueError(f"the layout must be a Layout, not {type(layout).__name__}")
@@ -79,7 +78,7 @@ class Prover:
 
 def prove(
     net: Network,
-    problem: LipschitzProblem,
+    problem: Problem,
     layout: Layout,
     multipliers: Mapping[str, Array],
     diagonal: Array | None,
@@ -103,7 +102,7 @@ def prove(
 
 
 def _krivine(
-    net: Network, problem: LipschitzProblem, layout: Layout, multipliers: Mapping[str, Array],
+    net: Network, problem: Problem, layout: Layout, multipliers: Mapping[str, Array],
     arithmetic: type[Enclosure],
 ) -> float:  # fmt: skip
     if len(multipliers) > 1 or problem.quantity != "lipschitz":
@@ -113,7 +112,7 @@ def _krivine(
 
 
 def baseline(
-    net: Network, problem: LipschitzProblem, fixed: Presolve, relaxation: str = "",
+    net: Network, problem: Problem, fixed: Presolve, relaxation: str = "",
     arithmetic: type[Enclosure] = Enclosure,
 ) -> float:  # fmt: skip
     """The bound that needs no solver: by interval arithmetic, by norm products ("interval", "product"), or the best."""
@@ -130,14 +129,7 @@ def baseline(
     return min(proved)
 
 
-def _single(radius: Array) -> float:
-    """The radius of a Euclidean ball from its (p_0,) array of equal entries."""
-    if not (np.ndim(radius) == 1 and len(radius) and (radius == radius[0]).all()):
-        raise ValueError("the radius of a Euclidean ball must be one number")
-    return float(radius[0])
-
-
-def prover_of(net: Network, problem: LipschitzProblem, fixed: Presolve) -> Prover:
+def prover_of(net: Network, problem: Problem, fixed: Presolve) -> Prover:
     """A prover for the layout that a presolve has found."""
     return Prover(net, problem, fixed.layout(), lifting=lifting_of(fixed), slopes=fixed.slopes)
 

@@ -11,7 +11,7 @@ from ..certificate.prover import baseline
 from ..engines.memory import estimate
 from ..engines.sizes import Sizes
 from ..network import Network
-from ..problem import LipschitzProblem, lipschitz_problem
+from ..problem import Problem, checked_problem
 from ..reading import load
 from ..relaxation.presolve import presolve
 from ..text import table, upper_text, widths_text
@@ -36,12 +36,12 @@ def info_command(arguments: argparse.Namespace) -> int:
     names = [f"A_{i + 1}, b_{i + 1}" for i in range(net.depth)] + ["C, d"]
     for name, weight, bias in zip(names, net.weights, net.biases, strict=True):
         rows.append((name, f"in [{weight.min():.4g}, {weight.max():.4g}], [{bias.min():.4g}, {bias.max():.4g}]"))
-    problem = lipschitz_problem(net, 0)
+    problem = checked_problem(net, 0)
     with contextlib.suppress(ValueError), np.errstate(all="ignore"):  # bounds that overflow: there is nothing to solve
         needed = sum(estimate("hr2", "auto", Sizes.of(problem, presolve(net, problem))))
         rows.append(("memory", f"about {needed / 1e9:.1f} GB to solve hr2 globally"))
     for k in range(min(net.widths[-1], SHOWN_OUTPUTS)):
-        bound = bound_without_solver(net, lipschitz_problem(net, k))
+        bound = bound_without_solver(net, checked_problem(net, k))
         rows.append((f"F_{k}", f"<= {upper_text(bound)}   (global, norm inf, no solver; hr2jax solve improves it)"))
     if net.widths[-1] > SHOWN_OUTPUTS:
         rows.append(("...", f"{net.widths[-1] - SHOWN_OUTPUTS} more outputs"))
@@ -49,7 +49,7 @@ def info_command(arguments: argparse.Namespace) -> int:
     return YES
 
 
-def bound_without_solver(net: Network, problem: LipschitzProblem) -> float:
+def bound_without_solver(net: Network, problem: Problem) -> float:
     """What interval arithmetic or norm products prove, rounded up; infinity where that overflows."""
     with np.errstate(all="ignore"):
         # no chains: the sizes of derivatives are not needed

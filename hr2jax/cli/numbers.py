@@ -16,7 +16,7 @@ import numpy as np
 
 from ..arithmetic.decimals import decimal, nearest_float, round_up
 from ..arithmetic.float64 import Array, exact_float64
-from ..problem import parse_norm
+from ..arithmetic.norms import is_euclidean, parse_norm
 from ..text import unread
 
 
@@ -42,8 +42,8 @@ def box(center_file: str | None, radius_text: str | None, norm: Any) -> tuple[An
     if radius is None:
         return center, None
     if any(errors) and not (isinstance(radius, Fraction) and radius <= 0):  # solve refuses that
-        if isinstance(radius, Fraction) and norm is not None and parse_norm(norm) == 2:
-            radius += sum(errors)  # the 1-norm of the center's error is at least its 2-norm
+        if isinstance(radius, Fraction) and norm is not None and is_euclidean(parse_norm(norm)):
+            radius += sum(errors)  # the 1-norm of the center's error, which is at least its 2-norm
         else:
             radius = _widened(radius, errors)
     if isinstance(radius, Fraction):

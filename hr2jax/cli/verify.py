@@ -8,10 +8,11 @@ from fractions import Fraction
 import numpy as np
 
 from ..arithmetic.float64 import Array
+from ..arithmetic.norms import Norm
 from ..certificate.certificate import Certificate, CertificateError
-from ..problem import LipschitzProblem
+from ..problem import Problem
 from ..reading import load
-from ..text import domain_text, output_text, table, upper_text, widths_text
+from ..text import output_text, table, upper_text, where_text, widths_text
 from .answer import EXIT_CODES, YES
 from .numbers import box
 
@@ -40,32 +41,35 @@ def verify_command(arguments: argparse.Namespace) -> int:
             f"the certificate states the bound {certificate.bound!r}, but it proves only {proven!r}"
         )
     claim = certificate.lipschitz_problem
-    radii = None if claim.radius is None else claim.radius.tolist()
     f, text = output_text(claim.coefficients.tolist()), upper_text(proven)
     rows = [
         ("verified", _statement(claim, text)),
         ("proven bound", f"{text}   ({arguments.arithmetic} arithmetic; {upper_text(certificate.bound)} is stated)"),
         ("function", f"f = {f} of the network {widths_text(net.widths)}"),
         ("network hash", certificate.network_hash),
-        ("domain", domain_text(radii)),
+        ("domain", where_text(certificate.problem)),
         ("norm", f"{claim.norm} on the input"),
         ("relaxation", f"{certificate.relaxation} (where the multipliers came from; the proof does not rest on it)"),
     ]
-    if claim.center is not None:
-        rows.insert(5, ("center", _few(claim.center)))
+    numbers = claim.domain.arrays()
+    rows[5:5] = [(name, _few(values)) for name, values in numbers.items() if name != "radius"]
     print(table(rows))
     return YES
 
 
-def _statement(claim: LipschitzProblem, bound: str) -> str:
+INSIDE = {
+    "box": "low_i <= x_i <= high_i", "ball inf": "|x_i - center_i| <= radius_i",
+    "ball 2": "||x - center||_2 <= radius", "ball 1": "||x - center||_1 <= radius",
+}  # fmt: skip
+DISTANCES: dict[Norm, str] = {"inf": "max_i |x_i - y_i|", 2: "||x - y||_2", 1: "||x - y||_1"}
+
+
+def _statement(claim: Problem, bound: str) -> str:
     """What a certificate proves, as an inequality and where it holds."""
-    box = claim.norm == "inf"
-    domain = " in the domain " + ("|x_i - center_i| <= radius_i" if box else "||x - center||_2 <= radius")
-    where = "" if claim.center is None else domain
+    where = f" in the domain {INSIDE[claim.domain.kind]}" if claim.domain.is_bounded else ""
     if claim.quantity == "maximum":
         return f"f(x) <= {bound} for all x{where}"
-    distance = "max_i |x_i - y_i|" if box else "||x - y||_2"
-    return f"|f(x) - f(y)| <= {bound} {distance} for all x, y{where}"
+    return f"|f(x) - f(y)| <= {bound} {DISTANCES[claim.norm]} for all x, y{where}"
 
 
 def _few(values: Array) -> str:

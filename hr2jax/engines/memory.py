@@ -15,7 +15,7 @@ import numpy as np
 from ..machine.memory import available_bytes, device_bytes
 from ..network import Network
 from ..options import INTERIOR_POINT, Options
-from ..problem import lipschitz_problem
+from ..problem import checked_problem
 from ..relaxation.basis import Lifting
 from ..relaxation.families import preset
 from ..relaxation.lasserre import lasserre_size
@@ -152,7 +152,7 @@ def _cliques(relaxation: str, local: bool) -> list[tuple[str, list[tuple[bool, b
 def _smallest(local: bool) -> Lifting:
     """One input, one neuron: it has one row of each kind."""
     net = Network([[[1.0]], [[1.0]]], [[0.1], [0.0]])
-    problem = lipschitz_problem(net, center=[0.0], radius=1.0) if local else lipschitz_problem(net)
+    problem = checked_problem(net, center=[0.0], radius=1.0) if local else checked_problem(net)
     return lift(net, problem, presolve(net, problem))
 
 

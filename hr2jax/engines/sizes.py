@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..problem import LipschitzProblem
+from ..problem import Problem
 from ..relaxation.presolve import Presolve
 
 # How many float64 arrays of a shape are alive at once, and bytes that do not grow, as measured.
@@ -50,7 +50,7 @@ class Sizes:
     derived: int = 0
 
     @staticmethod
-    def of(problem: LipschitzProblem, fixed: Presolve) -> Sizes:
+    def of(problem: Problem, fixed: Presolve) -> Sizes:
         """Sizes of a presolved problem."""
         n, pairs = fixed.switching, len(np.intersect1d(fixed.unstable, fixed.free))
         if problem.quantity == "maximum" or fixed.chains == ("q",):

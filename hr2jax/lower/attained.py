@@ -11,16 +11,16 @@ from numpy.typing import ArrayLike
 from .. import graph
 from ..arithmetic.enclosure import Enclosure, check_arithmetic
 from ..arithmetic.float64 import Array
+from ..arithmetic.norms import Norm, unknown_norm
 from ..layer import Layer
 from ..network import Network
-from ..problem import LipschitzProblem
-from .domain import contains
+from ..problem import Problem
 from .exact import exact_attained, exact_products
 
 CLOSE = 1e-9  # rounding that costs more of the bound than this is not accepted of several layers
 
 
-def attained(net: Network, problem: LipschitzProblem, x: ArrayLike) -> float:
+def attained(net: Network, problem: Problem, x: ArrayLike) -> float:
     """A proved lower bound of the Lipschitz constant: the gradient's dual norm at x, rounded down.
 
     f is affine around x when no pre-activation that matters vanishes there, and then the constant is at
@@ -33,7 +33,7 @@ def attained(net: Network, problem: LipschitzProblem, x: ArrayLike) -> float:
 
     Args:
         net: the network, any number of hidden layers.
-        problem: the problem, norm inf or 2.
+        problem: the problem.
         x: (p_0,) the point; its float64 value is what is meant.
 
     Returns:
@@ -48,7 +48,7 @@ def attained(net: Network, problem: LipschitzProblem, x: ArrayLike) -> float:
     if point.shape != (net.widths[0],):
         raise ValueError(f"x must have shape ({net.widths[0]},), but its shape is {point.shape}")
     check_arithmetic()
-    if not np.isfinite(point).all() or not contains(problem, point):
+    if not np.isfinite(point).all() or not problem.domain.contains(point):
         return 0.0
     lower = 0.0
     with np.errstate(all="ignore"):
@@ -63,10 +63,14 @@ def attained(net: Network, problem: LipschitzProblem, x: ArrayLike) -> float:
     return max(lower, exact_attained(net, problem, point))
 
 
-def norm_below(sizes: Array, norm: str | int) -> float:
-    """A lower bound of the 1-norm (`norm` "inf") or the 2-norm (2) of exact sizes (n,) >= 0; 0.0 on overflow."""
+def norm_below(sizes: Array, norm: Norm) -> float:
+    """A lower bound of the norm dual to `norm` of exact sizes (n,) >= 0 (`row_norms`); 0.0 on overflow."""
     if norm == "inf":
         lower = float(Enclosure(sizes).sum().lower())
+    elif norm == 1:
+        lower = float(sizes.max(initial=0.0))
+    elif norm != 2:
+        raise unknown_norm(norm)
     else:
         # In units of the largest, so that no square overflows; what underflows is dropped.
         power = int(np.frexp(sizes.max(initial=0.0))[1])
@@ -78,10 +82,10 @@ def norm_below(sizes: Array, norm: str | int) -> float:
     return max(lower, 0.0) if math.isfinite(lower) else 0.0
 
 
-def _gradient(net: Network, problem: LipschitzProblem, x: Array) -> Enclosure | None:
+def _gradient(net: Network, problem: Problem, x: Array) -> Enclosure | None:
     """The gradient of f at x over the free inputs, enclosed; None where f is not proved affine around x."""
     free = np.zeros(len(x), dtype=bool)
-    free[problem.free_inputs if problem.is_local else slice(None)] = True
+    free[problem.domain.free(len(x))] = True
     found: list[Enclosure] = []  # z of the hidden layers
     graph.evaluate(net.layers[:-1], Enclosure(x), lambda _, z: found.append(z))
     if not all(z.is_finite() for z in found):

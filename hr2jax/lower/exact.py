@@ -13,9 +13,10 @@ import numpy as np
 
 from .. import graph
 from ..arithmetic.float64 import Array
+from ..arithmetic.norms import Norm, unknown_norm
 from ..layer import Layer
 from ..network import Network
-from ..problem import LipschitzProblem
+from ..problem import Problem
 
 MOST_WEIGHTS = 1_500_000  # a second or so
 MOST_BITS = 12_000  # of the integers, all layers together
@@ -45,7 +46,7 @@ class _Dyadic:
         return _Dyadic(ints, self.exponent + vector.exponent)
 
 
-def exact_attained(net: Network, problem: LipschitzProblem, x: Array) -> float:
+def exact_attained(net: Network, problem: Problem, x: Array) -> float:
     """What `attained` says, without rounding but of the result; x (p_0,) must be finite and in the domain.
 
     Returns:
@@ -56,7 +57,7 @@ def exact_attained(net: Network, problem: LipschitzProblem, x: Array) -> float:
     if sum(A.size for A in net.weights) > MOST_WEIGHTS or sum(map(_bits, arrays)) > MOST_BITS:
         return 0.0
     free = np.zeros(len(x), dtype=bool)
-    free[problem.free_inputs if problem.is_local else slice(None)] = True
+    free[problem.domain.free(len(x))] = True
     layers = [layer.mapped(_dyadic) for layer in net.layers]
     signs: list[Array] = []
 
@@ -88,10 +89,14 @@ def exact_products(a: Array, b: Array) -> Fraction:
     return sum((Fraction(float(u)) * Fraction(float(v)) for u, v in zip(a, b, strict=True)), Fraction(0))
 
 
-def _norm_below(sizes: list[int], exponent: int, norm: str | int) -> float:
-    """The 1-norm or 2-norm of sizes * 2**exponent, rounded down to a float64; 0.0 beyond the largest."""
+def _norm_below(sizes: list[int], exponent: int, norm: Norm) -> float:
+    """The norm dual to `norm` of sizes * 2**exponent, rounded down to a float64; 0.0 beyond the largest."""
     if norm == "inf":
         total = sum(sizes)
+    elif norm == 1:
+        total = max(sizes, default=0)
+    elif norm != 2:
+        raise unknown_norm(norm)
     else:
         squares = sum(size * size for size in sizes)
         shift = max(0, 64 - squares.bit_length() // 2)  # 64 bits of the root are enough

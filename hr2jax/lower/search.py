@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..arithmetic.float64 import Array
 from ..network import Network
-from ..problem import LipschitzProblem
+from ..problem import Problem
 from .cells.cells import build_cells
 from .cells.search import REACH, Best, search_cells
 from .clock import Clock
@@ -19,7 +19,7 @@ from .regions.search import search_deep
 
 def search(
     net: Network,
-    problem: LipschitzProblem,
+    problem: Problem,
     *,
     seconds: float,
     seed: int = 0,
@@ -27,7 +27,7 @@ def search(
 ) -> tuple[float, Array]:
     """The best lower bound of the Lipschitz constant found in about `seconds`, and the point that attains it.
 
-    Small networks are searched exhaustively. Otherwise, with one hidden layer and norm inf, patterns are
+    Small networks are searched exhaustively. Otherwise, with one hidden layer, norm inf and a box, patterns are
     annealed and realised by linear programs, points are found by smoothed ascent, and the best of both are
     improved (`climb`); any other network is searched point by point (`search_deep`). The search ends early
     when several rounds bring nothing. Compilation does not count against `seconds`.
@@ -38,7 +38,7 @@ def search(
 
     Args:
         net: the network, any number of hidden layers.
-        problem: the problem, norm inf or 2.
+        problem: the problem.
         seconds: wall time, about.
         seed: of every random choice.
         starts: further starting points, (p_0,) each, moved into the domain, or patterns, (p_1 + ... + p_L,)
@@ -52,7 +52,7 @@ def search(
         ValueError: a start of the wrong shape.
     """
     points, patterns = _sort_starts(net, starts)
-    if net.depth != 1 or problem.norm != "inf":
+    if net.depth != 1 or problem.norm != "inf" or problem.domain.shape != "inf":
         return search_deep(net, problem, seconds=seconds, seed=seed, points=points, patterns=patterns)
     clock = Clock(seconds)
     with np.errstate(all="ignore"):

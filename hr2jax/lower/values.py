@@ -11,17 +11,18 @@ import numpy as np
 from .. import graph
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
+from ..domain import Domain
 from ..network import Network
-from ..problem import LipschitzProblem
-from .domain import contains
+from ..problem import Problem
+from .norms import lengths
 
 POINTS = 16
 STEPS = 40
 
 
-def value_at(net: Network, problem: LipschitzProblem, x: Array) -> float:
+def value_at(net: Network, problem: Problem, x: Array) -> float:
     """coefficients . F(x) rounded down, the data and x (p_0,) taken as exact reals; -inf outside the domain."""
-    if not np.isfinite(x).all() or not contains(problem, x):
+    if not np.isfinite(x).all() or not problem.domain.contains(x):
         return -np.inf
     with np.errstate(all="ignore"):
         out = graph.evaluate(net.layers, Enclosure(x))
@@ -31,11 +32,11 @@ def value_at(net: Network, problem: LipschitzProblem, x: Array) -> float:
 
 
 def climb_values(
-    net: Network, problem: LipschitzProblem, *, seconds: float, seed: int = 0, starts: Sequence[Any] | Array = ()
+    net: Network, problem: Problem, *, seconds: float, seed: int = 0, starts: Sequence[Any] | Array = ()
 ) -> tuple[float, Array]:
     """The largest value of f found by projected gradient ascent from many points, and where (proved by `value_at`)."""
-    assert problem.center is not None and problem.radius is not None
-    center, radius = problem.center, problem.radius
+    domain = problem.domain
+    center, radius = domain.center.copy(), domain.radius
     random, until = np.random.default_rng(seed), time.perf_counter() + seconds
     best, witness = value_at(net, problem, center), center
     for x in starts:
@@ -44,11 +45,11 @@ def climb_values(
     while time.perf_counter() < until:
         before = best
         some = center + radius * random.uniform(-1, 1, (POINTS, len(center)))
-        points = np.concatenate([witness[None], _inside(problem, some)])
+        points = np.concatenate([witness[None], _inside(domain, some)])
         for step in range(STEPS):
             gradient = _gradient(net, problem, points)
-            move = np.sign(gradient) if problem.norm == "inf" else _unit(gradient)
-            points = _inside(problem, points + radius * 0.5 * 0.9**step * move)
+            move = np.sign(gradient) if domain.shape == "inf" else _unit(gradient)
+            points = _inside(domain, points + radius * 0.5 * 0.9**step * move)
         for x in points[np.argsort(-net(points) @ problem.coefficients)[:2]]:
             if (value := value_at(net, problem, x)) > best:
                 best, witness = value, x
@@ -57,7 +58,7 @@ def climb_values(
     return best, witness
 
 
-def _gradient(net: Network, problem: LipschitzProblem, points: Array) -> Array:
+def _gradient(net: Network, problem: Problem, points: Array) -> Array:
     return graph.pull_back(net.layers, graph.masks(net.layers[:-1], points), problem.coefficients)
 
 
@@ -65,13 +66,12 @@ def _unit(rows: Array) -> Array:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
 
 
-def _inside(problem: LipschitzProblem, points: Array) -> Array:
-    """The points moved into the ball, a hair inside so that rounding does not take them out."""
-    assert problem.center is not None and problem.radius is not None
-    radius = problem.radius * (1 - 1e-12)
-    away = points - problem.center
-    if problem.norm == "inf":
+def _inside(domain: Domain, points: Array) -> Array:
+    """The points moved into the domain, a hair inside so that rounding does not take them out."""
+    radius = domain.radius * (1 - 1e-12)
+    away = points - domain.center
+    if domain.shape == "inf":
         away = np.clip(away, -radius, radius)
     else:
-        away = away * np.minimum(radius[0] / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-300), 1.0)
-    return problem.center + away
+        away = away * np.minimum(radius[0] / np.maximum(lengths(away, domain.shape)[:, None], 1e-300), 1.0)
+    return domain.center + away

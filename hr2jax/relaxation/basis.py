@@ -30,7 +30,7 @@ class Lifting:
       t     (q,) the direction; in {-1, 1} for norm inf (a linear function of t is largest at a vertex)
       p     tangents after the mask, u_l (A_l p_{l-1}), p_0 = t, scaled; in all layers but the last (DESIGN's v_l)
       a     adjoints after the mask, u_l (A_{l+1}^T a_{l+1}), a_L = c u_L, scaled; in all layers but the last
-      xi    (q,) the input, x = center + radius xi; local problems with unstable neurons only
+      xi    (q,) the input, x = center + scale * xi (`Domain`); local problems with unstable neurons only
       x     values after the mask, u_l z_l, scaled; local problems, in all layers but the last
     and derived groups, linear in the basis: z, w and g, what the masks of x, p and a multiply, in their scales:
       z     pre-activations  z_i / 2**exponent_i;  local problems only
@@ -44,7 +44,7 @@ class Lifting:
         objective: (g, h) -> (size g, size h) enclosure B; the objective is the sum of y_g^T B y_h.
         exponent: the true objective is 2**exponent times that.
         presolve: the neurons and inputs that the groups stand for.
-        balls: groups whose squares add up to at most 1 (norm 2); every other entry has its own bound.
+        balls: groups whose squares add up to at most 1: t in norm 2, xi in a ball; every other entry has its own bound.
     """
 
     sizes: dict[str, int]
@@ -70,7 +70,7 @@ class Lifting:
         """(N,) bool: y_k^2 = 1 at every feasible point (elsewhere y_k^2 <= 1)."""
         mask = np.zeros(self.size, dtype=bool)
         for group in self.sizes:
-            if _letter(group) in ("one", "v") or (group == "t" and not self.balls):
+            if _letter(group) in ("one", "v") or (group == "t" and "t" not in self.balls):
                 mask[self.slice(group)] = True
         return mask
 

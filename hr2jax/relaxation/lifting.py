@@ -9,8 +9,9 @@ import numpy as np
 
 from ..arithmetic.enclosure import Enclosure, clipped_exponent
 from ..arithmetic.float64 import Array
+from ..arithmetic.norms import is_euclidean
 from ..network import Network
-from ..problem import LipschitzProblem
+from ..problem import Problem
 from .basis import BEFORE_MASK, NOTHING, Lifting, LinearMap, tag
 from .presolve import Presolve, reached
 
@@ -26,7 +27,7 @@ class _Piece:
 
 
 def lift(
-    net: Network, problem: LipschitzProblem, fixed: Presolve, arithmetic: type[Enclosure] = Enclosure
+    net: Network, problem: Problem, fixed: Presolve, arithmetic: type[Enclosure] = Enclosure
 ) -> Lifting:
     """The lifting of a network, every coefficient enclosed in `arithmetic`."""
     depth, q = net.depth, len(fixed.free)
@@ -36,11 +37,11 @@ def lift(
         sizes = {"one": 1} | {f"v{k}": n for k, n in counts.items()} | {"xi": q}
         sizes |= {f"x{k}": n for k, n in counts.items()}
         derived, objective, exponent = _maximum(net, problem, fixed, sizes, arithmetic)
-        return Lifting(sizes, derived, objective, exponent, fixed, () if problem.norm == "inf" else ("xi",))
+        return Lifting(sizes, derived, objective, exponent, fixed, _balls(problem, sizes))
     if fixed.chains == ("q",):
         sizes = {"one": 1, "t": q} | {f"q{k}": n for k, n in counts.items()}
         derived, objective, exponent = _tangents(net, problem, fixed, sizes, arithmetic)
-        return Lifting(sizes, derived, objective, exponent, fixed, () if problem.norm == "inf" else ("t",))
+        return Lifting(sizes, derived, objective, exponent, fixed, _balls(problem, sizes))
     local = problem.is_local and sum(counts.values()) > 0
     sizes = {"one": 1} | {f"v{k}": n for k, n in counts.items()} | {"t": q}
     for chain in fixed.chains:
@@ -56,12 +57,17 @@ def lift(
     if "p" in fixed.chains:
         of_tangents, objective, exponent = _tangents(net, problem, fixed, sizes, arithmetic)
         derived |= of_tangents
-    balls = () if problem.norm == "inf" else ("t", "xi") if local else ("t",)
-    return Lifting(sizes, derived, objective, exponent, fixed, balls)
+    return Lifting(sizes, derived, objective, exponent, fixed, _balls(problem, sizes))
+
+
+def _balls(problem: Problem, sizes: Mapping[str, int]) -> tuple[str, ...]:
+    """The groups in a Euclidean ball (or in one of norm 1, which it holds): t by the norm, xi by the domain's shape."""
+    norms = {"t": problem.norm, "xi": problem.domain.shape}
+    return tuple(group for group, norm in norms.items() if group in sizes and is_euclidean(norm))
 
 
 def _tangents(
-    net: Network, problem: LipschitzProblem, fixed: Presolve, sizes: dict[str, int], arithmetic: type[Enclosure]
+    net: Network, problem: Problem, fixed: Presolve, sizes: dict[str, int], arithmetic: type[Enclosure]
 ) -> tuple[dict[str, LinearMap], dict[tuple[str, str], Enclosure], int]:
     """The groups w, and the objective sum_k c_k u_{L,k} w_{L,k} with its exponent."""
     depth = fixed.depth
@@ -102,7 +108,7 @@ def _tangents(
 
 
 def _adjoints(
-    net: Network, problem: LipschitzProblem, fixed: Presolve, sizes: dict[str, int], arithmetic: type[Enclosure]
+    net: Network, problem: Problem, fixed: Presolve, sizes: dict[str, int], arithmetic: type[Enclosure]
 ) -> tuple[dict[str, LinearMap], dict[tuple[str, str], Enclosure], int]:
     """The groups g, and the objective sum_j t_j (A_1^T a_1)_j with its exponent; several hidden layers."""
     depth = fixed.depth
@@ -137,7 +143,7 @@ def _adjoints(
 
 
 def _maximum(
-    net: Network, problem: LipschitzProblem, fixed: Presolve, sizes: dict[str, int], arithmetic: type[Enclosure]
+    net: Network, problem: Problem, fixed: Presolve, sizes: dict[str, int], arithmetic: type[Enclosure]
 ) -> tuple[dict[str, LinearMap], dict[tuple[str, str], Enclosure], int]:
     """The groups z, and the objective c.(C x_L + d) with its exponent."""
     derived, pieces = _values(net, problem, fixed, sizes, arithmetic, inner_only=False)
@@ -147,7 +153,7 @@ def _maximum(
 
 
 def _output(
-    net: Network, problem: LipschitzProblem, fixed: Presolve, pieces: list[_Piece], sizes: Mapping[str, int],
+    net: Network, problem: Problem, fixed: Presolve, pieces: list[_Piece], sizes: Mapping[str, int],
     arithmetic: type[Enclosure],
 ) -> tuple[LinearMap, Enclosure, int]:  # fmt: skip
     """c.C times the last layer's vector, and c.d (1, 1), both over 2**exponent."""
@@ -175,7 +181,7 @@ def _output(
 
 
 def _values(
-    net: Network, problem: LipschitzProblem, fixed: Presolve, sizes: dict[str, int], arithmetic: type[Enclosure],
+    net: Network, problem: Problem, fixed: Presolve, sizes: dict[str, int], arithmetic: type[Enclosure],
     inner_only: bool = True,
 ) -> tuple[dict[str, LinearMap], list[_Piece]]:  # fmt: skip
     """The groups z, and the last layer's values in pieces (not if `inner_only`: then the layer's before it)."""
@@ -215,16 +221,16 @@ def _values(
 
 
 def _first(
-    A: Array, b: Array, problem: LipschitzProblem, fixed: Presolve, exponent: Array, arithmetic: type[Enclosure]
+    A: Array, b: Array, problem: Problem, fixed: Presolve, exponent: Array, arithmetic: type[Enclosure]
 ) -> LinearMap:
     """Rows (A x + b) / 2**exponent over one and xi; scaled before multiplying, so that no product underflows."""
-    assert problem.center is not None and problem.radius is not None
-    e_center, e_radius = _exponent(problem.center), _exponent(problem.radius)
+    domain = problem.domain
+    e_center, e_radius = _exponent(domain.center), _exponent(domain.radius)
     every = arithmetic(A).scaled((e_center - exponent).reshape(-1, 1))
     shift = arithmetic(b).scaled(-exponent)
-    one = (every @ arithmetic(problem.center).scaled(-e_center) + shift).reshape(-1, 1)
+    one = (every @ domain.middle(arithmetic).scaled(-e_center) + shift).reshape(-1, 1)
     moving = arithmetic(A[:, fixed.free]).scaled((e_radius - exponent).reshape(-1, 1))
-    return {"one": one, "xi": moving * arithmetic(problem.radius[fixed.free]).scaled(-e_radius)}
+    return {"one": one, "xi": moving * domain.scale(arithmetic)[fixed.free].scaled(-e_radius)}
 
 
 def _through(
@@ -258,10 +264,10 @@ def _row_exponents(A: Array, pieces: list[_Piece]) -> Array:
     return out.astype(np.int64)
 
 
-def _input_exponents(A: Array, b: Array, problem: LipschitzProblem) -> Array:
+def _input_exponents(A: Array, b: Array, problem: Problem) -> Array:
     """(n,) int64: about the size of rows of A x + b."""
-    assert problem.center is not None and problem.radius is not None
-    most = np.frexp(np.abs(A).max(axis=1, initial=0.0))[1] + max(_exponent(problem.center), _exponent(problem.radius))
+    domain = problem.domain
+    most = np.frexp(np.abs(A).max(axis=1, initial=0.0))[1] + max(_exponent(domain.center), _exponent(domain.radius))
     return np.maximum(most, _exponents(b)).astype(np.int64)
 
 
@@ -271,7 +277,7 @@ def _exponents(b: Array) -> Array:
 
 
 def _output_row(
-    net: Network, problem: LipschitzProblem, rows: Array, arithmetic: type[Enclosure]
+    net: Network, problem: Problem, rows: Array, arithmetic: type[Enclosure]
 ) -> tuple[Enclosure, Array]:
     """The entries of coefficients . C at `rows`, as an enclosure (m,) of size 1 times 2**exponents (m,).
 

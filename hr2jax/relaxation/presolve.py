@@ -12,7 +12,7 @@ from ..arithmetic.enclosure import Enclosure, TooLargeError, clipped_exponent
 from ..arithmetic.float64 import Array
 from ..bounds import adjoint_bounds, interval_bounds, preactivation_bounds, tangent_bounds
 from ..network import Network
-from ..problem import LipschitzProblem
+from ..problem import Problem
 
 # l and h are rounded outward to multiples of 2^-GRID of their neuron's scale: sums, differences and
 # halves of them are then exact in float64, so the factors h u + l (1-u) - z carry no rounding error.
@@ -84,7 +84,7 @@ class Presolve:
     """The inputs and neurons that get variables, and their scales.
 
     Attributes:
-        free: (q,) indices of the inputs of positive radius (all of them globally).
+        free: (q,) indices of the inputs that can move (all of them globally).
         layers: one entry per hidden layer.
         slopes: what proves the pre-activation bounds beside intervals (`bounds.preactivation_bounds`); None: nothing.
             With depth + 1 in place of a layer, those of the output's range (`bounds.output_range`).
@@ -147,7 +147,7 @@ def reached(chain: str, depth: int) -> int:
 
 def presolve(
     net: Network,
-    problem: LipschitzProblem,
+    problem: Problem,
     arithmetic: type[Enclosure] = Enclosure,
     layout: Layout | None = None,
     slopes: Slopes | None = None,
@@ -168,7 +168,7 @@ def presolve(
         ValueError: if a neuron that `layout` leaves out cannot be proved stable, a scale is too small, or the layout
             does not fit the network; or where bounds overflow float64.
     """
-    free = problem.free_inputs if problem.is_local else np.arange(net.widths[0])
+    free = problem.domain.free(net.widths[0])
     depth = net.depth
     if layout is not None:
         _check_layout(layout, net, chains)
@@ -208,7 +208,7 @@ def presolve(
 
 
 def pre_bounds(
-    net: Network, problem: LipschitzProblem, slopes: Slopes | None, arithmetic: type[Enclosure]
+    net: Network, problem: Problem, slopes: Slopes | None, arithmetic: type[Enclosure]
 ) -> list[tuple[Array, Array]] | None:
     """Pre-activation bounds of every layer; None for a global problem, which has none."""
     if not problem.is_local:
@@ -234,7 +234,7 @@ def masks(net: Network, layers: tuple[Layer, ...] | list[Layer]) -> tuple[list[A
 
 
 def _with_reach(
-    net: Network, problem: LipschitzProblem, free: Array, layers: list[Layer], arithmetic: type[Enclosure],
+    net: Network, problem: Problem, free: Array, layers: list[Layer], arithmetic: type[Enclosure],
     layout: Layout | None, chains: tuple[str, ...],
 ) -> list[Layer]:  # fmt: skip
     """The layers with the sizes of what the chains' masks multiply."""

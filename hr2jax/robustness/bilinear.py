@@ -20,7 +20,7 @@ from ..certificate.certificate import certify_multipliers
 from ..engines.bilinear.maximise import _cold, _diagonal, _sweep
 from ..machine.interrupts import undisturbed
 from ..network import Network
-from ..problem import LipschitzProblem, lipschitz_problem
+from ..problem import Problem, checked_problem
 from ..relaxation import lift
 from ..relaxation.presolve import Presolve, presolve
 from ..version import versions
@@ -43,7 +43,7 @@ class Item(NamedTuple):
     row: int
     rival: int
     margin: float
-    problem: LipschitzProblem
+    problem: Problem
     fixed: Presolve
 
 
@@ -74,7 +74,7 @@ def _items(
     label, out = int(labels[i]), []
     fixed: Presolve | None = None
     for rival in np.flatnonzero(known[i] < radius).tolist():
-        problem = lipschitz_problem(net, (label, rival), "inf", center, half)
+        problem = checked_problem(net, (label, rival), "inf", center, half)
         try:
             fixed = fixed or presolve(net, problem)  # the neurons' signs do not depend on the output
         except TooLargeError:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from ..arithmetic.float64 import Array, exact_float64
 from ..network import Network
 from ..options import Options
-from ..problem import lipschitz_problem
+from ..problem import checked_problem
 from ..solving.many import ONE_PROBLEM
 from ..text import shown
 from .margins import Clip
@@ -33,7 +33,7 @@ def solve_options(
         if name not in shared:
             raise TypeError(f"certify() got an unexpected keyword argument {name!r}")
     checked = Options(relaxation=relaxation, seed=seed, time_limit=time_limit, progress=progress, **options)
-    checked.check(net, lipschitz_problem(net, (0, 1), norm))
+    checked.check(net, checked_problem(net, (0, 1), norm))
     return {name: getattr(checked, name) for name in (*shared, "relaxation", "seed")} | options
 
 

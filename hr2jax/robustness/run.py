@@ -15,7 +15,7 @@ from ..certificate.certificate import Certificate
 from ..machine.device import on_device
 from ..network import Network
 from ..options import Options
-from ..problem import lipschitz_problem
+from ..problem import checked_problem
 from ..progress import Line
 from ..relaxation.table import RELAXATIONS, names
 from ..result import Status
@@ -104,7 +104,7 @@ def certify(
     if not isinstance(via, str) or via not in TESTS:
         raise ValueError(f"via must be one of {', '.join(map(repr, TESTS))}, but {shown(via)} was given")
     chosen = solve_options(net, norm, relaxation, seed, time_limit, progress, options)
-    p = lipschitz_problem(net, (0, 1), norm).norm
+    p = checked_problem(net, (0, 1), norm).norm
     x, box = checked_inputs(net, inputs, clip)
     r = checked_radii(radii)
     check_count("workers", workers, 1, none=True)

@@ -16,7 +16,7 @@ import numpy as np
 from ..certificate.certificate import Certificate, certify_multipliers
 from ..engines.bilinear.maximise import _bounds, _cold, _diagonal, _objective
 from ..network import Network
-from ..problem import lipschitz_problem
+from ..problem import checked_problem
 from ..relaxation import lift
 from ..relaxation.presolve import presolve
 from ..version import versions
@@ -79,7 +79,7 @@ def _dual(net: Network, pairs: Sequence[tuple[int, int]], tol: float, over: Call
 
 def _proved(net: Network, pair: tuple[int, int], parts: Sequence[Any] | None) -> Certificate:
     """From d of e, V and T, (), (p_1,), (p_0,); None: the bound that needs no solver."""
-    problem = lipschitz_problem(net, pair)
+    problem = checked_problem(net, pair)
     fixed = presolve(net, problem)
     best = certify_multipliers(net, problem, "shor", fixed, {}, None, versions())
     if not parts:

@@ -14,14 +14,14 @@ from ..arithmetic.enclosure import check_arithmetic
 from ..machine.device import is_accelerated, on_device
 from ..network import Network
 from ..options import Options
-from ..problem import Output, lipschitz_problem
+from ..problem import Output, checked_problem
 from ..progress import progress_line
 from ..relaxation import lift, preset
 from ..result import Result, Status
 from ..text import output_text
 from .run import check_package, prepare, solve_checked
 
-DOMAIN = ("norm", "center", "radius")
+DOMAIN = ("norm", "output_norm", "center", "radius", "domain")
 ONE_PROBLEM = ("output", "warm_start", "checkpoint")
 
 
@@ -56,9 +56,9 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
     if unknown:
         raise TypeError(f"solve_all() got an unexpected keyword argument {unknown[0]!r}")
     domain = {name: options.pop(name) for name in DOMAIN if name in options}
-    problems = [lipschitz_problem(net, output, **domain) for output in outputs]
+    problems = [checked_problem(net, output, **domain) for output in outputs]
     chosen = Options(**options)
-    for problem in problems or [lipschitz_problem(net, 0, **domain)]:
+    for problem in problems or [checked_problem(net, 0, **domain)]:
         chosen.check(net, problem)
     if not problems:
         return []

@@ -25,7 +25,7 @@ from ..machine.device import on_device
 from ..machine.memory import peak_bytes
 from ..network import Network
 from ..options import INTERIOR_POINT, Options
-from ..problem import LipschitzProblem
+from ..problem import Problem
 from ..progress import progress_line
 from ..relaxation import Lifting, lift
 from ..relaxation.families import transfer
@@ -48,7 +48,7 @@ def check_network(net: Any) -> None:
         raise ValueError(f"net must be a hr2jax.Network, but {type(net).__name__} was given")
 
 
-def run(net: Network, problem: LipschitzProblem, options: Options, began: float) -> Result:
+def run(net: Network, problem: Problem, options: Options, began: float) -> Result:
     """One solve: presolve, engine, certificate, result."""
     check_arithmetic()
     check_package(options)
@@ -67,7 +67,7 @@ def check_package(options: Options) -> None:
         package(options.method)
 
 
-def prepare(net: Network, problem: LipschitzProblem, options: Options) -> Presolve:
+def prepare(net: Network, problem: Problem, options: Options) -> Presolve:
     """The presolved problem, with the pre-activation bounds and the lifting that the options ask for."""
     chosen = options.lifting
     if chosen == "auto" or net.depth == 1:
@@ -94,7 +94,7 @@ def prepare(net: Network, problem: LipschitzProblem, options: Options) -> Presol
 
 
 def solve_checked(
-    net: Network, problem: LipschitzProblem, fixed: Presolve, options: Options, start: Certificate | None,
+    net: Network, problem: Problem, fixed: Presolve, options: Options, start: Certificate | None,
     show: Callable[[Progress], None] | None, began: float, steered: Steered | None = None,
     brief: bool = False,
 ) -> Result:  # fmt: skip
@@ -128,7 +128,7 @@ class Plan:
 
 
 def _plan(
-    net: Network, problem: LipschitzProblem, fixed: Presolve, options: Options, steered: Steered | None
+    net: Network, problem: Problem, fixed: Presolve, options: Options, steered: Steered | None
 ) -> Plan:
     """The stages of a relaxation that needs a solver.
 
@@ -249,12 +249,11 @@ def _starting_multipliers(
 ) -> dict[str, Array]:
     """An earlier certificate's multipliers, neuron by neuron and input by input, of the families of this problem."""
     claim = earlier.lipschitz_problem
-    free = claim.free_inputs if claim.is_local else np.arange(net.widths[0])
-    moved = transfer(earlier.multipliers, earlier.layout, free, lifting)
+    moved = transfer(earlier.multipliers, earlier.layout, claim.domain.free(net.widths[0]), lifting)
     return {name: values for name, values in moved.items() if np.isfinite(values).all()}
 
 
-def _load_checkpoint(net: Network, problem: LipschitzProblem, options: Options) -> Certificate | None:
+def _load_checkpoint(net: Network, problem: Problem, options: Options) -> Certificate | None:
     path = options.checkpoint
     if path is None or not path.exists():
         return None
@@ -271,16 +270,14 @@ def _load_checkpoint(net: Network, problem: LipschitzProblem, options: Options) 
 
 
 def _description(
-    net: Network, problem: LipschitzProblem, fixed: Presolve, options: Options, size: int
+    net: Network, problem: Problem, fixed: Presolve, options: Options, size: int
 ) -> dict[str, Any]:
     return {
         "widths": list(net.widths),
         "quantity": problem.quantity,
         "output": problem.coefficients.tolist(),
         "norm": problem.norm,
-        "domain": "local" if problem.is_local else "global",
-        "center": None if problem.center is None else problem.center.tolist(),
-        "radius": None if problem.radius is None else problem.radius.tolist(),
+        **problem.domain.description(),
         "relaxation": options.relaxation,
         **({"cuts": list(options.planes)} if options.record.cuts else {}),
         "method": options.method,

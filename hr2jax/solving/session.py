@@ -19,7 +19,7 @@ from ..lower.values import value_at
 from ..machine.compile_clock import compile_seconds
 from ..network import Network
 from ..options import Options
-from ..problem import LipschitzProblem
+from ..problem import Problem
 from ..relaxation.presolve import Presolve
 from ..result import Progress, Status, relative_gap
 
@@ -33,7 +33,7 @@ class Session:
     """
 
     def __init__(
-        self, net: Network, problem: LipschitzProblem, fixed: Presolve, options: Options, versions: Mapping[str, str],
+        self, net: Network, problem: Problem, fixed: Presolve, options: Options, versions: Mapping[str, str],
         show: Callable[[Progress], None] | None, began: float,
     ):  # fmt: skip
         self.net, self.problem, self.fixed, self.options, self.versions = net, problem, fixed, options, versions
@@ -42,7 +42,8 @@ class Session:
         self.relaxation, self.tolerance, self.until = options.relaxation, options.tol, math.inf
         self._for_search, self._before = 0.0, 0
         self.timings = Timings(lambda: time.perf_counter() - compile_seconds())
-        self.lower, self.witness = 0.0, np.zeros(net.widths[0]) if problem.center is None else problem.center.copy()
+        self.lower = 0.0
+        self.witness = problem.domain.center.copy() if problem.is_local else np.zeros(net.widths[0])
         self.origin = 0.0
         self.iteration = 0
         self.relaxation_value = math.nan

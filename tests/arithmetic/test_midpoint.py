@@ -10,7 +10,7 @@ from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.arithmetic.midpoint import Middle
 from hr2jax.certificate.bound import dual_bound
 from hr2jax.certificate.lagrangian import lagrangian_matrix
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift, preset
 from hr2jax.relaxation.presolve import presolve
 
@@ -72,7 +72,7 @@ def test_its_lagrangian_matrix_is_the_enclosures_middle_and_proves_nothing(seed,
     net = hr2jax.Network(
         [rng.standard_normal((4, 3)), rng.standard_normal((1, 4))], [rng.standard_normal(4), np.zeros(1)]
     )
-    problem = lipschitz_problem(net, **({"center": np.zeros(3), "radius": 0.5} if local else {}))
+    problem = checked_problem(net, **({"center": np.zeros(3), "radius": 0.5} if local else {}))
     lifting = lift(net, problem, presolve(net, problem))
     multipliers = {f.name: np.abs(rng.standard_normal(f.shape)) for f in preset(relaxation, lifting)}
     M, middle = lagrangian_matrix(lifting, multipliers), lagrangian_matrix(lifting, multipliers, Middle)

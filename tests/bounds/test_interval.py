@@ -13,7 +13,7 @@ from hr2jax.arithmetic.ball import Ball
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.bounds import interval, interval_bounds
 from hr2jax.network import Network
-from hr2jax.problem import LipschitzProblem, lipschitz_problem
+from hr2jax.problem import Problem, checked_problem
 
 KINDS = pytest.mark.parametrize("kind", [Enclosure, Ball])
 NUMBERS = st.builds(
@@ -40,12 +40,12 @@ def local_problems(draw, depth, numbers):
     net = Network([array(m, n) for m, n in pairs], [array(m) for m, _ in pairs])
     radius = np.abs(array(widths[0]))
     assume((radius > 0).any())
-    return net, lipschitz_problem(net, norm="inf", center=array(widths[0]), radius=radius)
+    return net, checked_problem(net, norm="inf", center=array(widths[0]), radius=radius)
 
 
-def exact_range(net: Network, problem: LipschitzProblem) -> list[tuple[Fraction, Fraction]]:
+def exact_range(net: Network, problem: Problem) -> list[tuple[Fraction, Fraction]]:
     """The least and greatest first-layer pre-activations on the box."""
-    c, r = ([Fraction(float(v)) for v in values] for values in (problem.center, problem.radius))
+    c, r = ([Fraction(float(v)) for v in values] for values in (problem.domain.center, problem.domain.radius))
     ranges = []
     for row, shift in zip(net.weights[0], net.biases[0], strict=True):
         a = [Fraction(float(v)) for v in row]
@@ -75,7 +75,7 @@ def check_range(net, problem, kind):
     except ValueError as error:
         assert "overflow float64" in str(error)
         return
-    scale = np.abs(net.weights[0]) @ (np.abs(problem.center) + problem.radius) + np.abs(net.biases[0])
+    scale = np.abs(net.weights[0]) @ (np.abs(problem.domain.center) + problem.domain.radius) + np.abs(net.biases[0])
     for l, h, s, (least, greatest) in zip(low, high, scale, exact_range(net, problem), strict=True):
         assert Fraction(float(l)) <= least
         assert Fraction(float(h)) >= greatest
@@ -114,7 +114,7 @@ def test_deeper_layers_contain_every_point(kind, depth, data):
         xi = data.draw(st.lists(place, min_size=net.widths[0], max_size=net.widths[0]))
         x = [
             Fraction(float(c)) + Fraction(float(r)) * p
-            for c, r, p in zip(problem.center, problem.radius, xi, strict=True)
+            for c, r, p in zip(problem.domain.center, problem.domain.radius, xi, strict=True)
         ]
         for z, (low, high) in zip(pre_activations(net, x), pairs, strict=True):
             assert all(
@@ -128,7 +128,7 @@ def test_balls_are_never_looser_than_float64(depth):
     widths = [6] * (depth + 1) + [1]
     pairs = list(zip(widths[1:], widths[:-1], strict=True))
     net = Network([rng.standard_normal(pair) for pair in pairs], [rng.standard_normal(m) for m, _ in pairs])
-    problem = lipschitz_problem(net, norm="inf", center=rng.standard_normal(6), radius=0.3)
+    problem = checked_problem(net, norm="inf", center=rng.standard_normal(6), radius=0.3)
     for (l, h), (low, high) in zip(
         interval_bounds(net, problem, Enclosure), interval_bounds(net, problem, Ball), strict=True
     ):
@@ -143,7 +143,7 @@ def test_a_neuron_just_on_the_boundary_has_a_bound_that_is_exactly_zero(kind, a)
     row = np.array([a, -a / 3, a / 7])
     center = np.array([0.7, -0.3, 0.1])
     net = Network([np.stack([row, -row, 0 * row]), np.ones((1, 3))], [np.zeros(3), np.zeros(1)])
-    problem = lipschitz_problem(net, norm="inf", center=center, radius=np.abs(center))
+    problem = checked_problem(net, norm="inf", center=center, radius=np.abs(center))
     low, high = interval_bounds(net, problem, kind)[0]
     assert low[0] == 0 < high[0]
     assert low[1] < 0 == high[1]
@@ -153,7 +153,7 @@ def test_a_neuron_just_on_the_boundary_has_a_bound_that_is_exactly_zero(kind, a)
 def test_boundary_rows_past_the_exact_budget_stay_outward(monkeypatch):
     monkeypatch.setattr(interval, "MAX_EXACT_PRODUCTS", 2)
     net = Network([np.full((3, 2), 0.1), np.ones((1, 3))], [np.zeros(3), np.zeros(1)])
-    problem = lipschitz_problem(net, norm="inf", center=[0.7, 0.7], radius=0.7)
+    problem = checked_problem(net, norm="inf", center=[0.7, 0.7], radius=0.7)
     low, _ = interval_bounds(net, problem)[0]
     assert low[0] == 0
     assert (low[1:] <= 0).all()
@@ -163,7 +163,7 @@ def test_boundary_rows_past_the_exact_budget_stay_outward(monkeypatch):
 @KINDS
 def test_zero_rows_are_their_bias(kind):
     net = Network([np.zeros((3, 2)), np.ones((1, 3))], [[0.1, 0.0, -0.1], [0.0]])
-    problem = lipschitz_problem(net, norm="inf", center=[1.0, -1.0], radius=[0.5, 0.0])
+    problem = checked_problem(net, norm="inf", center=[1.0, -1.0], radius=[0.5, 0.0])
     low, high = interval_bounds(net, problem, kind)[0]
     np.testing.assert_allclose(low, net.biases[0], atol=1e-15)
     np.testing.assert_allclose(high, net.biases[0], atol=1e-15)
@@ -175,7 +175,7 @@ def test_zero_rows_are_their_bias(kind):
 def test_overflow_is_refused_and_names_the_layer(kind, layer):
     weights = [np.full((2, 2), 1e200 if layer == 1 else 1.0), np.full((2, 2), 1e308), np.ones((1, 2))]
     net = Network(weights, [np.zeros(2), np.zeros(2), np.zeros(1)])
-    problem = lipschitz_problem(
+    problem = checked_problem(
         net, norm="inf", center=[1e200, 0.0] if layer == 1 else [9.0, 0.0], radius=1.0
     )
     with pytest.raises(ValueError, match=f"pre-activation bounds of layer {layer} overflow float64"):
@@ -189,7 +189,7 @@ def test_the_first_layer_on_a_ball_contains_the_exact_range(kind, case, size):
     """By the squares of both sides; signs are settled exactly; not far off."""
     net, box = case
     assume(size != 0)
-    problem = lipschitz_problem(net, norm=2, center=box.center, radius=abs(size))
+    problem = checked_problem(net, norm=2, center=box.center, radius=abs(size))
     try:
         low, high = interval_bounds(net, problem, kind)[0]
     except ValueError as error:
@@ -198,13 +198,14 @@ def test_the_first_layer_on_a_ball_contains_the_exact_range(kind, case, size):
     eps = Fraction(abs(float(size)))
     for i, (row, shift) in enumerate(zip(net.weights[0], net.biases[0], strict=True)):
         a = [Fraction(float(v)) for v in row]
-        middle = Fraction(float(shift)) + sum(x * Fraction(float(y)) for x, y in zip(a, problem.center, strict=True))
+        center = problem.domain.center
+        middle = Fraction(float(shift)) + sum(x * Fraction(float(y)) for x, y in zip(a, center, strict=True))
         square = eps**2 * sum(x * x for x in a)
         least, greatest = middle - Fraction(float(low[i])), Fraction(float(high[i])) - middle
         for distance in (least, greatest):
             assert distance >= 0
             assert distance**2 >= square
-            scale = abs(row) @ (abs(problem.center) + abs(size)) + abs(shift)
+            scale = abs(row) @ (abs(problem.domain.center) + abs(size)) + abs(shift)
             slack = distance - Fraction(1e-13 * scale + 1e-280)
             assert slack <= 0 or slack**2 <= square
         assert (low[i] >= 0) == (middle >= 0 and middle**2 >= square)
@@ -216,7 +217,7 @@ def test_a_neuron_that_touches_the_ball_is_stable(kind):
     A = np.array([[3.0, 4.0], [-0.3, -0.4], [5.0, 12.0]]) / 7
     net = Network([A, np.ones((1, 3))], [np.zeros(3), np.zeros(1)])
     exact_center = np.array([3.0, 4.0])
-    problem = lipschitz_problem(net, norm=2, center=exact_center, radius=5.0)
+    problem = checked_problem(net, norm=2, center=exact_center, radius=5.0)
     low, high = interval_bounds(net, problem, kind)[0]
     row = [Fraction(float(v)) for v in A[0]]
     touches = (3 * row[0] + 4 * row[1]) ** 2 >= 25 * (row[0] ** 2 + row[1] ** 2)
@@ -230,14 +231,14 @@ def test_a_neuron_that_touches_the_ball_is_stable(kind):
 def test_a_global_problem_has_no_bounds():
     net = Network([np.ones((1, 1)), np.ones((1, 1))], [[0.0], [0.0]])
     with pytest.raises(ValueError, match="need a bounded domain"):
-        interval_bounds(net, lipschitz_problem(net))
+        interval_bounds(net, checked_problem(net))
 
 
 def test_planted_fault_of_a_dropped_rounding_term_is_caught(monkeypatch):
     rng = np.random.default_rng(0)
     n = 400  # sums that rounding changes whatever their order is
     net = Network([rng.standard_normal((20, n)), np.ones((1, 20))], [np.zeros(20), np.zeros(1)])
-    problem = lipschitz_problem(net, norm="inf", center=rng.standard_normal(n), radius=1e-3)
+    problem = checked_problem(net, norm="inf", center=rng.standard_normal(n), radius=1e-3)
     check_range(net, problem, Enclosure)
     product = Enclosure.__matmul__
     monkeypatch.setattr(Enclosure, "__matmul__", lambda a, b: Enclosure(product(a, b).mid))
@@ -247,7 +248,7 @@ def test_planted_fault_of_a_dropped_rounding_term_is_caught(monkeypatch):
 
 def test_planted_fault_of_a_bound_too_small_is_caught(monkeypatch):
     net = Network([np.ones((1, 2)), np.ones((1, 1))], [[0.5], [0.0]])
-    problem = lipschitz_problem(net, norm="inf", center=[1.0, 1.0], radius=0.5)
+    problem = checked_problem(net, norm="inf", center=[1.0, 1.0], radius=0.5)
     check_range(net, problem, Enclosure)
     upper = Enclosure.upper
     monkeypatch.setattr(Enclosure, "upper", lambda self: upper(self) * (1 - 1e-6 * np.sign(upper(self))))

@@ -12,7 +12,7 @@ from hr2jax.arithmetic.ball import Ball
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.bounds import adjoint_bounds, interval_constant, jacobian, product_constant, tangent_bounds
 from hr2jax.network import Network
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 
 from ..reference.cases import exact, random_cases, random_net
 from .test_interval import NUMBERS
@@ -75,7 +75,7 @@ def check_sound(net, problem, free, on, off, masks, kind):
 @given(case=random_cases())
 def test_random_masks_stay_within(kind, case):
     net, problem, rng = case
-    free = np.flatnonzero(problem.radius > 0)
+    free = np.flatnonzero(problem.domain.radius > 0)
     on, off = masks_of(net, rng)
     check_sound(net, problem, free, on, off, some_masks(on, off, rng), kind)
 
@@ -91,7 +91,7 @@ def test_any_numbers_are_never_nan_and_never_too_small(kind, data, norm):
         for n, m in pairwise(widths)
     ]
     net = Network(arrays, [np.zeros(m) for m in widths[1:]])
-    problem = lipschitz_problem(net, data.draw(st.lists(NUMBERS, min_size=widths[-1], max_size=widths[-1])), norm)
+    problem = checked_problem(net, data.draw(st.lists(NUMBERS, min_size=widths[-1], max_size=widths[-1])), norm)
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     on, off = masks_of(net, rng)
     check_sound(net, problem, np.arange(widths[0]), on, off, some_masks(on, off, rng, 4), kind)
@@ -102,7 +102,7 @@ def test_all_masks_of_small_networks(norm):
     rng = np.random.default_rng(0)
     for _ in range(3):
         net = random_net(rng, [3, 3, 3, 2])
-        problem = lipschitz_problem(net, (0, 1), norm)
+        problem = checked_problem(net, (0, 1), norm)
         free = all_free(net)
         masks = [(np.array(u[:3]), np.array(u[3:])) for u in product([0, 1], repeat=6)]
         check_sound(net, problem, np.arange(3), free, free, masks, Enclosure)
@@ -112,7 +112,7 @@ def test_all_masks_of_small_networks(norm):
 def test_without_free_neurons_everything_is_exact(norm):
     rng = np.random.default_rng(1)
     net = random_net(rng, [4, 5, 5, 5, 2])
-    problem = lipschitz_problem(net, (0, 1), norm)
+    problem = checked_problem(net, (0, 1), norm)
     off = [u < 0.4 for u in map(rng.random, net.widths[1:-1])]
     on = [~m for m in off]
     free = np.array([0, 1, 3])
@@ -137,7 +137,7 @@ def test_one_hidden_layer_is_the_exact_interval():
     net = random_net(rng, [6, 9, 3])
     on, off = masks_of(net, rng)
     for norm in ("inf", 2):
-        problem = lipschitz_problem(net, (0, 2), norm)
+        problem = checked_problem(net, (0, 2), norm)
         c = net.weights[1][0] - net.weights[1][2]
         terms = net.weights[0] * c[:, None]
         sure, maybe = terms[on[0]].sum(0), terms[~on[0] & ~off[0]]
@@ -154,7 +154,7 @@ def test_products_are_those_of_the_norms():
     A, B, C = net.weights[0][:, free], net.weights[1], net.weights[2][1]
     for norm, dual, operator in (("inf", 1, np.inf), (2, 2, 2)):
         expected = np.linalg.norm(C, dual) * np.linalg.norm(A, operator) * np.linalg.norm(B, operator)
-        found = product_constant(net, lipschitz_problem(net, 1, norm), free)
+        found = product_constant(net, checked_problem(net, 1, norm), free)
         assert expected * (1 - 1e-14) <= found <= expected * (1 + 1e-11)
 
 
@@ -163,7 +163,7 @@ def test_norm_products_keep_deep_bounds_small(norm):
     """20 layers: intervals alone grow about twice as fast per layer and more."""
     rng = np.random.default_rng(4)
     net = random_net(rng, [20] * 21 + [1])
-    problem = lipschitz_problem(net, None, norm)
+    problem = checked_problem(net, None, norm)
     free = all_free(net)
     W = tangent_bounds(net, problem, np.arange(20), free, free)
     spectral = np.prod([np.linalg.norm(A, 2) for A in net.weights[:-2]])
@@ -177,7 +177,7 @@ def test_norm_products_keep_deep_bounds_small(norm):
 @pytest.mark.parametrize("norm", ["inf", 2])
 def test_nothing_free_and_nothing_alive_give_zeros(kind, norm):
     net = random_net(np.random.default_rng(5), [3, 4, 4, 1])
-    problem = lipschitz_problem(net, None, norm)
+    problem = checked_problem(net, None, norm)
     none, every = all_free(net), [~m for m in all_free(net)]
     empty = np.arange(0)
     assert all((w == 0).all() for w in tangent_bounds(net, problem, empty, none, none, kind))
@@ -197,9 +197,9 @@ def test_zero_rows_and_dead_paths_are_exactly_zero(kind):
         [[[1.0, 2.0], [0.0, 0.0]], [[0.0, 3.0], [1.0, 1.0]], [[0.0, 1.0]]], [np.zeros(2), np.zeros(2), np.zeros(1)]
     )
     free = all_free(net)
-    W = tangent_bounds(net, lipschitz_problem(net), np.arange(2), free, free, kind)
+    W = tangent_bounds(net, checked_problem(net), np.arange(2), free, free, kind)
     assert W[0][1] == W[1][0] == 0 < W[1][1]
-    G = adjoint_bounds(net, lipschitz_problem(net), np.arange(2), free, free, kind)
+    G = adjoint_bounds(net, checked_problem(net), np.arange(2), free, free, kind)
     assert G[1][0] == 0 < G[0][0]
 
 
@@ -208,7 +208,7 @@ def test_overflow_is_infinite_where_it_happens_only():
     net = Network(weights, [np.zeros(2), np.zeros(2), [0.0]])
     free = all_free(net)
     for norm in ("inf", 2):
-        problem = lipschitz_problem(net, None, norm)
+        problem = checked_problem(net, None, norm)
         W = tangent_bounds(net, problem, np.arange(1), free, free)
         assert W[1][0] == np.inf
         assert 1 <= W[1][1] <= 1 + 1e-12
@@ -219,7 +219,7 @@ def test_overflow_is_infinite_where_it_happens_only():
 @pytest.mark.parametrize("masks", [[], [np.zeros(3), np.zeros(2)], [np.zeros(3, bool), np.zeros(3, bool)]])
 def test_masks_that_do_not_fit_are_refused(masks):
     net = random_net(np.random.default_rng(5), [3, 3, 2, 1])
-    problem = lipschitz_problem(net)
+    problem = checked_problem(net)
     good = all_free(net)
     for function in (tangent_bounds, adjoint_bounds, interval_constant):
         with pytest.raises(ValueError, match=r"on must be one bool array per hidden layer, of lengths \[3, 2\]"):
@@ -232,7 +232,7 @@ def test_balls_agree():
     net = random_net(np.random.default_rng(6), [3, 4, 4, 3, 1])
     on, off = masks_of(net, np.random.default_rng(7))
     for norm in ("inf", 2):
-        problem, free = lipschitz_problem(net, None, norm), np.arange(3)
+        problem, free = checked_problem(net, None, norm), np.arange(3)
         for function in (tangent_bounds, adjoint_bounds):
             for a, b in zip(*(function(net, problem, free, on, off, kind) for kind in (Enclosure, Ball)), strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-11)
@@ -255,4 +255,4 @@ def test_planted_faults_are_caught(monkeypatch, fault):
             net = random_net(rng, [3, 3, 3, 1])
             free = all_free(net)
             masks = some_masks(free, free, rng, 20)
-            check_sound(net, lipschitz_problem(net, None, 2), np.arange(3), free, free, masks, Enclosure)
+            check_sound(net, checked_problem(net, None, 2), np.arange(3), free, free, masks, Enclosure)

@@ -12,7 +12,7 @@ from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.bounds import interval_bounds, linear, output_range, preactivation_bounds
 from hr2jax.bounds.slopes.search import find_output_slopes, find_slopes
 from hr2jax.network import Network
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 
 from ..reference.cases import exact, forward, points, random_cases, random_net
 
@@ -30,7 +30,7 @@ def any_slopes(net, rng):
 
 def gradients(net, problem):
     """Directions in which pre-activations and outputs are extreme, near the centre."""
-    rows, x = [], problem.center
+    rows, x = [], problem.domain.center
     J = np.eye(len(x))
     with np.errstate(all="ignore"):
         for A, b in zip(net.weights, net.biases, strict=True):
@@ -81,7 +81,7 @@ def test_found_slopes_contain_every_point(case, method):
 def test_balls_agree_and_are_never_looser(norm):
     rng = np.random.default_rng(3)
     net = random_net(rng, [5, 6, 6, 5, 2])
-    problem = lipschitz_problem(net, (0, 1), norm, rng.standard_normal(5), 0.4)
+    problem = checked_problem(net, (0, 1), norm, rng.standard_normal(5), 0.4)
     slopes = find_slopes(net, problem, "linear")
     ours, theirs = (preactivation_bounds(net, problem, slopes, kind) for kind in (Enclosure, Ball))
     for (l, h), (low, high) in zip(ours, theirs, strict=True):
@@ -101,7 +101,7 @@ def test_without_unstable_neurons_the_bounds_are_the_affine_range():
     weights, biases = net.weights, [np.full(5, 9.0), np.full(3, 99.0), np.zeros(1)]
     biases[0][4] = -9.0  # always off
     net = Network(weights, biases)
-    problem = lipschitz_problem(net, None, "inf", np.zeros(4), 0.1)
+    problem = checked_problem(net, None, "inf", np.zeros(4), 0.1)
     bounds = preactivation_bounds(net, problem, find_slopes(net, problem, "linear"))
     alive = np.array([1.0, 1, 1, 1, 0])
     J = weights[1] * alive @ weights[0]
@@ -114,7 +114,7 @@ def test_without_unstable_neurons_the_bounds_are_the_affine_range():
 def test_crown_beats_intervals_clearly(norm):
     rng = np.random.default_rng(1)
     net = random_net(rng, [8, 10, 10, 10, 1])
-    problem = lipschitz_problem(net, None, norm, rng.standard_normal(8), 0.1)
+    problem = checked_problem(net, None, norm, rng.standard_normal(8), 0.1)
     plain = interval_bounds(net, problem)[-1]
     linear_ = preactivation_bounds(net, problem, find_slopes(net, problem, "linear"))[-1]
     assert np.mean(linear_[1] - linear_[0]) < 0.5 * np.mean(plain[1] - plain[0])
@@ -122,21 +122,21 @@ def test_crown_beats_intervals_clearly(norm):
 
 def test_overflow_falls_back_to_the_interval_or_names_the_layer():
     net = Network([np.full((2, 1), 1e300), np.full((2, 2), 1e-300), np.ones((1, 2))], [np.zeros(2)] * 2 + [np.zeros(1)])
-    problem = lipschitz_problem(net, None, "inf", [0.0], 1e8)
+    problem = checked_problem(net, None, "inf", [0.0], 1e8)
     slopes = {(2, 1): np.ones((2, 2, 2))}
     with pytest.raises(ValueError, match="layer 1 overflow"):
-        preactivation_bounds(net, lipschitz_problem(net, None, 2, [0.0], 1e9), slopes)
+        preactivation_bounds(net, checked_problem(net, None, 2, [0.0], 1e9), slopes)
     bounds = preactivation_bounds(net, problem, slopes)
     assert all(np.isfinite(side).all() for pair in bounds for side in pair)
     assert bounds[1][1][0] >= 2e8
     huge = Network([*net.weights[:-1], np.full((1, 2), 1e308)], net.biases)
     with pytest.raises(ValueError, match="output overflows float64"):
-        output_range(huge, lipschitz_problem(huge, None, "inf", [0.0], 1e8), None, bounds)
+        output_range(huge, checked_problem(huge, None, "inf", [0.0], 1e8), None, bounds)
 
 
 def net_and_problem():
     net = random_net(np.random.default_rng(0), [2, 3, 4, 2, 1])
-    return net, lipschitz_problem(net, None, "inf", np.zeros(2), 1.0)
+    return net, checked_problem(net, None, "inf", np.zeros(2), 1.0)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_layer_may_have_no_slopes_and_the_output_needs_all():
     with pytest.raises(ValueError, match=r"layers 1\.\.3, but \[1\] were given"):
         output_range(net, problem, {1: np.zeros((2, 3))}, bounds)
     with pytest.raises(ValueError, match="need a bounded domain"):
-        preactivation_bounds(net, lipschitz_problem(net))
+        preactivation_bounds(net, checked_problem(net))
     with pytest.raises(ValueError, match="bounds must be one of interval, linear, lp, but"):
         find_slopes(net, problem, "crown")
 
@@ -178,7 +178,7 @@ def test_planted_faults_are_caught(monkeypatch, fault):
     """A line too low, slopes beyond [0, 1], a domain too small: each lets a point out."""
     rng = np.random.default_rng(5)
     net = random_net(rng, [3, 5, 5, 1])
-    problem = lipschitz_problem(net, None, "inf", np.zeros(3), 1.0)
+    problem = checked_problem(net, None, "inf", np.zeros(3), 1.0)
     slopes = {(2, 1): rng.integers(0, 2, (2, 5, 5)) * 1.0}
     if fault == "intercept":
         monkeypatch.setattr(np, "clip", lambda x, low, high: np.minimum(x, high) * 0.5)
@@ -186,7 +186,7 @@ def test_planted_faults_are_caught(monkeypatch, fault):
     elif fault == "slopes":
         # ReLU(x) - 2 ReLU(x + 2) on [-1, 1] is -5 at x = 1; a lower line of slope 2 would make it -4
         net = Network([[[1.0], [1.0]], [[1.0, -2.0]], [[1.0]]], [[0.0, 2.0], [0.0], [0.0]])
-        problem = lipschitz_problem(net, None, "inf", [0.0], 1.0)
+        problem = checked_problem(net, None, "inf", [0.0], 1.0)
         slopes = {(2, 1): np.full((2, 1, 2), 2.0)}
         monkeypatch.setattr(linear, "checked_slopes", lambda net, s: {2: {1: s[2, 1]}})
     else:

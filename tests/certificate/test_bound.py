@@ -29,7 +29,7 @@ from hr2jax.certificate.lagrangian import lagrangian_matrix
 from hr2jax.certificate.prover import prove
 from hr2jax.linalg.diagonal import tighten
 from hr2jax.network import Network
-from hr2jax.problem import LipschitzProblem, lipschitz_problem
+from hr2jax.problem import Problem, checked_problem
 from hr2jax.relaxation import presolve
 from hr2jax.relaxation.families import CATALOGUE, catalogue
 from hr2jax.relaxation.forms import Family, entries
@@ -78,13 +78,13 @@ def problems(draw, net, local, norm="inf"):
     outputs = [*range(k), *product(range(k), repeat=2), np.linspace(-1.1, 1.3, k)]
     output = draw(st.sampled_from(outputs))
     if not local:
-        return lipschitz_problem(net, output, norm)
+        return checked_problem(net, output, norm)
     numbers = WEIGHTS[draw(st.sampled_from(["plain", "ties", "mixed"]))]
     center = draw(st.lists(numbers, min_size=p, max_size=p))
     size = st.sampled_from([0.0, 0.1, 0.5, 1.0, 3.0, 1e-12, 1e-150, 1e9, 1e150])
     radius = draw(size if norm == 2 else st.one_of(size, st.lists(size, min_size=p, max_size=p)))
     assume(np.any(np.array(radius) > 0))
-    return lipschitz_problem(net, output, norm, center, radius)
+    return checked_problem(net, output, norm, center, radius)
 
 
 # The truth ----------------------------------------------------------------------------------------------
@@ -95,9 +95,9 @@ def rational(values):
     return exact([Fraction(float(v)) for v in values.flat], values.shape)
 
 
-def gradient_norm(net: Network, problem: LipschitzProblem, pattern) -> Fraction:
+def gradient_norm(net: Network, problem: Problem, pattern) -> Fraction:
     """The L1 norm (norm 2: the Euclidean one, rounded down), over the free inputs, of the gradient in that cell."""
-    free = problem.free_inputs if problem.is_local else np.arange(net.widths[0])
+    free = problem.domain.free(net.widths[0])
     c = rational(problem.coefficients) @ rational(net.weights[1])
     gradient = (c * np.array(pattern, dtype=object)) @ rational(net.weights[0][:, free])
     if problem.norm == "inf":
@@ -110,12 +110,12 @@ def exact_z(net: Network, x):
     return rational(net.weights[0]) @ x + rational(net.biases[0])
 
 
-def cells_met(net: Network, problem: LipschitzProblem, rng, segments: int):
+def cells_met(net: Network, problem: Problem, rng, segments: int):
     """(x, pattern) in the interior of every cell that some segments between points of the box (or ball) cross."""
-    c, r = rational(problem.center), rational(problem.radius)
+    c, r = rational(problem.domain.center), rational(problem.domain.radius)
     if problem.norm == 2:
         r = r / len(r)  # such a box is inside the ball
-    moving = net.weights[0][:, problem.free_inputs].any(axis=1)
+    moving = net.weights[0][:, problem.domain.free(net.widths[0])].any(axis=1)
     for k in range(segments):
         a, b = rng.choice([-1.0, 1.0], (2, len(c)))
         if k == 0:
@@ -133,7 +133,7 @@ def cells_met(net: Network, problem: LipschitzProblem, rng, segments: int):
                 yield (1 - s) * start + s * stop, tuple(int(value > 0) for value in z)
 
 
-def exact_constant(net: Network, problem: LipschitzProblem, rng, segments=6) -> Fraction:
+def exact_constant(net: Network, problem: Problem, rng, segments=6) -> Fraction:
     """Global: the largest norm of any pattern (what the bound is about). Local: of the cells that are met."""
     if problem.is_local:
         patterns = {pattern for _, pattern in cells_met(net, problem, rng, segments)}
@@ -255,7 +255,7 @@ def test_a_diagonal_never_proves_less_than_none(seed, size, local):
     """The sum of |M| is left out only where it is more."""
     rng = np.random.default_rng(seed)
     net = Network([rng.standard_normal((4, 3)), rng.standard_normal((1, 4))], [rng.standard_normal(4), [0.0]])
-    problem = lipschitz_problem(net, **({"center": np.zeros(3), "radius": 1.0} if local else {}))
+    problem = checked_problem(net, **({"center": np.zeros(3), "radius": 1.0} if local else {}))
     lifting = lift(net, problem, presolve.presolve(net, problem))
     M = lagrangian_matrix(lifting, random_multipliers(lifting, rng, ["small", "normal"]))
     d = size * rng.random(lifting.size) * np.abs(M.mid).sum(axis=1).max()
@@ -307,7 +307,7 @@ def test_nearly_optimal_multipliers_prove_bounds_at_or_just_above_the_exact_cons
         p, m = rng.integers(1, 4, 2)
         net = net_of(rng.standard_normal((m, p)), rng.standard_normal(m), 0.3 * rng.standard_normal(m))
         center, radius = 0.3 * rng.standard_normal(p), rng.choice([0.3, 1.0, 3.0])
-        problem = lipschitz_problem(net, norm="inf", center=center, radius=radius)
+        problem = checked_problem(net, norm="inf", center=center, radius=radius)
         truth, bound = exact_constant(net, problem, rng, 12), Fraction(best_bound(net, problem))
         assert bound >= truth
         sharp += bound <= truth * (1 + Fraction(1, 10**6))
@@ -329,7 +329,7 @@ def feasible_points(net, problem, fixed, lifting, rng):
         y = {"one": exact([Fraction(1)], (1,)), "t": t if problem.norm == "inf" else t / max(q, 1)}
         y["v"] = exact([Fraction(2 * int(pattern[i]) - 1) for i in fixed.unstable], (n,))
         if "xi" in lifting.sizes:
-            c, r = rational(problem.center)[fixed.free], rational(problem.radius)[fixed.free]
+            c, r = rational(problem.domain.center)[fixed.free], rational(problem.domain.radius)[fixed.free]
             y["xi"] = (x[fixed.free] - c) / r
             scale = exact([Fraction(2) ** int(e) for e in fixed.exponent], (n,))
             y["z"] = exact_z(net, x)[fixed.unstable] / scale
@@ -428,7 +428,7 @@ def test_the_data_are_the_exact_reals_of_the_stored_weights(kind, dtype):
     A, c = np.array([[0.1, -0.7, 1e-9]], dtype=dtype), np.array([[0.3]], dtype=dtype)
     net = Network([A, c], [[0.0], [0.0]])
     truth = Fraction(float(c[0, 0])) * sum(abs(Fraction(float(a))) for a in A[0])
-    bound = Fraction(bound_of(net, lipschitz_problem(net), arithmetic=kind))
+    bound = Fraction(bound_of(net, checked_problem(net), arithmetic=kind))
     assert truth <= bound <= truth * (1 + Fraction(1, 10**14))
 
 
@@ -437,7 +437,7 @@ def test_center_and_radius_are_exact_reals(kind):
     """z = x - c over |x - c| <= r is never on or off; one ulp to the side it is on throughout."""
     for r in (0.1, 1e-300, 1e300):
         net = Network([[[1.0], [1.0]], [[1.0, -1.0]]], [[-0.0, np.nextafter(r, np.inf)], [0.0]])
-        problem = lipschitz_problem(net, norm="inf", center=[0.0], radius=r)
+        problem = checked_problem(net, norm="inf", center=[0.0], radius=r)
         assert bound_of(net, problem, arithmetic=kind) == pytest.approx(1.0)  # u_1 - 1
         fixed = presolve.presolve(net, problem, kind)
         assert fixed.unstable.tolist() == [0]
@@ -447,7 +447,7 @@ def test_center_and_radius_are_exact_reals(kind):
 @KINDS
 def test_scales_are_fixed_floats_proved_valid(kind):
     net = net_of([[1.0], [0.75]], [1.0, 1.0])
-    problem = lipschitz_problem(net, norm="inf", center=[0.25], radius=1.0)
+    problem = checked_problem(net, norm="inf", center=[0.25], radius=1.0)
     fixed = presolve.presolve(net, problem, kind)
     for k, exponent in enumerate(fixed.exponent):
         least, greatest = exact_range(net, problem)[fixed.unstable[k]]
@@ -462,7 +462,7 @@ def test_scales_are_fixed_floats_proved_valid(kind):
 @KINDS
 def test_a_neuron_that_cannot_change_f_gets_no_variable(kind):
     net = net_of([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]], [1.0, 1.0, 1.0], 0.0)
-    problem = lipschitz_problem(net, norm="inf", center=[0.0, 0.0], radius=[1.0, 0.0])
+    problem = checked_problem(net, norm="inf", center=[0.0, 0.0], radius=[1.0, 0.0])
     assert presolve.presolve(net, problem, kind).unstable.tolist() == [0]
     assert bound_of(net, problem, arithmetic=kind) == pytest.approx(1.0)
 
@@ -491,9 +491,9 @@ def test_everything_else_is_an_enclosure(kind, data):
     assert_encloses(lifting.objective_one, constant.reshape(1, -1))
     if "xi" in lifting.sizes:
         scale = exact([Fraction(2) ** int(e) for e in fixed.exponent], (-1, 1))
-        middle = (A @ rational(problem.center) + rational(net.biases[0]))[fixed.unstable].reshape(-1, 1)
+        middle = (A @ rational(problem.domain.center) + rational(net.biases[0]))[fixed.unstable].reshape(-1, 1)
         assert_encloses(lifting.z_one, middle / scale)
-        spread = A[fixed.unstable][:, fixed.free] * rational(problem.radius)[fixed.free]
+        spread = A[fixed.unstable][:, fixed.free] * rational(problem.domain.radius)[fixed.free]
         assert_encloses(lifting.z_xi, spread / scale)
 
 
@@ -502,7 +502,7 @@ def test_the_radii_are_added_to_the_diagonal(kind):
     """The bound from an enclosure M +- Delta is at or above the bound's value for every member of M."""
     rng = np.random.default_rng(0)
     net = net_of(rng.standard_normal((3, 2)), rng.standard_normal(3))
-    problem = lipschitz_problem(net)
+    problem = checked_problem(net)
     lifting = lift(net, problem, presolve.presolve(net, problem))
     N = lifting.size
     middle = lagrangian_matrix(lifting, {}).mid
@@ -519,7 +519,7 @@ def test_the_radii_are_added_to_the_diagonal(kind):
 def test_exact_products_take_errors_of_either_sign():
     """A z far below its rounding error (center and bias cancel) weighs in with |mu| in the radius of M."""
     net = net_of([[1.0, 1.0]], [1.0], -(2.0**60))
-    problem = lipschitz_problem(net, norm="inf", center=[2.0**60 - 2.0**8, 2.0**8], radius=[1.0, 1.0])
+    problem = checked_problem(net, norm="inf", center=[2.0**60 - 2.0**8, 2.0**8], radius=[1.0, 1.0])
     lifting = lift(net, problem, presolve.presolve(net, problem))
     for name in ("v.z", "u.z", "(1-u).(-z)"):
         plain, used = (lagrangian_matrix(lifting, {name: np.array([mu])}) for mu in (0.0, 1e6))
@@ -554,7 +554,7 @@ def test_the_factor_is_not_trusted(kind, garbage, monkeypatch):
     """Whatever Cholesky and eigenvalue routines return, the bound is valid (or infinite)."""
     rng = np.random.default_rng(3)
     net = net_of(rng.standard_normal((4, 3)), rng.standard_normal(4), 0.1)
-    cases = [lipschitz_problem(net), lipschitz_problem(net, norm="inf", center=[0.0, 0.1, 0.0], radius=1.0)]
+    cases = [checked_problem(net), checked_problem(net, norm="inf", center=[0.0, 0.1, 0.0], radius=1.0)]
     factor, eigenvalues = GARBAGE[garbage], lambda S, *args, **kwargs: np.full(len(S), -1e-30)
     for problem in cases:
         truth = exact_constant(net, problem, rng)
@@ -575,7 +575,7 @@ def test_a_true_factor_proves_what_eigenvalues_say():
     """Not sound only, but sharp: d = lambda_max costs nothing beyond rounding."""
     rng = np.random.default_rng(5)
     net = net_of(rng.standard_normal((6, 5)), rng.standard_normal(6))
-    problem = lipschitz_problem(net)
+    problem = checked_problem(net)
     fixed = presolve.presolve(net, problem)
     lifting = lift(net, problem, fixed)
     M = lagrangian_matrix(lifting, {}).mid
@@ -588,7 +588,7 @@ def test_a_true_factor_proves_what_eigenvalues_say():
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_multipliers_and_diagonals_that_are_not_finite_prove_nothing(kind, bad):
     net = net_of([[1.0], [0.5]], [1.0, -1.0], 0.1)
-    problem = lipschitz_problem(net, norm="inf", center=[0.0], radius=1.0)
+    problem = checked_problem(net, norm="inf", center=[0.0], radius=1.0)
     fixed = presolve.presolve(net, problem, kind)
     truth = exact_constant(net, problem, np.random.default_rng(0))
     N = lift(net, problem, fixed, kind).size
@@ -602,7 +602,7 @@ def test_multipliers_and_diagonals_that_are_not_finite_prove_nothing(kind, bad):
 
 def test_multipliers_that_overflow_prove_nothing():
     net = net_of([[1.0], [0.5]], [1.0, -1.0], 0.1)
-    problem = lipschitz_problem(net, norm="inf", center=[0.0], radius=1.0)
+    problem = checked_problem(net, norm="inf", center=[0.0], radius=1.0)
     multipliers = {name: np.full(2, 1.7e308) for name in ("u.z", "u.(h-z)", "z.(hu+l(1-u)-z)")}
     assert bound_of(net, problem, multipliers) == np.inf
 
@@ -610,7 +610,7 @@ def test_multipliers_that_overflow_prove_nothing():
 @KINDS
 def test_negative_multipliers_count_as_zero(kind):
     net = net_of([[1.0], [0.5]], [1.0, -1.0], 0.1)
-    problem = lipschitz_problem(net, norm="inf", center=[0.0], radius=1.0)
+    problem = checked_problem(net, norm="inf", center=[0.0], radius=1.0)
     lifting = lift(net, problem, presolve.presolve(net, problem, kind), kind)
     for family in available(lifting):
         zero, negative = (
@@ -624,15 +624,15 @@ def test_negative_multipliers_count_as_zero(kind):
 @KINDS
 def test_multipliers_must_fit_a_family_of_the_problem(kind):
     net = net_of([[1.0], [0.5]], [1.0, -1.0], 0.1)
-    local = lipschitz_problem(net, norm="inf", center=[0.0], radius=1.0)
+    local = checked_problem(net, norm="inf", center=[0.0], radius=1.0)
     for problem, name, values in (
         (local, "v.z", np.ones(3)),
         (local, "v.z", np.ones((2, 1))),
         (local, "v.z", np.float64(1.0)),
         (local, "nonsense", np.ones(2)),
         (local, "", np.ones(2)),
-        (lipschitz_problem(net), "v.z", np.ones(2)),
-        (lipschitz_problem(net), "(1+x).(1+t)", np.ones(1)),
+        (checked_problem(net), "v.z", np.ones(2)),
+        (checked_problem(net), "(1+x).(1+t)", np.ones(1)),
     ):
         with pytest.raises(ValueError, match=r"multipliers of|there is no family"):
             bound_of(net, problem, {name: values}, arithmetic=kind)
@@ -645,7 +645,7 @@ def test_multipliers_must_fit_a_family_of_the_problem(kind):
 def test_a_form_that_repeats_an_index_is_refused(kind, pairs):
     """Of two values for one place of the matrix one would be lost, and the bound with it."""
     net = net_of([[1.0, 1.0], [0.5, 2.0]], [1.0, -1.0], 0.1)
-    problem = lipschitz_problem(net)
+    problem = checked_problem(net)
     form = QuadraticForm(lift(net, problem, presolve.presolve(net, problem, kind), kind), kind)
     repeated = Family("repeated", entries("v", np.array([0, 0])), entries("t", np.array([1, 1])), pairs)
     with pytest.raises(ValueError, match="repeats an index"):
@@ -664,7 +664,7 @@ def test_signs_are_fixed_only_on_outward_bounds(kind):
 @KINDS
 def test_a_neuron_that_can_switch_cannot_be_left_out(kind):
     net = net_of([[1.0], [1.0]], [1.0, 1.0], [0.5, 1.5])
-    problem = lipschitz_problem(net, norm="inf", center=[0.0], radius=1.0)
+    problem = checked_problem(net, norm="inf", center=[0.0], radius=1.0)
     none = np.zeros(0, dtype=np.int64)
     with pytest.raises(ValueError, match="neuron 0 cannot be proved to keep its sign"):
         prove(net, problem, Layout((none,), (none,)), {}, None, kind)
@@ -678,7 +678,7 @@ def test_a_neuron_that_can_switch_cannot_be_left_out(kind):
 def test_without_multipliers_the_bound_is_the_norm_product_bound(kind):
     rng = np.random.default_rng(2)
     net = net_of(rng.standard_normal((5, 4)), rng.standard_normal(5))
-    problem = lipschitz_problem(net)
+    problem = checked_problem(net)
     product_bound = float((np.abs(net.weights[1]) @ np.abs(net.weights[0])).sum())
     for d in (None, lambda lifting: np.zeros(lifting.size)):  # the baseline; the sum of |M|
         assert bound_of(net, problem, d=d, arithmetic=kind) <= product_bound * (1 + 1e-12)
@@ -687,7 +687,7 @@ def test_without_multipliers_the_bound_is_the_norm_product_bound(kind):
 def check_one_slope(budget=None):
     """|x_1 + ... + x_4| / 2 has slopes of Euclidean norm 1: t's squares add up to 1, the signs' do not."""
     net = net_of([[0.5] * 4, [-0.5] * 4], [1.0, 1.0])
-    problem = lipschitz_problem(net, norm=2)
+    problem = checked_problem(net, norm=2)
     lifting = lift(net, problem, presolve.presolve(net, problem))
     M = lagrangian_matrix(lifting, {})
     shared = lifting.budget if budget is None else budget
@@ -717,7 +717,7 @@ def test_the_euclidean_bound_lies_between_the_constant_and_the_bound_in_the_norm
         domain = {"center": 0.1 * rng.standard_normal(4), "radius": 1.0} if local else {}
         bounds = []
         for norm in (2, "inf"):
-            problem = lipschitz_problem(net, norm=norm, **domain)
+            problem = checked_problem(net, norm=norm, **domain)
             lifting = lift(net, problem, presolve.presolve(net, problem))
             M = lagrangian_matrix(lifting, {}).mid
             d = tighten(M, lifting.square_is_one, np.abs(M).sum(axis=1), budget=lifting.budget)
@@ -729,12 +729,12 @@ def test_the_euclidean_bound_lies_between_the_constant_and_the_bound_in_the_norm
 @KINDS
 def test_a_constant_function_has_the_bound_zero(kind):
     off = net_of([[1.0], [2.0]], [1.0, 1.0], -9.0)
-    assert bound_of(off, lipschitz_problem(off, norm="inf", center=[0.0], radius=1.0), arithmetic=kind) == 0.0
+    assert bound_of(off, checked_problem(off, norm="inf", center=[0.0], radius=1.0), arithmetic=kind) == 0.0
     for net in (net_of([[0.0], [0.0]], [1.0, 1.0]), net_of([[1.0], [2.0]], [0.0, 0.0])):
-        assert bound_of(net, lipschitz_problem(net), arithmetic=kind) == 0.0
+        assert bound_of(net, checked_problem(net), arithmetic=kind) == 0.0
     two = Network([[[1.0]], [[3.0], [3.0]]], [[0.0], [0.0, 5.0]])
-    assert bound_of(two, lipschitz_problem(two, (1, 1)), arithmetic=kind) == 0.0
-    assert 0.0 <= bound_of(two, lipschitz_problem(two, (0, 1)), arithmetic=kind) < 1e-14
+    assert bound_of(two, checked_problem(two, (1, 1)), arithmetic=kind) == 0.0
+    assert 0.0 <= bound_of(two, checked_problem(two, (0, 1)), arithmetic=kind) < 1e-14
 
 
 @pytest.mark.parametrize("exponent", [0, 5, -5, 1023, 2000, -1074, -1080, -3000])
@@ -753,11 +753,11 @@ def test_tiny_and_huge_networks_keep_a_sharp_bound(kind):
     rng = np.random.default_rng(4)
     A, c = rng.standard_normal((4, 3)), rng.standard_normal(4)
     reference = bound_of(
-        net_of(A, c), lipschitz_problem(net_of(A, c)), d=lambda L: np.ones(L.size), arithmetic=kind
+        net_of(A, c), checked_problem(net_of(A, c)), d=lambda L: np.ones(L.size), arithmetic=kind
     )
     for a, b in ((-500, -500), (500, 500), (-900, 880), (-1000, 0), (0, -1000)):
         net = net_of(A * 2.0**a, c * 2.0**b)
-        bound = bound_of(net, lipschitz_problem(net), d=lambda L: np.ones(L.size), arithmetic=kind)
+        bound = bound_of(net, checked_problem(net), d=lambda L: np.ones(L.size), arithmetic=kind)
         assert bound == scale_up(reference, a + b)
 
 
@@ -773,7 +773,7 @@ def misjudged():
         computed = (A @ center)[0]
         bias = -np.nextafter(computed, np.inf)
         net = net_of(A, [1.0], bias)
-        problem = lipschitz_problem(net, norm="inf", center=center, radius=1e-30)
+        problem = checked_problem(net, norm="inf", center=center, radius=1e-30)
         if exact_range(net, problem)[0][0] > 0 > computed + bias:
             return net, problem, sum(abs(a) for a in rational(A[0]))
 
@@ -792,7 +792,7 @@ def check_dust():
     A = np.full((1000, 2), 0.49 * ULP)
     A[0] = 1.0
     net = net_of(A, np.ones(1000), 1.0)
-    problem = lipschitz_problem(net, norm="inf", center=[0.0, 0.0], radius=0.5)
+    problem = checked_problem(net, norm="inf", center=[0.0, 0.0], radius=0.5)
     for d in (None, lambda lifting: np.zeros(lifting.size)):
         assert Fraction(bound_of(net, problem, d=d)) >= gradient_norm(net, problem, [1] * 1000)
 
@@ -818,7 +818,7 @@ def check_last_sliver():
 
 def sliver():
     net = net_of([[1.0]], [1.0], -(1.0 - 2.0**-24))
-    return net, lipschitz_problem(net, norm="inf", center=[0.0], radius=1.0)
+    return net, checked_problem(net, norm="inf", center=[0.0], radius=1.0)
 
 
 def shrunk_factor(monkeypatch, change):
@@ -837,7 +837,7 @@ def shrunk_factor(monkeypatch, change):
 def check_last_cell():
     """ReLU(x) + ReLU(x - (1 - 2^-24)) on [-1, 1]: slope 2, in a cell at the end, where z_1 = h_1."""
     net = net_of([[1.0], [1.0]], [1.0, 1.0], [0.0, -(1.0 - 2.0**-24)])
-    problem = lipschitz_problem(net, norm="inf", center=[0.0], radius=1.0)
+    problem = checked_problem(net, norm="inf", center=[0.0], radius=1.0)
     assert 2 <= Fraction(best_bound(net, problem)) < 2 + Fraction(1, 10**6)
 
 
@@ -858,7 +858,7 @@ def test_planted_fault_of_a_factor_lowered_by_a_millionth_is_caught(monkeypatch)
 def test_planted_fault_of_a_shrunk_factor_is_caught_point_by_point(monkeypatch):
     rng = np.random.default_rng(0)
     net = net_of(rng.standard_normal((3, 2)), [1.0, -1.0, 1.0], 0.1)
-    problem = lipschitz_problem(net, norm="inf", center=[0.0, 0.0], radius=1.0)
+    problem = checked_problem(net, norm="inf", center=[0.0, 0.0], radius=1.0)
     for seed in range(4):
         check_families(net, problem, np.random.default_rng(seed))
     shrunk_factor(monkeypatch, lambda high: high * (1 - 1e-6))
@@ -901,8 +901,8 @@ def test_planted_fault_of_a_unit_put_back_to_nearest_is_caught(monkeypatch):
     net = net_of([[1.4 * 2.0**-540]], [2.0**-534])
 
     def check():
-        bound = bound_of(net, lipschitz_problem(net), d=lambda lifting: np.zeros(lifting.size))
-        assert Fraction(bound) >= gradient_norm(net, lipschitz_problem(net), [1])
+        bound = bound_of(net, checked_problem(net), d=lambda lifting: np.zeros(lifting.size))
+        assert Fraction(bound) >= gradient_norm(net, checked_problem(net), [1])
 
     check()
     monkeypatch.setattr(

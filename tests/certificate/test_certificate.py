@@ -22,7 +22,7 @@ from hr2jax.certificate import certificate, lagrangian
 from hr2jax.certificate.certificate import Certificate, CertificateError, certify_multipliers
 from hr2jax.certificate.prover import prove, prover_of
 from hr2jax.network import Network
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation.lifting import lift
 from hr2jax.relaxation.presolve import Layout, presolve
 
@@ -49,7 +49,7 @@ def network(seed: int = 0) -> Network:
 def certificate_of(claim: str, sharp: bool = True) -> Certificate:
     """Nearly optimal multipliers, or random ones."""
     net = network()
-    problem = lipschitz_problem(net, norm="inf", **CLAIMS[claim])
+    problem = checked_problem(net, norm="inf", **CLAIMS[claim])
     fixed = presolve(net, problem)
     lifting = lift(net, problem, fixed)
     if sharp:
@@ -308,7 +308,7 @@ def test_malformed_arguments_are_value_errors(given):
 
 def test_a_center_is_not_rounded_before_it_is_compared():
     net = network()
-    problem = lipschitz_problem(net, 0, "inf", [2.0**53, 0.0, 0.0], 1.0)
+    problem = checked_problem(net, 0, "inf", [2.0**53, 0.0, 0.0], 1.0)
     fixed = presolve(net, problem)
     cert = certify_multipliers(net, problem, "shor", fixed, {})
     assert cert.verify(net, center=np.array([2**53, 0, 0])) == cert.bound

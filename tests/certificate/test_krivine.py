@@ -14,7 +14,7 @@ from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.bounds import interval_bounds
 from hr2jax.certificate.krivine import KRIVINE, collected, krivine_bound
 from hr2jax.engines.lipopt.lipopt import solve_krivine
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.presolve import presolve
 
@@ -29,7 +29,7 @@ def network(seed, p=3, n=4, density=0.8):
 
 def problem_of(net, local):
     domain = {"center": np.full(net.widths[0], 0.25), "radius": 0.5} if local else {}
-    return lipschitz_problem(net, **domain)
+    return checked_problem(net, **domain)
 
 
 def maximum(net, problem):
@@ -94,7 +94,7 @@ def test_tampered_solutions_stay_sound(degree, seed, local):
 def test_the_identity_in_rational_numbers(seed):
     """Bound = r_1 + sum |r_m| of the polynomial expanded term by term; nothing shared with the verifier."""
     net, rng = network(seed, 2, 3), np.random.default_rng(seed)
-    problem = lipschitz_problem(net)
+    problem = checked_problem(net)
     lifting = lift(net, problem, presolve(net, problem))
     rows = random_rows(rng, 12, 3, 5)
     A, c = net.weights[0], net.weights[1][0]
@@ -135,7 +135,7 @@ def test_no_products_is_the_sum_of_magnitudes():
     A, c = net.weights[0], net.weights[1][0]
     G = c[:, None] * A
     expected = np.abs(G).sum() / 2 + np.abs(G.sum(axis=0)).sum() / 2
-    bound = krivine_bound(net, lipschitz_problem(net), 3, {KRIVINE: np.zeros((0, 4))})
+    bound = krivine_bound(net, checked_problem(net), 3, {KRIVINE: np.zeros((0, 4))})
     assert expected <= bound <= expected * (1 + 1e-12)
 
 
@@ -145,13 +145,13 @@ def test_not_finite_proves_nothing(value, column):
     rows = np.array([[1.0, 2.0, 0.0, 1.0]])
     rows[0, column] = value
     net = network(1)
-    assert krivine_bound(net, lipschitz_problem(net), 3, {KRIVINE: rows}) == np.inf
+    assert krivine_bound(net, checked_problem(net), 3, {KRIVINE: rows}) == np.inf
 
 
 def test_overflow_proves_nothing():
     rows = np.array([[1.0, 2.0, 0.0, 1.7e308]] * 3)
     net = network(1)
-    assert krivine_bound(net, lipschitz_problem(net), 3, {KRIVINE: rows}) == np.inf
+    assert krivine_bound(net, checked_problem(net), 3, {KRIVINE: rows}) == np.inf
 
 
 @pytest.mark.parametrize(
@@ -164,21 +164,21 @@ def test_overflow_proves_nothing():
 def test_what_does_not_fit_is_refused(rows):
     net = network(1)
     with pytest.raises(ValueError, match=r"shape|twice|signed integers"):
-        krivine_bound(net, lipschitz_problem(net), 3, {KRIVINE: np.asarray(rows)})
+        krivine_bound(net, checked_problem(net), 3, {KRIVINE: np.asarray(rows)})
 
 
 def test_other_names_degrees_and_problems_are_refused():
     net = network(1)
-    problem, fine = lipschitz_problem(net), {KRIVINE: np.zeros((0, 4))}
+    problem, fine = checked_problem(net), {KRIVINE: np.zeros((0, 4))}
     with pytest.raises(ValueError, match="alone"):
         krivine_bound(net, problem, 3, {"v t": np.zeros(1)})
     with pytest.raises(ValueError, match="degree 3 or 4"):
         krivine_bound(net, problem, 2, fine)
     with pytest.raises(ValueError, match="inf norm"):
-        krivine_bound(net, lipschitz_problem(net, norm=2), 3, fine)
+        krivine_bound(net, checked_problem(net, norm=2), 3, fine)
     wide = Network([np.ones((2, 60000)), np.ones((1, 2))], [np.zeros(2), np.zeros(1)])
     with pytest.raises(ValueError, match="at most"):
-        krivine_bound(wide, lipschitz_problem(wide), 4, {KRIVINE: np.zeros((0, 5))})
+        krivine_bound(wide, checked_problem(wide), 4, {KRIVINE: np.zeros((0, 5))})
 
 
 @pytest.mark.parametrize("scale", [1e-150, 1.0, 1e150])
@@ -188,5 +188,5 @@ def test_units(scale):
     power = 2.0 ** round(np.log2(scale))
     larger = Network([net.weights[0] * power, net.weights[1]], [net.biases[0] * power, net.biases[1]])
     rows = random_rows(np.random.default_rng(0), 10, 3, 7)
-    first, second = (krivine_bound(n, lipschitz_problem(n), 3, {KRIVINE: rows}) for n in (net, larger))
+    first, second = (krivine_bound(n, checked_problem(n), 3, {KRIVINE: rows}) for n in (net, larger))
     assert second == pytest.approx(first * power, rel=1e-12)

@@ -22,7 +22,7 @@ from hr2jax.cli import solve as solve_module
 from hr2jax.cli.info import bound_without_solver
 from hr2jax.cli.main import main
 from hr2jax.cli.numbers import read_numbers
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 
 from ..reference.brute import exact_constant
 
@@ -253,22 +253,22 @@ def test_info(folder: Path, capsys: Capture) -> None:
     for part in ("2-3-2-1", "20", net.hash, "A_2, b_2", "memory"):
         assert part in out
     [shown] = [line for line in out.splitlines() if line.startswith("F_0")]
-    assert float(shown.split()[2]) >= exact_constant(net, lipschitz_problem(net)) * (1 - 1e-12)
+    assert float(shown.split()[2]) >= exact_constant(net, checked_problem(net)) * (1 - 1e-12)
 
 
 def test_the_bound_without_solver_holds_and_is_no_worse_than_the_norms() -> None:
     net = _network(3, 4, 2)
     for k in range(2):
-        bound = bound_without_solver(net, lipschitz_problem(net, k))
+        bound = bound_without_solver(net, checked_problem(net, k))
         W = net.weights[1][k][:, None] * net.weights[0]
         best = max(np.abs(np.array(u) @ W).sum() for u in np.ndindex(2, 2, 2, 2))
         assert best * (1 - 1e-12) <= bound <= np.abs(W).sum() * (1 + 1e-12)
     huge = hr2jax.Network([[[1e200]], [[1e200]]], [[0.0], [0.0]])
-    assert bound_without_solver(huge, lipschitz_problem(huge)) == math.inf
+    assert bound_without_solver(huge, checked_problem(huge)) == math.inf
     deep = _network(3, 4, 2, 1)
     norms = np.abs(deep.weights[2]) @ np.abs(deep.weights[1]) @ np.abs(deep.weights[0]).sum(axis=1)
-    bound = bound_without_solver(deep, lipschitz_problem(deep))
-    assert exact_constant(deep, lipschitz_problem(deep)) * (1 - 1e-12) <= bound <= norms[0] * (1 + 1e-12)
+    bound = bound_without_solver(deep, checked_problem(deep))
+    assert exact_constant(deep, checked_problem(deep)) * (1 - 1e-12) <= bound <= norms[0] * (1 + 1e-12)
 
 
 def test_a_deep_network_whose_derivatives_overflow_is_shown_all_the_same(tmp_path: Path, capsys: Capture) -> None:

@@ -11,7 +11,7 @@ from hr2jax.engines.block.form import block_form
 from hr2jax.engines.memory import estimate
 from hr2jax.engines.sizes import Need, Sizes
 from hr2jax.machine import memory as memory_module
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.solving import run, stages
@@ -70,7 +70,7 @@ def test_the_estimate_is_near_the_measured_peak(case):
 @pytest.mark.parametrize(("p", "m"), [(12, 9), (9, 20)])
 def test_sizes_are_those_of_the_block_form(relaxation, domain, p, m):
     net = random_net(p, m)
-    problem = lipschitz_problem(net, **(box(p) if domain else {}))
+    problem = checked_problem(net, **(box(p) if domain else {}))
     fixed = presolve(net, problem)
     form, sizes = block_form(relaxation, lift(net, problem, fixed)), Sizes.of(problem, fixed)
     assert form.lifting.size == sizes.N

@@ -23,7 +23,7 @@ from hr2jax.linalg.arrow import PIECE, Arrow, ArrowEnclosure
 from hr2jax.linalg.definite import Definite
 from hr2jax.linalg.diagonal import feasible, is_feasible, lowest, tighten
 from hr2jax.network import Network
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation.families import CATALOGUE
 from hr2jax.relaxation.lifting import lift
 from hr2jax.relaxation.presolve import presolve
@@ -49,7 +49,7 @@ def case(p, m, local, kind=Enclosure, seed=0):
     rng = np.random.default_rng(seed)
     net = Network([rng.standard_normal((m, p)), rng.standard_normal((1, m))], [0.1 * rng.standard_normal(m), [0.0]])
     box = {"center": 0.1 * rng.standard_normal(p), "radius": 1.0} if local else {}
-    problem = lipschitz_problem(net, None, "inf", **box)
+    problem = checked_problem(net, None, "inf", **box)
     return net, problem, lift(net, problem, presolve(net, problem, kind), kind)
 
 
@@ -441,7 +441,7 @@ def test_nothing_of_size_n_by_n_is_formed(monkeypatch):
     monkeypatch.setattr(Definite, "NEWTON", 1000)
     rng = np.random.default_rng(6)
     net = Network([rng.standard_normal((1500, 20)), rng.standard_normal((1, 1500))], [np.zeros(1500), [0.0]])
-    problem = lipschitz_problem(net)
+    problem = checked_problem(net)
     fixed = presolve(net, problem)
     lifting = lift(net, problem, fixed)
     multipliers = some_multipliers(lifting, names_of("hr2", lifting), rng)

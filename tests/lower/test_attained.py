@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hr2jax import Network
 from hr2jax.lower import attained
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 
 from ..certificate.test_bound import exact_z, gradient_norm, rational
 from ..reference.regions import as_float, at_most, exact_gradient, pattern_at, random_network
@@ -24,7 +24,7 @@ def kinked():
 
 def test_a_point_on_a_kink_proves_nothing():
     net = kinked()
-    problem = lipschitz_problem(net, center=np.zeros(1), radius=1.0)
+    problem = checked_problem(net, center=np.zeros(1), radius=1.0)
     assert abs(net.gradient(np.zeros(1))).sum() == 1.0
     assert attained(net, problem, np.zeros(1)) == 0.0
 
@@ -32,34 +32,34 @@ def test_a_point_on_a_kink_proves_nothing():
 def test_a_point_within_rounding_of_a_kink_proves_nothing():
     A = np.array([[0.1, 0.2, -0.3]])
     net = Network([A, np.ones((1, 1))], [np.zeros(1), np.zeros(1)])
-    assert attained(net, lipschitz_problem(net), np.array([1.0, 1.0, 1.0])) == 0.0  # 0.1 + 0.2 - 0.3 is 5.6e-17
+    assert attained(net, checked_problem(net), np.array([1.0, 1.0, 1.0])) == 0.0  # 0.1 + 0.2 - 0.3 is 5.6e-17
 
 
 def test_a_neuron_that_cannot_matter_may_vanish():
     A, C = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]), np.array([[2.0, 5.0, 0.0]])
     net = Network([A, C], [np.zeros(3), np.zeros(1)])
-    assert attained(net, lipschitz_problem(net), np.array([1.0, 0.0])) == pytest.approx(2.0, rel=1e-12)
+    assert attained(net, checked_problem(net), np.array([1.0, 0.0])) == pytest.approx(2.0, rel=1e-12)
 
 
 def test_points_outside_the_box_prove_nothing_and_its_edge_belongs_to_it():
     net = Network([np.eye(2), np.ones((1, 2))], [np.ones(2) * 9, np.zeros(1)])
-    problem = lipschitz_problem(net, center=np.array([0.1, 0.2]), radius=np.array([0.5, 0.0]))
+    problem = checked_problem(net, center=np.array([0.1, 0.2]), radius=np.array([0.5, 0.0]))
     inside = np.array([0.1 + 0.25, 0.2])
     assert attained(net, problem, inside) == pytest.approx(1.0, rel=1e-12)  # only the first input moves
     for outside in ([0.1 + 0.25, np.nextafter(0.2, 1)], [0.61, 0.2], [np.nan, 0.2], [np.inf, 0.2]):
         assert attained(net, problem, np.array(outside)) == 0.0
-    unit = lipschitz_problem(net, center=np.zeros(2), radius=0.5)
+    unit = checked_problem(net, center=np.zeros(2), radius=0.5)
     assert attained(net, unit, np.array([0.5, -0.5])) == pytest.approx(2.0, rel=1e-12)
 
 
 def test_what_overflows_proves_nothing():
     net = Network([np.full((1, 2), 1e300), np.full((1, 1), 1e300)], [np.ones(1), np.zeros(1)])
-    assert attained(net, lipschitz_problem(net), np.ones(2)) == 0.0
+    assert attained(net, checked_problem(net), np.ones(2)) == 0.0
 
 
 def test_a_wrong_shape_is_refused():
     with pytest.raises(ValueError, match="shape"):
-        attained(kinked(), lipschitz_problem(kinked()), np.zeros(2))
+        attained(kinked(), checked_problem(kinked()), np.zeros(2))
 
 
 @settings(max_examples=200, deadline=None)
@@ -71,7 +71,7 @@ def test_it_never_exceeds_the_exact_gradient_norm_and_comes_close(seed, local, o
     net = Network([rng.standard_normal((m, p)) * scales, rng.standard_normal((outputs, m)) / scales.T],
                   [rng.standard_normal(m) * scales[:, 0], np.zeros(outputs)])  # fmt: skip
     box = dict(center=rng.standard_normal(p), radius=np.append(rng.random(p - 1).round(1), 0.7)) if local else {}
-    problem = lipschitz_problem(net, rng.standard_normal(outputs), **box)
+    problem = checked_problem(net, rng.standard_normal(outputs), **box)
     x = box["center"] + 0.9 * (2 * rng.random(p) - 1) * box["radius"] if local else rng.standard_normal(p)
     pattern = tuple(int(z > 0) for z in exact_z(net, rational(x)))
     exact = gradient_norm(net, problem, pattern)
@@ -93,11 +93,11 @@ def kinked_below():
 @pytest.mark.parametrize("norm", ["inf", 2])
 def test_a_kink_in_the_second_layer_proves_nothing(norm):
     net = kinked_below()
-    problem = lipschitz_problem(net, norm=norm, center=np.zeros(1), radius=1.0)
+    problem = checked_problem(net, norm=norm, center=np.zeros(1), radius=1.0)
     assert abs(net.gradient(np.zeros(1))).sum() == 1.0  # though the function is constant on [-1, 1]
     assert attained(net, problem, np.zeros(1)) == 0.0
     assert attained(net, problem, np.full(1, 0.5)) <= 1e-12
-    wide = lipschitz_problem(net, norm=norm, center=np.zeros(1), radius=7.0)
+    wide = checked_problem(net, norm=norm, center=np.zeros(1), radius=7.0)
     assert attained(net, wide, np.full(1, -6.0)) == pytest.approx(1.0, rel=1e-12)
 
 
@@ -105,22 +105,22 @@ def test_a_neuron_above_a_dead_one_is_constant():
     net = Network([np.array([[1.0], [1.0]]), np.array([[0.0, 1.0], [1.0, 0.0]]), np.ones((1, 2))],
                   [np.array([0.0, -5.0]), np.array([0.0, 1.0]), np.zeros(1)])  # fmt: skip
     # neuron (2, 0) is 0 around x = 1, since what it sees is off there: its kink does not matter
-    assert attained(net, lipschitz_problem(net), np.ones(1)) == pytest.approx(1.0, rel=1e-12)
-    assert attained(net, lipschitz_problem(net), np.full(1, 5.0)) == 0.0  # here it wakes up
-    assert attained(net, lipschitz_problem(net), np.full(1, 6.0)) == pytest.approx(2.0, rel=1e-12)
+    assert attained(net, checked_problem(net), np.ones(1)) == pytest.approx(1.0, rel=1e-12)
+    assert attained(net, checked_problem(net), np.full(1, 5.0)) == 0.0  # here it wakes up
+    assert attained(net, checked_problem(net), np.full(1, 6.0)) == pytest.approx(2.0, rel=1e-12)
 
 
 def test_membership_of_the_ball_is_exact():
     net = Network([np.eye(2), np.ones((1, 2))], [np.ones(2) * 9, np.zeros(1)])
-    problem = lipschitz_problem(net, norm=2, center=np.zeros(2), radius=5.0)
+    problem = checked_problem(net, norm=2, center=np.zeros(2), radius=5.0)
     full = pytest.approx(np.sqrt(2.0), rel=1e-12)
     assert attained(net, problem, np.array([3.0, 4.0])) == full  # on the sphere, exactly
     assert attained(net, problem, np.array([3.0, np.nextafter(4.0, 5.0)])) == 0.0
     assert attained(net, problem, np.array([-3.0, np.nextafter(-4.0, 0.0)])) == full
-    tiny = lipschitz_problem(net, norm=2, center=np.zeros(2), radius=5e-200)  # squares underflow
+    tiny = checked_problem(net, norm=2, center=np.zeros(2), radius=5e-200)  # squares underflow
     assert attained(net, tiny, np.array([3e-200, 3.9e-200])) == full
     assert attained(net, tiny, np.array([3e-200, 4.1e-200])) == 0.0
-    huge = lipschitz_problem(net, norm=2, center=np.zeros(2), radius=5e200)
+    huge = checked_problem(net, norm=2, center=np.zeros(2), radius=5e200)
     assert attained(net, huge, np.array([3e200, 4.1e200])) == 0.0
 
 
@@ -142,13 +142,13 @@ def test_it_is_at_most_the_exact_norm_at_any_depth(seed, depth, norm, local, kin
         if norm == "inf":
             box["radius"] = rng.choice([0.0, 0.5, 1.0], p)
             box["radius"][rng.integers(p)] = 0.7
-    problem = lipschitz_problem(net, rng.choice([1.0, -1.0, 0.3], net.widths[-1]), norm=norm, **box)
+    problem = checked_problem(net, rng.choice([1.0, -1.0, 0.3], net.widths[-1]), norm=norm, **box)
     x = rng.choice([0.0, 0.5, 1.0, -0.1], p) if kind == "ties" else rng.standard_normal(p)
     if local:
         x = box["center"] + 0.9 * np.clip(x, -1, 1) * box["radius"] / (np.sqrt(p) if norm == 2 else 1.0)
     found = attained(net, problem, x)
     # f is affine around x where anything is claimed: the gradient anywhere near is the same.
-    free = problem.free_inputs if local else np.arange(p)
+    free = problem.domain.free(p)
     for _ in range(2):
         near = rational(x)
         near[free] += rational(rng.standard_normal(len(free))) * Fraction(1, 10**60)
@@ -164,7 +164,7 @@ def test_twenty_layers_are_as_sharp_as_one(norm):
     net = Network([rng.standard_normal((m, n)) * np.sqrt(2 / n) for n, m in pairwise(widths)],
                   [0.1 * rng.standard_normal(m) for m in widths[1:]])  # fmt: skip
     x = rng.standard_normal(50)
-    problem = lipschitz_problem(net, norm=norm)
+    problem = checked_problem(net, norm=norm)
     gradient = exact_gradient(net, problem, rational(x))
     found = attained(net, problem, x)
     assert at_most(found, gradient, norm)

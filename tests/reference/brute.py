@@ -18,7 +18,7 @@ import numpy as np
 from scipy.optimize import linprog, nnls
 
 from hr2jax import Network
-from hr2jax.problem import LipschitzProblem
+from hr2jax.problem import Problem
 
 MARGIN = 1e-7  # in units of the domain: the half-widths, the radius, or the hyperplanes' distances (global)
 SAMPLES = 4096
@@ -30,7 +30,7 @@ class TooManyRegionsError(RuntimeError):
     """The network is not tiny."""
 
 
-def exact_constant(net: Network, problem: LipschitzProblem, *, programs: int = 400_000, seed: int = 0) -> float:
+def exact_constant(net: Network, problem: Problem, *, programs: int = 400_000, seed: int = 0) -> float:
     """The largest dual norm of the gradient over the free inputs, over regions with an interior.
 
     Args:
@@ -50,7 +50,7 @@ def exact_constant(net: Network, problem: LipschitzProblem, *, programs: int = 4
 @dataclass
 class _Enumeration:
     net: Network
-    problem: LipschitzProblem
+    problem: Problem
     programs: int
     rng: np.random.Generator
     best: float = 0.0
@@ -63,7 +63,7 @@ class _Enumeration:
         self.A = [A.astype(float) for A in net.weights[:-1]]
         self.b = list(net.biases[:-1])
         self.c = problem.coefficients @ net.weights[-1]
-        if problem.center is None:
+        if not problem.is_local:
             self.kind, self.center = "all", np.zeros(net.widths[0])
             free = np.arange(net.widths[0])
             far = [np.abs(b).max() / np.median(size[size > 0])
@@ -73,8 +73,8 @@ class _Enumeration:
             self.scale = np.full(len(free), size)
         else:
             self.kind = "box" if problem.norm == "inf" else "ball"
-            free = np.flatnonzero(problem.radius > 0)
-            self.center, self.scale = problem.center, problem.radius[free]
+            free = np.flatnonzero(problem.domain.radius > 0)
+            self.center, self.scale = problem.domain.center, problem.domain.radius[free]
         self.free, self.n, self.L = free, len(free), len(self.A)
         self._vectors_above()
 

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from hr2jax.network import Network
-from hr2jax.problem import LipschitzProblem, lipschitz_problem
+from hr2jax.problem import Problem, checked_problem
 
 SCALES = st.sampled_from([1.0, 1.0, 1.0, 1e-3, 1e-100, 1e55])
 
@@ -34,7 +34,7 @@ def random_cases(draw, depths=(1, 2, 3, 4), widest=6, scales=SCALES):
     else:
         norm, radius = "inf", size * rng.random(widths[0]) * rng.integers(0, 2, widths[0])
         radius[0] = size
-    problem = lipschitz_problem(net, rng.standard_normal(widths[-1]), norm, rng.standard_normal(widths[0]), radius)
+    problem = checked_problem(net, rng.standard_normal(widths[-1]), norm, rng.standard_normal(widths[0]), radius)
     return net, problem, rng
 
 
@@ -43,9 +43,9 @@ def exact(values):
     return np.reshape([Fraction(float(v)) for v in np.ravel(values)], np.shape(values))
 
 
-def points(problem: LipschitzProblem, directions, rng, count=4):
+def points(problem: Problem, directions, rng, count=4):
     """Points of the domain as arrays of fractions: the far ends in the `directions` (n, p_0), and random ones."""
-    c, r = exact(problem.center), exact(problem.radius)
+    c, r = exact(problem.domain.center), exact(problem.domain.radius)
     xis = [sign * d for d in directions for sign in (1.0, -1.0)] + list(rng.standard_normal((count, len(c))))
     for xi in xis:
         if problem.norm == "inf":

@@ -41,7 +41,7 @@ def lifted_point(net, problem, fixed, rng, x=None, t=None):
         x = inside(problem, rng) if x is None else x
         z, _ = forward(net, x)
         u = [mask(values, layer, rng) for values, layer in zip(z, fixed.layers, strict=True)]
-        center, radius = exact(problem.center)[free], exact(problem.radius)[free]
+        center, radius = exact(problem.domain.center)[free], exact(problem.domain.radius)[free]
         y["xi"] = (x[free] - center) / radius
     else:
         u = [exact(rng.integers(0, 2, W.shape[0])) for W in A[:-1]]
@@ -79,12 +79,12 @@ def direction(problem, q, rng):
 
 def inside(problem, rng):
     """A rational point of the domain: on its boundary, where two coins say so."""
-    n = len(problem.center)
+    n = len(problem.domain.center)
     if problem.norm == "inf":
         xi = exact(rng.choice([-1.0, 1.0, rng.uniform(-1, 1)], n))
     else:
         xi = direction(problem, n, rng) * exact(rng.choice([1.0, rng.uniform(0, 1)], 1))[0]
-    return exact(problem.center) + exact(problem.radius) * xi
+    return exact(problem.domain.center) + exact(problem.domain.radius) * xi
 
 
 def mask(z, layer, rng):

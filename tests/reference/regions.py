@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from hr2jax import Network
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 
 
 def rational(array):
@@ -28,7 +28,7 @@ def exact_gradient(net, problem, x):
     g = rational(problem.coefficients) @ rational(net.weights[-1])
     for A, signs in zip(net.weights[-2::-1], pattern_at(net, x)[::-1], strict=True):
         g = (g * np.array([Fraction(s > 0) for s in signs], dtype=object)) @ rational(A)
-    free = problem.free_inputs if problem.is_local else np.arange(net.widths[0])
+    free = problem.domain.free(net.widths[0])
     return list(g[free])
 
 
@@ -63,4 +63,4 @@ def random_network(rng, hidden, inputs, outputs=1, kind="normal"):
 
 def random_problem(rng, net, norm, local, radius=0.5):
     domain = dict(center=rng.standard_normal(net.widths[0]), radius=radius) if local else {}
-    return lipschitz_problem(net, rng.standard_normal(net.widths[-1]), norm=norm, **domain)
+    return checked_problem(net, rng.standard_normal(net.widths[-1]), norm=norm, **domain)

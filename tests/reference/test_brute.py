@@ -38,7 +38,7 @@ def by_linear_programs(net, problem):
 def met(G, h, problem, n):
     bounds = [(None, None)] * n
     if problem.is_local:
-        bounds = [(c - r, c + r) for c, r in zip(problem.center, problem.radius, strict=True)]
+        bounds = [(c - r, c + r) for c, r in zip(problem.domain.center, problem.domain.radius, strict=True)]
     rows = np.column_stack([-G, np.ones(len(G))])
     found = linprog(np.append(np.zeros(n), -1.0), A_ub=rows, b_ub=h, bounds=[*bounds, (None, 1.0)])
     if found.status != 0 or found.x[-1] < 1e-6:
@@ -46,10 +46,10 @@ def met(G, h, problem, n):
     if problem.norm == "inf" or not problem.is_local:
         return True
     least = minimize(
-        lambda x: ((x - problem.center) ** 2).sum(), found.x[:n], jac=lambda x: 2 * (x - problem.center),
+        lambda x: ((x - problem.domain.center) ** 2).sum(), found.x[:n], jac=lambda x: 2 * (x - problem.domain.center),
         constraints={"type": "ineq", "fun": lambda x: G @ x + h - 1e-6, "jac": lambda x: G}, method="SLSQP",
     )  # fmt: skip
-    return bool(least.fun < problem.radius[0] ** 2)
+    return bool(least.fun < problem.domain.radius[0] ** 2)
 
 
 @pytest.mark.parametrize("hidden", [(5,), (3, 3), (2, 2, 2), (2, 1, 2, 2)])

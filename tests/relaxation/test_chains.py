@@ -9,7 +9,7 @@ from hr2jax import Network
 from hr2jax.arithmetic.ball import Ball
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.bounds.slopes.search import find_slopes
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.chains import factors
 from hr2jax.relaxation.families import catalogue, preset
@@ -30,7 +30,7 @@ def lifted_cases(draw, depths=(2, 3, 4), scales=SCALES):
     """(net, problem, presolve, lifting, rng), half of them global."""
     net, problem, rng = draw(random_cases(depths, widest=4, scales=scales))
     if draw(st.booleans()):
-        problem = lipschitz_problem(net, problem.coefficients, problem.norm)
+        problem = checked_problem(net, problem.coefficients, problem.norm)
     method = draw(BOUNDS) if problem.is_local else "interval"
     kind = draw(st.sampled_from([Enclosure, Enclosure, Ball]))
     try:
@@ -104,7 +104,7 @@ def test_the_enclosures_are_narrow(case):
 def test_what_the_relaxations_contain(lifting, local):
     rng = np.random.default_rng(0)
     net = random_net(rng, (3, 4, 4, 4, 1))
-    problem = lipschitz_problem(net, center=np.zeros(3), radius=5.0) if local else lipschitz_problem(net)
+    problem = checked_problem(net, center=np.zeros(3), radius=5.0) if local else checked_problem(net)
     lifted = lift(net, problem, presolve(net, problem, chains=LIFTINGS[lifting]))
     names = {r: {f.name for f in preset(r, lifted)} for r in ("shor", "hr2", "hr2+")}
     assert names["shor"] < names["hr2"] <= names["hr2+"]
@@ -125,7 +125,7 @@ def test_a_layer_without_unstable_neurons_leaves_no_family():
     """First layer always on, second never moves beyond its biases' sign: the network is linear on the box."""
     A = np.eye(2)
     net = Network([A, -A, np.ones((1, 2))], [[9.0, 9.0], [30.0, 40.0], [0.0]])
-    problem = lipschitz_problem(net, center=np.zeros(2), radius=1.0)
+    problem = checked_problem(net, center=np.zeros(2), radius=1.0)
     fixed = presolve(net, problem)
     lifting = lift(net, problem, fixed)
     assert fixed.switching == 0

@@ -7,7 +7,7 @@ from hr2jax import Network
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.certificate.form import QuadraticForm, add_family
 from hr2jax.certificate.lagrangian import lagrangian_matrix
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import RELAXATIONS, Family, lift, preset
 from hr2jax.relaxation.families import CATALOGUE, clique_pairs
 from hr2jax.relaxation.forms import constant, entries
@@ -30,7 +30,7 @@ def network():
 
 def lifted(local=True):
     net, center, radius = network()
-    problem = lipschitz_problem(net, **({"center": center, "radius": radius} if local else {}))
+    problem = checked_problem(net, **({"center": center, "radius": radius} if local else {}))
     return net, problem, lift(net, problem, presolve(net, problem))
 
 
@@ -38,8 +38,8 @@ def points(net, problem, lifting, count=50):
     """Random feasible points: y (count, N), and u, t of the whole network."""
     rng = np.random.default_rng(0)
     fixed, q = lifting.presolve, net.widths[0]
-    center = problem.center if problem.is_local else np.zeros(q)
-    radius = problem.radius if problem.is_local else np.full(q, 3.0)
+    center = problem.domain.center if problem.is_local else np.zeros(q)
+    radius = problem.domain.radius if problem.is_local else np.full(q, 3.0)
     for _ in range(count):
         x = center + radius * rng.uniform(-1, 1, q)
         u = (net.weights[0] @ x + net.biases[0] > 0).astype(float)
@@ -68,8 +68,8 @@ def test_z_is_the_scaled_preactivation():
     net, problem, lifting = lifted()
     fixed, basis = lifting.presolve, extended_basis(lifting)
     for y, _, _ in points(net, problem, lifting):
-        x = problem.center.copy()
-        x[fixed.free] += problem.radius[fixed.free] * y[lifting.slice("xi")]
+        x = problem.domain.center.copy()
+        x[fixed.free] += problem.domain.radius[fixed.free] * y[lifting.slice("xi")]
         z = (net.weights[0] @ x + net.biases[0])[fixed.unstable]
         assert np.allclose(np.ldexp(basis["z"] @ y, fixed.exponent), z, atol=1e-12)
 
@@ -152,7 +152,7 @@ def test_clique_pairs_follow_the_networks_numbering():
     """A fixed input shifts t's positions but not the cliques."""
     net, center, radius = network()
     radius = np.array([0.0, 0.0, 0.5, 0.5, 0.5])
-    problem = lipschitz_problem(net, center=center, radius=radius)
+    problem = checked_problem(net, center=center, radius=radius)
     lifting = lift(net, problem, presolve(net, problem))
     first, second = clique_pairs(lifting, "v", "t")
     neurons, inputs = lifting.presolve.unstable[first], lifting.presolve.free[second]
@@ -165,7 +165,7 @@ def test_globally_cliques_stop_at_the_smaller_width():
     for p0, p1 in ((3, 5), (5, 3)):
         rng = np.random.default_rng(0)
         net = Network([rng.normal(size=(p1, p0)), np.ones((1, p1))], [np.zeros(p1), [0.0]])
-        problem = lipschitz_problem(net)
+        problem = checked_problem(net)
         first, second = clique_pairs(lift(net, problem, presolve(net, problem)), "v", "t")
         assert first.tolist() == second.tolist() == [0, 1, 2]
 
@@ -190,7 +190,7 @@ def test_without_cliques_there_is_no_family():
     rng = np.random.default_rng(5)
     A = rng.normal(size=(3, 2))
     net = Network([A, np.ones((1, 3))], [[9.0, -9.0, 0.0], [0.0]])
-    problem = lipschitz_problem(net, center=np.zeros(2), radius=0.1)
+    problem = checked_problem(net, center=np.zeros(2), radius=0.1)
     lifting = lift(net, problem, presolve(net, problem))
     assert lifting.presolve.unstable.tolist() == [2]
     assert {family.name for family in preset("hr2", lifting)} == {"v.z"}

@@ -16,7 +16,7 @@ from hr2jax.certificate.certificate import certify_multipliers
 from hr2jax.certificate.lagrangian import SOS
 from hr2jax.engines.block.form import MAX_DENSE_BYTES, block_form
 from hr2jax.engines.block.interior_point import solve_interior_point
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.lasserre import lasserre_matrices, layout, reduce
 from hr2jax.relaxation.presolve import presolve
@@ -38,7 +38,7 @@ def box(p, radius=1.0):
 
 
 def lifting_of(net, domain):
-    problem = lipschitz_problem(net, None, "inf", **domain)
+    problem = checked_problem(net, None, "inf", **domain)
     return problem, lift(net, problem, presolve(net, problem))
 
 
@@ -61,8 +61,8 @@ def feasible_points(net, problem, lifting, rng, count=30):
         t = np.sign(t) if rng.random() < 0.5 else t
         if "xi" in lifting.sizes:
             xi = rng.uniform(-1, 1, lifting.sizes["xi"])
-            x = problem.center.copy()
-            x[fixed.free] += problem.radius[fixed.free] * xi
+            x = problem.domain.center.copy()
+            x[fixed.free] += problem.domain.radius[fixed.free] * xi
             v = np.where(net.weights[0] @ x + net.biases[0] > 0, 1.0, -1.0)[fixed.unstable]
         else:
             xi, v = np.zeros(0), rng.choice([-1.0, 1.0], lifting.sizes["v"])
@@ -124,7 +124,7 @@ def test_it_lies_between_hr2_and_the_constant(name):
     assert lasserre2.status is Status.SOLVED
     assert shor.bound >= hr2.bound * (1 - TOL)
     assert hr2.bound >= lasserre2.bound * (1 - TOL)
-    known = truth(net, lipschitz_problem(net, None, "inf", **domain))
+    known = truth(net, checked_problem(net, None, "inf", **domain))
     assert Fraction(lasserre2.bound) >= known.attained
     assert lasserre2.lower <= known.most * (1 + 1e-12)
     # so small, it is nearly exact
@@ -141,7 +141,7 @@ def test_it_is_the_interior_point_value(name):
 
 def test_few_iterations_are_sound_too():
     net, domain = CASES["local (2, 2)"]
-    known = truth(net, lipschitz_problem(net, None, "inf", **domain))
+    known = truth(net, checked_problem(net, None, "inf", **domain))
     for iterations in (1, 2, 5, 50):
         result = hr2jax.solve(net, relaxation="lasserre2", max_iterations=iterations, **domain)
         assert Fraction(result.bound) >= known.attained
@@ -230,7 +230,7 @@ def test_no_square_factors_prove_a_bound_below_the_constant(
 @EVERY
 def test_a_changed_certificate_stays_sound(name):
     net, domain = CASES[name]
-    known = truth(net, lipschitz_problem(net, None, "inf", **domain))
+    known = truth(net, checked_problem(net, None, "inf", **domain))
     certificate = solved(name, "lasserre2").certificate
     rng = np.random.default_rng(0)
     changes = [

@@ -14,7 +14,7 @@ from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.certificate.lagrangian import lagrangian_matrix
 from hr2jax.certificate.prover import prove
 from hr2jax.linalg.diagonal import tighten
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.presolve import presolve
 
@@ -41,7 +41,7 @@ def rescaled(net, powers):
 
 def shor_bound(net, output, domain, kind=Enclosure):
     """Certified: the global problem with Shor's own diagonal, the local one with a diagonal alone."""
-    problem = lipschitz_problem(net, output, **domain)
+    problem = checked_problem(net, output, **domain)
     fixed = presolve(net, problem)
     lifting = lift(net, problem, fixed)
     M = lagrangian_matrix(lifting, {}).mid
@@ -69,7 +69,7 @@ def test_the_objective_is_enclosed_tightly_in_the_same_unit(kind, powers, more, 
     """Also where outputs are combined by coefficients of unlike sizes."""
     net = rescaled(random_net(seed), powers)
     for output in (0, (0, 1), [0.3, -0.7], [float(np.ldexp(0.3, more)), -0.7]):
-        problem = lipschitz_problem(net, output)
+        problem = checked_problem(net, output)
         lifting = lift(net, problem, presolve(net, problem), kind)
         assert lifting.exponent == lift(net, problem, presolve(net, problem)).exponent
         (A, C), k = net.weights, problem.coefficients

@@ -12,7 +12,7 @@ from hr2jax.arithmetic.ball import Ball
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.certificate.prover import prove
 from hr2jax.network import Network
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation.lifting import lift
 from hr2jax.relaxation.presolve import GRID, LARGEST_SCALE, LIFTINGS, Layout, _ceil, presolve
 
@@ -23,7 +23,7 @@ ROWS = [[1.0, 0.0], [-1.0, 0.0], [1.0, 1.0], [1.0, 1.0], [1.0, -1.0], [0.0, 5.0]
 BIASES = [3.0, -3.0, 2.0, -2.0, 0.5, 0.1, -1.0, 1.999]
 # radius (1, 0) around (0, 1): z in [2,4], [-4,-2], [2,4], [-2,0], [-1.5,.5], 5.1, -1, [1.999,3.999]
 NET = Network([ROWS, np.ones((1, 8))], [BIASES, np.zeros(1)])
-BOX = lipschitz_problem(NET, norm="inf", center=[0.0, 1.0], radius=[1.0, 0.0])
+BOX = checked_problem(NET, norm="inf", center=[0.0, 1.0], radius=[1.0, 0.0])
 
 
 @KINDS
@@ -40,13 +40,13 @@ def test_stable_neurons_fixed_inputs_and_rows_without_effect_need_no_variable(ki
 @KINDS
 def test_a_neuron_just_on_the_boundary_is_stable(kind):
     net = Network([[[0.1], [-0.1], [0.1]], np.ones((1, 3))], [[0.0, 0.0, -(2.0**-60)], [0.0]])
-    fixed = presolve(net, lipschitz_problem(net, norm="inf", center=[0.3], radius=0.3), kind)
+    fixed = presolve(net, checked_problem(net, norm="inf", center=[0.3], radius=0.3), kind)
     assert fixed.active.tolist() == [0]
     assert fixed.unstable.tolist() == [2]
 
 
 def test_globally_every_neuron_that_matters_gets_a_variable():
-    fixed = presolve(NET, lipschitz_problem(NET))
+    fixed = presolve(NET, checked_problem(NET))
     assert fixed.free.tolist() == [0, 1]
     assert fixed.unstable.tolist() == [0, 1, 2, 3, 4, 5, 7]
     assert fixed.active.tolist() == fixed.low.tolist() == fixed.high.tolist() == fixed.exponent.tolist() == []
@@ -60,7 +60,7 @@ def test_a_certificate_may_keep_neurons_that_are_stable(kind):
     assert fixed.active.tolist() == [0, 2]
     assert (fixed.low > 0).tolist() == [True, False, False, False]
     assert (fixed.high < 0).tolist() == [False, False, True, True]
-    everything = presolve(NET, lipschitz_problem(NET), kind, Layout((np.arange(8),)))
+    everything = presolve(NET, checked_problem(NET), kind, Layout((np.arange(8),)))
     assert everything.unstable.tolist() == list(range(8))
 
 
@@ -69,7 +69,7 @@ def test_a_neuron_that_can_switch_may_not_be_left_out(kind):
     with pytest.raises(ValueError, match="neuron 4 cannot be proved to keep its sign"):
         presolve(NET, BOX, kind, Layout((np.array([0, 1]),)))
     with pytest.raises(ValueError, match="neuron 2 cannot be proved to keep its sign"):
-        presolve(NET, lipschitz_problem(NET), kind, Layout((np.array([0, 1, 3, 4, 5, 7]),)))
+        presolve(NET, checked_problem(NET), kind, Layout((np.array([0, 1, 3, 4, 5, 7]),)))
 
 
 @KINDS
@@ -108,7 +108,7 @@ def test_neurons_and_scales_of_another_type_are_refused(kind, wrong):
 def test_what_is_exactly_0_has_any_scale(kind):
     """In float64 it may have been a rounding's leftover, which decided the scale that a certificate keeps."""
     net = Network([[[1.0], [0.5]], [[0.0, 0.0]], [[0.5], [0.25]]], [[0, 0], [0], [0, 0]])
-    problem = lipschitz_problem(net, (0, 1))
+    problem = checked_problem(net, (0, 1))
     layout = presolve(net, problem, chains=("a",)).layout()
     assert layout.reach_exponent["a"][0].tolist() == [0, 0]
     for scale in (-54, 0, 3, -LARGEST_SCALE):
@@ -127,7 +127,7 @@ def test_scales_whose_sums_overflow_an_integer_are_refused(box, lifting):
     rng = np.random.default_rng(0)
     shapes = [(3, 2), (3, 3), (1, 3)]
     net = Network([100 * rng.standard_normal(shape) for shape in shapes], [np.zeros(n) for n, _ in shapes])
-    problem, chains = lipschitz_problem(net, **box), LIFTINGS[lifting]
+    problem, chains = checked_problem(net, **box), LIFTINGS[lifting]
     layout = presolve(net, problem, chains=chains).layout()
     least = prove(net, problem, layout, {}, None, lifting=lifting)
     slope = max(np.abs(net.gradient(x, 0)).sum() for x in rng.uniform(-0.7, 0.7, (500, 2)))
@@ -156,7 +156,7 @@ def test_decisions_and_scaled_bounds_agree_with_the_exact_ranges(kind, case, mor
         return
     ranges = exact_range(net, problem)
     rows = net.weights[0][:, fixed.free]
-    assert fixed.free.tolist() == [j for j, r in enumerate(problem.radius) if r > 0]
+    assert fixed.free.tolist() == [j for j, r in enumerate(problem.domain.radius) if r > 0]
     for i, (least, greatest) in enumerate(ranges):
         if not rows[i].any():
             assert i not in fixed.unstable and i not in fixed.active
@@ -209,7 +209,7 @@ def test_the_grid_rounds_up_even_where_scaling_underflows(value, exponent, steps
 
 def test_planted_fault_of_bounds_rounded_to_nearest_on_the_grid_is_caught(monkeypatch):
     net = Network([[[1 / 3]], [[1.0]]], [[0.0], [0.0]])
-    problem = lipschitz_problem(net, norm="inf", center=[0.0], radius=1.0)
+    problem = checked_problem(net, norm="inf", center=[0.0], radius=1.0)
     check_scaled(presolve(net, problem), exact_range(net, problem))
     monkeypatch.setattr("hr2jax.relaxation.presolve.np.ceil", np.floor)
     with pytest.raises(AssertionError):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hr2jax.arithmetic.ball import Ball
 from hr2jax.arithmetic.enclosure import Enclosure
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.relaxation.products import FactorTable, letters, product_entries
@@ -46,7 +46,7 @@ def test_the_quadratic_form_encloses_the_products(case, kind, count):
 
 def example():
     net = random_net(np.random.default_rng(3), (3, 4, 2, 1))
-    problem = lipschitz_problem(net, center=np.zeros(3), radius=3.0)
+    problem = checked_problem(net, center=np.zeros(3), radius=3.0)
     return lift(net, problem, presolve(net, problem))
 
 

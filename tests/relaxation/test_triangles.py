@@ -13,7 +13,7 @@ from hr2jax.arithmetic.ball import Ball
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.certificate.form import QuadraticForm
 from hr2jax.certificate.lagrangian import lagrangian_matrix
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift, triangles
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.relaxation.triangles import EDGES, PATTERNS, decode, encode, entries, moved
@@ -29,7 +29,7 @@ def lifting_of(local, p=3, m=4):
     """A problem whose neurons are all unstable: N = 1 + m + p (+ p)."""
     rng = np.random.default_rng([p, m])
     net = Network([rng.standard_normal((m, p)), rng.standard_normal((1, m))], [0.1 * rng.standard_normal(m), [0.0]])
-    problem = lipschitz_problem(net, None, "inf", **({"center": np.zeros(p), "radius": 1.0} if local else {}))
+    problem = checked_problem(net, None, "inf", **({"center": np.zeros(p), "radius": 1.0} if local else {}))
     return lift(net, problem, presolve(net, problem))
 
 

@@ -12,7 +12,7 @@ from hr2jax.certificate.lagrangian import lagrangian_matrix
 from hr2jax.engines.monitor import Stop, Timings
 from hr2jax.linalg.diagonal import tighten
 from hr2jax.options import Options
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.solving.session import Session
@@ -42,7 +42,7 @@ def random_net():
 
 def session_of(net=None, domain=None, show=None, **given):
     net = random_net() if net is None else net
-    problem = lipschitz_problem(net, None, "inf", **(domain or {}))
+    problem = checked_problem(net, None, "inf", **(domain or {}))
     checked = Options(**({"relaxation": "shor"} | given)).check(net, problem)
     return Session(net, problem, presolve(net, problem), checked, {"hr2jax": "test"}, show, 0.0)
 
@@ -69,7 +69,7 @@ def test_the_witness_is_the_center_but_not_the_same_array():
     session = session_of(domain={"center": [1.0, 2.0, 3.0], "radius": 1.0})
     np.testing.assert_array_equal(session.witness, [1.0, 2.0, 3.0])
     session.witness[:] = 9.0
-    np.testing.assert_array_equal(session.problem.center, [1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(session.problem.domain.center, [1.0, 2.0, 3.0])
 
 
 def test_only_a_better_certificate_is_kept():

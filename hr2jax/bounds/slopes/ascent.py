@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 from ...arithmetic.float64 import Array
+from ...arithmetic.norms import Norm, unknown_norm
 from ...machine.interrupts import undisturbed
 from .targets import Targets
 
@@ -23,8 +24,7 @@ ENOUGH = 1e-4  # the least mean improvement of a round, relative to the targets'
 
 def ascend(targets: Targets, start: Mapping[int, Array], end: float | None, seed: int) -> dict[int, Array]:
     """Better slopes k -> (n, p_k) than `start`, per target."""
-    net, problem = targets.net, targets.problem
-    assert problem.center is not None and problem.radius is not None
+    net, domain = targets.net, targets.problem.domain
     count = len(targets.bounds)
     rng = np.random.default_rng(seed)
     layers = []
@@ -35,16 +35,16 @@ def ascend(targets: Targets, start: Mapping[int, Array], end: float | None, seed
         layers.append((A, b, unstable.astype(np.float64), s, np.where(unstable, -s * low, 0.0)))
     scale = _ranges(targets)
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
-        data = jax.tree.map(jnp.asarray, (targets.rows, targets.shift, layers, problem.center, problem.radius, scale))
+        data = jax.tree.map(jnp.asarray, (targets.rows, targets.shift, layers, domain.center, domain.radius, scale))
         first = [jnp.asarray(start[k]) for k in range(1, count + 1)]
-        best, value = first, _values(first, data, problem.norm == 2)
+        best, value = first, _values(first, data, domain.shape)
         # Away from the corners, where half of the directions are closed.
         slopes = [0.9 * s + 0.1 * jnp.asarray(rng.random(s.shape)) for s in first]
         state = _optimizer().init(slopes)
         for step in range(ROUNDS):
             before = value
             with undisturbed():
-                slopes, state, best, value = _round(slopes, state, best, value, data, 0.7**step, problem.norm == 2)
+                slopes, state, best, value = _round(slopes, state, best, value, data, 0.7**step, domain.shape)
                 value.block_until_ready()
             gain = float(jnp.mean((value - before) / data[-1]))
             if not gain >= ENOUGH or (end is not None and time.monotonic() >= end):
@@ -64,7 +64,7 @@ def _optimizer() -> Any:
     return optax.adam(0.1)
 
 
-def _values(slopes: Any, data: Any, euclidean: bool) -> Any:
+def _values(slopes: Any, data: Any, shape: Norm) -> Any:
     """The targets' linear lower bounds (n,)."""
     M, value, layers, center, radius, _ = data
     for slope, (A, b, unstable, s, intercept) in zip(slopes[::-1], layers[::-1], strict=True):
@@ -72,20 +72,24 @@ def _values(slopes: Any, data: Any, euclidean: bool) -> Any:
         N = above * jnp.where(unstable > 0, slope, s) + below * s
         value = value + below @ intercept + N @ b
         M = N @ A
-    if euclidean:
+    if shape == "inf":
+        spread = jnp.abs(M) @ radius
+    elif shape == 2:
         square = jnp.sum(M**2, axis=1)
         spread = radius[0] * jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
+    elif shape == 1:
+        spread = radius[0] * jnp.max(jnp.abs(M), axis=1)
     else:
-        spread = jnp.abs(M) @ radius
+        raise unknown_norm(shape)
     return value + M @ center - spread
 
 
 @partial(jax.jit, static_argnums=6)
-def _round(slopes: Any, state: Any, best: Any, value: Any, data: Any, rate: Any, euclidean: bool) -> Any:
+def _round(slopes: Any, state: Any, best: Any, value: Any, data: Any, rate: Any, shape: Norm) -> Any:
     """STEPS steps of Adam, clipped to [0, 1]; the best slopes seen of each target are kept."""
 
     def loss(slopes: Any) -> Any:
-        values = _values(slopes, data, euclidean)
+        values = _values(slopes, data, shape)
         return -jnp.sum(values / data[-1]), values
 
     def step(_: Any, carry: Any) -> Any:

@@ -48,11 +48,11 @@ class _Program:
 
     def __init__(self, targets: Targets, k: int):
         net, problem = targets.net, targets.problem
-        assert problem.center is not None and problem.radius is not None
         starts = np.cumsum([0, *net.widths[: k + 1]])
         self.last = slice(starts[k], starts[k + 1])
         size = int(starts[-1])
-        self.boxes = [list(zip(problem.center - problem.radius, problem.center + problem.radius, strict=True))]
+        center, radius = problem.domain.center, problem.domain.radius
+        self.boxes = [list(zip(center - radius, center + radius, strict=True))]
         upper, upper_shift, equal, equal_shift = [], [], [], []
         for j in range(1, k + 1):
             A, b, (low, high) = net.weights[j - 1], net.biases[j - 1], targets.bounds[j - 1]

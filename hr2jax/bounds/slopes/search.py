@@ -9,7 +9,7 @@ import numpy as np
 
 from ...arithmetic.float64 import Array
 from ...network import Network
-from ...problem import LipschitzProblem
+from ...problem import Problem
 from ...text import shown
 from ..interval import Pair, first_layer
 from ..linear import layer_bounds
@@ -23,7 +23,7 @@ HIGHS_SIZE = 200
 LP_WORK, LINEAR_WORK = 2e9, 2e11
 
 
-def pick_method(net: Network, problem: LipschitzProblem) -> str:
+def pick_method(net: Network, problem: Problem) -> str:
     """ "interval", "linear" or "lp": the tightest bounds that are cheap at this size.
 
     "interval" at depth 1, where it is exact, and for a global problem, which has no bounds.
@@ -38,7 +38,7 @@ def pick_method(net: Network, problem: LipschitzProblem) -> str:
 
 
 def find_slopes(
-    net: Network, problem: LipschitzProblem, method: str, seconds: float | None = None, seed: int = 0
+    net: Network, problem: Problem, method: str, seconds: float | None = None, seed: int = 0
 ) -> dict[tuple[int, int], Array]:
     """Slopes for `preactivation_bounds`: (l, k) -> float64 (2, p_l, p_k).
 
@@ -46,8 +46,8 @@ def find_slopes(
         net: the network.
         problem: a local problem.
         method: "interval": none. "linear": per target the best of a few rules. "lp": tightened towards the
-            optimum of the triangle relaxation, which slopes attain: exactly (HiGHS) for small sizes and norm
-            inf, else by projected gradient ascent. Only neurons that "linear" leaves undecided are tightened.
+            optimum of the triangle relaxation, which slopes attain: exactly (HiGHS) for small sizes and
+            boxes, else by projected gradient ascent. Only neurons that "linear" leaves undecided are tightened.
         seconds: when to stop tightening (the ascent ends the round it is in and may have to compile, seconds a
             layer); None: no limit.
         seed: of the ascent's start.
@@ -78,7 +78,7 @@ def find_slopes(
 
 def find_output_slopes(
     net: Network,
-    problem: LipschitzProblem,
+    problem: Problem,
     bounds: Sequence[Pair],
     method: str,
     seconds: float | None = None,
@@ -104,7 +104,7 @@ def find_output_slopes(
 
 
 def _bounds_with(
-    net: Network, problem: LipschitzProblem, l: int, bounds: Sequence[Pair], slopes: Mapping[int, Array]
+    net: Network, problem: Problem, l: int, bounds: Sequence[Pair], slopes: Mapping[int, Array]
 ) -> Pair:
     split = {k: values.reshape(2, net.widths[l], -1) for k, values in slopes.items()}
     return layer_bounds(net, problem, l, bounds, split)
@@ -152,7 +152,7 @@ def _tightened(
         return slopes
     part, start = targets.chosen(some), {k: values[some] for k, values in slopes.items()}
     size = sum(targets.net.widths[: len(targets.bounds) + 1])
-    if targets.problem.norm == "inf" and size <= HIGHS_SIZE:
+    if targets.problem.domain.shape == "inf" and size <= HIGHS_SIZE:
         from .lp import triangle_slopes
 
         found = triangle_slopes(part, start, end)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...arithmetic.enclosure import Enclosure
 from ...arithmetic.float64 import Array
 from ...network import Network
-from ...problem import LipschitzProblem
+from ...problem import Problem
 from ..interval import Pair
 from ..linear import backward
 
@@ -18,7 +18,7 @@ class Targets:
     """Linear functions rows . x_k + shift (n, p_k), (n,) of the last of the bounded layers, to be bounded below."""
 
     net: Network
-    problem: LipschitzProblem
+    problem: Problem
     rows: Array
     shift: Array
     bounds: Sequence[Pair]

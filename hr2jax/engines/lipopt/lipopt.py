@@ -16,7 +16,7 @@ from ...arithmetic.float64 import Array
 from ...certificate.krivine import KRIVINE, check_krivine
 from ...machine.memory import available_bytes
 from ...network import Network
-from ...problem import LipschitzProblem
+from ...problem import Problem
 from ...relaxation.basis import Lifting
 from ...relaxation.lifting import lift
 from ...relaxation.presolve import presolve
@@ -67,7 +67,7 @@ class _Active:
 
 def solve_krivine(
     net: Network,
-    problem: LipschitzProblem,
+    problem: Problem,
     degree: int,
     time_limit: float | None = None,
     callback: Callable[[float, dict[str, Array]], object] | None = None,
@@ -235,7 +235,7 @@ def _rows(groups: list[Group], active: _Active, dual: Array, degree: int) -> Arr
     return np.concatenate(parts)
 
 
-def krivine_size(net: Network, problem: LipschitzProblem, degree: int) -> tuple[int, int, int, float]:
+def krivine_size(net: Network, problem: Problem, degree: int) -> tuple[int, int, int, float]:
     """Rows, columns and nonzeros of the published linear program, and the bytes that solving it here takes.
 
     A row is a monomial whose coefficients must agree, a column a product of `degree` factors. Counted from the
@@ -271,7 +271,7 @@ BYTES_PER_ENTRY = 60.0  # of the linear program, with HiGHS's copies
 FACTOR = 2.0  # bytes per squared number of monomials
 
 
-def check_size(net: Network, problem: LipschitzProblem, degree: int) -> float:
+def check_size(net: Network, problem: Problem, degree: int) -> float:
     """The bytes that the program will need; refuses, before building, one that does not fit in memory.
 
     Raises:
@@ -287,7 +287,7 @@ def check_size(net: Network, problem: LipschitzProblem, degree: int) -> float:
     return need
 
 
-def krivine_engine(net: Network, problem: LipschitzProblem, degree: int) -> Engine:
+def krivine_engine(net: Network, problem: Problem, degree: int) -> Engine:
     """LipOpt as an engine: every linear program's multipliers are offered to the monitor's certificate."""
 
     def run(monitor: Monitor, start: Mapping[str, Array]) -> Status:

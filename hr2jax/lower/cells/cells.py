@@ -11,8 +11,7 @@ import numpy as np
 
 from ...arithmetic.float64 import Array
 from ...network import Network
-from ...problem import LipschitzProblem
-from ..domain import outside
+from ...problem import Problem
 
 
 @dataclass
@@ -32,7 +31,7 @@ class Cells:
         center, scale: x[free] = center[free] + scale * xi; (p_0,) and (n,).
     """
 
-    problem: LipschitzProblem
+    problem: Problem
     A: Array
     b: Array
     B: Array
@@ -73,32 +72,27 @@ class Cells:
         """The point x (p_0,) of the domain, inside it in exact arithmetic, nearest to xi (n,)."""
         x = self.center.copy()
         x[self.free] += self.scale * np.clip(xi, -1.0, 1.0)
-        for _ in range(4):
-            out = outside(self.problem, x)
-            if not out.any():
-                return x
-            x[out] = np.nextafter(x[out], self.center[out])
-        x[out] = self.center[out]
-        return x
+        return self.problem.domain.into(x)
 
     def locate(self, x: Array) -> Array:
         """xi (n,) of a point x (p_0,), clipped to the box."""
         return np.clip((x[self.free] - self.center[self.free]) / self.scale, -1.0, 1.0)
 
 
-def build_cells(net: Network, problem: LipschitzProblem, reach: float = 30.0) -> Cells:
-    """The cells of a one-hidden-layer problem, inf norm."""
+def build_cells(net: Network, problem: Problem, reach: float = 30.0) -> Cells:
+    """The cells of a one-hidden-layer problem, inf norm, in a box or everywhere."""
     A, b = net.weights[0], net.biases[0]
     c = problem.coefficients @ net.weights[1]
-    if problem.center is None or problem.radius is None:
+    domain = problem.domain
+    if not domain.is_bounded:
         free, center = np.arange(A.shape[1]), np.zeros(A.shape[1])
         norm = np.linalg.norm(A, axis=1)
         far = np.abs(b[norm > 0]) / norm[norm > 0]
         farthest = float(far.max(initial=0.0))
         scale = np.full(len(free), reach * (farthest if farthest > 0 else 1.0))
     else:
-        free, center = problem.free_inputs, problem.center
-        scale = problem.radius[free]
+        free, center = domain.free(A.shape[1]), domain.center
+        scale = domain.radius[free]
     rows = np.flatnonzero((c != 0) & (A[:, free] != 0).any(axis=1))
     W = A[np.ix_(rows, free)]
     B = c[rows, None] * W

@@ -8,7 +8,7 @@ import numpy as np
 from ...arithmetic.float64 import Array
 from ...machine.seeds import key_of
 from ...network import Network
-from ...problem import LipschitzProblem
+from ...problem import Problem
 from ..attained import attained
 from ..clock import Clock
 from ..deepest import deepest
@@ -28,7 +28,7 @@ REACH = (30.0, 3.0, 300.0)  # global problems: how far out points are sought, ro
 class Best:
     """The best proved point so far."""
 
-    def __init__(self, net: Network, problem: LipschitzProblem, cells: Cells):
+    def __init__(self, net: Network, problem: Problem, cells: Cells):
         self.net, self.problem, self.cells = net, problem, cells
         self.lower, self.value = 0.0, 0.0
         self.witness = cells.center.copy()

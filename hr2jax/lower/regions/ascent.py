@@ -14,9 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...arithmetic.float64 import Array
+from ...arithmetic.norms import Norm, is_euclidean, unknown_norm
 from ...machine.interrupts import undisturbed
 from ...network import Network
 from ..clock import Clock
+from ..norms import DUAL
 from .units import Units
 
 CHUNK = 25  # steps between looks at the clock
@@ -47,27 +49,40 @@ def _forward(x: Any, data: _Data) -> list[Any]:
     return found
 
 
-def _norms(masks: list[Any], data: _Data, euclidean: bool) -> Any:
+def _norms(masks: list[Any], data: _Data, norm: Norm) -> Any:
     g = data.outer
     for A, mask in zip(data.weights[::-1], masks[::-1], strict=True):
         g = (g * mask) @ A
     g = g * data.inverse
-    return jnp.sqrt(jnp.sum(g * g, axis=1) + 1e-30) if euclidean else jnp.sum(jnp.abs(g), axis=1)
+    return _lengths(g, DUAL[norm])
 
 
-def _true(x: Any, data: _Data, euclidean: bool) -> Any:
-    return _norms([(z > 0).astype(z.dtype) for z in _forward(x, data)], data, euclidean)
+def _lengths(x: Any, norm: Norm) -> Any:
+    """The norm over the last axis, differentiable."""
+    if norm == "inf":
+        return jnp.max(jnp.abs(x), axis=1)
+    if norm == 2:
+        return jnp.sqrt(jnp.sum(x * x, axis=1) + 1e-30)
+    if norm == 1:
+        return jnp.sum(jnp.abs(x), axis=1)
+    raise unknown_norm(norm)
 
 
-def _smooth(x: Any, width: Any, data: _Data, euclidean: bool) -> Any:
+def _true(x: Any, data: _Data, norm: Norm) -> Any:
+    return _norms([(z > 0).astype(z.dtype) for z in _forward(x, data)], data, norm)
+
+
+def _smooth(x: Any, width: Any, data: _Data, norm: Norm) -> Any:
     switches = [jax.nn.sigmoid(z / (width * s)) for z, s in zip(_forward(x, data), data.spread, strict=True)]
-    return jnp.sum(_norms(switches, data, euclidean))
+    return jnp.sum(_norms(switches, data, norm))
 
 
-def _project(x: Any, euclidean: bool) -> Any:
-    if not euclidean:
+def _project(x: Any, shape: Norm) -> Any:
+    if shape == "inf":
         return jnp.clip(x, -1.0, 1.0)
-    return x / jnp.maximum(jnp.linalg.norm(x, axis=1, keepdims=True), 1.0)
+    if shape == 2:
+        return x / jnp.maximum(jnp.linalg.norm(x, axis=1, keepdims=True), 1.0)
+    return x / jnp.maximum(_lengths(x, shape)[:, None], 1.0)
 
 
 def _better(top: tuple[Any, Any], x: Any, value: Any) -> tuple[Any, Any]:
@@ -75,28 +90,31 @@ def _better(top: tuple[Any, Any], x: Any, value: Any) -> tuple[Any, Any]:
     return jnp.where(keep[:, None], x, top[0]), jnp.where(keep, value, top[1])
 
 
-@partial(jax.jit, static_argnames="euclidean")
+@partial(jax.jit, static_argnames=("norm", "shape"))
 def _ascend(
-    x: Any, momentum: Any, top: Any, data: Any, wide: Any, first: Any, total: Any, count: Any, *, euclidean: bool
-) -> Any:
+    x: Any, momentum: Any, top: Any, data: Any, wide: Any, first: Any, total: Any, count: Any, *,
+    norm: Norm, shape: Norm,
+) -> Any:  # fmt: skip
     """Steps first .. first + count of `total` on x (C, n): switches narrow, steps shorten; the best of each chain."""
-    size = 1.0 / jnp.sqrt(x.shape[1]) if euclidean else 1.0
+    size = 1.0 / jnp.sqrt(x.shape[1]) if is_euclidean(shape) else 1.0
 
     def step(i: Any, state: Any) -> Any:
         x, momentum, top = state
         done = jnp.asarray(i, jnp.float32) / total
         width = wide * (NARROW / wide) ** done
-        direction = jax.grad(_smooth)(x, width, data, euclidean)
+        direction = jax.grad(_smooth)(x, width, data, norm)
         direction = direction / jnp.sqrt(jnp.mean(direction**2, axis=1, keepdims=True) + 1e-30)
         momentum = 0.9 * momentum + 0.1 * jnp.nan_to_num(direction)
-        x = _project(x + STRIDE * jnp.sqrt(width / WIDE) * size * momentum, euclidean)
-        return x, momentum, _better(top, x, _true(x, data, euclidean))
+        x = _project(x + STRIDE * jnp.sqrt(width / WIDE) * size * momentum, shape)
+        return x, momentum, _better(top, x, _true(x, data, norm))
 
     return jax.lax.fori_loop(first, first + count, step, (x, momentum, top))
 
 
-@partial(jax.jit, static_argnames="euclidean")
-def _anneal(key: Any, x: Any, top: Any, data: Any, first: Any, total: Any, count: Any, *, euclidean: bool) -> Any:
+@partial(jax.jit, static_argnames=("norm", "shape"))
+def _anneal(
+    key: Any, x: Any, top: Any, data: Any, first: Any, total: Any, count: Any, *, norm: Norm, shape: Norm
+) -> Any:
     """The same for single moves on the true gradient, accepted as in simulated annealing."""
     chains, n = x.shape
     spread = jnp.concatenate(data.spread)
@@ -124,19 +142,19 @@ def _anneal(key: Any, x: Any, top: Any, data: Any, first: Any, total: Any, count
         single = (new - old) * jax.nn.one_hot(j, n, dtype=x.dtype)
         # Any way, of any length.
         length = jnp.exp(jax.random.uniform(keys[4], (chains, 1), minval=-7.0, maxval=0.0))
-        size = 1.0 / jnp.sqrt(n) if euclidean else 1.0
+        size = 1.0 / jnp.sqrt(n) if is_euclidean(shape) else 1.0
         away = size * length * jax.random.normal(keys[5], (chains, n), dtype=x.dtype)
         kind = jax.random.uniform(keys[6], (chains, 1))
         move = jnp.where(kind < 0.5, cross, jnp.where(kind < 0.75, single, away))
-        moved = _project(x + move, euclidean)
-        found = _true(moved, data, euclidean)
+        moved = _project(x + move, shape)
+        found = _true(moved, data, norm)
         temperature = HOT * (COLD / HOT) ** done * top[1] / flat.shape[1]
         luck = jnp.log(jax.random.uniform(keys[7], (chains,), minval=1e-30, maxval=1.0))
         accept = found - value > temperature * luck
         x, value = jnp.where(accept[:, None], moved, x), jnp.where(accept, found, value)
         return x, value, _better(top, x, value)
 
-    value = _true(x, data, euclidean)
+    value = _true(x, data, norm)
     state = (x, value, _better(top, x, value))
     x, _, top = jax.lax.fori_loop(first, first + count, step, state)
     return x, top
@@ -178,7 +196,7 @@ class Ascent:
             with undisturbed():
                 x, momentum, top = _ascend(
                     x, momentum, top, self.data, jnp.float32(wide), first, jnp.float32(max(1, steps)), count,
-                    euclidean=self.units.ball,
+                    norm=self.units.problem.norm, shape=self.units.shape,
                 )  # fmt: skip
                 top[1].block_until_ready()
             if self.clock.is_over():
@@ -193,7 +211,8 @@ class Ascent:
             count = min(CHUNK, steps - first)
             with undisturbed():
                 x, top = _anneal(
-                    key, x, top, self.data, first, jnp.float32(max(1, steps)), count, euclidean=self.units.ball
+                    key, x, top, self.data, first, jnp.float32(max(1, steps)), count,
+                    norm=self.units.problem.norm, shape=self.units.shape,
                 )
                 top[1].block_until_ready()
             if self.clock.is_over():

@@ -12,14 +12,10 @@ from ...arithmetic.float64 import Array
 from ...layer import Layer
 from ...network import Network
 from ..deepest import deepest
+from ..norms import dual_norm
 from .units import Units
 
 NARROW = 40  # the most inputs of a box whose faces enter a least-distance program
-
-
-def dual_norm(gradient: Array, norm: str | int) -> Array:
-    """The 1-norm (norm inf) or 2-norm over the last axis."""
-    return np.abs(gradient).sum(axis=-1) if norm == "inf" else np.linalg.norm(gradient, axis=-1)
 
 
 def values(net: Network, units: Units, x: Array) -> Array:
@@ -67,7 +63,7 @@ def inner_point(G: Array, h: Array, units: Units, margin: float) -> Array | None
     programming by nonnegative least squares), so that it lies in the ball whenever one does.
     """
     n = G.shape[1]
-    box = units.bounded and not units.ball
+    box = units.bounded and units.shape == "inf"
     if box and n > NARROW:
         found = deepest(G, h, np.ones(len(h)))
         return found[1] if found is not None and found[0] >= margin else None

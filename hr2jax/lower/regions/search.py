@@ -11,7 +11,7 @@ from ... import graph
 from ...arithmetic.float64 import Array
 from ...machine.seeds import key_of
 from ...network import Network
-from ...problem import LipschitzProblem
+from ...problem import Problem
 from ..attained import attained
 from ..clock import Clock
 from .ascent import Ascent
@@ -33,7 +33,7 @@ CORNER = 200_000  # the largest region, rows times inputs, whose inside is worth
 
 def search_deep(
     net: Network,
-    problem: LipschitzProblem,
+    problem: Problem,
     *,
     seconds: float,
     seed: int = 0,

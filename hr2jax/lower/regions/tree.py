@@ -17,7 +17,8 @@ from ... import graph
 from ...arithmetic.float64 import Array
 from ...network import Network
 from ..clock import Clock
-from .regions import dual_norm, inner_point
+from ..norms import dual_norm
+from .regions import inner_point
 from .units import Units
 
 MARGIN = 1e-7  # a region thinner than this, in units of the domain, is taken for empty
@@ -90,7 +91,7 @@ class Tree:
         W, w = A @ J, A @ value + b
         size = np.linalg.norm(W, axis=1)
         constant = size <= 1e-13 * (np.abs(A) @ np.linalg.norm(J, axis=1))
-        reach = (size if units.ball else np.abs(W).sum(axis=1)) if units.bounded else np.full(len(w), np.inf)
+        reach = dual_norm(W, units.shape) if units.bounded else np.full(len(w), np.inf)
         reach = np.where(constant, 0.0, reach)
         on_only, off_only = w - reach > 0, w + reach <= 0
         sides = [(1,) if a else (0,) if b else (0, 1) for a, b in zip(on_only, off_only, strict=True)]

@@ -8,37 +8,38 @@ import numpy as np
 
 from ... import graph
 from ...arithmetic.float64 import Array
+from ...arithmetic.norms import Norm
 from ...layer import Layer
 from ...network import Network
-from ...problem import LipschitzProblem
-from ..domain import into
+from ...problem import Problem
+from ..norms import lengths
 
 
 @dataclass(frozen=True)
 class Units:
-    """x[free] = center[free] + scale * xi, with |xi_j| <= 1 or ||xi||_2 <= 1.
+    """x[free] = center[free] + scale * xi, with ||xi|| <= 1 in the norm `shape`.
 
     Attributes:
         problem: the problem.
         free: (n,) the inputs that move.
         center: (p_0,).
-        scale: (n,); of one value for norm 2.
-        ball: whether xi lives in the Euclidean ball rather than the box (norm 2).
+        scale: (n,); of one value unless the shape is "inf".
+        shape: the norm whose unit ball xi lives in.
         bounded: whether that is the domain; globally it is only where points are sought.
     """
 
-    problem: LipschitzProblem
+    problem: Problem
     free: Array
     center: Array
     scale: Array
-    ball: bool
+    shape: Norm
     bounded: bool
 
     def point(self, xi: Array) -> Array:
         """The point x (p_0,) of the domain, inside it in exact arithmetic, that xi (n,) means."""
         x = self.center.copy()
         x[self.free] += self.scale * (self.project(xi) if self.bounded else xi)
-        return into(self.problem, x)
+        return self.problem.domain.into(x)
 
     def points(self, xi: Array) -> Array:
         """(k, p_0) of xi (k, n), up to rounding."""
@@ -51,32 +52,31 @@ class Units:
         return self.project((x[self.free] - self.center[self.free]) / self.scale)
 
     def project(self, xi: Array) -> Array:
-        """The nearest point of the box or ball; xi (..., n)."""
-        if not self.ball:
+        """The point of the box or ball that is nearest or on the way to its center; xi (..., n)."""
+        if self.shape == "inf":
             return np.clip(xi, -1.0, 1.0)
-        return xi / np.maximum(np.linalg.norm(xi, axis=-1, keepdims=True), 1.0)
+        return xi / np.maximum(lengths(xi, self.shape)[..., None], 1.0)
 
     def random(self, count: int, random: np.random.Generator) -> Array:
-        """(count, n) points of the box or ball; of the ball, half of them evenly and half at its surface."""
+        """(count, n) points of the box or ball; of a ball, half of them evenly and half at its surface."""
         n = len(self.free)
-        if not self.ball:
+        if self.shape == "inf":
             return random.uniform(-1.0, 1.0, (count, n))
         xi = random.standard_normal((count, n))
-        xi /= np.maximum(np.linalg.norm(xi, axis=1, keepdims=True), 1e-300)
+        xi /= np.maximum(lengths(xi, self.shape)[:, None], 1e-300)
         length = random.uniform(size=(count, 1)) ** (1.0 / n)
         length[::2] = 1.0
         return xi * length
 
 
-def build_units(net: Network, problem: LipschitzProblem, reach: float = 1.0) -> Units:
+def build_units(net: Network, problem: Problem, reach: float = 1.0) -> Units:
     """The problem's units; globally `reach` times `kink_distance`."""
-    ball = problem.norm == 2
-    if problem.center is None or problem.radius is None:
-        width = net.widths[0]
+    width, domain = net.widths[0], problem.domain
+    free = domain.free(width)
+    if not domain.is_bounded:
         scale = np.full(width, reach * kink_distance(net))
-        return Units(problem, np.arange(width), np.zeros(width), scale, ball, False)
-    free = problem.free_inputs
-    return Units(problem, free, problem.center, problem.radius[free], ball, True)
+        return Units(problem, free, np.zeros(width), scale, problem.norm, False)
+    return Units(problem, free, domain.center, domain.radius[free], domain.shape, True)
 
 
 def kink_distance(net: Network) -> float:

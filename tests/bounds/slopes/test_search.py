@@ -12,7 +12,7 @@ from hr2jax.bounds.slopes import search as module
 from hr2jax.bounds.slopes import targets as targets_module
 from hr2jax.bounds.slopes.search import find_output_slopes, find_slopes, pick_method
 from hr2jax.network import Network
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 
 from ...reference.cases import random_net
 
@@ -55,7 +55,8 @@ def optimum(net, problem, bounds, row):
     c, G, h, A, b = triangle(net, problem, bounds, row)
     n = net.widths[0]
     if problem.norm == "inf":
-        box = [*zip(problem.center - problem.radius, problem.center + problem.radius, strict=True)]
+        center, radius = problem.domain.center, problem.domain.radius
+        box = [*zip(center - radius, center + radius, strict=True)]
         box += [(None, None)] * (len(c) - n)
         answer = linprog(c, A_ub=G, b_ub=h, A_eq=A, b_eq=b, bounds=box, method="highs")
         assert answer.status == 0
@@ -67,7 +68,7 @@ def optimum(net, problem, bounds, row):
     answer = solvers.conelp(
         matrix(c),
         matrix(np.concatenate([G, ball])),
-        matrix(np.concatenate([h, [problem.radius[0]], -problem.center])),
+        matrix(np.concatenate([h, [problem.domain.radius[0]], -problem.domain.center])),
         {"l": len(h), "q": [n + 1], "s": []},
         matrix(A),
         matrix(b),
@@ -91,7 +92,7 @@ def cases(norm):
         rng = np.random.default_rng(seed)
         net = random_net(rng, widths)
         size = radius if norm == 2 else radius * np.r_[1.0, rng.random(widths[0] - 1)]
-        yield net, lipschitz_problem(net, rng.standard_normal(widths[-1]), norm, rng.standard_normal(widths[0]), size)
+        yield net, checked_problem(net, rng.standard_normal(widths[-1]), norm, rng.standard_normal(widths[0]), size)
 
 
 def targets(net, problem, bounds, l):
@@ -184,7 +185,7 @@ def test_scales_that_solvers_do_not_take_still_give_slopes(scale, norm):
     rng = np.random.default_rng(0)
     net = random_net(rng, [3, 4, 4, 1])
     net = Network([scale * net.weights[0], *net.weights[1:]], [scale * net.biases[0], *net.biases[1:]])
-    problem = lipschitz_problem(net, None, norm, rng.standard_normal(3), 0.5)
+    problem = checked_problem(net, None, norm, rng.standard_normal(3), 0.5)
     bounds = preactivation_bounds(net, problem, find_slopes(net, problem, "lp"))
     for pair, other in zip(bounds, interval_bounds(net, problem), strict=True):
         assert (pair[0] >= other[0]).all()
@@ -195,7 +196,7 @@ def test_the_method_picked_follows_depth_and_size():
     def pick(widths, **domain):
         weights = [np.zeros((m, n)) for n, m in itertools.pairwise(widths)]
         net = Network(weights, [np.zeros(m) for m in widths[1:]])
-        return pick_method(net, lipschitz_problem(net, **domain))
+        return pick_method(net, checked_problem(net, **domain))
 
     local = {"radius": 0.1, "center": np.zeros(784)}
     assert pick([784, 500, 1], **local) == "interval"

@@ -9,7 +9,7 @@ from hr2jax.engines.bilinear import mixing
 from hr2jax.engines.bilinear.mixing import first_bound, mixed_diagonal
 from hr2jax.engines.product import lowrank
 from hr2jax.linalg.diagonal import cost, feasible, is_feasible
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.solving import run
@@ -28,7 +28,7 @@ def network(p, m, seed=0):
 def test_it_comes_near_the_optimum_without_multipliers(p, m, norm):
     for seed in range(3):
         net = network(p, m, seed)
-        problem = lipschitz_problem(net, norm=norm)
+        problem = checked_problem(net, norm=norm)
         lifting = lift(net, problem, presolve(net, problem))
         budget = lifting.budget if lifting.balls else None
         M = lagrangian_matrix(lifting, {}).middle()
@@ -49,7 +49,7 @@ def test_nothing_to_maximise():
 
 def lift_zero():
     net = hr2jax.Network([np.eye(3), np.zeros((1, 3))], [np.zeros(3), [0.0]])
-    problem = lipschitz_problem(net)
+    problem = checked_problem(net)
     return lift(net, problem, presolve(net, problem))
 
 
@@ -97,7 +97,7 @@ def test_where_time_is_too_short_to_compile_nothing_is(monkeypatch):
 def test_where_nothing_else_comes_to_anything_a_proof_may_take_what_is_left(monkeypatch):
     """A proof of 1.3 s, with 1.9 s left and seconds of compiling ahead, once left only what norms prove."""
     net = network(6, 8)
-    problem = lipschitz_problem(net)
+    problem = checked_problem(net)
     lifting = lift(net, problem, presolve(net, problem))
 
     class Monitor:

@@ -28,7 +28,7 @@ from hr2jax.engines.block.form import block_form, splits
 from hr2jax.engines.block.projection import psd_part
 from hr2jax.engines.monitor import Stop
 from hr2jax.engines.scale import in_units
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift, preset
 from hr2jax.relaxation.presolve import presolve
 from tests.reference.product import solve_product_form
@@ -48,7 +48,7 @@ def lifting_of(local, seed=0, p=4, m=4):
     rng = np.random.default_rng([seed, p, m])
     net = Network([rng.standard_normal((m, p)), rng.standard_normal((1, m))], [0.1 * rng.standard_normal(m), [0.0]])
     box = {"center": 0.1 * rng.standard_normal(p), "radius": 1.0} if local else {}
-    problem = lipschitz_problem(net, None, "inf", **box)
+    problem = checked_problem(net, None, "inf", **box)
     return lift(net, problem, presolve(net, problem))
 
 

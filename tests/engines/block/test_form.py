@@ -14,7 +14,7 @@ from hr2jax.certificate.lagrangian import lagrangian_matrix
 from hr2jax.engines.block.form import block_form
 from hr2jax.engines.block.interior_point import solve_interior_point
 from hr2jax.linalg.diagonal import tighten
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift, preset
 from hr2jax.relaxation.presolve import presolve
 from tests.reference.product import solve_product_form
@@ -121,7 +121,7 @@ CASES = {
 
 def lifted(case, domain):
     net, box = CASES[case]()
-    problem = lipschitz_problem(net, **(box if domain == "local" else {}))
+    problem = checked_problem(net, **(box if domain == "local" else {}))
     return net, problem, lift(net, problem, presolve(net, problem))
 
 
@@ -167,7 +167,8 @@ def has_interior(A, b, signs, problem):
     """Whether signs (A x + b) > 0 somewhere in the domain: by its largest margin, capped at 1."""
     bounds = [(None, None)] * A.shape[1]
     if problem.is_local:
-        bounds = list(zip(problem.center - problem.radius, problem.center + problem.radius, strict=True))
+        center, radius = problem.domain.center, problem.domain.radius
+        bounds = list(zip(center - radius, center + radius, strict=True))
     rows = np.hstack([-signs[:, None] * A, np.ones((len(b), 1))])
     cost = np.zeros(A.shape[1] + 1)
     cost[-1] = -1.0
@@ -242,7 +243,9 @@ def test_every_block_holds_at_every_point(case, domain, relaxation):
     net, problem, lifting = lifted(case, domain)
     form = block_form(relaxation, lifting)
     rng = np.random.default_rng(0)
-    center, radius = (problem.center, problem.radius) if domain == "local" else (np.zeros(net.widths[0]), 2.0)
+    center, radius = np.zeros(net.widths[0]), 2.0
+    if domain == "local":
+        center, radius = problem.domain.center, problem.domain.radius
     for _ in range(20):
         x = center + radius * rng.uniform(-1.0, 1.0, len(center))
         z = net.weights[0] @ x + net.biases[0]

@@ -16,7 +16,7 @@ from hr2jax.engines.block.form import block_form
 from hr2jax.engines.block.interior_point import run_interior_point, solve_interior_point
 from hr2jax.engines.monitor import Stop
 from hr2jax.linalg.diagonal import tighten
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift, preset
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.result import Status
@@ -29,7 +29,7 @@ def form_of(relaxation="hr2z", local=True, p0=6, p1=6, bias=0.3):
     rng = np.random.default_rng([p0, p1])
     net = Network([rng.normal(size=(p1, p0)), rng.normal(size=(1, p1))], [bias * rng.normal(size=p1), [0.0]])
     domain = {"center": np.zeros(p0), "radius": 0.4} if local else {}
-    problem = lipschitz_problem(net, **domain)
+    problem = checked_problem(net, **domain)
     return block_form(relaxation, lift(net, problem, presolve(net, problem)))
 
 
@@ -105,7 +105,7 @@ def test_the_dual_is_the_lagrangian_of_the_moment_problem():
 
 def test_a_constant_function():
     net = Network([np.ones((2, 2)), np.ones((1, 2))], [[-9.0, -9.0], [0.0]])
-    problem = lipschitz_problem(net, center=np.zeros(2), radius=0.1)
+    problem = checked_problem(net, center=np.zeros(2), radius=0.1)
     form = block_form("hr2", lift(net, problem, presolve(net, problem)))
     for solver in SOLVERS:
         solution = solve_interior_point(form, solver)

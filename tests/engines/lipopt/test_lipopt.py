@@ -17,7 +17,7 @@ from hr2jax import Network
 from hr2jax.certificate.krivine import KRIVINE, krivine_bound
 from hr2jax.engines.lipopt.lipopt import krivine_size, solve_krivine
 from hr2jax.engines.lipopt.pool import cliques, products_kind, triangles_kind
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 
 from ...certificate.test_krivine import maximum, network, problem_of
 from ...reference.data import shared
@@ -34,7 +34,7 @@ def rows_of(method):
 
 def problem_of_row(row):
     net, center = published_network(row["p"], row["sparsity"], row["trial"])
-    return net, lipschitz_problem(net, **({"center": center, "radius": RADIUS} if row["range"] == "local" else {}))
+    return net, checked_problem(net, **({"center": center, "radius": RADIUS} if row["range"] == "local" else {}))
 
 
 def solved(net, problem, degree):
@@ -88,7 +88,7 @@ def whole_program(net, degree):
 @pytest.mark.parametrize("seed", range(4))
 def test_the_whole_program_has_the_same_value(degree, seed):
     net = network(seed, 4, 5, density=0.7)
-    assert solved(net, lipschitz_problem(net), degree) == pytest.approx(whole_program(net, degree), rel=1e-6)
+    assert solved(net, checked_problem(net), degree) == pytest.approx(whole_program(net, degree), rel=1e-6)
 
 
 @pytest.mark.parametrize("degree", [3, 4])
@@ -104,7 +104,7 @@ def test_above_the_maximum(degree, seed, local):
 @given(seed=st.integers(0, 10**6))
 def test_degree_four_is_no_looser(seed):
     net = network(seed, 4, 6)
-    problem = lipschitz_problem(net)
+    problem = checked_problem(net)
     assert solved(net, problem, 4) <= solved(net, problem, 3) * (1 + 1e-6)
 
 
@@ -157,7 +157,7 @@ def test_published_degree_four():
 def test_mixed_integer_and_enumeration_agree():
     for sparsity, domain in product((4, 12, 20), ("global", "local")):
         net, center = published_network(10, sparsity, 1)
-        problem = lipschitz_problem(net, **({"center": center, "radius": RADIUS} if domain == "local" else {}))
+        problem = checked_problem(net, **({"center": center, "radius": RADIUS} if domain == "local" else {}))
         truth, found = enumerated(net, problem), mixed_integer(net, problem)
         assert found.status == "OPTIMAL"
         assert found.value == pytest.approx(truth, rel=1e-9)
@@ -177,7 +177,7 @@ def test_sampled_as_published():
 
 def test_time_limit_leaves_what_proves():
     net, _ = published_network(20, 40, 0)
-    problem = lipschitz_problem(net)
+    problem = checked_problem(net)
     value, multipliers, status = solve_krivine(net, problem, 4, time_limit=0.0)
     assert status == "TIME_LIMIT" and multipliers[KRIVINE].shape == (0, 5)
     bound = krivine_bound(net, problem, 4, multipliers)
@@ -187,7 +187,7 @@ def test_time_limit_leaves_what_proves():
 
 def test_callback_stops():
     net, _ = published_network(20, 40, 0)
-    problem, seen = lipschitz_problem(net), []
+    problem, seen = checked_problem(net), []
 
     def callback(value, multipliers):
         seen.append(krivine_bound(net, problem, 3, multipliers) / value - 1)
@@ -199,8 +199,8 @@ def test_callback_stops():
 
 def test_a_network_that_is_zero():
     net = Network([np.zeros((3, 2)), np.ones((1, 3))], [np.ones(3), np.zeros(1)])
-    assert solve_krivine(net, lipschitz_problem(net), 3)[::2] == (0.0, "SOLVED")
-    local = lipschitz_problem(net, center=np.zeros(2), radius=1.0)
+    assert solve_krivine(net, checked_problem(net), 3)[::2] == (0.0, "SOLVED")
+    local = checked_problem(net, center=np.zeros(2), radius=1.0)
     assert krivine_bound(net, local, 4, solve_krivine(net, local, 4)[1]) <= 1e-200
 
 
@@ -208,13 +208,13 @@ def test_inputs_that_reach_one_neuron_or_none():
     A = np.array([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
     net = Network([A, np.array([[1.0, -3.0]])], [np.zeros(2), np.zeros(1)])
     for degree in (3, 4):
-        assert solved(net, lipschitz_problem(net), degree) == pytest.approx(7.0)
+        assert solved(net, checked_problem(net), degree) == pytest.approx(7.0)
 
 
 def test_size_counts_the_published_program():
     """Dense: q C(n, 2) + C(n, 3) triples of 8 products each."""
     net, _ = published_network(20, 40, 0)
-    monomials, products, nonzeros, need = krivine_size(net, lipschitz_problem(net), 3)
+    monomials, products, nonzeros, need = krivine_size(net, checked_problem(net), 3)
     triples = 20 * math.comb(20, 2) + math.comb(20, 3)
     assert (products, nonzeros) == (8 * triples, 64 * triples)
     assert monomials == 1 + 40 + 20 * 20 + math.comb(20, 2) + triples
@@ -229,7 +229,7 @@ def test_what_does_not_fit_is_refused_before_building(monkeypatch):
     monkeypatch.setattr(engine, "available_bytes", lambda: 1e9)
     net, _ = published_network(80, 80, 0)
     with pytest.raises(ValueError, match=r"lipopt4.* GB .* are available"):
-        solve_krivine(net, lipschitz_problem(net), 4)
+        solve_krivine(net, checked_problem(net), 4)
 
 
 @pytest.mark.parametrize("kind", [products_kind(2), products_kind(3), triangles_kind(3), triangles_kind(4)])

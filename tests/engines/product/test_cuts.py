@@ -9,7 +9,7 @@ import hr2jax
 from hr2jax import Network, Status
 from hr2jax.engines.product import lowrank, schedule
 from hr2jax.options import CUTS as EVERY
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift, preset
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.solving import run
@@ -32,7 +32,7 @@ def problem_of(p, m, local, seed):
 
 def interior_point_value(net, ask, cuts=CUTS):
     """In the problem's own units."""
-    problem = lipschitz_problem(net, None, "inf", **ask)
+    problem = checked_problem(net, None, "inf", **ask)
     lifting = lift(net, problem, presolve(net, problem))
     extra = every_triangle(lifting, cuts)
     value = solve_product_form(lifting, preset("hr2+", lifting), tolerance=1e-8, extra=extra)[0]

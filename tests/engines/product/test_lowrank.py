@@ -18,7 +18,7 @@ from hr2jax.engines.product.schedule import Schedule
 from hr2jax.engines.product.triangle_cuts import Pool
 from hr2jax.engines.scale import in_units, mean_diagonal, unit_rows
 from hr2jax.linalg.diagonal import cost
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import Family, lift, preset
 from hr2jax.relaxation.forms import entries
 from hr2jax.relaxation.presolve import presolve
@@ -34,7 +34,7 @@ def lifting_of(p, m, local, seed=0, norm="inf"):
     rng = np.random.default_rng([seed, p, m])
     net = Network([rng.standard_normal((m, p)), rng.standard_normal((1, m))], [0.1 * rng.standard_normal(m), [0.0]])
     box = {"center": 0.1 * rng.standard_normal(p), "radius": 1.0} if local else {}
-    problem = lipschitz_problem(net, None, norm, **box)
+    problem = checked_problem(net, None, norm, **box)
     return lift(net, problem, presolve(net, problem))
 
 

@@ -9,7 +9,7 @@ from hr2jax.bounds.slopes.search import find_slopes
 from hr2jax.certificate.lagrangian import lagrangian_matrix
 from hr2jax.engines.product import newton
 from hr2jax.engines.product.lowrank import solve_lowrank
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.families import preset
 from hr2jax.relaxation.presolve import LIFTINGS, presolve
@@ -56,7 +56,7 @@ def lifting_of(seed, widths, norm, local, chains):
     rng = np.random.default_rng(seed)
     net = random_net(rng, [*widths, 1], 1.0, 0.3)
     ball = dict(center=0.3 * rng.standard_normal(widths[0]), radius=0.4) if local else {}
-    problem = lipschitz_problem(net, 0, norm, *ball.values())
+    problem = checked_problem(net, 0, norm, *ball.values())
     slopes = find_slopes(net, problem, "linear", seconds=1.0) if local and len(widths) > 2 else None
     return lift(net, problem, presolve(net, problem, slopes=slopes, chains=LIFTINGS[chains]))
 

@@ -8,7 +8,7 @@ import pytest
 import hr2jax
 from hr2jax import Network
 from hr2jax.lower import attained, search
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 
 from ...reference.data import shared
 from ...test_soundness import truth
@@ -20,12 +20,12 @@ def small_problem(seed, local):
     rng = np.random.default_rng(seed)
     p, m = rng.integers(2, 7, 2)
     net = Network([rng.standard_normal((m, p)), rng.standard_normal((1, m))], [rng.standard_normal(m), np.zeros(1)])
-    return net, lipschitz_problem(net, **(dict(center=rng.standard_normal(p), radius=0.7) if local else {}))
+    return net, checked_problem(net, **(dict(center=rng.standard_normal(p), radius=0.7) if local else {}))
 
 
 def realisable(net):
     """Globally: the largest gradient norm over the patterns of cells, which a box that holds every vertex meets."""
-    far = lipschitz_problem(net, center=np.zeros(net.widths[0]), radius=1e3)
+    far = checked_problem(net, center=np.zeros(net.widths[0]), radius=1e3)
     return float(truth(net, far).attained)
 
 
@@ -48,7 +48,7 @@ def test_no_time_gives_no_bound_but_a_point_of_the_domain():
     net, problem = small_problem(3, True)
     lower, witness = search(net, problem, seconds=0.0)
     assert lower >= 0.0
-    assert (np.abs(witness - problem.center) <= problem.radius).all()
+    assert (np.abs(witness - problem.domain.center) <= problem.domain.radius).all()
 
 
 def test_a_start_is_used():
@@ -63,7 +63,7 @@ def test_a_start_is_used():
 def test_sdp_nn(radius, least):
     path = shared("data", "sdp_nn.npz")
     net, center = hr2jax.load(path), np.load(path)["x00"]
-    problem = lipschitz_problem(net, **({} if radius is None else dict(center=center, radius=radius)))
+    problem = checked_problem(net, **({} if radius is None else dict(center=center, radius=radius)))
     lower, witness = search(net, problem, seconds=50.0)
     assert lower >= least
     assert np.abs(net.gradient(witness)).sum() == pytest.approx(lower, rel=1e-9)

@@ -7,10 +7,9 @@ import pytest
 
 from hr2jax import Network, graph
 from hr2jax.lower import attained, search
-from hr2jax.lower.domain import contains
 from hr2jax.lower.regions import search as deep
 from hr2jax.machine.compile_clock import compile_seconds
-from hr2jax.problem import lipschitz_problem
+from hr2jax.problem import checked_problem
 
 from ...reference.brute import exact_constant
 from ...reference.regions import random_network, random_problem
@@ -31,7 +30,7 @@ def test_the_exact_value_of_small_networks_is_found(norm, local):
             problem = random_problem(rng, net, norm, local, radius=0.7)
             lower, witness = search(net, problem, seconds=4.0, seed=seed)
             assert lower == attained(net, problem, witness)
-            assert contains(problem, witness)
+            assert problem.domain.contains(witness)
             exact = exact_constant(net, problem)
             assert lower <= exact * (1 + 1e-9)
             found += lower >= 0.999 * exact
@@ -69,19 +68,19 @@ def test_a_kink_is_not_taken_for_a_slope(norm):
     """ReLU(y+5) - ReLU(y) + ReLU(-y) of y = ReLU(x+9) - 9: constant on [-1, 1] though the formal gradient at 0 is 1."""
     A, C = np.array([[1.0], [1.0], [-1.0]]), np.array([[1.0, -1.0, 1.0]])
     net = Network([np.ones((1, 1)), A, C], [np.full(1, 9.0), np.array([5.0, 0.0, 0.0]) - 9.0 * A[:, 0], np.zeros(1)])
-    problem = lipschitz_problem(net, norm=norm, center=np.zeros(1), radius=1.0)
+    problem = checked_problem(net, norm=norm, center=np.zeros(1), radius=1.0)
     lower, witness = search(net, problem, seconds=2.0, starts=[np.zeros(1)])
     assert lower <= 1e-12
-    assert contains(problem, witness)
+    assert problem.domain.contains(witness)
     assert exact_constant(net, problem) <= 1e-12
-    wide = lipschitz_problem(net, norm=norm, center=np.zeros(1), radius=7.0)
+    wide = checked_problem(net, norm=norm, center=np.zeros(1), radius=7.0)
     assert search(net, wide, seconds=2.0)[0] == pytest.approx(1.0, rel=1e-12)
 
 
 def test_only_the_inputs_that_move_count():
     rng = np.random.default_rng(0)
     net = random_network(rng, (4, 4), 3)
-    problem = lipschitz_problem(net, center=np.zeros(3), radius=np.array([0.5, 0.0, 0.5]))
+    problem = checked_problem(net, center=np.zeros(3), radius=np.array([0.5, 0.0, 0.5]))
     lower, witness = search(net, problem, seconds=2.0)
     assert witness[1] == 0.0
     assert exact_constant(net, problem) * 0.999 <= lower <= exact_constant(net, problem) * (1 + 1e-9)
@@ -89,15 +88,15 @@ def test_only_the_inputs_that_move_count():
 
 def test_no_time_gives_a_point_of_the_domain():
     net = random_network(np.random.default_rng(1), (20, 20), 5)
-    problem = lipschitz_problem(net, norm=2, center=np.ones(5), radius=0.3)
+    problem = checked_problem(net, norm=2, center=np.ones(5), radius=0.3)
     lower, witness = search(net, problem, seconds=0.0)
     assert lower >= 0.0
-    assert contains(problem, witness)
+    assert problem.domain.contains(witness)
 
 
 def test_starts_are_used():
     net = random_network(np.random.default_rng(2), (4, 4), 3)
-    problem = lipschitz_problem(net, norm=2, center=np.zeros(3), radius=1.0)
+    problem = checked_problem(net, norm=2, center=np.zeros(3), radius=1.0)
     best, witness = search(net, problem, seconds=2.0)
     assert search(net, problem, seconds=0.0, starts=witness[None])[0] >= best * (1 - 1e-9)
     pattern = np.concatenate([layer[0] for layer in graph.masks(net.layers[:-1], witness[None])])
@@ -112,7 +111,7 @@ def test_equal_shapes_compile_once_and_not_on_the_clock(monkeypatch):
     compiled = []
     for _ in range(3):
         net, before = random_network(rng, (11, 7), 3), compile_seconds()
-        search(net, lipschitz_problem(net, norm=2), seconds=0.5)
+        search(net, checked_problem(net, norm=2), seconds=0.5)
         compiled.append(compile_seconds() - before)
     assert compiled[0] > 0.0
     assert compiled[1:] == [0.0, 0.0]
@@ -123,7 +122,7 @@ def test_twenty_layers():
     widths = [12] * 21 + [1]
     net = Network([rng.standard_normal((m, n)) * np.sqrt(2 / n) for n, m in pairwise(widths)],
                   [0.1 * rng.standard_normal(m) for m in widths[1:]])  # fmt: skip
-    problem = lipschitz_problem(net)
+    problem = checked_problem(net)
     sampled = np.abs(net.gradient(rng.standard_normal((2000, 12)))).sum(axis=1).max()
     lower, witness = search(net, problem, seconds=2.0)
     assert lower == attained(net, problem, witness)
