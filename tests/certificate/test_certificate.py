@@ -168,6 +168,8 @@ def test_the_problem_is_the_claim_in_full():
         "quantity": "lipschitz",
         "output": [0.5, -2.0],
         "norm": "inf",
+        "domain": "local",
+        "domain_kind": "ball inf",
         "center": [0.1, -0.2, 0.3],
         "radius": [0.5, 0.0, 1.5],
         "relaxation": "hr2z",

@@ -35,7 +35,7 @@ def exact_constant(net: Network, problem: Problem, *, programs: int = 400_000, s
 
     Args:
         net: hidden widths up to WIDEST.
-        problem: norm inf (box or global) or 2 (ball or global).
+        problem: norm inf or 2; everywhere, in a box, or in a Euclidean ball.
         programs: how many least-distance programs to solve before giving up.
         seed: of the random points; the answer does not depend on it.
 
@@ -72,7 +72,7 @@ class _Enumeration:
             size = max([f for f in far if f > 0], default=1.0)
             self.scale = np.full(len(free), size)
         else:
-            self.kind = "box" if problem.norm == "inf" else "ball"
+            self.kind = {"inf": "box", 2: "ball"}[problem.domain.shape]
             free = np.flatnonzero(problem.domain.radius > 0)
             self.center, self.scale = problem.domain.center, problem.domain.radius[free]
         self.free, self.n, self.L = free, len(free), len(self.A)
