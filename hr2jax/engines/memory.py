@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..machine.memory import available_bytes, device_bytes
+from ..machine.device import device_bytes
+from ..machine.memory import available_bytes
 from ..network import Network
 from ..options import INTERIOR_POINT, Options
 from ..problem import checked_problem

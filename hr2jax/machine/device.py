@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,3 +32,16 @@ def default_device() -> Any:
 def is_accelerated() -> bool:
     """Whether that is no CPU: then the inner steps are nearly free, next to what is done on the host."""
     return default_device().platform != "cpu"
+
+
+def device_bytes() -> float | None:
+    """Bytes that the engine can have on the accelerator JAX uses; None on a CPU, infinity where it does not say."""
+    device = default_device()
+    if device.platform == "cpu":
+        return None
+    try:
+        stats = device.memory_stats() or {}
+    except Exception:  # not every backend has them
+        stats = {}
+    limit = stats.get("bytes_limit")
+    return math.inf if limit is None else float(limit - stats.get("bytes_in_use", 0))

@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +27,26 @@ def strict(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def opened(path: str | os.PathLike[str]) -> IO[bytes]:
+    """A regular file, open for reading; a pipe would be waited for, and a device has no end.
+
+    Raises:
+        ValueError: `path` is a directory, a pipe or a device.
+        OSError: it is missing or may not be read.
+    """
+    if os.path.isdir(path):
+        raise ValueError(f"{os.fspath(path)} is a directory, but a file was expected")
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise ValueError(f"{os.fspath(path)} is not a regular file")
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 @contextlib.contextmanager

@@ -9,8 +9,6 @@ import resource
 import sys
 from pathlib import Path
 
-from .device import default_device
-
 
 def peak_bytes() -> int:
     """The most memory that this process has used so far."""
@@ -23,27 +21,19 @@ def peak_bytes() -> int:
 
 def available_bytes() -> float:
     """Bytes that this process can have in all: what is free, what a cgroup leaves, and what it holds already."""
-    mine = _resident()
-    free = [amount for amount in (_meminfo(), _cgroup()) if amount is not None]
-    if free:
-        return min(free) + mine
+    free = free_bytes()
+    if free < math.inf:
+        return free + _resident()
     try:
         return float(os.sysconf("SC_PAGE_SIZE")) * float(os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):
         return math.inf
 
 
-def device_bytes() -> float | None:
-    """Bytes that the engine can have on the accelerator JAX uses; None on a CPU, infinity where it does not say."""
-    device = default_device()
-    if device.platform == "cpu":
-        return None
-    try:
-        stats = device.memory_stats() or {}
-    except Exception:  # not every backend has them
-        stats = {}
-    limit = stats.get("bytes_limit")
-    return math.inf if limit is None else float(limit - stats.get("bytes_in_use", 0))
+def free_bytes() -> float:
+    """Bytes that this process can take beside what it holds; infinity where nothing says."""
+    free = (_meminfo(), _cgroup(), _limit())
+    return min((amount for amount in free if amount is not None), default=math.inf)
 
 
 def _resident() -> float:
@@ -51,6 +41,18 @@ def _resident() -> float:
         return float(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return 0.0
+
+
+def _limit() -> float | None:
+    """What `ulimit -v` leaves of the address space; None without such a limit."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft == resource.RLIM_INFINITY:
+        return None
+    try:
+        used = float(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return None
+    return max(soft - used, 0.0)
 
 
 def _meminfo() -> float | None:

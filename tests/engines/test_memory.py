@@ -1,5 +1,8 @@
 """Memory: the estimate is near what was measured, and what does not fit is refused with what would."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -184,6 +187,16 @@ def test_the_tightest_cgroup_above_counts(tmp_path):
     (root / "memory.max").unlink()
     assert memory_module._cgroup(root, own) == 800
     assert memory_module._cgroup(root, tmp_path / "none") is None
+
+
+def test_a_limit_of_the_address_space_counts():
+    program = (
+        "import resource\nfrom hr2jax.machine.memory import free_bytes\nbefore = free_bytes()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (4 * 10**8, resource.RLIM_INFINITY))\nprint(before, free_bytes())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    before, after = map(float, done.stdout.split())
+    assert 0 <= after < 4e8 < before
 
 
 def test_without_proc_the_machine_has_what_it_has(monkeypatch):
