@@ -6,9 +6,18 @@ import math
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
+# Characters of a decimal; every float64 in full needs fewer than 1100.
+LONGEST = 2000
+
 
 def decimal(text: str, what: str) -> Fraction:
-    """The exact value of a decimal; one too small for any float64 is replaced by a larger such one."""
+    """The exact value of a decimal; one too small for any float64 is replaced by a larger such one.
+
+    Raises:
+        ValueError: no number, beyond float64, or of more than `LONGEST` characters; it names `what`.
+    """
+    if len(text) > LONGEST:  # exact arithmetic takes quadratic time
+        raise ValueError(f"{what}: a number of {len(text)} characters was given, and at most {LONGEST} are read")
     try:
         value = Decimal(text if "_" not in text else "")
     except InvalidOperation:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..machine.memory import free_bytes
 from .float64 import Array
 
 # Arrays that a file can ask for without holding as much itself (broadcasting, outer products, identities).
 LARGEST = 2**27
+_SMALL = 2**20  # entries; whether there is memory for so many is not even asked
+_NUMBER = 96  # bytes that an entry takes in `product`, with all that is between
 
 
 class InexactError(ValueError):
@@ -22,13 +25,16 @@ class InexactError(ValueError):
 
 
 def limited(*shape: int) -> None:
-    """Refuse an array of `shape` with more than LARGEST entries.
+    """Refuse an array of `shape` with more than LARGEST entries, or more than there is memory for.
 
     Raises:
         ValueError: it has.
     """
-    if np.prod([float(n) for n in shape]) > LARGEST:
+    count = float(np.prod([float(n) for n in shape]))
+    if count > LARGEST:
         raise ValueError(f"an array of shape {shape} would be needed, but at most {LARGEST} entries are allowed")
+    if count > _SMALL and count * _NUMBER > free_bytes():
+        raise ValueError(f"an array of shape {shape} would be needed, but there is no memory for it")
 
 
 def total(a: Array, b: Array) -> Array:

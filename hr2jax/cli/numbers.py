@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from decimal import Decimal, InvalidOperation
@@ -17,6 +18,7 @@ import numpy as np
 from ..arithmetic.decimals import decimal, nearest_float, round_up
 from ..arithmetic.float64 import Array, exact_float64
 from ..arithmetic.norms import is_euclidean, parse_norm
+from ..machine.files import opened
 from ..text import unread
 
 
@@ -88,14 +90,14 @@ def read_numbers(path: str) -> Array | list[Fraction]:
     """
     suffix = Path(path).suffix.lower()
     if suffix in (".csv", ".txt"):
-        with open(path, encoding="utf-8-sig") as lines:
+        with io.TextIOWrapper(opened(path), encoding="utf-8-sig") as lines:
             try:
                 return [decimal(field, f"line {n + 1}") for n, line in enumerate(lines) for field in _fields(line)]
             except ValueError as error:  # also what is no text
                 raise ValueError(f"{path}: {error}") from None
     if suffix not in (".npy", ".npz"):
         raise ValueError(f"{path}: the name of a file of numbers must end in .npy, .npz, .csv or .txt")
-    with open(path, "rb") as file:
+    with opened(path) as file:
         try:
             return _array(np.load(file, allow_pickle=False)).ravel()
         except Exception as error:  # whatever a damaged archive makes a reader raise
