@@ -3,35 +3,61 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import io
 from .network import Network
 
 
-def load(path: str | os.PathLike[str]) -> Network:
-    """The network in the file `path`; the suffix, in any case, says the format.
+def load(
+    path: str | os.PathLike[str],
+    activation: str | Sequence[str] | None = None,
+    layers: Sequence[str] | None = None,
+    logits: bool = False,
+) -> Network:
+    """The network in the file `path`; the suffix, in any case, says the format. Nothing in a file is executed.
 
-    .npz: keys A_1, b_1, ..., A_L, b_L, C, d. A 1-D `c` is read as a single-row C, a missing d means
-    zeros, other keys are ignored.
-    .mat (MATLAB's save -v6 or -v7): the same names, or LipSDP's cell arrays `weights` and, optionally,
-    `biases`.
-    .onnx: a chain of Gemm, MatMul, Add, Relu and the like; affine operations that follow one another
-    are folded only where that is exact. Needs the extra `onnx`.
-    .nnet: the layers as they stand, between normalised inputs and normalised outputs.
-    .safetensors: the keys of .npz, or PyTorch's 0.weight, 0.bias, 2.weight, ..., with a ReLU between
-    any two layers.
-    .pt: a state dict saved by PyTorch, with the same names; a file with anything else is refused.
+    A file is read as the function that it is, or refused; whatever of it is not used is named in the refusal.
+
+    .npz, .mat (MATLAB's save -v6 or -v7), .safetensors: keys A_1, b_1, ..., A_L, b_L, C, d, ReLU by definition.
+        A 1-D `c` is read as a single-row C, a missing d means zeros; x00, center, inputs and labels are data.
+    .pt, .pth, .ckpt, .safetensors, .npz: a state dict with PyTorch's names (0.weight, 0.bias, 2.weight, ...),
+        which does not say the activation.
+    .mat: LipSDP's cells `weights` and, optionally, `biases` (zeros without), which do not say it either; NNV's
+        W, b, act_fcns, which do.
+    .nnet: ReLU by definition; inputs and outputs must not be normalised.
+    .onnx: a chain of Gemm, MatMul, Add, Relu and the like; affine operations that follow one another are folded
+        only where that is exact. Needs the extra `onnx`.
+
+    Args:
+        path: the file.
+        activation: what is done between the layers, where the file does not say it: "relu", or a list with one
+            name for each hidden layer ("identity" makes one layer of two, where that is exact).
+        layers: the layers' names in the order of application, where the file's names do not say it; of a state
+            dict's other entries nothing is used then.
+        logits: read what comes before a final Softmax, LogSoftmax or Sigmoid.
 
     Raises:
-        ValueError: an unknown suffix, something that is not a whole network file, or arrays that are
-            not a network; one sentence that names the path and the key or layer.
+        ValueError: an unknown suffix, something that is not a whole network file, a network that cannot be read as
+            what it is, options that contradict the file, or arrays that are not a network or do not fit into the
+            memory that is free; one sentence that names the path and the key or layer.
         ImportError: .onnx without the package onnx.
         OSError: the file is missing or may not be read.
     """
+    return load_with_data(path, activation, layers, logits)[0]
+
+
+def load_with_data(
+    path: str | os.PathLike[str],
+    activation: str | Sequence[str] | None = None,
+    layers: Sequence[str] | None = None,
+    logits: bool = False,
+) -> tuple[Network, tuple[str, ...]]:
+    """`load`, and the names of the arrays beside the network that are data (x00, center, inputs, labels)."""
     path = Path(path)
-    weights, biases = io.read(path)
+    found = io.read(path, io.Told.of(activation, layers, logits))
     try:
-        return Network(weights, biases)
+        return Network(found.weights, found.biases), found.data
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

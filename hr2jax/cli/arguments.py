@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from . import certify as robustness
+from ..network import Network
+from ..reading import load_with_data
 
 # --- usage ------------------------------------------------------------------------------------------
 
@@ -28,9 +29,37 @@ def _output(text: str) -> int | tuple[int, int]:
 _output.__name__ = "K or K,J"  # argparse names it in its message
 
 
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
+
+
+def _activation(text: str) -> str | list[str]:
+    names = _names(text)
+    return names if len(names) > 1 else names[0]
+
+
 def add_network(parser: argparse.ArgumentParser) -> None:
-    """Add the network's file."""
-    parser.add_argument("network", metavar="NET", help=robustness.NETWORK_HELP)
+    """Add the network's file, and what it may not say itself."""
+    add = parser.add_argument
+    add("network", metavar="NET",
+        help="network file: .npz (keys A_1, b_1, ..., C, d), .mat, .nnet, .onnx, or a state dict in .safetensors, .pt, "
+             ".pth, .ckpt, .npz")  # fmt: skip
+    add("--activation", type=_activation, metavar="NAME",
+        help="relu: what is done between the layers of a file that does not say it (a state dict, LipSDP's .mat), or "
+             "one name for each hidden layer, with commas")  # fmt: skip
+    add("--layers", type=_names, metavar="A,B,...",
+        help="the names of a state dict's layers in the order of application, where they do not say it")  # fmt: skip
+    add("--logits", action="store_true", help="read what comes before a final Softmax, LogSoftmax or Sigmoid")
+
+
+def network(arguments: argparse.Namespace) -> Network:
+    """The network that `add_network`'s arguments ask for; see `hr2jax.load`."""
+    return network_with_data(arguments)[0]
+
+
+def network_with_data(arguments: argparse.Namespace) -> tuple[Network, tuple[str, ...]]:
+    """`network`, and the names of the arrays in its file that are data."""
+    return load_with_data(arguments.network, arguments.activation, arguments.layers, arguments.logits)
 
 
 def add_claim(parser: argparse.ArgumentParser) -> None:

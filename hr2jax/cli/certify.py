@@ -11,16 +11,15 @@ import numpy as np
 
 from ..arithmetic.decimals import decimal, round_up
 from ..arithmetic.float64 import Array
-from ..machine.files import refusal
+from ..machine.files import opened, refusal
 from ..options import Options
-from ..reading import load
 from ..relaxation.table import RELAXATIONS
 from ..robustness.report import RobustnessReport
 from ..robustness.rivals import TESTS
 from ..robustness.run import certify
 from ..text import unread
+from .arguments import add_network, network
 
-NETWORK_HELP = "network file: .npz (keys A_1, b_1, ..., C, d), .mat, .nnet, .safetensors, .pt or .onnx"
 DESCRIPTION = """Count the inputs whose label provably cannot change while the input moves by at most R (in every
 entry; with --norm 2 in Euclidean distance), for each R of --radii. An input that is classified wrong is never counted.
 
@@ -41,7 +40,7 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything after `hr2jax certify`."""
     add = parser.add_argument
-    add("network", metavar="NET", help=NETWORK_HELP)
+    add_network(parser)
     add("data", metavar="DATA.npz", help="the arrays inputs and, if known, labels")
     add("--radii", required=True, metavar="R,R,...", help="positive numbers, in the units of the inputs")
     add("--via", default="lipschitz-global", metavar="HOW",
@@ -64,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> RobustnessReport:
     """The report that the arguments ask for."""
-    net = load(arguments.network)
+    net = network(arguments)
     inputs, labels = read_data(arguments.data)
     return certify(
         net,
@@ -117,7 +116,7 @@ def read_data(path: str | os.PathLike[str]) -> tuple[Array, Array | None]:
         ValueError: it is no such file; the message names it.
         OSError: it is missing or may not be read.
     """
-    with open(path, "rb") as file:
+    with opened(path) as file:
         try:
             loaded: Any = np.load(file, allow_pickle=False)
             arrays = {name: loaded[name] for name in ("inputs", "labels") if name in loaded}

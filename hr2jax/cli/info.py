@@ -12,10 +12,10 @@ from ..engines.memory import estimate
 from ..engines.sizes import Sizes
 from ..network import Network
 from ..problem import Problem, checked_problem
-from ..reading import load
 from ..relaxation.presolve import presolve
 from ..text import table, upper_text, widths_text
 from .answer import YES
+from .arguments import network_with_data
 
 # Outputs whose bound `info` shows.
 SHOWN_OUTPUTS = 10
@@ -23,7 +23,7 @@ SHOWN_OUTPUTS = 10
 
 def info_command(arguments: argparse.Namespace) -> int:
     """Print what a network file holds."""
-    net = load(arguments.network)
+    net, data = network_with_data(arguments)
     parameters = sum(array.size for array in (*net.weights, *net.biases))
     with np.errstate(over="ignore"):
         single = all(np.array_equal(array.astype(np.float32), array) for array in (*net.weights, *net.biases))
@@ -36,6 +36,8 @@ def info_command(arguments: argparse.Namespace) -> int:
     names = [f"A_{i + 1}, b_{i + 1}" for i in range(net.depth)] + ["C, d"]
     for name, weight, bias in zip(names, net.weights, net.biases, strict=True):
         rows.append((name, f"in [{weight.min():.4g}, {weight.max():.4g}], [{bias.min():.4g}, {bias.max():.4g}]"))
+    if data:
+        rows.append(("data", f"{', '.join(data)}   (beside the network, no part of it)"))
     problem = checked_problem(net, 0)
     with contextlib.suppress(ValueError), np.errstate(all="ignore"):  # bounds that overflow: there is nothing to solve
         needed = sum(estimate("hr2", "auto", Sizes.of(problem, presolve(net, problem))))

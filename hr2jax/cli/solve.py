@@ -10,16 +10,16 @@ from pathlib import Path
 
 from ..api import solve
 from ..machine.files import refusal
-from ..reading import load
 from ..result import Result
 from .answer import EXIT_CODES, deliver
+from .arguments import network
 from .numbers import box
 from .signals import kill_is_interrupt
 
 
 def solve_command(arguments: argparse.Namespace) -> int:
     """Solve, write the files asked for, print the result."""
-    net = load(arguments.network)
+    net = network(arguments)
     center, radius = box(arguments.center, arguments.radius, arguments.norm)
     outputs = _outputs(arguments)
     with kill_is_interrupt(), warnings.catch_warnings():

@@ -10,10 +10,11 @@ import numpy as np
 from ..arithmetic.float64 import Array
 from ..arithmetic.norms import Norm
 from ..certificate.certificate import Certificate, CertificateError
+from ..machine.files import opened
 from ..problem import Problem
-from ..reading import load
 from ..text import output_text, table, upper_text, where_text, widths_text
 from .answer import EXIT_CODES, YES
+from .arguments import network
 from .numbers import box
 
 # A stated bound this much below what its certificate proves is wrong, not rounded differently.
@@ -22,8 +23,8 @@ ROUNDING = Fraction(1, 10**9)
 
 def verify_command(arguments: argparse.Namespace) -> int:
     """Prove a certificate's bound again and print it."""
-    net = load(arguments.network)
-    with open(arguments.certificate, "rb"):  # what cannot be read is bad input; what is no certificate is a no
+    net = network(arguments)
+    with opened(arguments.certificate):  # what cannot be read is bad input; what is no certificate is a no
         pass
     certificate = Certificate.load(arguments.certificate)
     center, radius = box(arguments.center, arguments.radius, arguments.norm)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import stat
+import os
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ..arithmetic.float64 import Array
-from ..machine.files import replaced
-from .npz import Layers
+from ..machine.files import opened, replaced
+from .budget import Budget
+from .layers import Layers
+from .told import Told
 from .vnnlib import VnnlibProperty, read_vnnlib
 
-__all__ = ["VnnlibProperty", "read", "read_vnnlib", "write"]
+__all__ = ["Told", "VnnlibProperty", "read", "read_vnnlib", "write"]
 
-# Suffix -> module of this package with  read(file) -> (weights, biases)  or  write(weights, biases, file).
+# Suffix -> module of this package with  read(file, told, budget) -> Layers  or  write(weights, biases, file).
 _READERS = {
     ".npz": "npz",
     ".mat": "mat",
@@ -23,23 +25,22 @@ _READERS = {
     ".nnet": "nnet",
     ".safetensors": "safetensors",
     ".pt": "pt",
+    ".pth": "pt",
+    ".ckpt": "pt",
 }
 _WRITERS = {".npz": "npz"}
 
 
-def read(path: Path) -> Layers:
-    """(weights, biases) of the network file `path`; see `hr2jax.load`."""
+def read(path: Path, told: Told | None = None) -> Layers:
+    """The layers in the network file `path`; see `hr2jax.load`."""
     if path.is_dir():
         raise ValueError(f"{path} is a directory, but a network file was expected")
     module = _module(path, _READERS, "read")
-    status = path.stat()  # FileNotFoundError says it well
-    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait forever
-        raise ValueError(f"{path} is not a regular file")
-    if status.st_size == 0:
-        raise ValueError(f"{path} is empty, but a network file was expected")
-    with open(path, "rb") as file:
+    with opened(path) as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise ValueError(f"{path} is empty, but a network file was expected")
         try:
-            layers: Layers = module.read(file)
+            layers: Layers = module.read(file, told or Told(), Budget())
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
     return layers

@@ -3,60 +3,118 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from ..arithmetic.float64 import Array
-from .npz import Layers, layers
+from .layers import Layers, chained
+from .own import is_own, own
+from .told import Told, few
 
 
-def named(names: Collection[str], get: Callable[[str], Array]) -> Layers:
-    """(weights, biases) of arrays with the keys of .npz, or "0.weight", "0.bias", "2.weight", ... ("fc1.weight").
+def named(names: Collection[str], get: Callable[[str], Array], told: Told, *, in_order: bool = False) -> Layers:
+    """The layers of arrays with the keys of our own files, or with PyTorch's names of a state dict.
 
-    PyTorch's names say neither order nor activation: the layers are taken in the order of the one number in
-    which their names differ, with a ReLU between any two. A missing bias means zeros.
+    A state dict ("0.weight", "0.bias", "2.weight", ..., "fc1.weight") says neither activations nor order. The
+    activations are the caller's; the order is too, unless the names differ in one number only, which leaves room
+    for an activation between any two layers. A missing bias means zeros: a state dict holds every parameter.
+
+    Args:
+        names: of the arrays.
+        get: gives the array of a name.
+        told: what the caller says.
+        in_order: whether `names` stand in the order in which the layers were made, which must not be another one.
 
     Raises:
-        ValueError: keys of neither kind, layers whose order the names do not say, or an array that is no
-            weight or bias (such as a normalisation's), which would change what the network is.
+        ValueError: layers whose order or activation nothing says, or an array that is no weight or bias of a
+            layer (such as a normalisation's), which would change what the network is. Where the caller names the
+            layers, what belongs to none of them is left out.
     """
     if not all(name.isprintable() for name in names):
         raise ValueError("a name in the file is not printable text")
-    if not any(name.endswith(".weight") for name in names):
-        return layers(names, get)
-    found: dict[str, set[str]] = {}
-    for name in names:
-        prefix, _, kind = name.rpartition(".")
-        if kind not in ("weight", "bias") or not prefix:
-            raise ValueError(f"{name} is not expected: only weights and biases of fully connected layers are read")
-        found.setdefault(prefix, set()).add(kind)
-    for prefix, kinds in found.items():
-        if "weight" not in kinds:
-            raise ValueError(f"{prefix}.bias is there without {prefix}.weight")
-    order = _ordered(list(found))
-    weights = [get(f"{prefix}.weight") for prefix in order]
-    for prefix, weight in zip(order, weights, strict=True):
+    if any(is_own(name) for name in names) or not any("." in name for name in names):
+        return own(names, get, told)
+    order = _found(names) if told.layers is None else _chosen(names, told.layers)
+    weights = {prefix: get(f"{prefix}.weight") for prefix in order}
+    for prefix, weight in weights.items():
         if weight.ndim != 2:
             raise ValueError(f"{prefix}.weight has shape {weight.shape}, but only fully connected networks are read")
-    biases = [
-        get(f"{prefix}.bias") if "bias" in found[prefix] else np.zeros(weight.shape[0])
-        for prefix, weight in zip(order, weights, strict=True)
-    ]
-    return weights, biases
+    if told.layers is None:
+        order = _ordered(order, told, in_order=in_order)
+    activations = told.activations(order)
+    biases = [get(f"{p}.bias") if f"{p}.bias" in names else np.zeros(weights[p].shape[0]) for p in order]
+    return chained([weights[prefix] for prefix in order], biases, activations)
 
 
-def _ordered(prefixes: list[str]) -> list[str]:
-    parts = [re.split("([0-9]+)", prefix) for prefix in prefixes]
-    columns = [i for i in range(max(map(len, parts))) if len({tuple(p[i : i + 1]) for p in parts}) > 1]
+def _found(names: Collection[str]) -> list[str]:
+    """The layers' names, where all that is there are weights and biases of layers."""
+    prefixes: dict[str, None] = {}
+    unused = []
+    for name in names:
+        prefix, _, kind = name.rpartition(".")
+        if kind == "weight" and prefix:
+            prefixes[prefix] = None
+        elif kind != "bias" or not prefix:
+            unused.append(name)
+    if unused:
+        are = "are" if len(unused) > 1 else "is"
+        raise ValueError(
+            f"{few(unused)} {are} not expected: only weights and biases of fully connected layers are read; "
+            "layers=[...] (--layers) names the layers of a network that does not need the rest"
+        )
+    for name in names:
+        prefix, _, kind = name.rpartition(".")
+        if kind == "bias" and prefix not in prefixes:
+            raise ValueError(f"{name} is there without {prefix}.weight")
+    return list(prefixes)
+
+
+def _chosen(names: Collection[str], layers: Sequence[str]) -> list[str]:
+    """The layers that the caller names, if they are there and have nothing but weights and biases."""
+    for layer in layers:
+        if f"{layer}.weight" not in names:
+            there = [name.removesuffix(".weight") for name in names if name.endswith(".weight")]
+            raise ValueError(f"layers names {layer[:60]!r}, but the layers of the file are {few(there)}")
+    for name in names:
+        prefix, _, kind = name.rpartition(".")
+        if kind not in ("weight", "bias") and any(prefix == p or prefix.startswith(f"{p}.") for p in layers):
+            raise ValueError(f"{name} is not expected: of {prefix} only weight and bias are read")
+    return list(layers)
+
+
+def _ordered(prefixes: list[str], told: Told, *, in_order: bool) -> list[str]:
+    """The layers in the order of the one number in which their names differ."""
     if len(prefixes) == 1:
         return prefixes
+    unclear = ValueError(
+        f"the names {few(sorted(prefixes))} do not say the order of the layers; say layers=[...] (--layers), "
+        "in the order in which they are applied" + (', and activation="relu"' if told.activation is None else "")
+    )
+    parts = [re.split("([0-9]+)", prefix) for prefix in prefixes]
+    columns = [i for i in range(max(map(len, parts))) if len({tuple(p[i : i + 1]) for p in parts}) > 1]
     if len({len(p) for p in parts}) > 1 or len(columns) != 1 or columns[0] % 2 == 0:
-        raise ValueError(
-            f"the names {', '.join(sorted(prefixes)[:4])} do not say the order of the layers; "
-            "number them, or call the arrays A_1, b_1, ..., C, d"
-        )
-    numbers = {int(p[columns[0]]): prefix for p, prefix in zip(parts, prefixes, strict=True)}
+        raise unclear
+    (column,) = columns
+    if max(len(p[column]) for p in parts) > 9:
+        raise unclear
+    numbers = {int(p[column]): prefix for p, prefix in zip(parts, prefixes, strict=True)}
     if len(numbers) < len(prefixes):
         raise ValueError("two layers have the same number")
-    return [numbers[n] for n in sorted(numbers)]
+    order = [numbers[n] for n in sorted(numbers)]
+    if in_order and prefixes not in (order, sorted(order)):
+        raise ValueError(
+            f"the layers {few(order)} were made in another order, {few(prefixes)}; say layers=[...] (--layers), "
+            "in the order in which they are applied"
+        )
+    before, after = parts[0][column - 1], parts[0][column + 1]
+    in_sequence = (not before or before.endswith(".")) and (not after or after.startswith("."))
+    for n, m in pairwise(sorted(numbers)):
+        if in_sequence and m == n + 1 and not isinstance(told.activation, tuple):
+            raise ValueError(
+                f"{numbers[n]} and {numbers[m]} leave no room for an activation between them, as one layer straight "
+                f"after another does; where there is one all the same, say layers={order[:8]} (--layers), and where "
+                'there is none, give activation a list with "identity" there'
+            )
+    return order

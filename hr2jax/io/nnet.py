@@ -8,23 +8,29 @@ from typing import IO
 import numpy as np
 
 from ..arithmetic.float64 import Array
-from .npz import Layers
+from .budget import Budget
+from .layers import Layers
+from .told import Told, few
 
+_UNLIMITED = 3.4e38  # what converters write for "no limit" is the largest float32, 3.4028e38
+_LINES = 25  # "1," becomes a float of Python's and its place in a list
 _HEADINGS = ("the sizes of the network", "the widths", "a flag", "input minima", "input maxima", "means", "ranges")
 
 
-def read(file: IO[bytes]) -> Layers:
-    """(weights, biases) of the layers as they stand in the file.
+def read(file: IO[bytes], told: Told, budget: Budget) -> Layers:
+    """The layers of a file whose inputs and outputs are not normalised; ReLU by definition.
 
-    The minima, maxima, means and ranges of the heading are not applied: the network maps normalised inputs,
-    (x - mean) / range, to normalised outputs, as is customary; folding them in would round. Decimals are read
-    as the nearest float64, and that is the network a certificate is for.
+    An .nnet file is the function  x -> range * N((clip(x, minima, maxima) - means) / ranges) + mean,  N its layers.
+    It is read where that is N: means 0, ranges 1, and minima and maxima beyond every float32. Decimals are read as
+    the nearest float64, and that is the network a certificate is for.
 
     Raises:
-        ValueError: not a whole .nnet file; it names the line or the layer.
+        ValueError: not a whole .nnet file, naming the line or the layer, or one that normalises.
     """
     try:
-        lines = file.read().decode("ascii").splitlines()
+        data = budget.contents(file)
+        budget.take(_LINES * len(data), "the text of the .nnet file")
+        lines = data.decode("ascii").splitlines()
     except UnicodeDecodeError:
         raise ValueError("this is not an .nnet file, which is plain text") from None
     first = next((n for n, line in enumerate(lines) if not line.lstrip().startswith("//")), len(lines))
@@ -42,12 +48,37 @@ def read(file: IO[bytes]) -> Layers:
     expected = sum(n * (m + 1) for m, n in pairwise(widths))
     if len(flat) != expected:
         raise ValueError(f"the widths {widths} need {expected} weights and biases, but the file has {len(flat)}")
+    _check_normalisation(dict(zip(_HEADINGS[3:], rows[3:], strict=True)), widths[0])
+    told.check_said([str(i + 1) for i in range(sizes[0])], "an .nnet file")
     weights, biases, at = [], [], 0
     for m, n in pairwise(widths):
         weights.append(flat[at : at + m * n].reshape(n, m))
         biases.append(flat[at + m * n : at + m * n + n])
         at += (m + 1) * n
-    return weights, biases
+    return Layers(weights, biases)
+
+
+def _check_normalisation(rows: dict[str, Array], inputs: int) -> None:
+    for name, row in rows.items():
+        expected = inputs if name.startswith("input") else inputs + 1  # the last of the others is the outputs'
+        if len(row) < expected:
+            raise ValueError(f"the {name} must be {expected} numbers, but {len(row)} are there")
+    changed = [
+        name
+        for name, row in rows.items()
+        if not {
+            "input minima": (row <= -_UNLIMITED).all(),
+            "input maxima": (row >= _UNLIMITED).all(),
+            "means": (row == 0.0).all(),
+            "ranges": (row == 1.0).all(),
+        }[name]
+    ]
+    if changed:
+        raise ValueError(
+            f"the file's {few(changed)} are part of its function (inputs clipped to [minima, maxima], "
+            "(x - mean) / range, outputs times range plus mean), which is not read yet; files with means 0, "
+            "ranges 1 and no limits on the inputs (minima -3.4e38, maxima 3.4e38) are"
+        )
 
 
 def _numbers(line: str, number: int, what: str) -> Array:

@@ -1,21 +1,28 @@
-"""NumPy archives: keys A_1, b_1, ..., A_L, b_L, C, d; and the reading of such keys, which .mat shares."""
+"""NumPy archives: keys A_1, b_1, ..., A_L, b_L, C, d, or a state dict's names."""
 
 from __future__ import annotations
 
-import re
+import io
+import math
 import zipfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from typing import IO, Any
 
 import numpy as np
 
 from ..arithmetic.float64 import Array
+from . import archive as zips
+from .budget import Budget
+from .layers import Layers, reason
+from .names import named
+from .told import Told
 
-Layers = tuple[list[Array], list[Array]]
+_LONGEST = 10_000  # of the heading of an array; NumPy's own limit
+_HEADINGS = {(1, 0): (2, np.lib.format.read_array_header_1_0), (2, 0): (4, np.lib.format.read_array_header_2_0)}
 
 
-def read(file: IO[bytes]) -> Layers:
-    """(weights, biases) of an .npz; keys that are not a network's are not even read.
+def read(file: IO[bytes], told: Told, budget: Budget) -> Layers:
+    """The layers in an .npz; see `names.named`. What is data beside the network is not even read.
 
     Raises:
         ValueError: not a whole archive of plain arrays with the keys of a network.
@@ -23,17 +30,17 @@ def read(file: IO[bytes]) -> Layers:
     if file.read(2) != b"PK":
         raise ValueError("this is not an .npz file, which is a zip archive of arrays")
     try:
-        archive = zipfile.ZipFile(file)
-    except Exception as error:  # damaged bytes make zipfile raise nearly anything
+        archive = zips.opened(file, budget)
+    except ValueError as error:
         raise ValueError(f"the .npz archive is damaged or incomplete ({reason(error)})") from None
     with archive:
-        names: dict[str, str] = {}
-        for name in archive.namelist():
-            key = name.removesuffix(".npy")
-            if key in names:
-                raise ValueError(f"the archive holds {key} more than once")
-            names[key] = name
-        return layers(names, lambda key: _member(archive, key, names[key]))
+        members: dict[str, zipfile.ZipInfo] = {}
+        for member in archive.infolist():
+            key = member.filename.removesuffix(".npy")
+            if key in members:
+                raise ValueError(f"the archive holds {ascii(key[:60])[1:-1]} more than once")
+            members[key] = member
+        return named(members, lambda key: _array(archive, key, members[key], budget), told, in_order=True)
 
 
 def write(weights: Sequence[Array], biases: Sequence[Array], file: IO[bytes]) -> None:
@@ -44,54 +51,47 @@ def write(weights: Sequence[Array], biases: Sequence[Array], file: IO[bytes]) ->
     np.savez(file, **keys)
 
 
-def layers(names: Collection[str], get: Callable[[str], Array]) -> Layers:
-    """(weights, biases) from arrays called A_1, b_1, ..., C (or a 1-D c), d; a missing d means zeros.
-
-    Raises:
-        ValueError: naming a key that is missing or ambiguous.
-    """
-    indices = [int(name[2:]) for name in names if re.fullmatch("[Ab]_[0-9]{1,9}", name)]
-    if 0 in indices:  # skipping it would read a network without its first layer
-        raise ValueError("the keys A_0 and b_0 are not expected: layers count from A_1, b_1")
-    if "C" in names and "c" in names:
-        raise ValueError("both C and c are there, but only one of them can be the output layer")
-    # A layer is there as soon as either of its keys is, so that no missing key shortens the network.
-    hidden = range(1, max(indices, default=1) + 1)
-    keys = [(f"A_{i}", f"b_{i}") for i in hidden]
-    for key in (key for pair in keys for key in pair):
-        if key not in names:
-            raise ValueError(f"the key {key} is missing; the keys of a network are A_1, b_1, ..., C, d")
-    if "C" not in names and "c" not in names:
-        raise ValueError("the key C (or a 1-D c), the output layer, is missing")
-    weights, biases = [get(A) for A, _ in keys], [get(b) for _, b in keys]
-    if "C" in names:
-        C = get("C")
-    else:
-        C = get("c")
-        if C.ndim != 1 and not (C.ndim == 2 and C.shape[0] == 1):
-            raise ValueError(f"c must be 1-D, a single row, but its shape is {C.shape}; a matrix is called C")
-        C = C.reshape(1, -1)
-    d = get("d") if "d" in names else np.zeros(C.shape[:1])
-    return [*weights, C], [*biases, d]
-
-
-def reason(error: Exception) -> str:
-    """The first line of what `error` says, for use inside a sentence."""
-    return next(iter(str(error).splitlines()), "").rstrip(".") or type(error).__name__
-
-
-def _member(archive: zipfile.ZipFile, key: str, name: str) -> Array:
-    # As numpy.load does, but to the end of the member: only there is its checksum compared.
+def _array(archive: zipfile.ZipFile, key: str, member: zipfile.ZipInfo, budget: Budget) -> Array:
+    """The array `key`, once its heading agrees with the length of its member."""
     try:
-        with archive.open(name) as file:
+        with archive.open(member) as file:
+            shape, dtype, before = _heading(file)
+        if dtype.hasobject:
+            raise ValueError("allow_pickle")
+        declared = math.prod(shape) * dtype.itemsize
+        if declared > member.file_size - before:
+            raise ValueError(f"its shape is {shape}, but it does not hold as many numbers")
+    except Exception as error:  # damaged bytes make zipfile, zlib and NumPy raise nearly anything
+        raise _damaged(key, error) from None
+    budget.numbers(shape, key)
+    try:  # as numpy.load does, but to the end of the member: only there is its checksum compared
+        with archive.open(member) as file:
             array = np.lib.format.read_array(file, allow_pickle=False)
             rest = file.read(1)
-    except Exception as error:  # damaged bytes make zipfile, zlib and NumPy raise nearly anything
-        if "allow_pickle" in str(error):
-            raise ValueError(
-                f"{key} holds Python objects, which only unpickling could read; nothing in a file is executed"
-            ) from None
-        raise ValueError(f"{key} is damaged or not an array ({reason(error)})") from None
+    except Exception as error:
+        raise _damaged(key, error) from None
     if rest:
         raise ValueError(f"{key} is damaged: there are bytes after the end of its array")
     return array
+
+
+def _heading(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """(shape, dtype, length) of the heading of a .npy, which says what to make room for."""
+    start = file.read(8)
+    if start[:6] != b"\x93NUMPY" or tuple(start[6:]) not in _HEADINGS:
+        raise ValueError("it does not begin as an array does")
+    width, parse = _HEADINGS[start[6], start[7]]
+    length = file.read(width)
+    size = int.from_bytes(length, "little")
+    if size > _LONGEST:
+        raise ValueError(f"its heading has {size} bytes, and at most {_LONGEST} are read")
+    shape, _, dtype = parse(io.BytesIO(length + file.read(size)))
+    return shape, dtype, 8 + width + size
+
+
+def _damaged(key: str, error: Exception) -> ValueError:
+    if "allow_pickle" in str(error):
+        return ValueError(
+            f"{key} holds Python objects, which only unpickling could read; nothing in a file is executed"
+        )
+    return ValueError(f"{key} is damaged or not an array ({reason(error)})")

@@ -1,220 +1,127 @@
-"""PyTorch's .pt files of a state dict (torch.save since 1.6). Neither torch nor pickle's machine is used.
+"""PyTorch's files of a state dict (torch.save since 1.6): .pt, .pth, and Lightning's checkpoints, .ckpt.
 
-The pickle inside is decoded by `pickletools`, which only splits it into operations, and those few that make
-dictionaries, tuples and tensors are carried out here; whatever else is asked for is refused. Nothing in the file can
-call anything.
+Neither torch nor pickle's machine is used; see `pickled`.
 """
 
 from __future__ import annotations
 
-import pickletools
+import math
 import zipfile
-from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
 
-from ..arithmetic import exact
 from ..arithmetic.float64 import Array
+from . import archive as zips
+from .budget import Budget
+from .layers import Layers, reason
 from .names import named
-from .npz import Layers, reason
+from .pickled import OPERATION, Called, Tensor, unpickled
+from .told import Told, few
 
-_STORAGES = {"HalfStorage": "<f2", "BFloat16Storage": "<u2", "FloatStorage": "<f4", "DoubleStorage": "<f8"}
-_DICT, _TENSOR, _PARAMETER = (
-    "collections OrderedDict",
-    "torch._utils _rebuild_tensor_v2",
-    "torch._utils _rebuild_parameter",
-)
-_LITERALS = {"BINUNICODE", "SHORT_BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"}
-_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_EMPTY: dict[str, type] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_TYPES = {"HalfStorage": "<f2", "BFloat16Storage": "<u2", "FloatStorage": "<f4", "DoubleStorage": "<f8"}
+# The keys of a checkpoint: the state dict, and what training goes on from, which is no part of the network.
+_STATE = ("state_dict", "model_state_dict")
+_TRAINING = {
+    "epoch", "global_step", "step", "loss", "best_loss", "lr", "pytorch-lightning_version", "loops", "callbacks",
+    "optimizer", "optimizer_state_dict", "optimizer_states", "scheduler", "scheduler_state_dict", "lr_schedulers",
+    "hparams_name", "hparams_type", "hyper_parameters", "native_amp_scaling_state", "MixedPrecision",
+    "MixedPrecisionPlugin", "datamodule_hparams_name", "datamodule_hyper_parameters",
+}  # fmt: skip
 
 
-def read(file: IO[bytes]) -> Layers:
-    """(weights, biases) of a .pt file that holds a state dict; its keys as `names.named` takes them.
+def read(file: IO[bytes], told: Told, budget: Budget) -> Layers:
+    """The layers of a file that holds a state dict; its names as `names.named` takes them.
 
     Raises:
         ValueError: another PyTorch file, such as a whole module, or a damaged one.
     """
     try:
-        archive = zipfile.ZipFile(file)
-        names = archive.namelist()
-    except Exception as error:  # damaged bytes make zipfile raise nearly anything
+        archive = zips.opened(file, budget)
+    except ValueError as error:
         raise ValueError(
             f"this is not a whole .pt file, which is a zip archive since PyTorch 1.6 ({reason(error)})"
         ) from None
     with archive:
+        names = archive.namelist()
         roots = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")]
         if len(roots) != 1 or len(set(names)) < len(names):
             raise ValueError("this is not a .pt file of torch.save: it does not hold one data.pkl")
-        if f"{roots[0]}byteorder" in names and _member(archive, f"{roots[0]}byteorder") != b"little":
+        root = roots[0]
+        if f"{root}byteorder" in names and _member(archive, f"{root}byteorder", budget) != b"little":
             raise ValueError("the .pt file was written on a big-endian machine, which is not read")
-        try:
-            state = _state(_member(archive, f"{roots[0]}data.pkl"))
-        except (IndexError, KeyError, TypeError, AttributeError, OverflowError):
-            raise ValueError("the pickle in the .pt file is damaged") from None
-        return named(state, lambda key: state[key].array(archive, f"{roots[0]}data/", key))
+        pickle = _member(archive, f"{root}data.pkl", budget)
+        budget.take(OPERATION * len(pickle), "the pickle in the file")
+        state = _state(unpickled(pickle))
+        storages: dict[str, bytes] = {}  # tensors may share one
+
+        def array(name: str) -> Array:
+            tensor = state[name]
+            key = tensor.storage.key
+            if tensor.storage.kind in _TYPES and key not in storages:
+                storages[key] = _member(archive, f"{root}data/{key}", budget)
+            return _array(tensor, storages.get(key, b""), name, budget)
+
+        return named(state, array, told, in_order=True)
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+def _member(archive: zipfile.ZipFile, name: str, budget: Budget) -> bytes:
     try:
-        if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
+        member = archive.getinfo(name)
+        if member.compress_type != zipfile.ZIP_STORED:
             raise ValueError("it is compressed, which torch.save never does")
-        return archive.read(name)
-    except Exception as error:  # as above
-        raise ValueError(f"{name} in the .pt file is missing or damaged ({reason(error)})") from None
+        budget.take(member.file_size, "it")
+        return archive.read(member)
+    except Exception as error:  # damaged bytes make zipfile raise nearly anything
+        raise ValueError(f"{ascii(name[:80])[1:-1]} in the .pt file is missing or damaged ({reason(error)})") from None
 
 
-@dataclass(frozen=True)
-class _Global:
-    """A name in the pickle; it is compared and never looked up."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class _Storage:
-    dtype: str
-    key: str
-
-
-@dataclass(frozen=True)
-class _Tensor:
-    storage: _Storage
-    offset: int
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
-
-    def array(self, archive: zipfile.ZipFile, folder: str, name: str) -> Array:
-        """The numbers as float64, which holds every one of them exactly."""
-        data = _member(archive, folder + self.storage.key)
-        width = np.dtype(self.storage.dtype).itemsize
-        last = self.offset + sum((n - 1) * s for n, s in zip(self.size, self.stride, strict=True))
-        if len(data) % width or (0 not in self.size and last >= len(data) // width):
-            raise ValueError(f"{name} is damaged or incomplete: its numbers are not where the file says")
-        exact.limited(*self.size)
-        flat = np.frombuffer(data, self.storage.dtype)
-        if self.storage.dtype == "<u2":  # bfloat16 is the upper half of a float32
-            flat = (flat.astype(np.uint32) << 16).view(np.float32)
-        if 0 in self.size:
-            return np.zeros(self.size)
-        strides = [s * flat.itemsize for s in self.stride]
-        with np.errstate(invalid="ignore"):  # signalling NaN, which Network refuses
-            return np.lib.stride_tricks.as_strided(flat[self.offset :], self.size, strides).astype(np.float64)
-
-
-def _state(pickle: bytes) -> dict[str, _Tensor]:
-    """The dictionary of tensors that the pickle describes."""
-    stack: list[Any] = []
-    marks: list[int] = []
-    memo: dict[int, Any] = {}
-
-    def popped() -> list[Any]:
-        at = marks.pop()
-        items = stack[at:]
-        del stack[at:]
-        return items
-
-    for operation, argument, _ in _operations(pickle):
-        if operation in _LITERALS:
-            stack.append(argument)
-        elif operation in _CONSTANTS:
-            stack.append(_CONSTANTS[operation])
-        elif operation in _EMPTY:
-            stack.append(_EMPTY[operation]())
-        elif operation in _TUPLES:
-            count = _TUPLES[operation]
-            stack[-count:] = [tuple(stack[-count:])]
-        elif operation in ("PROTO", "FRAME"):
-            pass
-        elif operation == "MARK":
-            marks.append(len(stack))
-        elif operation == "TUPLE":
-            stack.append(tuple(popped()))
-        elif operation in ("BINPUT", "LONG_BINPUT"):
-            memo[argument] = stack[-1]
-        elif operation == "MEMOIZE":
-            memo[len(memo)] = stack[-1]
-        elif operation in ("BINGET", "LONG_BINGET"):
-            stack.append(memo[argument])
-        elif operation == "GLOBAL":
-            stack.append(_Global(argument))
-        elif operation == "STACK_GLOBAL":
-            name = stack.pop()
-            stack.append(_Global(f"{stack.pop()} {name}"))
-        elif operation == "BINPERSID":
-            stack.append(_storage(stack.pop()))
-        elif operation == "REDUCE":
-            arguments = stack.pop()
-            stack.append(_made(stack.pop(), arguments))
-        elif operation in ("SETITEM", "SETITEMS"):
-            items = popped() if operation == "SETITEMS" else [stack.pop(-2), stack.pop()]
-            _fill(stack[-1], items)
-        elif operation == "BUILD":  # the state dict's _metadata: version numbers of modules
-            stack.pop()
-            if not isinstance(stack[-1], dict):
-                raise ValueError("the .pt file holds more than a state dict; save model.state_dict() instead")
-        elif operation == "STOP":
-            return _checked(stack.pop())
-        else:
-            raise ValueError(f"the .pt file holds Python objects ({operation}); save model.state_dict() instead")
-    raise ValueError("the pickle in the .pt file is incomplete")
-
-
-def _operations(pickle: bytes) -> list[tuple[str, Any, int | None]]:
-    try:
-        return [(code.name, argument, at) for code, argument, at in pickletools.genops(pickle)]
-    except Exception as error:  # damaged bytes
-        raise ValueError(f"the pickle in the .pt file is damaged ({reason(error)})") from None
-
-
-def _storage(identity: Any) -> _Storage:
-    tag, kind, key, _, _ = identity
-    dtype = _STORAGES.get(kind.name.removeprefix("torch ")) if isinstance(kind, _Global) else None
-    if tag != "storage" or not isinstance(key, str):
-        raise TypeError
+def _array(tensor: Tensor, data: bytes, name: str, budget: Budget) -> Array:
+    """The numbers as float64, which holds every one of them exactly."""
+    dtype = _TYPES.get(tensor.storage.kind)
     if dtype is None:
-        raise ValueError(
-            f"the .pt file holds a tensor of {str(getattr(kind, 'name', 'something'))[:60]}, not of floats"
-        )
-    return _Storage(dtype, key)
+        kind = ascii(tensor.storage.kind[:60])[1:-1]
+        raise ValueError(f"{name} in the .pt file is a tensor of {kind}, not of floats")
+    width = np.dtype(dtype).itemsize
+    held, size = len(data) // width, math.prod(tensor.size)
+    last = tensor.offset + sum((n - 1) * s for n, s in zip(tensor.size, tensor.stride, strict=True))
+    if len(data) % width or size > held or (size and last >= held):  # more than are held: numbers that stand for many
+        raise ValueError(f"{name} is damaged or incomplete: its numbers are not where the file says")
+    budget.numbers(tensor.size, name)
+    if not size:
+        return np.zeros(tensor.size)
+    flat = np.frombuffer(data, dtype)[tensor.offset : last + 1]
+    if dtype == "<u2":  # bfloat16 is the upper half of a float32
+        flat = (flat.astype(np.uint32) << 16).view(np.float32)
+    strides = [s * flat.itemsize for s in tensor.stride]
+    with np.errstate(invalid="ignore"):  # signalling NaN, which Network refuses
+        return np.lib.stride_tricks.as_strided(flat, tensor.size, strides).astype(np.float64)
 
 
-def _made(what: Any, arguments: Any) -> Any:
-    """What the call of a name gives; only three names are known."""
-    name = what.name if isinstance(what, _Global) else "something"
-    if name == _DICT and arguments == ():
-        return {}
-    if name == _PARAMETER and isinstance(arguments[0], _Tensor):
-        return arguments[0]
-    if name == _TENSOR:
-        storage, offset, size, stride = arguments[:4]
-        numbers = [offset, *size, *stride]
-        if not isinstance(storage, _Storage) or len(size) != len(stride) or len(size) > 32:
-            raise TypeError
-        if any(type(n) is not int or not 0 <= n < 2**40 for n in numbers):
-            raise TypeError
-        return _Tensor(storage, offset, tuple(size), tuple(stride))
-    raise ValueError(
-        f"the .pt file asks for {name.replace(' ', '.')[:80]!r}, and nothing in a file is executed; "
-        "save model.state_dict() instead"
-    )
+def _state(value: Any) -> dict[str, Tensor]:
+    """The state dict: the whole value, or what a checkpoint holds beside the state of training."""
+    if isinstance(value, dict) and not any(isinstance(entry, Tensor) for entry in value.values()):
+        found = [key for key in _STATE if key in value]
+        if len(found) == 1:
+            if unused := [str(key)[:60] for key in value if key not in (*found, *_TRAINING)]:
+                raise ValueError(
+                    f"beside {found[0]} the checkpoint holds {ascii(few(unused))[1:-1]}, which may change what the "
+                    "network is; save model.state_dict() and nothing else"
+                )
+            value = value[found[0]]
+    if type(value) is not dict:
+        raise ValueError(f"the .pt file does not hold a state dict{_asked(value)}; save model.state_dict() instead")
+    for key, entry in value.items():
+        if not isinstance(key, str):
+            raise ValueError("the pickle in the .pt file is damaged: a tensor's name is no text")
+        if not isinstance(entry, Tensor):
+            raise ValueError(
+                f"{key[:80]!r} in the .pt file is not a tensor{_asked(entry)}; save model.state_dict() and nothing else"
+            )
+    return value
 
 
-def _fill(target: Any, items: list[Any]) -> None:
-    if type(target) is not dict or len(items) % 2 or any(not isinstance(key, str) for key in items[::2]):
-        raise TypeError
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        if key in target:
-            raise ValueError(f"{key[:80]!r} is there more than once")
-        target[key] = value
-
-
-def _checked(state: Any) -> dict[str, _Tensor]:
-    if type(state) is not dict:
-        raise ValueError("the .pt file does not hold a state dict; save model.state_dict() instead")
-    for key, value in state.items():
-        if not isinstance(value, _Tensor):
-            raise ValueError(f"{key[:80]!r} in the .pt file is not a tensor; save model.state_dict() and nothing else")
-    return state
+def _asked(value: Any) -> str:
+    if not isinstance(value, Called):
+        return ""
+    return f", but asks for {value.name.replace(' ', '.')[:80]!r}, and nothing in a file is executed"

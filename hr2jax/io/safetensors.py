@@ -1,4 +1,8 @@
-"""The .safetensors format: the length of a JSON heading, the heading, and little-endian numbers."""
+"""The .safetensors format: the length of a JSON heading, the heading, and little-endian numbers.
+
+Read here rather than by the package safetensors: the heading is all there is to it, the package's NumPy side does not
+read bfloat16, and a whole dependency would stand for these lines.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +13,29 @@ from typing import IO, Any
 import numpy as np
 
 from ..arithmetic.float64 import Array
+from .budget import Budget
+from .layers import Layers, reason
 from .names import named
-from .npz import Layers, reason
+from .told import Told
 
 _WIDTHS = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8}
 _LONGEST = 100_000_000  # the format's own limit of the heading
+_JSON = 40  # a character of JSON can take so many bytes of memory: "[]," is a list and its place in another
 
 
-def read(file: IO[bytes]) -> Layers:
-    """(weights, biases) of a .safetensors file; every float type is exact in float64.
+def read(file: IO[bytes], told: Told, budget: Budget) -> Layers:
+    """The layers of a .safetensors file; every float type is exact in float64.
 
-    Keys are A_1, b_1, ..., C, d, or PyTorch's; see `names.named`.
+    Names are A_1, b_1, ..., C, d, or PyTorch's; see `names.named`.
 
     Raises:
         ValueError: not a whole .safetensors file with the keys of a network.
     """
-    data = memoryview(file.read())
+    data = memoryview(budget.contents(file))
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > min(len(data) - 8, _LONGEST):
         raise ValueError("this is not a whole .safetensors file: its heading is longer than the file")
+    budget.take(_JSON * length, "the heading of the .safetensors file")
     try:
         heading = json.loads(bytes(data[8 : 8 + length]).decode("utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
@@ -35,7 +43,7 @@ def read(file: IO[bytes]) -> Layers:
     if not isinstance(heading, dict):
         raise ValueError("the heading of the .safetensors file is not a JSON object")
     heading.pop("__metadata__", None)
-    return named(heading, lambda key: _tensor(heading[key], key, data[8 + length :]))
+    return named(heading, lambda key: _tensor(heading[key], key, data[8 + length :], budget), told)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -45,7 +53,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _tensor(entry: Any, key: str, data: memoryview) -> Array:
+def _tensor(entry: Any, key: str, data: memoryview, budget: Budget) -> Array:
     entry = entry if isinstance(entry, dict) else {}
     kind, shape, offsets = (entry.get(name) for name in ("dtype", "shape", "data_offsets"))
     if kind not in [*_WIDTHS]:
@@ -56,6 +64,7 @@ def _tensor(entry: Any, key: str, data: memoryview) -> Array:
     size = math.prod(shape)
     if not start <= end <= len(data) or end - start != size * _WIDTHS[kind]:
         raise ValueError(f"{key} is damaged or incomplete: its numbers are not where the heading says")
+    budget.numbers(tuple(shape), key)
     if kind == "BF16":  # the upper half of a float32
         values = (np.frombuffer(data[start:end], "<u2").astype(np.uint32) << 16).view(np.float32)
     else:

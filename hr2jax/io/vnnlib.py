@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import re
@@ -13,9 +14,14 @@ import numpy as np
 
 from ..arithmetic.decimals import decimal, round_up
 from ..arithmetic.float64 import Array
+from ..machine.files import opened
+from .budget import Budget
 
 _TINY = Fraction(1, 10**399)
 _MOST = 10_000  # conjunctions, after every `or` is multiplied out
+_MOST_HALFSPACES = 2_000_000  # in all of them
+_TOKEN = 60  # bytes of memory that a character can take: "()" is a list and its place in another
+_HALFSPACE = 300  # bytes that one takes beside its coefficients
 _VARIABLE = re.compile("([XY])_([0-9]{1,8})")
 
 
@@ -24,6 +30,9 @@ class Halfspace(NamedTuple):
 
     coefficients: Array
     rhs: float
+
+
+Cases = list[tuple[Halfspace, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +62,15 @@ def read_vnnlib(path: str | os.PathLike[str]) -> VnnlibProperty:
         ValueError: not a whole VNN-LIB file of this form; one sentence that names the path.
         OSError: the file is missing or may not be read.
     """
-    with open(path, "rb") as file:
-        data = file.read()
-    try:
-        return _property(_parsed(data.decode("utf-8")))
-    except ValueError as error:
-        text = "it is not text" if isinstance(error, UnicodeDecodeError) else str(error)
-        raise ValueError(f"{os.fspath(path)}: {text}") from None
+    with opened(path) as file:
+        try:
+            budget = Budget()
+            data = budget.contents(file)
+            budget.take(_TOKEN * len(data), "the text")
+            return _property(_parsed(data.decode("utf-8")), budget)
+        except ValueError as error:
+            text = "it is not text" if isinstance(error, UnicodeDecodeError) else str(error)
+            raise ValueError(f"{os.fspath(path)}: {text}") from None
 
 
 def _parsed(text: str) -> list[Any]:
@@ -82,7 +93,7 @@ def _parsed(text: str) -> list[Any]:
     return stack[0]
 
 
-def _property(commands: list[Any]) -> VnnlibProperty:
+def _property(commands: list[Any], budget: Budget) -> VnnlibProperty:
     declared: dict[str, set[int]] = {"X": set(), "Y": set()}
     lower: dict[int, Fraction] = {}
     upper: dict[int, Fraction] = {}
@@ -102,14 +113,15 @@ def _property(commands: list[Any]) -> VnnlibProperty:
         if not indices or max(indices) + 1 != len(indices):
             raise ValueError(f"the variables {kind}_0, {kind}_1, ... are not declared one after another")
     outputs = len(declared["Y"])
-    cases: list[tuple[Halfspace, ...]] = [()]
+    budget.take((_HALFSPACE + 8.0 * outputs) * _comparisons(asserts), "the output conditions")
+    parts, count = [], 1
     for condition in asserts:
         for part in condition[1:] if isinstance(condition, list) and condition[:1] == ["and"] else [condition]:
             if not _bound(part, declared, lower, upper):
-                more = _cases(part, declared, outputs)
-                if len(cases) * len(more) > _MOST:
-                    raise ValueError(f"the output conditions have more than {_MOST} cases")
-                cases = [(*case, *extra) for case in cases for extra in more]
+                parts.append(_cases(part, declared, outputs))
+                count *= len(parts[-1])
+                _check_size(count, 0)
+    cases = _multiplied(parts)
     center, radius = _box(lower, upper, len(declared["X"]))
     return VnnlibProperty(center, radius, tuple(cases), outputs)
 
@@ -159,18 +171,46 @@ def _bound(
     return True
 
 
-def _cases(condition: Any, declared: dict[str, set[int]], outputs: int) -> list[tuple[Halfspace, ...]]:
+def _comparisons(condition: Any) -> int:
+    """How many there are in nested lists, bounds of inputs aside."""
+    if not isinstance(condition, list):
+        return 0
+    if condition[:1] in (["<="], [">="]):
+        return int(not any(isinstance(side, str) and side[:1] == "X" for side in condition[1:]))
+    return sum(map(_comparisons, condition))
+
+
+def _cases(condition: Any, declared: dict[str, set[int]], outputs: int) -> Cases:
+    """The condition as an `or` of `and`s of half-spaces."""
     if isinstance(condition, list) and condition[:1] == ["or"]:
-        return [case for part in condition[1:] for case in _cases(part, declared, outputs)]
-    if isinstance(condition, list) and condition[:1] == ["and"]:
-        together: list[tuple[Halfspace, ...]] = [()]
+        cases: Cases = []
+        halfspaces = 0
         for part in condition[1:]:
             more = _cases(part, declared, outputs)
-            if len(together) * len(more) > _MOST:
-                raise ValueError(f"the output conditions have more than {_MOST} cases")
-            together = [(*case, *extra) for case in together for extra in more]
-        return together
+            halfspaces += sum(map(len, more))
+            cases += more
+            _check_size(len(cases), halfspaces)
+        return cases
+    if isinstance(condition, list) and condition[:1] == ["and"]:
+        return _multiplied([_cases(part, declared, outputs) for part in condition[1:]])
     return [(_halfspace(condition, declared, outputs),)]
+
+
+def _multiplied(parts: list[Cases]) -> Cases:
+    """The cases of all of `parts` at once, each part an `or`; in the order of the parts, the last one fastest."""
+    count = 1
+    for part in parts:
+        count *= len(part)
+        _check_size(count, 0)
+    _check_size(count, count * sum(max(map(len, part), default=0) for part in parts))
+    return [tuple(itertools.chain.from_iterable(case)) for case in itertools.product(*parts)]
+
+
+def _check_size(cases: int, halfspaces: int) -> None:
+    if cases > _MOST or halfspaces > _MOST_HALFSPACES:
+        raise ValueError(
+            f"the output conditions have more than {_MOST} cases, or more than {_MOST_HALFSPACES} comparisons in them"
+        )
 
 
 def _halfspace(condition: Any, declared: dict[str, set[int]], outputs: int) -> Halfspace:

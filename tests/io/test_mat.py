@@ -1,6 +1,7 @@
 import io
 import re
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from hypothesis.extra import numpy as hnp
 from scipy.io.matlab import MatlabObject
 
 import hr2jax
-from hr2jax.io import mat
+from hr2jax.io import mat, matfile
+from hr2jax.io.budget import Budget
+from hr2jax.io.told import Told
 from hr2jax.network import Network
 
 KEYS = {
@@ -49,7 +52,7 @@ def load(tmp_path):
     def write_and_load(contents, **options):
         path = tmp_path / "net.mat"
         path.write_bytes(contents if isinstance(contents, bytes) else packed(contents, **options))
-        return hr2jax.load(path)
+        return hr2jax.load(path, activation="relu")
 
     return write_and_load
 
@@ -78,7 +81,7 @@ def test_the_keys_of_npz(load, compressed, vectors):
 @pytest.mark.parametrize("vectors", ["row", "column"])
 @pytest.mark.parametrize("shape", [(1, 3), (3, 1)])
 def test_the_cells_of_lipsdp(load, compressed, vectors, shape):
-    variables = {"weights": cells(*WEIGHTS, shape=shape), "biases": cells(*BIASES, shape=shape), "x": [1]}
+    variables = {"weights": cells(*WEIGHTS, shape=shape), "biases": cells(*BIASES, shape=shape)}
     assert load(variables, do_compression=compressed, oned_as=vectors).hash == NET.hash
 
 
@@ -125,22 +128,61 @@ def test_sparse_matrices(load, compressed):
     assert load(both, do_compression=compressed).hash == expected.hash
 
 
-def test_other_variables_are_ignored(load):
-    others = {
-        "x00": np.ones(2),
-        "name": "a text",
-        "info": {"epochs": 3, "optimiser": "adam"},
-        "empty": np.zeros((0, 0)),
-        "flag": True,
-        "z": 1j,
-        "cube": np.ones((2, 2, 2)),
-        "list": cells("a", cells(1.0), {"b": 2}),
-    }
-    assert load(KEYS | others).hash == NET.hash
-    assert (
-        load({"weights": cells(*WEIGHTS), "biases": cells(*BIASES)} | others, do_compression=True).hash
-        == NET.hash
-    )
+OTHERS = {
+    "name": "a text",
+    "info": {"epochs": 3, "optimiser": "adam"},
+    "empty": np.zeros((0, 0)),
+    "flag": True,
+    "z": 1j,
+    "cube": np.ones((2, 2, 2)),
+    "list": cells("a", cells(1.0), {"b": 2}),
+    "activation": "tanh",
+}
+
+
+def test_data_beside_the_network_is_no_part_of_it(load):
+    assert load(KEYS | {"x00": np.ones(2), "labels": [1], "inputs": np.ones((3, 2)), "center": 1j}).hash == NET.hash
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("network", [KEYS, {"weights": cells(*WEIGHTS), "biases": cells(*BIASES)}])
+def test_other_variables_are_refused_by_name(refused, name, network):
+    refused(network | {name: OTHERS[name]}, f"{name} is not expected")
+
+
+def test_the_activation_of_lipsdp_is_asked_for(tmp_path):
+    path = tmp_path / "net.mat"
+    path.write_bytes(packed({"weights": cells(*WEIGHTS), "biases": cells(*BIASES)}))
+    with pytest.raises(ValueError, match=r'weights\{1\}.*does not say which activation .* say activation="relu"'):
+        hr2jax.load(path)
+    with pytest.raises(ValueError, match="'tanh' is known, but only ReLU networks"):
+        hr2jax.load(path, activation=["relu", "tanh"])
+    with pytest.raises(ValueError, match="cells of weights are in the order"):
+        hr2jax.load(path, activation="relu", layers=["weights"])
+    path.write_bytes(packed({"weights": cells(*WEIGHTS)}))
+    with pytest.raises(ValueError, match="no biases, which would be taken as zeros"):
+        hr2jax.load(path)
+
+
+def nnv(*activations, **changed):
+    return {"W": cells(*WEIGHTS), "b": cells(*BIASES), "act_fcns": cells(*activations)} | changed
+
+
+def test_the_cells_of_nnv_say_their_activations(tmp_path, refused):
+    path = tmp_path / "net.mat"
+    for names in (("relu", "poslin", "linear"), ("relu", "relu", "purelin")):
+        path.write_bytes(packed(nnv(*names)))
+        assert hr2jax.load(path).hash == NET.hash
+    with pytest.raises(ValueError, match="activation says tanh"):
+        hr2jax.load(path, activation="tanh")
+    path.write_bytes(packed(nnv("tansig", "relu", "linear")))
+    with pytest.raises(ValueError, match="'tanh' is known, but only ReLU"):
+        hr2jax.load(path)
+    refused(nnv("relu", "relu", "relu"), "ends in relu, but the last layer must be linear")
+    refused(nnv("relu", "softplush", "linear"), "'softplush', which is no activation")
+    refused(nnv("relu", "linear"), "equally many cells")
+    refused(nnv("relu", 1.0, "linear"), r"act_fcns\{2\} must be text")
+    refused(nnv("relu", "relu", "linear", lb=[0.0]), "lb is not expected")
 
 
 @settings(deadline=None, max_examples=30)
@@ -150,8 +192,7 @@ def test_other_variables_are_ignored(load):
 )
 def test_an_array_is_what_scipy_wrote(A, compressed):
     file = io.BytesIO(packed({"A_1": A, "b_1": [0.0], "C": A}, do_compression=compressed))
-    weights, _ = mat.read(file)
-    for weight in weights:
+    for weight in mat.read(file, Told(), Budget()).weights:
         np.testing.assert_array_equal(weight, A)
 
 
@@ -165,7 +206,7 @@ def variable(name, value, order=">", *, kind=6, storage=9, shape=None):
         element(6, struct.pack(order + "II", kind, 0), order),
         element(5, struct.pack(order + "ii", *(shape or value.shape)), order),
         element(1, name.encode(), order),
-        element(storage, value.astype(order + mat._STORAGE.get(storage, "f8")).tobytes(order="F"), order),
+        element(storage, value.astype(order + matfile._STORAGE.get(storage, "f8")).tobytes(order="F"), order),
     ]
     return element(14, b"".join(parts), order)
 
@@ -285,11 +326,11 @@ VERSION_5 = re.compile(r"test(double|matrix|minus|multi|sparse)_[67].*")
 )
 def test_files_written_by_matlab_are_what_scipy_reads(path):
     expected = scipy.io.loadmat(path)
-    for name, matrix in mat._variables(memoryview(path.read_bytes())).items():
+    for name, matrix in matfile.variables(memoryview(path.read_bytes()), Budget()).items():
         value = expected[name]
         value = value.toarray() if scipy.sparse.issparse(value) else value
         if np.isrealobj(value):
-            np.testing.assert_array_equal(mat._array(matrix, name, vector=False), value)
+            np.testing.assert_array_equal(matfile.array(matrix, name, Budget(), vector=False), value)
 
 
 def sparse_file(rows, starts, values, shape=(3, 2)):
@@ -329,6 +370,15 @@ def test_a_sparse_matrix_by_hand(load):
 )
 def test_a_sparse_matrix_with_wrong_indices_is_refused(refused, rows, starts, values, shape):
     refused(sparse_file(rows, starts, values, shape), "A_1 is damaged: it says it is a numeric array")
+
+
+def test_a_variable_that_inflates_beyond_what_it_says_is_refused(refused):
+    whole = packed({"A_1": np.zeros((300, 300))}, do_compression=True)
+    inner = bytearray(zlib.decompress(whole[128 + 8 :]))
+    for size, message in ((8, "longer than it says"), (2**31, "declares 2147483648 bytes, but")):
+        inner[4:8] = struct.pack("<I", size)
+        body = zlib.compress(bytes(inner))
+        refused(whole[:128] + struct.pack("<II", 15, len(body)) + body, message)
 
 
 @pytest.mark.parametrize("compressed", [False, True])

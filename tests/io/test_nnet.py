@@ -10,10 +10,10 @@ TEXT = """// Neural network file of the format by Kyle Julian, Stanford 2016
 2,3,2,4,
 3,4,2,
 0,
--1.0,-1.0,-1.0,
-1.0,1.0,1.0,
-0.5,0.5,0.5,7.0,
-2.0,2.0,2.0,3.0,
+-3.40282e+38,-3.40282e+38,-3.40282e+38,
+3.40282e+38,3.40282e+38,inf,
+0.0,0.0,0.0,0.0,
+1.0,1.0,1.0,1.0,
 1.0,2.0,3.0,
 -4.0,0.1,6e-3,
 7.0,8.0,9.0,
@@ -45,6 +45,13 @@ def test_the_layers_as_they_stand(tmp_path):
     assert hr2jax.load(write(tmp_path, loose)).hash == net.hash
 
 
+def test_relu_is_what_the_format_means(tmp_path):
+    path = write(tmp_path, TEXT)
+    assert hr2jax.load(path, activation="relu").depth == 1
+    with pytest.raises(ValueError, match=r"activation says tanh, but an \.nnet file has relu"):
+        hr2jax.load(path, activation="tanh")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -59,6 +66,13 @@ def test_the_layers_as_they_stand(tmp_path):
         (TEXT.replace("3,4,2,", "3,nan,2,"), "the widths must be positive integers"),
         (TEXT.replace("3,4,2,", "3,2000000000,2,"), "need 12000000002 weights"),
         ("// only this\n", "heading has 7 lines"),
+        (TEXT.replace("0.0,0.0,0.0,0.0,", "0.0,0.5,0.0,0.0,"), "the file's means are part of its function"),
+        (TEXT.replace("0.0,0.0,0.0,0.0,", "0.0,0.0,0.0,7.5,"), "the file's means are part of its function"),
+        (TEXT.replace("1.0,1.0,1.0,1.0,", "1.0,1.0,1.0,2.0,"), "the file's ranges are part"),
+        (TEXT.replace("1.0,1.0,1.0,1.0,", "1.0,1.0,1.0,"), "the ranges must be 4 numbers, but 3 are there"),
+        (TEXT.replace(",inf,", ",1.0,"), "the file's input maxima are part"),
+        (TEXT.replace(",inf,", ",nan,"), "the file's input maxima are part"),
+        (TEXT.replace("-3.40282e+38,-3", "0.0,-3"), "the file's input minima are part"),
         (b"\x93NUMPY\xff", "plain text"),
         (np.random.default_rng(0).bytes(500), "plain text"),
     ],

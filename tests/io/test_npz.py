@@ -156,11 +156,80 @@ def test_a_missing_d_is_zero(tmp_path):
     assert loaded.hash == Network(NET.weights, [*NET.biases[:-1], [0.0, 0.0]]).hash
 
 
-def test_other_keys_are_not_even_read(tmp_path):
-    path = write(tmp_path, without(x00=np.ones(2), A_x=[1], B_1=[1], Object=np.array([NET], object)))
+def test_data_is_not_even_read(tmp_path):
+    path = write(tmp_path, without(x00=np.array([NET], object), center=np.ones(9), inputs=1j, labels=["a"]))
+    assert hr2jax.load(path).hash == NET.hash
+
+
+@pytest.mark.parametrize(
+    "name", ["activation", "mean", "std", "C2", "A_x", "B_1", "input_scale", "bias", "F", "0.weight", "A_1.weight"]
+)
+def test_any_other_key_is_refused_by_name(refused, name):
+    refused(without(**{name: np.ones(2)}), f"{name} is not expected")
+
+
+def test_a_file_in_the_archive_that_is_no_array_is_refused_by_name(tmp_path, refused):
+    path = write(tmp_path, KEYS)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("readme.txt", "trained on Monday")
-    assert hr2jax.load(path).hash == NET.hash
+    refused(path.read_bytes(), "readme.txt is not expected")
+
+
+def test_relu_is_what_our_files_mean_and_nothing_else(tmp_path):
+    path = write(tmp_path, KEYS)
+    assert hr2jax.load(path, activation="relu", layers=["A_1", "A_2", "C"], logits=True).hash == NET.hash
+    assert hr2jax.load(path, activation=["relu", "relu"]).hash == NET.hash
+    for options, message in (
+        ({"activation": "tanh"}, "activation says tanh and tanh, but a file with the keys .* has relu and relu"),
+        ({"activation": ["relu"]}, "activation says relu, but"),
+        ({"layers": ["A_2", "A_1", "C"]}, "layers says A_2, A_1 and C, but the order"),
+        ({"activation": "rely"}, "activation must be among identity, relu, .*, but 'rely' was given"),
+        ({"activation": 3}, "activation must be a name"),
+        ({"layers": "A_1"}, "layers must be a list"),
+        ({"logits": 1}, "logits must be True or False"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            hr2jax.load(path, **options)
+
+
+STATE = {f"{2 * i}.{kind}": v for i in range(3) for kind, v in (("weight", NET.weights[i]), ("bias", NET.biases[i]))}
+
+
+def test_the_names_of_a_state_dict(tmp_path):
+    path = write(tmp_path, STATE)
+    assert hr2jax.load(path, activation="relu").hash == NET.hash
+    assert hr2jax.load(path, activation=["relu", "relu"], layers=["0", "2", "4"]).hash == NET.hash
+    for options, message in (
+        ({}, 'layers 0, 2 and 4, but does not say which activation is between them; say activation="relu"'),
+        ({"activation": ["relu"]}, "activation has 1 names, but the layers 0, 2 and 4 leave room for 2"),
+        ({"activation": "gelu"}, "'gelu' is known, but only ReLU networks"),
+        ({"activation": "relu", "layers": ["0", "5"]}, "layers names '5', but the layers of the file are 0, 2 and 4"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            hr2jax.load(path, **options)
+
+
+def test_one_layer_straight_after_another_is_refused_or_made_one_where_that_is_said(tmp_path):
+    keys = {"0.weight": np.array([[1.0, 2.0], [3.0, 0.5]]), "1.weight": np.eye(2), "1.bias": np.ones(2),
+            "3.weight": np.array([[1.0, -1.0]])}  # fmt: skip
+    path = write(tmp_path, keys)
+    with pytest.raises(ValueError, match="0 and 1 leave no room for an activation between them"):
+        hr2jax.load(path, activation="relu")
+    assert hr2jax.load(path, activation="relu", layers=["0", "1", "3"]).depth == 2
+    net = hr2jax.load(path, activation=["identity", "relu"])
+    assert net.weights[0].tolist() == keys["0.weight"].tolist() and net.biases[0].tolist() == [1, 1]
+    path = write(tmp_path, keys | {"1.weight": np.eye(2) / 3})
+    with pytest.raises(ValueError, match=r"layers 1 and 2 cannot be made one: a (sum|product) would have"):
+        hr2jax.load(path, activation=["identity", "relu"])
+
+
+def test_layers_made_in_another_order_than_their_numbers_are_refused(tmp_path):
+    path = write(tmp_path, {f"fc{i}.weight": np.eye(2) * i for i in (2, 1, 3)})
+    with pytest.raises(ValueError, match="fc1, fc2 and fc3 were made in another order, fc2, fc1 and fc3; say layers"):
+        hr2jax.load(path, activation="relu")
+    net = hr2jax.load(path, activation="relu", layers=["fc2", "fc1", "fc3"])
+    assert [A[0, 0] for A in net.weights] == [2, 1, 3]
+    assert hr2jax.load(path, activation="relu", layers=["fc1", "fc1", "fc3"]).weights[1][0, 0] == 1  # tied
 
 
 DTYPES = ["<f2", ">f4", ">f8", "<i8", ">i2", "|i1"]
@@ -303,7 +372,7 @@ def test_a_damaged_byte_never_changes_a_weight(tmp_path, compress):
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("net.txt", ValueError, r"has the suffix \.txt, but .* ends in \.npz, .* \.safetensors or \.pt"),
+        ("net.txt", ValueError, r"has the suffix \.txt, but .* ends in \.npz, .* \.pt, \.pth or \.ckpt"),
         ("net.npz.gz", ValueError, r"has the suffix \.gz, but"),
         ("net", ValueError, "has no suffix, but"),
         ("folder.npz", ValueError, "is a directory"),

@@ -298,7 +298,8 @@ def test_a_chain_is_the_exact_composition_or_refused(tmp_path_factory, data):
 
 def test_several_inputs_and_outputs(tmp_path):
     two = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ("N", 3)) for n in ("x", "z")]
-    assert hr2jax.load(write(tmp_path, model(FIRST, "Relu h > r", LAST, inputs=two))).hash == PLAIN.hash
+    with pytest.raises(ValueError, match="the graph has the inputs 'x' and 'z', but only networks with one input"):
+        hr2jax.load(write(tmp_path, model(FIRST, "Relu h > r", LAST, inputs=two)))
     graph = model(FIRST, "Relu h > r", LAST, "Mul y two > k", outputs=("y", "k", "r"))
     net = agree(tmp_path, graph)
     assert net.weights[1].tolist() == np.vstack([W2, 2 * W2, np.eye(4)]).tolist()
@@ -334,7 +335,7 @@ X3 = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ("N", 3)) for n in ("x
 @pytest.mark.parametrize(
     ("graph", "message"),
     [
-        (changed(model(*GOOD), external), "another file, which is not read"),
+        (changed(model(*GOOD), external), "in '/etc/passwd', and only a file in the model's folder"),
         (changed(model(*GOOD), initializer(dims=[10**9, 10**9])), "does not hold as many numbers"),
         (changed(model(*GOOD), initializer(dims=[-1, 3])), "has the shape"),
         (changed(model(*GOOD), initializer(dims=[4, 2])), "is damaged"),
@@ -354,7 +355,7 @@ X3 = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ("N", 3)) for n in ("x
         (model(("Gemm x W1 b1 > y", {"transB": 1})), "does not depend on any Relu"),
         (model("Conv x W1 > h", "Relu h > y"), "only fully connected networks are read"),
         (model("MaxPool x > h", "Relu h > y"), "only fully connected networks are read"),
-        (model(*GOOD, "Softmax y > s", outputs=("s",)), r"node 3 \(Softmax 'n3'\): of operators, only Gemm"),
+        (model(*GOOD, "Softmax y > s", outputs=("s",)), r"ends in node 3 \(Softmax 'n3'\), .* logits=True"),
         (model(FIRST, "Relu h > r", "Add r h > y"), "joins two branches"),
         (model("Add x x > y"), "joins two branches"),
         (model(FIRST, "Relu h > r", LAST, outputs=("y", "h")), "'h' does not depend on any Relu"),
@@ -384,7 +385,7 @@ X3 = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ("N", 3)) for n in ("x
         ),
         (
             model("MatMul x W1T > h", "Relu h > r", "MatMul z W1T > k", "Relu k > s", "Add r s > y", inputs=X3),
-            "two branches",
+            "the inputs 'x' and 'z'",
         ),
         (b"PK\x03\x04 not a graph at all", "not a whole ONNX file|not an ONNX model"),
         (b"\x00" * 64, "not a whole ONNX file|not an ONNX model"),
@@ -439,3 +440,77 @@ def test_a_signalling_nan_is_refused_without_a_warning(tmp_path):
     bad = np.full((4, 3), 0x7F800001, "u4").tobytes()
     with pytest.raises(ValueError, match="must be finite"):
         hr2jax.load(write(tmp_path, changed(model(*GOOD), initializer(raw_data=bad))))
+
+
+@pytest.mark.parametrize("end", ["Softmax", "LogSoftmax", "Sigmoid"])
+def test_what_comes_before_the_end_is_read_where_logits_are_asked_for(tmp_path, end):
+    found = {} if end == "Sigmoid" else {"axis": -1}
+    before = (*GOOD[:-1], ("Gemm r W2 b2 > k", {"transB": 1}))
+    for after in ([(f"{end} k > y", found)], [(f"{end} k > s", found), "Squeeze s axes > y"]):
+        path = write(tmp_path, model(*before, *after))
+        with pytest.raises(ValueError, match=rf"ends in node 3 \({end} 'n3'\), .* logits=True \(--logits\) reads what"):
+            hr2jax.load(path)
+        assert hr2jax.load(path, logits=True).hash == PLAIN.hash
+    path = write(tmp_path, model(*GOOD))
+    assert hr2jax.load(path, logits=True, activation="relu").hash == PLAIN.hash
+
+
+@pytest.mark.parametrize(
+    ("nodes", "outputs", "message"),
+    [
+        ((FIRST, "Sigmoid h > r", LAST), ("y",), r"node 2 .* uses what node 1 \(Sigmoid 'n1'\) gives"),
+        ((*GOOD, "Softmax y > s", "Mul s two > t"), ("t",), r"node 4 .* uses what node 3 \(Softmax"),
+        ((*GOOD, "Softmax y > s"), ("y", "s"), "of 2 outputs others may be the logits"),
+    ],
+)
+def test_logits_are_what_comes_before_the_end_only(tmp_path, nodes, outputs, message):
+    with pytest.raises(ValueError, match=message):
+        hr2jax.load(write(tmp_path, model(*nodes, outputs=outputs)), logits=True)
+
+
+def test_a_graph_says_its_activations_and_their_order(tmp_path):
+    path = write(tmp_path, model(*GOOD))
+    for options, message in (
+        ({"activation": "tanh"}, "activation says tanh, but the graph has relu"),
+        ({"layers": ["r"]}, "a graph says itself in which order"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            hr2jax.load(path, **options)
+
+
+def beside(folder, **changed):
+    """The plain network with W1 in a file beside it."""
+    graph = model(*GOOD)
+    (folder / "w.data").write_bytes(b"12345678" + W1.tobytes())
+    entry = next(t for t in graph.graph.initializer if t.name == "W1")
+    entry.ClearField("raw_data")
+    entry.data_location = TensorProto.EXTERNAL
+    for key, value in ({"location": "w.data", "offset": "8", "length": "48"} | changed).items():
+        if value is not None:
+            entry.external_data.add(key=key, value=value)
+    return write(folder, graph)
+
+
+def test_weights_in_a_file_beside_the_model(tmp_path):
+    assert hr2jax.load(beside(tmp_path)).hash == PLAIN.hash
+    assert hr2jax.load(beside(tmp_path, length=None)).hash == PLAIN.hash
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"location": "../w.data"}, "only a file in the model's folder is read"),
+        ({"location": None}, "only a file in the model's folder is read"),
+        ({"location": ".."}, "only a file in the model's folder is read|is a directory"),
+        ({"location": "gone.data"}, "'gone.data', which cannot be read"),
+        ({"offset": "9"}, "56 bytes are there, but not the 48 of its shape"),
+        ({"offset": "-8"}, "56 bytes are there, but not"),
+        ({"offset": "9" * 30}, "56 bytes are there, but not"),
+        ({"length": "44"}, "56 bytes are there, but not"),
+        ({"key": "value"}, "only a file in the model's folder is read"),
+    ],
+)
+def test_a_file_beside_the_model_that_does_not_hold_the_weights_is_refused(tmp_path, changed, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        hr2jax.load(beside(tmp_path, **changed))
+    assert str(caught.value).startswith(str(tmp_path / "net.onnx")) and "\n" not in str(caught.value)

@@ -39,7 +39,7 @@ def write(folder, data, name="net.pt"):
 
 
 def test_a_state_dict_that_pytorch_wrote(tmp_path):
-    net = hr2jax.load(write(tmp_path, packed()))
+    net = hr2jax.load(write(tmp_path, packed()), activation="relu")
     assert net.weights[0].tolist() == [[0, 0.25], [0.5, 0.75], [1, 1.25]]
     assert net.biases[0].tolist() == [-1, -0.75, -0.5]
     assert net.weights[1].tolist() == [[-2, -1.75, -1.5]] and net.biases[1].tolist() == [-3]
@@ -48,10 +48,11 @@ def test_a_state_dict_that_pytorch_wrote(tmp_path):
 def test_halves_and_doubles(tmp_path):
     for name, dtype in (("HalfStorage", "<f2"), ("DoubleStorage", "<f8")):
         data = PICKLE.replace(b"FloatStorage", name.encode())
-        net = hr2jax.load(write(tmp_path, packed(data, [a.astype(dtype) for a in ARRAYS])))
+        net = hr2jax.load(write(tmp_path, packed(data, [a.astype(dtype) for a in ARRAYS])), activation="relu")
         assert net.weights[0].tolist() == [[0, 0.25], [0.5, 0.75], [1, 1.25]]
     bits = [(a.view("<u4") >> 16).astype("<u2") for a in ARRAYS]
-    net = hr2jax.load(write(tmp_path, packed(PICKLE.replace(b"FloatStorage", b"BFloat16Storage"), bits)))
+    data = packed(PICKLE.replace(b"FloatStorage", b"BFloat16Storage"), bits)
+    net = hr2jax.load(write(tmp_path, data), activation="relu")
     assert net.weights[1].tolist() == [[-2, -1.75, -1.5]]
 
 
@@ -68,9 +69,9 @@ def test_files_of_the_pytorch_that_is_installed(tmp_path, form):
     torch.save(saved, tmp_path / "net.pt")
     if form == "whole module":
         with pytest.raises(ValueError, match="state_dict"):
-            hr2jax.load(tmp_path / "net.pt")
+            hr2jax.load(tmp_path / "net.pt", activation="relu")
         return
-    loaded = hr2jax.load(tmp_path / "net.pt")
+    loaded = hr2jax.load(tmp_path / "net.pt", activation="relu")
     assert loaded.weights[0].tolist() == net[0].weight.tolist() and loaded.biases[1].tolist() == net[2].bias.tolist()
 
 
@@ -87,7 +88,7 @@ def test_nothing_is_executed(tmp_path):
         for value in (Evil(tmp_path / "made"), {"0.weight": Evil(tmp_path / "made")}):
             path = write(tmp_path, packed(pickle.dumps(value, protocol)))
             with pytest.raises(ValueError):
-                hr2jax.load(path)
+                hr2jax.load(path, activation="relu")
     assert not (tmp_path / "made").exists()
     pickle.loads(pickle.dumps(Evil(tmp_path / "made"))).close()
     assert (tmp_path / "made").exists()  # so the files above would have done it
@@ -116,7 +117,7 @@ def test_nothing_is_executed(tmp_path):
 def test_what_is_refused(tmp_path, data, message):
     path = write(tmp_path, data)
     with pytest.raises(ValueError, match=message) as caught:
-        hr2jax.load(path)
+        hr2jax.load(path, activation="relu")
     assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
 
 
@@ -124,7 +125,7 @@ def test_an_operation_that_asks_for_much_memory_does_not_get_it(tmp_path):
     bomb = pickle.PROTO + b"\x02" + pickle.NONE + pickle.LONG_BINPUT + b"\xff\xff\xff\x7f" + pickle.STOP
     assert next(c.name for c, a, _ in pickletools.genops(bomb) if a and a > 10**9) == "LONG_BINPUT"
     with pytest.raises(ValueError, match="state dict"):
-        hr2jax.load(write(tmp_path, packed(bomb)))
+        hr2jax.load(write(tmp_path, packed(bomb)), activation="relu")
 
 
 @settings(deadline=None, max_examples=300)
@@ -135,7 +136,7 @@ def test_damaged_files_only_raise_value_error(tmp_path_factory, changes):
         data[at : at + 1] = new
     path = write(tmp_path_factory.getbasetemp(), packed(bytes(data)), "fuzz.pt")
     try:
-        hr2jax.load(path)
+        hr2jax.load(path, activation="relu")
     except ValueError as error:
         assert str(error).startswith(str(path)) and "\n" not in str(error)
 
@@ -148,7 +149,7 @@ def test_damaged_archives_only_raise_value_error(tmp_path_factory, changes):
         data[at % len(data)] = new
     path = write(tmp_path_factory.getbasetemp(), bytes(data), "fuzz2.pt")
     try:
-        hr2jax.load(path)
+        hr2jax.load(path, activation="relu")
     except ValueError as error:
         assert str(error).startswith(str(path))
 
@@ -156,4 +157,92 @@ def test_damaged_archives_only_raise_value_error(tmp_path_factory, changes):
 def test_a_signalling_nan_is_refused_without_a_warning(tmp_path):
     bad = np.full(3, 0x7F800001, "<u4").view("<f4")
     with pytest.raises(ValueError, match="must be finite"):
-        hr2jax.load(write(tmp_path, packed(arrays=[ARRAYS[0], bad, *ARRAYS[2:]])))
+        hr2jax.load(write(tmp_path, packed(arrays=[ARRAYS[0], bad, *ARRAYS[2:]])), activation="relu")
+
+
+# Checkpoints and files that say more than weights. Protocol 2, as torch.save writes it.
+
+
+def tensor(key, *size, stride=None, offset=0, kind=b"FloatStorage"):
+    """The operations of a tensor on the storage `key`."""
+    strides = stride or tuple(int(np.prod(size[i + 1 :])) for i in range(len(size)))
+    tuples = [pickle.dumps(t, 2)[2:-1] for t in (size, strides)]
+    head = b"ctorch._utils\n_rebuild_tensor_v2\n((" + text("storage") + b"ctorch\n" + kind + b"\n"
+    return b"".join([head, text(str(key)), text("cpu"), b"K\x01tQ", pickle.dumps(offset, 2)[2:-1], *tuples,
+                     b"\x89ccollections\nOrderedDict\n)RtR"])  # fmt: skip
+
+
+def text(value):
+    return b"X" + len(value).to_bytes(4, "little") + value.encode()
+
+
+def dictionary(entries):
+    return b"}(" + b"".join(text(key) + value for key, value in entries.items()) + b"u"
+
+
+def file_of(value, arrays=ARRAYS):
+    return packed(b"\x80\x02" + value + b".", arrays)
+
+
+STATE = {"0.weight": tensor(0, 3, 2), "0.bias": tensor(1, 3), "2.weight": tensor(2, 1, 3), "2.bias": tensor(3, 1)}
+
+
+@pytest.mark.parametrize("name", ["net.pt", "net.pth", "net.CKPT"])
+@pytest.mark.parametrize("key", [None, "state_dict", "model_state_dict"])
+def test_a_state_dict_alone_or_among_what_training_needs(tmp_path, name, key):
+    value = dictionary(STATE)
+    if key is not None:
+        callbacks = b"]cmodule\nCallback\n)\x81}" + text("best") + b"Nsba"  # an object with attributes, never made
+        others = {"optimizer_states": b"](K\x01" + tensor(0, 6) + b"e", "callbacks": callbacks, "epoch": b"K\x07"}
+        value = dictionary({"lr": b"G" + bytes(8), key: value} | others)
+    net = hr2jax.load(write(tmp_path, file_of(value), name), activation="relu")
+    assert net.weights[0].tolist() == [[0, 0.25], [0.5, 0.75], [1, 1.25]] and net.biases[1].tolist() == [-3]
+
+
+def test_what_a_checkpoint_holds_beside_its_state_dict_is_refused_by_name(tmp_path):
+    value = dictionary({"state_dict": dictionary(STATE), "normalizer": dictionary({"mean": tensor(1, 3)})})
+    with pytest.raises(ValueError, match="beside state_dict the checkpoint holds normalizer, which may change"):
+        hr2jax.load(write(tmp_path, file_of(value)), activation="relu")
+
+
+@pytest.mark.parametrize(
+    "name", ["1.running_mean", "1.running_var", "1.num_batches_tracked", "log_std", "0.weight_mask", "mean"]
+)
+def test_buffers_are_refused_by_name(tmp_path, name):
+    data = file_of(dictionary(STATE | {name: tensor(1, 3, kind=b"LongStorage")}))
+    with pytest.raises(ValueError, match=f"{name} is not expected"):
+        hr2jax.load(write(tmp_path, data), activation="relu")
+
+
+def test_layers_cuts_one_network_out_of_several(tmp_path):
+    data = file_of(dictionary({f"actor.{k}": v for k, v in STATE.items()} | {"critic.weight": tensor(0, 3, 2),
+                               "log_std": tensor(1, 3), "actor.0.scale": tensor(1, 3)}))  # fmt: skip
+    path = write(tmp_path, data)
+    with pytest.raises(ValueError, match=r"log_std and actor\.0\.scale are not expected"):
+        hr2jax.load(path, activation="relu")
+    with pytest.raises(ValueError, match=r"actor\.0\.scale is not expected: of actor\.0 only weight and bias"):
+        hr2jax.load(path, activation="relu", layers=["actor.0", "actor.2"])
+    assert hr2jax.load(path, activation="relu", layers=["critic", "actor.2"]).widths == (2, 3, 1)
+
+
+def test_tied_weights_load(tmp_path):
+    data = file_of(dictionary({"0.weight": tensor(0, 2, 2), "2.weight": tensor(0, 2, 2, stride=(1, 2))}))
+    net = hr2jax.load(write(tmp_path, data), activation="relu")
+    assert net.weights[0].tolist() == net.weights[1].T.tolist() == [[0, 0.25], [0.5, 0.75]]
+
+
+def test_a_tensor_of_more_numbers_than_its_storage_holds_is_refused(tmp_path):
+    for size, stride in (((10**5, 10**5), (0, 0)), ((3, 3), (1, 1)), ((2**39, 1), (0, 1))):
+        data = file_of(dictionary(STATE | {"0.weight": tensor(0, *size, stride=stride)}))
+        with pytest.raises(ValueError, match=r"0\.weight is damaged or incomplete"):
+            hr2jax.load(write(tmp_path, data), activation="relu")
+
+
+@pytest.mark.parametrize("form", ["of tuples", "of names"])
+def test_names_that_double_with_every_operation_are_refused(tmp_path, form):
+    """STACK_GLOBAL put into a sentence whatever was on the stack: 2^60 characters of 60 operations."""
+    step = b"2\x86" if form == "of tuples" else b"2\x93"
+    start = text("a") if form == "of tuples" else text("a") + text("b") + b"\x93"
+    bomb = b"\x80\x04" + start + 60 * step + (text("name") + b"\x93" if form == "of tuples" else b"") + b"."
+    with pytest.raises(ValueError, match=r"damaged|Python objects"):
+        hr2jax.load(write(tmp_path, packed(bomb.replace(b"2", b"q\x01h\x01"))), activation="relu")

@@ -51,7 +51,7 @@ def without(*names, **added):
 @pytest.mark.parametrize("prefix", ["", "net.", "fc", "model.layers.fc"])
 def test_layers_in_the_order_of_their_numbers(tmp_path, dtype, prefix):
     arrays = {prefix + key: array.astype(dtype) for key, array in KEYS.items()}
-    net = hr2jax.load(write(tmp_path, packed(arrays)))
+    net = hr2jax.load(write(tmp_path, packed(arrays)), activation="relu")
     assert net.widths == (2, 3, 4, 2)  # 10 comes after 2
     for i, number in enumerate((0, 2, 10)):
         assert net.weights[i].tolist() == arrays[f"{prefix}{number}.weight"].astype(float).tolist()
@@ -60,7 +60,7 @@ def test_layers_in_the_order_of_their_numbers(tmp_path, dtype, prefix):
 
 def test_the_keys_of_npz(tmp_path):
     arrays = {"A_1": KEYS["0.weight"], "b_1": KEYS["0.bias"], "C": KEYS["0.weight"].T.copy()}
-    net = hr2jax.load(write(tmp_path, packed(arrays, metadata=False)))
+    net = hr2jax.load(write(tmp_path, packed(arrays, metadata=False)), activation="relu")
     assert net.weights[1].tolist() == KEYS["0.weight"].T.tolist() and net.biases[1].tolist() == [0, 0]
 
 
@@ -68,7 +68,7 @@ def test_bfloat16_and_a_missing_bias(tmp_path):
     bits = np.array([0x3F80, 0xC049, 0x0001, 0x7F7F, 0, 0x8000], dtype="<u2")
     truth = [Fraction(1), Fraction(-201, 64), Fraction(2) ** -133, Fraction(255) * Fraction(2) ** 120, 0, 0]
     arrays = without("0.bias") | {"0.weight": bits.view("<f2").reshape(3, 2)}
-    net = hr2jax.load(write(tmp_path, packed(arrays, {"0.weight": {"dtype": "BF16"}})))
+    net = hr2jax.load(write(tmp_path, packed(arrays, {"0.weight": {"dtype": "BF16"}})), activation="relu")
     assert [Fraction(v) for v in net.weights[0].ravel().tolist()] == truth
     assert net.biases[0].tolist() == [0, 0, 0]
 
@@ -106,7 +106,7 @@ def test_bfloat16_and_a_missing_bias(tmp_path):
 def test_what_is_refused(tmp_path, data, message):
     path = write(tmp_path, data)
     with pytest.raises(ValueError, match=message) as caught:
-        hr2jax.load(path)
+        hr2jax.load(path, activation="relu")
     assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
 
 
@@ -118,7 +118,7 @@ def test_damaged_files_only_raise_value_error(tmp_path_factory, changes, cut):
         data[at % len(data)] = new
     path = write(tmp_path_factory.getbasetemp(), bytes(data[: len(data) - cut]), "fuzz.safetensors")
     try:
-        hr2jax.load(path)
+        hr2jax.load(path, activation="relu")
     except ValueError as error:
         assert str(error).startswith(str(path))
 
@@ -126,4 +126,4 @@ def test_damaged_files_only_raise_value_error(tmp_path_factory, changes, cut):
 def test_a_signalling_nan_is_refused_without_a_warning(tmp_path):
     bad = np.full(3, 0x7F800001, "<u4").view("<f4")
     with pytest.raises(ValueError, match="must be finite"):
-        hr2jax.load(write(tmp_path, packed(KEYS | {"0.bias": bad})))
+        hr2jax.load(write(tmp_path, packed(KEYS | {"0.bias": bad})), activation="relu")

@@ -77,3 +77,11 @@ class Chain:
         else:
             linear = self.linear
         return linear, np.zeros(self.size) if self.shift is None else self.shift
+
+
+@dataclass(frozen=True, eq=False)
+class Ended:
+    """What a final Softmax, LogSoftmax or Sigmoid makes of a chain: no layer, but what comes before it is one."""
+
+    before: Chain
+    what: str  # the node

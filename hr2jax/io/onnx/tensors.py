@@ -3,32 +3,75 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...arithmetic.float64 import Array
-from ..npz import reason
+from ...machine.files import opened
+from ..budget import Budget
+from ..layers import reason
 
 # Codes of TensorProto.DataType.
 FLOAT, INT32, INT64, BOOL, FLOAT16, DOUBLE, BFLOAT16 = 1, 6, 7, 9, 10, 11, 16
 FLOATS = (FLOAT, FLOAT16, DOUBLE, BFLOAT16)
 INTEGERS = (INT32, INT64)
 _EXTERNAL = 1
+_WIDTHS = {FLOAT: 4, INT32: 4, INT64: 8, BOOL: 1, FLOAT16: 2, DOUBLE: 8, BFLOAT16: 2}  # bytes
 _ATTRIBUTES = {1: "f", 2: "i", 4: "t", 6: "floats", 7: "ints"}  # AttributeProto.AttributeType -> field
 
 
-def tensor(proto: Any, what: str) -> Array:
+class External:
+    """Files beside the model that hold its large tensors, as torch.onnx.export writes them."""
+
+    def __init__(self, model: str | os.PathLike[str], budget: Budget) -> None:
+        self._folder, self.budget = Path(model).parent, budget
+
+    def raw(self, proto: Any, what: str) -> bytes:
+        """The bytes of a tensor that another file holds.
+
+        Raises:
+            ValueError: it is not in the model's folder, is not there or is too short; it names the file.
+        """
+        given = {entry.key: entry.value for entry in proto.external_data}
+        name = given.get("location", "")
+        if not name or name != Path(name).name or set(given) - {"location", "offset", "length"}:
+            raise ValueError(f"{what} keeps its data in {name[:60]!r}, and only a file in the model's folder is read")
+        size = math.prod(proto.dims) * _WIDTHS.get(proto.data_type, 0)
+        start, length = (_natural(given.get(key, default)) for key, default in (("offset", "0"), ("length", str(size))))
+        try:
+            with opened(self._folder / name) as file:
+                held = file.seek(0, 2)
+                if start is None or length != size or start + size > held:
+                    raise ValueError(f"{held} bytes are there, but not the {size} of its shape {tuple(proto.dims)}")
+                self.budget.take(2 * size, what)
+                file.seek(start)
+                return file.read(size)
+        except (OSError, ValueError) as error:
+            where = f"{what} keeps its data in {name[:60]!r}"
+            raise ValueError(f"{where}, which cannot be read ({reason(error)})") from None
+
+
+def _natural(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def tensor(proto: Any, what: str, external: External | None = None) -> Array:
     """A TensorProto as float64, int64 or bool.
 
     Raises:
-        ValueError: other data types, external data, or contents that are not of the declared shape.
+        ValueError: other data types, external data that cannot be read, or contents that are not of the declared shape.
     """
-    from onnx import numpy_helper
+    from onnx import TensorProto, numpy_helper
 
     if proto.data_location == _EXTERNAL or proto.external_data:
-        raise ValueError(f"{what} keeps its data in another file, which is not read; save the model as one file")
+        if external is None or any(d < 0 for d in proto.dims):
+            raise ValueError(f"{what} keeps its data in another file, which is not read; save the model as one file")
+        raw = external.raw(proto, what)
+        proto = TensorProto(data_type=proto.data_type, dims=proto.dims, raw_data=raw)
     if proto.data_type not in (*FLOATS, *INTEGERS, BOOL):
         raise ValueError(f"{what} is of data type {proto.data_type}, but floats, int32, int64 or bool are expected")
     dims = tuple(proto.dims)
@@ -39,6 +82,8 @@ def tensor(proto: Any, what: str) -> Array:
     )
     if math.prod(dims) > held:  # an entry takes a byte at least
         raise ValueError(f"{what} says it has the shape {dims}, but it does not hold as many numbers")
+    if external is not None:
+        external.budget.numbers(dims, what)
     try:
         array = np.asarray(numpy_helper.to_array(proto))
         if array.shape != dims:

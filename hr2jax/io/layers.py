@@ -1,0 +1,55 @@
+"""What every reader gives: the layers of a ReLU network as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..arithmetic import exact
+from ..arithmetic.float64 import Array
+
+
+class Layers(NamedTuple):
+    """weights [A_1, ..., A_L, C], biases [b_1, ..., b_L, d], and the names of what else the file holds as data."""
+
+    weights: list[Array]
+    biases: list[Array]
+    data: tuple[str, ...] = ()
+
+
+def chained(weights: Sequence[Array], biases: Sequence[Array], activations: Sequence[str]) -> Layers:
+    """The layers with `activations` between them, one fewer than there are layers; no activation: two become one.
+
+    Raises:
+        ValueError: an activation that no Network has yet, or two layers whose product float64 does not hold.
+    """
+    out = Layers([weights[0]], [biases[0]])
+    for i, (activation, A, b) in enumerate(zip(activations, weights[1:], biases[1:], strict=True), start=1):
+        if activation == "relu":
+            out.weights.append(A)
+            out.biases.append(b)
+        elif activation == "identity":
+            try:
+                out.weights[-1], out.biases[-1] = _after(A, b, out.weights[-1], out.biases[-1])
+            except exact.InexactError as error:
+                raise ValueError(f"layers {i} and {i + 1} cannot be made one: {error}") from None
+        else:
+            raise ValueError(f"the activation {activation!r} is known, but only ReLU networks can be bounded today")
+    return out
+
+
+def _after(A: Array, b: Array, before: Array, shift: Array) -> tuple[Array, Array]:
+    """(A before, A shift + b), exactly."""
+    if A.ndim != 2 or before.ndim != 2 or A.shape[1] != before.shape[0] or shift.shape != before.shape[:1]:
+        raise ValueError(f"a layer of shape {A.shape} cannot follow one of shape {before.shape}")
+    A, b, before, shift = (array.astype(np.float64) for array in (A, b, before, shift))
+    if not all(np.isfinite(array).all() for array in (A, b, before, shift)):
+        raise ValueError("weights and biases must be finite, but one contains NaN or infinity")
+    return exact.matmul(A, before), exact.total(exact.matmul(A, shift[:, None])[:, 0], b)
+
+
+def reason(error: Exception) -> str:
+    """The first line of what `error` says, for use inside a sentence."""
+    return next(iter(str(error).splitlines()), "").rstrip(".") or type(error).__name__

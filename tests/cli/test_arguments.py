@@ -1,0 +1,70 @@
+"""What a network file does not say itself: --activation, --layers, --logits, wherever a network is read."""
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hr2jax
+from hr2jax.cli.arguments import Parser, add_network, network
+from hr2jax.cli.certify import read_data
+from hr2jax.cli.main import main
+from hr2jax.cli.numbers import read_numbers
+from hr2jax.io import read_vnnlib
+
+STATE = {"stem.weight": np.eye(2), "head.weight": np.array([[1.0, -2.0]]), "head.bias": np.ones(1)}
+
+
+def parsed(*words: object) -> argparse.Namespace:
+    parser = Parser()
+    add_network(parser)
+    return parser.parse_args([str(word) for word in words])
+
+
+def test_what_a_state_dict_does_not_say_is_an_argument(tmp_path: Path) -> None:
+    path = tmp_path / "net.npz"
+    np.savez(path, **STATE)
+    net = network(parsed(path, "--activation", "relu", "--layers", "stem,head"))
+    assert net.hash == hr2jax.load(path, activation="relu", layers=["stem", "head"]).hash
+    assert network(parsed(path, "--activation", "relu", "--layers", "stem, stem ,head", "--logits")).depth == 2
+    with pytest.raises(ValueError, match="activation has 2 names"):
+        network(parsed(path, "--activation", "relu,relu", "--layers", "stem,head"))
+
+
+@pytest.mark.parametrize("command", ["solve", "info", "verify", "certify"])
+def test_every_command_that_reads_a_network_takes_them(
+    tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "net.npz"
+    np.savez(path, **STATE)
+    files = {"verify": ["missing.cert.npz", path], "certify": [path, "missing.npz", "--radii", "1"]}
+    words = [str(word) for word in (command, *files.get(command, [path]))]
+    assert main(words) == 2
+    assert "say layers=[...] (--layers)" in capsys.readouterr().err
+    assert main([*words, "--layers", "stem,head"]) == 2
+    assert "(--activation relu)" in capsys.readouterr().err
+    if command == "info":
+        assert main([*words, "--layers", "stem,head", "--activation", "relu"]) == 0
+        assert "2-2-1" in capsys.readouterr().out
+
+
+def test_info_names_the_data_beside_the_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "net.npz", A_1=np.eye(2), b_1=np.ones(2), C=np.ones((1, 2)), x00=np.ones(2), labels=[1])
+    assert main(["info", str(tmp_path / "net.npz")]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("data")]
+    assert "labels, x00" in row and "no part" in row
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [("x.npy", read_numbers), ("x.csv", read_numbers), ("d.npz", read_data), ("p.vnnlib", read_vnnlib)],
+)
+def test_a_pipe_or_a_device_is_refused_at_once(tmp_path: Path, name: str, read: object) -> None:
+    os.mkfifo(tmp_path / name)
+    (tmp_path / f"zero{name}").symlink_to("/dev/zero")
+    for path in (tmp_path / name, tmp_path / f"zero{name}"):
+        with pytest.raises(ValueError, match="is not a regular file"):
+            read(str(path))  # type: ignore[operator]

@@ -1,0 +1,41 @@
+"""Small files that ask for much memory or time, and how a reader fares with them in a process that has little."""
+
+import json
+import subprocess
+import sys
+
+_CHILD = """
+import json, os, resource, sys, time
+from hr2jax.io import read_vnnlib
+from hr2jax.reading import load
+try:
+    import onnx
+except ImportError:
+    pass
+import numpy
+said = []
+with open("/proc/self/statm") as file:
+    size = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+resource.setrlimit(resource.RLIMIT_AS, (size + int(float(sys.argv[1])), resource.RLIM_INFINITY))
+for path in sys.argv[2:]:
+    start = time.monotonic()
+    try:
+        net = read_vnnlib(path) if path.endswith(".vnnlib") else load(path, activation="relu")
+        text = "read"
+    except ValueError as error:
+        text = f"refused: {error}"
+    except BaseException as error:
+        text = f"{type(error).__name__}: {error}"
+    said.append((text, time.monotonic() - start))
+print(json.dumps(said))
+"""
+
+
+def outcomes(paths, limit=3e8, seconds=20.0):
+    """What becomes of each file in one process with `limit` bytes beside what it needs to start; each in time."""
+    command = [sys.executable, "-c", _CHILD, str(limit), *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60 + seconds * len(paths), check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = json.loads(done.stdout)
+    assert max(took for _, took in said) <= seconds, said
+    return [text for text, _ in said]
