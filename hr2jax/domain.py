@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from .arithmetic.enclosure import TINY, Enclosure
+from .arithmetic.enclosure import Enclosure
 from .arithmetic.float64 import Array, exact_float64, rank
 from .arithmetic.norms import NORMS, Norm, parse_norm, row_norms, unknown_norm
+from .arithmetic.sums import exact_dot, half_sum
 from .text import shown
 
 
@@ -174,11 +175,11 @@ class Box(Domain):
 
     def middle(self, arithmetic: type[Enclosure] = Enclosure) -> Enclosure:
         """(low + high) / 2, enclosed; without radius where that is a float64."""
-        return _half_sum(self.low, self.high, self.center, arithmetic)
+        return half_sum(self.low, self.high, self.center, arithmetic)
 
     def scale(self, arithmetic: type[Enclosure] = Enclosure) -> Enclosure:
         """(high - low) / 2, enclosed; without radius where that is a float64."""
-        return _half_sum(-self.low, self.high, self.radius, arithmetic)
+        return half_sum(-self.low, self.high, self.radius, arithmetic)
 
     def reach(self, A: Array, arithmetic: type[Enclosure] = Enclosure) -> Enclosure:
         """|A| times the half-widths."""
@@ -186,9 +187,9 @@ class Box(Domain):
 
     def signs(self, row: Array, shift: float) -> tuple[bool, bool]:
         """By the corners where the row is least and largest."""
-        least = _exact_dot(row, np.where(row > 0, self.low, self.high), shift)
-        largest = _exact_dot(row, np.where(row > 0, self.high, self.low), shift)
-        return least >= 0, largest <= 0
+        least = exact_dot(row, np.where(row > 0, self.low, self.high))
+        largest = exact_dot(row, np.where(row > 0, self.high, self.low))
+        return least >= -Fraction(float(shift)), largest <= -Fraction(float(shift))
 
     def contains(self, x: Array) -> bool:
         """Comparisons of float64 are exact."""
@@ -255,8 +256,8 @@ class Ball(Domain):
 
     def signs(self, row: Array, shift: float) -> tuple[bool, bool]:
         """|row . center + shift| against the largest |row . (x - center)|, for norm 2 the squares of both."""
-        middle, used = _exact_dot(row, self.center, shift), np.flatnonzero(row)
-        spreads = [abs(Fraction(float(row[j]))) * Fraction(float(self.radius[j])) for j in used]
+        middle = Fraction(float(shift)) + exact_dot(row, self.center)
+        spreads = [abs(Fraction(float(row[j]))) * Fraction(float(self.radius[j])) for j in np.flatnonzero(row)]
         if self.norm == "inf":
             clear = abs(middle) >= sum(spreads, Fraction(0))
         elif self.norm == 2:
@@ -376,22 +377,6 @@ def _freeze(domain: Domain, **values: Any) -> None:
         if isinstance(value, np.ndarray):
             value.flags.writeable = False
         object.__setattr__(domain, name, value)
-
-
-def _half_sum(a: Array, b: Array, near: Array, arithmetic: type[Enclosure]) -> Enclosure:
-    """(a + b) / 2 as an enclosure around `near`, which is that but for rounding; exact where `near` is."""
-    x, y = 0.5 * a, 0.5 * b
-    total = x + y
-    part = total - x
-    error = np.abs((x - (total - part)) + (y - part))  # of the sum, exactly (Knuth's TwoSum)
-    lost = (x + x != a) | (y + y != b) | (near != total)  # what underflows when halved
-    return arithmetic(near, np.where(lost, np.nextafter(error + TINY, np.inf), error))
-
-
-def _exact_dot(row: Array, x: Array, shift: float) -> Fraction:
-    used = np.flatnonzero(row)
-    terms = (Fraction(float(a)) * Fraction(float(v)) for a, v in zip(row[used], x[used], strict=True))
-    return Fraction(float(shift)) + sum(terms, Fraction(0))
 
 
 def _exact_ends(domain: Domain) -> tuple[list[Fraction], list[Fraction]] | None:

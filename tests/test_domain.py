@@ -15,11 +15,13 @@ from hr2jax.bounds import interval_bounds, output_range, preactivation_bounds
 from hr2jax.bounds.slopes.search import find_slopes
 from hr2jax.certificate.certificate import Certificate, CertificateError
 from hr2jax.certificate.prover import prover_of
+from hr2jax.cli.main import main
 from hr2jax.domain import Everywhere, domain_from
 from hr2jax.lower.attained import attained
 from hr2jax.problem import Problem, checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.presolve import presolve
+from hr2jax.robustness.attack import broken
 
 from .reference.brute import exact_constant
 
@@ -306,6 +308,14 @@ def test_norm_1_is_refused_and_never_read_as_2(norm):
         hr2jax.certify(network(0, (2, 3, 2)), np.zeros((1, 2)), radii=[0.1], norm=norm)
     with pytest.raises(ValueError, match=message):
         Problem(np.ones(1), 1, 1, Everywhere())
+    with pytest.raises(ValueError, match=message):
+        broken(network(0), np.zeros((1, 2)), np.zeros(1, np.int64), 0.1, norm=1, clip=None, steps=1, starts=1, seed=0)
+
+
+def test_the_command_line_refuses_norm_1(capsys, tmp_path):
+    network(0).save(tmp_path / "net.npz")
+    assert main(["solve", str(tmp_path / "net.npz"), "--norm", "1"]) == 2
+    assert 'norm must be "inf" or 2' in capsys.readouterr().err
 
 
 def test_a_ball_of_norm_1_bounds_the_gradient_in_other_norms():

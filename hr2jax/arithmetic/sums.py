@@ -1,10 +1,12 @@
-"""Sums of numbers by place, with bounds of their rounding errors."""
+"""Sums whose rounding errors are bounded, known, or none."""
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 
-from .enclosure import TINY, U, gamma
+from .enclosure import TINY, Enclosure, U, gamma
 from .float64 import Array
 
 
@@ -22,3 +24,20 @@ def sums_by_place(place: Array, value: Array, roundings: int = 0) -> tuple[Array
     # bincount adds one by one: within gamma_n of the sum of magnitudes, itself computed with as many roundings
     error = gamma(largest) * np.bincount(inverse, np.abs(value), len(places)) * (1.0 + 4.0 * (largest + 4) * U)
     return places, total, np.where((count > 1) | (roundings > 0), error + TINY, 0.0)
+
+
+def half_sum(a: Array, b: Array, near: Array, arithmetic: type[Enclosure] = Enclosure) -> Enclosure:
+    """(a + b) / 2 as an enclosure around `near`, which is that but for rounding: exact where they are equal."""
+    x, y = 0.5 * a, 0.5 * b
+    total = x + y
+    part = total - x
+    error = np.abs((x - (total - part)) + (y - part))  # of the sum, exactly (Knuth's TwoSum)
+    lost = (x + x != a) | (y + y != b) | (near != total)  # what underflows when halved
+    return arithmetic(near, np.where(lost, np.nextafter(error + TINY, np.inf), error))
+
+
+def exact_dot(a: Array, b: Array) -> Fraction:
+    """a @ b of finite float64 vectors (n,), exactly."""
+    used = np.flatnonzero(a)
+    terms = (Fraction(float(u)) * Fraction(float(v)) for u, v in zip(a[used], b[used], strict=True))
+    return sum(terms, Fraction(0))

@@ -12,10 +12,11 @@ from .. import graph
 from ..arithmetic.enclosure import Enclosure, check_arithmetic
 from ..arithmetic.float64 import Array
 from ..arithmetic.norms import Norm, unknown_norm
+from ..arithmetic.sums import exact_dot
 from ..layer import Layer
 from ..network import Network
 from ..problem import Problem
-from .exact import exact_attained, exact_products
+from .exact import exact_attained
 
 CLOSE = 1e-9  # rounding that costs more of the bound than this is not accepted of several layers
 
@@ -124,5 +125,5 @@ def _pulled(A: Array, a: _Adjoint) -> Enclosure:
     else:
         zero = np.zeros(len(mid), dtype=bool)
         for k in np.flatnonzero(np.abs(mid) <= rad):
-            zero[k] = exact_products(values.mid, A[rows, k]) == 0
+            zero[k] = exact_dot(values.mid, A[rows, k]) == 0
     return Enclosure(np.where(zero, 0.0, mid), np.where(zero, 0.0, rad))

@@ -84,11 +84,6 @@ def exact_attained(net: Network, problem: Problem, x: Array) -> float:
     return _norm_below([abs(int(g)) for g in gradient.ints[free]], gradient.exponent, problem.norm)
 
 
-def exact_products(a: Array, b: Array) -> Fraction:
-    """a @ b of float64 vectors (n,), exactly."""
-    return sum((Fraction(float(u)) * Fraction(float(v)) for u, v in zip(a, b, strict=True)), Fraction(0))
-
-
 def _norm_below(sizes: list[int], exponent: int, norm: Norm) -> float:
     """The norm dual to `norm` of sizes * 2**exponent, rounded down to a float64; 0.0 beyond the largest."""
     if norm == "inf":

@@ -11,9 +11,11 @@ import numpy as np
 
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
+from ..arithmetic.norms import unknown_norm
 from ..machine.interrupts import undisturbed
 from ..machine.seeds import key_of
 from ..network import Network
+from ..problem import BOUNDED
 from .margins import Clip, inner_box, margins
 
 # Inputs attacked together; fewer are padded to a power of two, so that programs are compiled once.
@@ -31,6 +33,8 @@ def broken(
         exact arithmetic such a point lies in the ball and the clip box and some rival's output is at least the
         label's there, so no certificate for that radius exists.
     """
+    if norm not in BOUNDED:
+        raise unknown_norm(norm, BOUNDED)
     found, points = np.zeros(len(inputs), dtype=bool), inputs.copy()
     with jax.default_matmul_precision("highest"), np.errstate(all="ignore"):
         for start in range(0, len(inputs), BATCH):
