@@ -8,10 +8,10 @@
 Brute force: random networks with 1-4 hidden layers of widths 2-8, weights standard normal / sqrt(fan in), biases 0.3
 standard normal, centers 0.3 standard normal; norm inf with radius 0.3, norm 2 with radius 0.3 sqrt(p_0); globally and
 locally, in every combination as often as the others; local ones with LP pre-activation bounds. It stops at once where
-lower <= exact <= bound does not hold. Then the classes that issue 4 names: widths 5-8, 2 and 3 hidden layers.
+lower <= exact <= bound does not hold. Then classes of networks: widths 5-8, 2 and 3 hidden layers.
 
-`exact` is the largest dual norm of the gradient over the linear regions that exist (tests/brute.py). No global
-relaxation sees which regions exist: `formal` is the largest over all patterns, which is what they bound, so that
+`exact` is the largest dual norm of the gradient over the linear regions that exist (tests/reference/brute.py). No
+global relaxation sees which regions exist: `formal` is the largest over all patterns, which is what they bound, so that
 bound/formal is what they lose.
 
 `--published`: norm inf, weights by the published generator (bench/networks.py: one hidden layer; here of the layers
@@ -115,7 +115,7 @@ def brute_force(count: int, most: float) -> list[dict]:
 
 
 def classes(count: int, depths: tuple[int, ...] = (2, 3), liftings: tuple[str, ...] = LIFTINGS) -> list[dict]:
-    """Issue 4's classes: widths 5-8; hr2+ in each lifting, hr2 in one."""
+    """Classes of networks: widths 5-8; hr2+ in each lifting, hr2 in one."""
     rows: list[dict] = []
     for norm, local, depth, k in itertools.product(("inf", 2), (False, True), depths, range(count)):
         widths = np.random.default_rng([2, depth, k]).integers(5, 9, depth + 1).tolist()

@@ -119,7 +119,7 @@ def maximum(
 
     With output=(j, k) that is the largest F_j - F_k: below 0, no input of the ball is given label j rather than k. The
     relaxation is that of Raghunathan, Steinhardt, Liang (NeurIPS 2018), x >= 0, x >= z, x (x - z) = 0, x (h - x) >= 0,
-    for every neuron that can switch, and beside it the products with u of DESIGN section 5.
+    for every neuron that can switch, and beside it the products with u of docs/theory/depth.md.
 
     Args:
         net: a ReLU network.

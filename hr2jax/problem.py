@@ -73,7 +73,7 @@ def checked_problem(
     net: Network, output: Output = None, norm: Any = "inf", center: ArrayLike | None = None, radius: Any = None,
     quantity: str = "lipschitz", *, output_norm: Any = None, domain: Any = None,
 ) -> Problem:  # fmt: skip
-    """The checked problem that `solve`'s arguments describe (API.md's meanings).
+    """The checked problem that `solve`'s arguments describe.
 
     Raises:
         ValueError: in one sentence, what was given and what was expected.

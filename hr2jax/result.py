@@ -71,7 +71,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Result:
-    """A certified bound and all that belongs to it (API.md's table).
+    """A certified bound and all that belongs to it.
 
     Attributes:
         bound: certified upper bound of the Lipschitz constant (of `maximum`: of the largest value).
@@ -84,7 +84,7 @@ class Result:
         iterations: of the engine.
         history: arrays `seconds`, `iteration`, `bound`, `relaxation_value`, `residual`.
         timings: seconds `setup`, `compile`, `solve`, `certify`, `lower`; `peak_bytes` (of this process).
-        problem: what was asked, with sizes, versions and `estimated_bytes` (memory.py; as `peak_bytes`).
+        problem: what was asked, with sizes, versions and `estimated_bytes` (engines/memory.py; as `peak_bytes`).
     """
 
     bound: float

@@ -1,4 +1,4 @@
-"""The proof: an upper bound from any multipliers, in rounding-safe arithmetic (DESIGN section 6).
+"""The proof: an upper bound from any multipliers, in rounding-safe arithmetic (docs/theory/certificate-proof.md).
 
 For any multipliers Lambda >= 0 of the families and any d, with S = Diag(d) - C - sum sym(F^T Lambda G),
 at every feasible point y
@@ -8,7 +8,7 @@ at every feasible point y
 With any matrix L,  -y^T S y <= y^T (L L^T - S) y <= sum_k e_k y_k^2,  e_k the k-th absolute row sum of
 S - L L^T. So  sum_k max(d_k + e_k, 0)* bounds the objective (* d_k + e_k itself where y_k^2 = 1), whatever
 L, d and Lambda were: no solver, eigenvalue or factorisation is trusted. S, e and the sum are enclosed.
-Where groups of rows couple to the others only, S and L are kept and multiplied block by block (arrow.py).
+Where groups of rows couple to the others only, S and L are kept and multiplied block by block (linalg/arrow.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The quadratic form S that a certificate's multipliers make (DESIGN section 6)."""
+"""The quadratic form S that a certificate's multipliers make (docs/theory/certificate-proof.md)."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class QuadraticForm:
         block.entries.append((row, column, values))
 
     def eliminable(self) -> tuple[str, ...]:
-        """Basis groups without any product among them but squares: those with the most entries (see arrow.py)."""
+        """Basis groups with no products among them but squares: those with the most entries (see linalg/arrow.py)."""
         sizes = self.lifting.sizes
         derived = self.lifting.derived
         coupled = set()

@@ -1,6 +1,6 @@
 """The command line: `hr2jax solve | certify | verify | info | demo`. Progress goes to stderr, the answer to stdout.
 
-Decimals are exact here (decimals.py): the box that is certified contains the box that was asked for.
+Decimals are exact here (numbers.py): the box that is certified contains the box that was asked for.
 """
 
 from __future__ import annotations

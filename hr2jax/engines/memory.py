@@ -1,7 +1,8 @@
 """What a solve will need in memory, told from its sizes before anything large is allocated, and what there is.
 
 The estimates are of the whole process's peak (`timings["peak_bytes"]`), within a factor of two of what was
-measured and never more than 1.3 times too low; `TABLE` holds the constants, tests/test_memory.py the measurements.
+measured and never more than 1.3 times too low; `TABLE` holds the constants, tests/engines/test_memory.py the
+measurements.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ MAX_PATTERN = 4_000_000  # entries of M_1's pattern up to which Clarabel's chord
 
 
 def method_of(relaxation: str, method: str) -> str:
-    """The engine that "auto" stands for (`engines.choose_engine`)."""
+    """The engine that "auto" stands for (`choose.choose_engine`)."""
     return method if method != "auto" else "admm" if relaxation == "lasserre2" else "lowrank"
 
 
@@ -67,7 +68,7 @@ def newton_need(sizes: Sizes, cuts: bool = False) -> float:
 
 
 def _arrow_entries(relaxation: str, sizes: Sizes) -> float:
-    """Entries of the Lagrangian matrix that are kept: what is eliminated is a diagonal (`proof.eliminable`)."""
+    """Entries of the Lagrangian matrix that are kept: what is eliminated is a diagonal (`QuadraticForm.eliminable`)."""
     n, q = sizes.n, sizes.q
     if sizes.derived:
         return float(sizes.N) * (sizes.N + 2.0 * sizes.derived)

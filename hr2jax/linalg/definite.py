@@ -1,6 +1,6 @@
 """S = Diag(d) - M for one symmetric M and many d: is it positive definite, its determinant, inverse, eigenvectors.
 
-By LAPACK here; an engine may do the same elsewhere (`engines.device.OnDevice`). Steering only: the certificate has a
+By LAPACK here; an engine may do the same elsewhere (`linalg.on_device.OnDevice`). Steering only: the certificate has a
 proof of its own.
 """
 

@@ -1,4 +1,4 @@
-"""What an actual point proves: a rigorous lower bound of the Lipschitz constant (DESIGN section 8)."""
+"""What an actual point proves: a rigorous lower bound of the Lipschitz constant (docs/theory/lower-bounds.md)."""
 
 from __future__ import annotations
 

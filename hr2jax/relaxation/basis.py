@@ -28,7 +28,7 @@ class Lifting:
       one   the constant 1
       v     signs of the layer's unstable neurons, v = 2u - 1 in {-1, 1}
       t     (q,) the direction; in {-1, 1} for norm inf (a linear function of t is largest at a vertex)
-      p     tangents after the mask, u_l (A_l p_{l-1}), p_0 = t, scaled; in all layers but the last (DESIGN's v_l)
+      p     tangents after the mask, u_l (A_l p_{l-1}), p_0 = t, scaled; in all layers but the last
       a     adjoints after the mask, u_l (A_{l+1}^T a_{l+1}), a_L = c u_L, scaled; in all layers but the last
       xi    (q,) the input, x = center + scale * xi (`Domain`); local problems with unstable neurons only
       x     values after the mask, u_l z_l, scaled; local problems, in all layers but the last

@@ -1,4 +1,4 @@
-"""Factors and families of several hidden layers: a single M_1, linear in the number of neurons (DESIGN section 5).
+"""Factors and families of several hidden layers: a single M_1, linear in the number of neurons (docs/theory/depth.md).
 
 In every layer but the last, each *chain* has a variable behind the mask, m = u b, b being what the mask multiplies:
 x = u z (values), p = u w (tangents), a = u g (adjoints); and u = u 1. Then E[m (b' - m')] = 0 for every pair of

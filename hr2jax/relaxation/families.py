@@ -1,9 +1,9 @@
-"""Families of valid products: what separates `shor`, `hr2` and `hr2z` (DESIGN sections 1, 3, 4).
+"""Families of valid products: what separates `shor`, `hr2` and `hr2z` (docs/theory/moment-relaxation.md).
 
 A *form* is a linear form of the extended basis, one per row. A *family* is a pair of lists of forms (F, G) with
 f.y g.y >= 0 at every feasible point, row by row or for all pairs of rows. All coefficients of forms are exact
 float64 numbers; only derived groups such as z carry enclosures. Here is what one hidden layer, or the last of
-several, has; masked.py adds the layers before it.
+several, has; chains.py adds the layers before it.
 """
 
 from __future__ import annotations
@@ -199,5 +199,5 @@ def _row_labels(name: str, layout: Layout, free: Array) -> Array:
         return free
     if name in CATALOGUE:
         return layout.unstable[-1]
-    layer = re.search(r"\d+$", name)  # masked.py's names end in it, if there are several
+    layer = re.search(r"\d+$", name)  # chains.py's names end in it, if there are several
     return layout.unstable[int(layer[0]) - 1 if layer else 0]

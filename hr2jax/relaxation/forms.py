@@ -1,4 +1,4 @@
-"""Linear forms of the extended basis, and families of products of two of them (DESIGN section 4)."""
+"""Linear forms of the extended basis, and families of products of two of them (docs/theory/moment-relaxation.md)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A moment or localizing matrix is a basis b of monomials and a polynomial g >= 0 on the feasible set:
 g b b^T >= 0 at every feasible point, so <L L^T, g b b^T> >= 0 for any L: its multipliers are such an L
-per matrix (DESIGN section 6, block form).
+per matrix (docs/theory/certificate-proof.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The lifted basis y and the objective as a quadratic form of it (DESIGN sections 4 and 5)."""
+"""The lifted basis y and the objective as a quadratic form of it (docs/theory/depth.md)."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ GRID = 40
 # What callers choose from; the others go with a quantity or a relaxation.
 CHOICES = ("forward", "adjoint", "both")
 
-# lifting -> the chains of variables that carry the derivative (DESIGN section 5): none where values are bounded, and
-# slope-restricted tangents without signs in LipSDP's relaxation
+# lifting -> the chains of variables that carry the derivative (docs/theory/depth.md): none where values are bounded,
+# and slope-restricted tangents without signs in LipSDP's relaxation
 LIFTINGS: dict[str, tuple[str, ...]] = {
     "forward": ("p",), "adjoint": ("a",), "both": ("p", "a"), "values": (), "lipsdp": ("q",),
 }  # fmt: skip
@@ -39,7 +39,7 @@ class Layer:
 
     A neuron is stable when its sign is known almost everywhere on the domain (l >= 0: always on, h <= 0:
     always off) or when nothing that moves reaches it (it cannot change f). Stable neurons need no variable
-    (DESIGN section 3).
+    (docs/theory/the-problem.md).
 
     Attributes:
         unstable: (n,) indices of the neurons that get a variable v = 2u - 1.

@@ -1,6 +1,6 @@
-"""Products of two factors as cutting planes: what `hr2+` adds at several hidden layers (DESIGN section 5).
+"""Products of two factors as cutting planes: what `hr2+` adds at several hidden layers (docs/theory/cuts.md).
 
-Factors (masked.py) are numbered through, kind by kind. A cut is a pair of numbers: f_a.y f_b.y >= 0. Which kinds are
+Factors (chains.py) are numbered through, kind by kind. A cut is a pair of numbers: f_a.y f_b.y >= 0. Which kinds are
 paired is the relaxation's choice; to the certificate every pair is valid.
 """
 
@@ -16,7 +16,7 @@ from .chains import factors
 
 PRODUCTS = "products"
 
-# pairs of kinds that hr2+ separates: globally, locally (kinds without sign and layer, see masked.py)
+# pairs of kinds that hr2+ separates: globally, locally (kinds without sign and layer, see chains.py)
 GLOBAL_PAIRS = ("T.U", "T.V", "T.VC", "U.U", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC")
 LOCAL_PAIRS = (
     "T.U", "X0.U", "T.X0", "T.V", "T.VC", "U.U", "U.V", "U.VC", "U.X", "U.XC", "X0.X", "X0.XC", "T.A", "T.AC", "U.A",

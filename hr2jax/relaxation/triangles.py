@@ -1,4 +1,4 @@
-"""Triangle inequalities: the cutting planes of `hr2+` (DESIGN section 4; SOLVERS, "Past the pairs").
+"""Triangle inequalities: the cutting planes of `hr2+` (docs/theory/cuts.md).
 
 For a, b, c in [-1, 1]
 
@@ -10,7 +10,7 @@ the product of two factors, (1 + s_i y_i)(1 + s_j y_j) >= 0: so all the pairs of
 are triangles through the constant. (Products with h - z and z - l say no more: they are nonnegative combinations of
 those with 1 +- xi.)
 
-There are O(N^3) of them: they are never enumerated, those that matter are separated (engines/separate.py).
+There are O(N^3) of them: they are never enumerated, those that matter are separated (engines/product/triangle_cuts.py).
 In a certificate their multipliers are the rows of one array of float64, (m, 4): three positions in the basis,
 counted from 1 and with their signs, and the multiplier.
 """

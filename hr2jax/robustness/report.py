@@ -31,7 +31,7 @@ MESSAGES = {
 
 @dataclass(frozen=True)
 class RobustnessReport:
-    """Certified robustness of n inputs at m radii (API.md).
+    """Certified robustness of n inputs at m radii.
 
     Attributes:
         radii: (m,) float64, in the order they were given.

@@ -1,4 +1,4 @@
-"""The proof (DESIGN section 6, one hidden layer, inf norm) against exact rational arithmetic.
+"""The proof (docs/theory/certificate-proof.md, one hidden layer, inf norm) against exact rational arithmetic.
 
 Each bound is compared, as a rational number, with the gradients of cells that exist; nothing is compared
 within a tolerance, so a bound below the truth by one rounding error fails.
@@ -404,7 +404,7 @@ def test_the_lagrangian_matrix_encloses_objective_plus_products(kind, local, nor
         assert abs(full @ middle @ full - expected) <= slack
 
 
-# DESIGN section 6, line by line --------------------------------------------------------------------------
+# The rounding rules of docs/theory/certificate-proof.md, one by one --------------------------------------
 
 
 def net_of(A, c, b=0.0):

@@ -1,4 +1,4 @@
-"""The block form: M_1 plus batches of small moment and localizing matrices (DESIGN sections 1 and 2).
+"""The block form: M_1 plus batches of small moment and localizing matrices (docs/theory/moment-relaxation.md).
 
 M_1(y) is the (N, N) moment matrix over the basis (1, v, t, xi), v = 2u - 1. A clique's order-2 blocks
 use its moments up to degree 4: those of degree 2 or less are entries of M_1 (z counts as the linear
@@ -39,7 +39,7 @@ class BlockForm:
         batches: the cliques.
         layout: "clique" (order-2 blocks, as the relaxations are defined) or "product" (1 by 1 blocks).
         chordal: M_1 is two matrices, over (1, v, t) and (1, v, xi): they agree on (1, v), and Y has no entries
-            (t, xi). The largest PSD matrix with those given does the same (DESIGN section 3).
+            (t, xi). The largest PSD matrix with those given does the same (docs/theory/moment-relaxation.md).
     """
 
     relaxation: str
@@ -182,7 +182,7 @@ def block_form(relaxation: str, lifting: Lifting, layout: Layout = "clique", cho
         relaxation: its name.
         lifting: the basis.
         layout: "clique", the order-2 blocks of its definition; "product", the same optimum from the families'
-            products (DESIGN section 4), without small matrices and with t's diagonal entries pinned.
+            products (docs/theory/moment-relaxation.md), without small matrices and with t's diagonal entries pinned.
         chordal: split M_1, see `BlockForm`.
 
     Raises:

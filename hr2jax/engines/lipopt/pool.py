@@ -6,7 +6,7 @@ same variables only, so it is eliminated: what is left is (up to scale)
   * products of degree - 1 factors,
   * for three variables a, b, c:  1 + s ab + r ac + s r bc >= 0  (the sum of two products of three),
   * in degree 4, each of these times 1 +- d (d the fourth).
-Far fewer columns; the inequalities, far more than can be active, are separated (engines/krivine.py).
+Far fewer columns; the inequalities, far more than can be active, are separated (lipopt.py).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Group:
 
     Attributes:
         kind: their inequalities.
-        variables: (K, size) int64, ascending numbers (relaxation/krivine.py's).
+        variables: (K, size) int64, ascending numbers (certificate/krivine.py's).
         columns: (K, len(kind.subsets)) int32, each monomial's column; the constant's is 0.
     """
 

@@ -91,7 +91,7 @@ def solve_lowrank(
     Args:
         lifting, families: the relaxation.
         monitor: certifies, records, says when to stop (raises `Stop`).
-        cuts: which cutting planes to separate besides (`separate.kinds`, "triangles"); none for a fixed relaxation.
+        cuts: which cutting planes to separate (`triangle_cuts.kinds`, "triangles"); none for a fixed relaxation.
         seed: of the random start.
         start: multipliers to begin from (a warm start), by family name.
         steered: a run to continue instead of steering.

@@ -42,7 +42,7 @@ def solve_with_cuts(
     Args:
         lifting, families: the relaxation.
         monitor: certifies, records, says when to stop.
-        cuts: which cutting planes (`separate.kinds`, products.py's pairs, "triangles").
+        cuts: which cutting planes (`triangle_cuts.kinds`, relaxation/products.py's pairs, "triangles").
         start: multipliers, of which the cuts are the first ones here.
         iteration: how many another engine has reported.
 

@@ -33,7 +33,7 @@ class ProductPool:
         self.table = FactorTable(lifting)
         self.factored = factored
         wanted = LOCAL_PAIRS if "xi" in lifting.sizes else GLOBAL_PAIRS
-        # pairs of +-1-like entries are triangles through the constant: separate.py has them
+        # pairs of +-1-like entries are triangles through the constant: triangle_cuts.py has them
         self._kinds = [tuple(n.split(".")) for n in wanted if n in names and n not in ("T.U", "U.U", "T.X0", "X0.U")]
         count = self.table.count
         self._place, self._coefficient = np.zeros((count, TERMS[1]), np.int64), np.zeros((count, TERMS[1]))

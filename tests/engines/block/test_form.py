@@ -1,4 +1,4 @@
-"""The block form and the product form describe the same relaxations; what their small blocks amount to (DESIGN 3)."""
+"""The block form and the product form describe the same relaxations (docs/theory/moment-relaxation.md)."""
 
 import dataclasses
 import functools
