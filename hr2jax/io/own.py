@@ -38,7 +38,10 @@ def own(names: Collection[str], get: Callable[[str], Array], told: Told) -> Laye
     for i in hidden:
         for key in (f"A_{i}", f"b_{i}"):
             if key not in names:
-                raise ValueError(f"the key {key} is missing; the keys of a network are A_1, b_1, ..., C, d")
+                raise ValueError(
+                    f"the key {key} is missing; the keys of a network are A_1, b_1, ..., C, d, or a state dict's names "
+                    f"fc1.weight, fc1.bias, ..., but {few(sorted(names))} are there"
+                )
             keys.append(key)
     if "C" not in names and "c" not in names:
         raise ValueError("the key C (or a 1-D c), the output layer, is missing")

@@ -170,6 +170,8 @@ def _made(what: Any, arguments: Any) -> Any:
             raise TypeError
         if any(type(n) is not int or not 0 <= n < 2**40 for n in numbers):
             raise TypeError
+        if len(arguments) > 6 and arguments[6]:  # that the numbers mean their negatives, say
+            raise ValueError("a tensor in the .pt file has properties of its own, which are not read; clone it first")
         return Tensor(storage, offset, tuple(size), tuple(stride))
     return what
 

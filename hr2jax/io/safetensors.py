@@ -16,7 +16,8 @@ from ..arithmetic.float64 import Array
 from .budget import Budget
 from .layers import Layers, reason
 from .names import named
-from .told import Told
+from .own import is_own
+from .told import Told, few
 
 _WIDTHS = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8}
 _LONGEST = 100_000_000  # the format's own limit of the heading
@@ -42,7 +43,14 @@ def read(file: IO[bytes], told: Told, budget: Budget) -> Layers:
         raise ValueError(f"the heading of the .safetensors file is damaged ({reason(error)})") from None
     if not isinstance(heading, dict):
         raise ValueError("the heading of the .safetensors file is not a JSON object")
-    heading.pop("__metadata__", None)
+    metadata = heading.pop("__metadata__", {})
+    if not isinstance(metadata, dict):
+        raise ValueError("the metadata of the .safetensors file are not a JSON object")
+    if any(is_own(key) for key in heading) and (unused := sorted({*metadata} - {"format"})):
+        raise ValueError(
+            f"the metadata of the file, {ascii(few(unused))[1:-1]}, may change what a file with the keys A_1, b_1, ... "
+            "means; save it without"
+        )
     return named(heading, lambda key: _tensor(heading[key], key, data[8 + length :], budget), told)
 
 

@@ -225,6 +225,15 @@ def test_layers_cuts_one_network_out_of_several(tmp_path):
     assert hr2jax.load(path, activation="relu", layers=["critic", "actor.2"]).widths == (2, 3, 1)
 
 
+def test_a_tensor_that_means_its_negative_is_refused(tmp_path):
+    """torch.save writes x.conj().imag, say, as the numbers themselves and {"neg": True}."""
+    plain = b"ccollections\nOrderedDict\n)RtR"
+    assert tensor(0, 3, 2).endswith(plain)
+    negative = tensor(0, 3, 2).removesuffix(b"tR") + b"}" + text("neg") + b"\x88stR"
+    with pytest.raises(ValueError, match="properties of its own"):
+        hr2jax.load(write(tmp_path, file_of(dictionary(STATE | {"0.weight": negative}))), activation="relu")
+
+
 def test_tied_weights_load(tmp_path):
     data = file_of(dictionary({"0.weight": tensor(0, 2, 2), "2.weight": tensor(0, 2, 2, stride=(1, 2))}))
     net = hr2jax.load(write(tmp_path, data), activation="relu")

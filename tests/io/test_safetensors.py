@@ -64,6 +64,18 @@ def test_the_keys_of_npz(tmp_path):
     assert net.weights[1].tolist() == KEYS["0.weight"].T.tolist() and net.biases[1].tolist() == [0, 0]
 
 
+def test_our_keys_with_an_activation_in_the_metadata_are_refused(tmp_path):
+    arrays = {"A_1": KEYS["0.weight"], "b_1": KEYS["0.bias"], "C": KEYS["0.weight"].T.copy()}
+    data = packed(arrays)
+    text = data.replace(b'{"format": "pt"}', b'{"activation":0}')
+    assert len(text) == len(data) and text != data
+    assert hr2jax.load(write(tmp_path, data)).depth == 1
+    with pytest.raises(ValueError, match="the metadata of the file, activation, may change"):
+        hr2jax.load(write(tmp_path, text))
+    with pytest.raises(ValueError, match="the metadata of the .* not a JSON object"):
+        hr2jax.load(write(tmp_path, data.replace(b'{"format": "pt"}', b"7".ljust(16))))
+
+
 def test_bfloat16_and_a_missing_bias(tmp_path):
     bits = np.array([0x3F80, 0xC049, 0x0001, 0x7F7F, 0, 0x8000], dtype="<u2")
     truth = [Fraction(1), Fraction(-201, 64), Fraction(2) ** -133, Fraction(255) * Fraction(2) ** 120, 0, 0]
