@@ -85,7 +85,10 @@ def _chosen(names: Collection[str], layers: Sequence[str]) -> list[str]:
 
 
 def _ordered(prefixes: list[str], told: Told, *, in_order: bool) -> list[str]:
-    """The layers in the order of the one number in which their names differ."""
+    """The layers in the order of the one number in which their names differ, at their last place: net.0, fc1.
+
+    q1.0 and q2.0 are the first layers of two networks, so a number further ahead says nothing.
+    """
     if len(prefixes) == 1:
         return prefixes
     unclear = ValueError(
@@ -97,7 +100,7 @@ def _ordered(prefixes: list[str], told: Told, *, in_order: bool) -> list[str]:
     if len({len(p) for p in parts}) > 1 or len(columns) != 1 or columns[0] % 2 == 0:
         raise unclear
     (column,) = columns
-    if max(len(p[column]) for p in parts) > 9:
+    if max(len(p[column]) for p in parts) > 9 or "." in "".join(parts[0][column + 1 :]):
         raise unclear
     numbers = {int(p[column]): prefix for p, prefix in zip(parts, prefixes, strict=True)}
     if len(numbers) < len(prefixes):

@@ -72,7 +72,7 @@ def test_our_keys_with_an_activation_in_the_metadata_are_refused(tmp_path):
     assert hr2jax.load(write(tmp_path, data)).depth == 1
     with pytest.raises(ValueError, match="the metadata of the file, activation, may change"):
         hr2jax.load(write(tmp_path, text))
-    with pytest.raises(ValueError, match="the metadata of the .* not a JSON object"):
+    with pytest.raises(ValueError, match=r"the metadata of the .* not a JSON object"):
         hr2jax.load(write(tmp_path, data.replace(b'{"format": "pt"}', b"7".ljust(16))))
 
 
@@ -108,6 +108,7 @@ def test_bfloat16_and_a_missing_bias(tmp_path):
         (packed(KEYS | {"1.weight": KEYS["0.bias"]}), "only fully connected"),
         (packed(KEYS | {"head.weight": KEYS["0.weight"]}), "do not say the order"),
         (packed({"a.weight": KEYS["0.weight"], "b.weight": KEYS["2.weight"]}), "do not say the order"),
+        (packed({"q1.0.weight": KEYS["0.weight"], "q2.0.weight": KEYS["2.weight"]}), "do not say the order"),
         (packed({"a.1.weight": KEYS["0.weight"], "b.2.weight": KEYS["2.weight"]}), "do not say the order"),
         (packed(KEYS | {"a\nb.weight": KEYS["0.weight"]}), "not printable"),
         (packed(KEYS | {"02.weight": KEYS["0.weight"]}), "the same number"),
