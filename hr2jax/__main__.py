@@ -14,9 +14,12 @@ def run() -> int:
         signal.signal(signal.SIGINT, _leave)
     from .cli.main import main
 
-    if is_heard:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    return main()
+    return main(ready=_hear if is_heard else lambda: None)
+
+
+def _hear() -> None:
+    """Let Ctrl-C raise again, where `run` found it so."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _leave(*_: Any) -> None:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .machine.files import refusal
-from .relaxation.presolve import CHOICES
-from .relaxation.table import RELAXATIONS, Relaxation, names
+from .relaxation.table import CHOICES, RELAXATIONS, Relaxation, names
 from .text import shown
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 BOUNDS = ("auto", "interval", "linear", "lp")
 DEVICES = ("cpu", "gpu")
+VIA = ("lipschitz-global", "lipschitz-local", "sdp")  # how `certify` proves, its default first
 INTERIOR_POINT = ("clarabel", "cvxopt", "sdpa", "mosek")
 PRODUCT_METHODS = ("lowrank", "newton")  # any depth and norm, cutting planes too
 BLOCK_METHODS = ("admm", *INTERIOR_POINT)  # block forms: one hidden layer, norm inf
@@ -52,7 +52,7 @@ class Options:
         callback: called with a Progress now and then; returning True stops.
         checkpoint: path of a certificate file that always holds the best bound so far; resumed from if it exists.
         cuts: names of the cutting planes to separate, of CUTS, in that order; None: all, where there are any.
-        lifting: with several hidden layers, which variables carry the derivative: "auto" or of presolve.CHOICES.
+        lifting: with several hidden layers, which variables carry the derivative: "auto" or of table.CHOICES.
 
     Raises:
         ValueError: what was given and what was expected.

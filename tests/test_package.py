@@ -26,8 +26,14 @@ def test_modules_are_there_without_being_imported():
     assert text == ["load", "hr2jax.certificate"]
 
 
-def test_importing_it_imports_no_jax_and_changes_none_of_its_settings():
-    assert python("import sys, hr2jax; print('jax' in sys.modules)") == ["False"]
+@pytest.mark.parametrize("way", ["import hr2jax", "from hr2jax.cli.main import main; main(['--help'])"])
+def test_neither_importing_it_nor_asking_for_help_imports_jax_or_scipy(way):
+    heavy = ("jax", "jaxlib", "optax", "scipy")
+    words = python(f"import sys; {way}; print('seen:', *(name for name in {heavy} if name in sys.modules))")
+    assert words[-1] == "seen:"
+
+
+def test_importing_it_changes_none_of_jaxs_settings():
     code = "import jax; old = dict(jax.config.values); import hr2jax; hr2jax.solve; print(old == jax.config.values)"
     assert python(code) == ["True"]
 
@@ -38,10 +44,11 @@ from hr2jax.__main__ import run
 
 class Hook:
     def find_spec(self, name, *_):
-        if name == sys.argv[1]:
+        if name == late:
             os.kill(os.getpid(), signal.SIGINT)
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process has it ignored
+late, sys.argv = sys.argv[1], ["hr2jax", "solve", "missing.npz"]
 sys.meta_path.insert(0, Hook())
 run()
 """

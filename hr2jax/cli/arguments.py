@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from ..network import Network
-from ..reading import load_with_data
+if TYPE_CHECKING:
+    from ..network import Network
 
 # --- usage ------------------------------------------------------------------------------------------
 
@@ -59,6 +59,8 @@ def network(arguments: argparse.Namespace) -> Network:
 
 def network_with_data(arguments: argparse.Namespace) -> tuple[Network, tuple[str, ...]]:
     """`network`, and the names of the arrays in its file that are data."""
+    from ..reading import load_with_data
+
     return load_with_data(arguments.network, arguments.activation, arguments.layers, arguments.logits)
 
 

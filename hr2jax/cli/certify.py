@@ -5,20 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..arithmetic.decimals import decimal, round_up
-from ..arithmetic.float64 import Array
-from ..machine.files import opened, refusal
-from ..options import Options
+from ..options import DEVICES, VIA, Options
 from ..relaxation.table import RELAXATIONS
-from ..robustness.report import RobustnessReport
-from ..robustness.rivals import TESTS
-from ..robustness.run import certify
-from ..text import unread
 from .arguments import add_network, network
+
+if TYPE_CHECKING:
+    from ..arithmetic.float64 import Array
+    from ..robustness.report import RobustnessReport
 
 DESCRIPTION = """Count the inputs whose label provably cannot change while the input moves by at most R (in every
 entry; with --norm 2 in Euclidean distance), for each R of --radii. An input that is classified wrong is never counted.
@@ -43,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network(parser)
     add("data", metavar="DATA.npz", help="the arrays inputs and, if known, labels")
     add("--radii", required=True, metavar="R,R,...", help="positive numbers, in the units of the inputs")
-    add("--via", default="lipschitz-global", metavar="HOW",
-        help=f"{', '.join(TESTS)} (default lipschitz-global: one constant for each pair of labels)")  # fmt: skip
+    add("--via", default=VIA[0], metavar="HOW",
+        help=f"{', '.join(VIA)} (default {VIA[0]}: one constant for each pair of labels)")  # fmt: skip
     add("--norm", default="inf", metavar="inf|2", help="norm on the input")
     add("--clip", metavar="LO,HI", help="all entries of all inputs lie between these: only such points count")
     add("--relaxation", default=Options.relaxation, metavar="NAME",
@@ -53,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of each solve, as for hr2jax solve (default %(default)g)")  # fmt: skip
     add("--workers", type=int, metavar="N", help="processes that share the inputs of a local search")
     add("--time-limit", type=float, metavar="S", help="seconds; what is undecided by then is not certified")
-    add("--device", choices=("cpu", "gpu"), help="where the solver runs (default: JAX's choice)")
+    add("--device", choices=DEVICES, help="where the solver runs (default: JAX's choice)")
     add("--seed", type=int, default=Options.seed, metavar="N", help="of every random choice (default %(default)s)")
     add("--no-attack", action="store_true", help="do not look for adversarial points")
     add("--json", metavar="OUT.json", help="write everything that was found out about every input")
@@ -63,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> RobustnessReport:
     """The report that the arguments ask for."""
+    from ..robustness.run import certify
+
     net = network(arguments)
     inputs, labels = read_data(arguments.data)
     return certify(
@@ -94,6 +91,8 @@ def write(report: RobustnessReport, name: str, path: Path) -> None:
 
 def outputs(arguments: argparse.Namespace) -> dict[str, Path]:
     """The files to write, by name; ValueError where one cannot be written."""
+    from ..machine.files import refusal
+
     paths = {name: Path(getattr(arguments, name)) for name in ("json", "plot") if getattr(arguments, name) is not None}
     taken = {os.path.realpath(arguments.network), os.path.realpath(arguments.data)}
     for name, path in paths.items():
@@ -116,6 +115,11 @@ def read_data(path: str | os.PathLike[str]) -> tuple[Array, Array | None]:
         ValueError: it is no such file; the message names it.
         OSError: it is missing or may not be read.
     """
+    import numpy as np
+
+    from ..machine.files import opened
+    from ..text import unread
+
     with opened(path) as file:
         try:
             loaded: Any = np.load(file, allow_pickle=False)
@@ -135,11 +139,15 @@ def _fields(text: str, what: str) -> list[str]:
 
 
 def _radius(text: str) -> float:
+    from ..arithmetic.decimals import decimal, round_up
+
     value = decimal(text, "--radii")
     return round_up(value) if value > 0 else float(value)  # certify refuses that, and says what was given
 
 
 def _clip(text: str) -> tuple[float, float]:
+    from ..arithmetic.decimals import decimal, round_up
+
     fields = _fields(text, "--clip")
     if len(fields) != 2:
         raise ValueError(f"--clip must be two numbers LO,HI, but {text!r} was given")

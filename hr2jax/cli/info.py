@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ..certificate.prover import baseline
-from ..engines.memory import estimate
-from ..engines.sizes import Sizes
-from ..network import Network
-from ..problem import Problem, checked_problem
-from ..relaxation.presolve import presolve
-from ..text import table, upper_text, widths_text
 from .answer import YES
 from .arguments import network_with_data
+
+if TYPE_CHECKING:
+    from ..network import Network
+    from ..problem import Problem
 
 # Outputs whose bound `info` shows.
 SHOWN_OUTPUTS = 10
@@ -23,6 +19,15 @@ SHOWN_OUTPUTS = 10
 
 def info_command(arguments: argparse.Namespace) -> int:
     """Print what a network file holds."""
+    import numpy as np
+
+    from ..engines.memory import estimate
+    from ..engines.sizes import Sizes
+    from ..options import Options
+    from ..problem import checked_problem
+    from ..relaxation.presolve import presolve
+    from ..text import table, upper_text, widths_text
+
     net, data = network_with_data(arguments)
     parameters = sum(array.size for array in (*net.weights, *net.biases))
     with np.errstate(over="ignore"):
@@ -40,8 +45,8 @@ def info_command(arguments: argparse.Namespace) -> int:
         rows.append(("data", f"{', '.join(data)}   (beside the network, no part of it)"))
     problem = checked_problem(net, 0)
     with contextlib.suppress(ValueError), np.errstate(all="ignore"):  # bounds that overflow: there is nothing to solve
-        needed = sum(estimate("hr2", "auto", Sizes.of(problem, presolve(net, problem))))
-        rows.append(("memory", f"about {needed / 1e9:.1f} GB to solve hr2 globally"))
+        needed = sum(estimate(Options.relaxation, Options.method, Sizes.of(problem, presolve(net, problem))))
+        rows.append(("memory", f"about {needed / 1e9:.1f} GB to solve {Options.relaxation} globally"))
     for k in range(min(net.widths[-1], SHOWN_OUTPUTS)):
         bound = bound_without_solver(net, checked_problem(net, k))
         rows.append((f"F_{k}", f"<= {upper_text(bound)}   (global, norm inf, no solver; hr2jax solve improves it)"))
@@ -53,6 +58,11 @@ def info_command(arguments: argparse.Namespace) -> int:
 
 def bound_without_solver(net: Network, problem: Problem) -> float:
     """What interval arithmetic or norm products prove, rounded up; infinity where that overflows."""
+    import numpy as np
+
+    from ..certificate.prover import baseline
+    from ..relaxation.presolve import presolve
+
     with np.errstate(all="ignore"):
         # no chains: the sizes of derivatives are not needed
         return baseline(net, problem, presolve(net, problem, chains=()))

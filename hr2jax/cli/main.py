@@ -10,13 +10,10 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
-from jax.errors import JaxRuntimeError
-
-from ..arithmetic.enclosure import UnsoundArithmeticError
-from ..certificate.certificate import CertificateError
 from ..options import CUTS, DEVICES, METHODS, Options
 from ..relaxation.table import RELAXATIONS
 from ..version import __version__
@@ -28,35 +25,52 @@ from .signals import kill_is_interrupt
 from .solve import SOLVE, SOLVE_EXAMPLES, solve_command
 from .verify import VERIFY, VERIFY_EXAMPLES, verify_command
 
-BAD_INPUT = (
-    ValueError, NotImplementedError, OSError, ImportError, MemoryError, UnsoundArithmeticError, JaxRuntimeError,
-)  # fmt: skip
+BAD_INPUT = (ValueError, NotImplementedError, OSError, ImportError, MemoryError)
+# The same of modules that take a second to import, which `hr2jax --help` does not: where one is not there yet it has
+# raised nothing.
+REFUSED = (("hr2jax.certificate.certificate", "CertificateError"),)
+BAD_STATE = (("hr2jax.arithmetic.enclosure", "UnsoundArithmeticError"), ("jax.errors", "JaxRuntimeError"))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code (see EXIT_CODES)."""
+def main(argv: Sequence[str] | None = None, ready: Callable[[], None] = lambda: None) -> int:
+    """Run one command; returns its exit code (see EXIT_CODES).
+
+    Args:
+        argv: the words after `hr2jax`; None: this process's.
+        ready: called when all that the command needs is imported, before it does anything.
+    """
     try:
         try:
-            return _run(argv)
+            return _run(argv, ready)
         finally:
             sys.stdout.flush()
-    except CertificateError as error:
-        return _complain("not verified", error, NO)
     except BrokenPipeError:
         _forget_stdout()
         return NO_READER
-    except BAD_INPUT as error:
-        return _complain("error", error, BAD)
     except KeyboardInterrupt:
         return _complain("interrupted", "stopped before there was an answer", INTERRUPTED)
     except SystemExit as end:  # --help and --version
         return int(end.code or 0)
+    except Exception as error:
+        if _is_one(error, REFUSED):
+            return _complain("not verified", error, NO)
+        if isinstance(error, BAD_INPUT) or _is_one(error, BAD_STATE):
+            return _complain("error", error, BAD)
+        raise
 
 
-def _run(argv: Sequence[str] | None) -> int:
+def _is_one(error: Exception, classes: Sequence[tuple[str, str]]) -> bool:
+    known = ((sys.modules.get(module), name) for module, name in classes)
+    return any(module is not None and isinstance(error, getattr(module, name)) for module, name in known)
+
+
+def _run(argv: Sequence[str] | None, ready: Callable[[], None]) -> int:
     arguments, unknown = _parser().parse_known_args(_joined(sys.argv[1:] if argv is None else argv))
     if unknown:
         raise ValueError(f"unrecognized arguments: {' '.join(unknown)} (try hr2jax {arguments.command} --help)")
+    for module in arguments.needs:
+        import_module(module, __package__)
+    ready()
     code: int = arguments.run(arguments)
     return code
 
@@ -115,14 +129,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"hr2jax {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    def command(name: str, run: Any, brief: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
+    def command(
+        name: str, run: Any, needs: Sequence[str], brief: str, description: str, epilog: str = ""
+    ) -> argparse.ArgumentParser:
         added = commands.add_parser(
             name, help=brief, description=description, epilog=epilog, formatter_class=raw, allow_abbrev=False
         )
-        added.set_defaults(run=run)
+        added.set_defaults(run=run, needs=needs)
         return added
 
-    p = command("solve", solve_command, "a certified upper bound of a Lipschitz constant", SOLVE, SOLVE_EXAMPLES)
+    p = command("solve", solve_command, ("..api", "..reading", ".numbers"),
+                "a certified upper bound of a Lipschitz constant", SOLVE, SOLVE_EXAMPLES)  # fmt: skip
     add_network(p)
     add_claim(p)
     p.add_argument("--relaxation", default=Options.relaxation, metavar="NAME",
@@ -148,17 +165,20 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--checkpoint", metavar="FILE", help="keep the best certificate here while solving; resume from it")
     p.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
-    p = command("verify", verify_command, "prove a certificate's bound again", VERIFY, VERIFY_EXAMPLES)
+    p = command("verify", verify_command, ("..certificate.certificate", "..reading", ".numbers"),
+                "prove a certificate's bound again", VERIFY, VERIFY_EXAMPLES)  # fmt: skip
     p.add_argument("certificate", metavar="CERT.npz", help="a certificate, from solve --certificate")
     add_network(p)
     add_claim(p)
     p.add_argument("--arithmetic", choices=("float", "ball"), default="float",
                    help='float64 with proved error bounds, or arbitrary precision (slow; "hr2jax[ball]")')  # fmt: skip
 
-    p = command("info", info_command, "what a network file holds", INFO, "example:\n  hr2jax info model.npz\n")
+    p = command("info", info_command, ("..engines.memory", "..reading"), "what a network file holds", INFO,
+                "example:\n  hr2jax info model.npz\n")  # fmt: skip
     add_network(p)
-    command("demo", _demo, "the embedded example: no file needed", _DEMO, "example:\n  hr2jax demo\n")
-    p = command("certify", _certify, "robustness of a classifier on a set of inputs", robustness.DESCRIPTION,
+    command("demo", _demo, (".demo",), "the embedded example: no file needed", _DEMO, "example:\n  hr2jax demo\n")
+    p = command("certify", _certify, ("..robustness.run", "..reading"),
+                "robustness of a classifier on a set of inputs", robustness.DESCRIPTION,
                 f"{robustness.EXAMPLES}{EXIT_CODES}")  # fmt: skip
     robustness.add_arguments(p)
     return parser

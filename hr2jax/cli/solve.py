@@ -7,18 +7,21 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..api import solve
-from ..machine.files import refusal
-from ..result import Result
 from .answer import EXIT_CODES, deliver
 from .arguments import network
-from .numbers import box
 from .signals import kill_is_interrupt
+
+if TYPE_CHECKING:
+    from ..result import Result
 
 
 def solve_command(arguments: argparse.Namespace) -> int:
     """Solve, write the files asked for, print the result."""
+    from ..api import solve
+    from .numbers import box
+
     net = network(arguments)
     center, radius = box(arguments.center, arguments.radius, arguments.norm)
     outputs = _outputs(arguments)
@@ -65,6 +68,8 @@ def _warn(message: Warning | str, *_: object, **__: object) -> None:
 
 def _outputs(arguments: argparse.Namespace) -> dict[str, Path]:
     """The files to write, refused now rather than after an hour of solving."""
+    from ..machine.files import refusal
+
     outputs = {
         name: Path(path)
         for name in ("certificate", "json", "plot")

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ..arithmetic.float64 import Array
-from ..arithmetic.norms import Norm
-from ..certificate.certificate import Certificate, CertificateError
-from ..machine.files import opened
-from ..problem import Problem
-from ..text import output_text, table, upper_text, where_text, widths_text
 from .answer import EXIT_CODES, YES
 from .arguments import network
-from .numbers import box
+
+if TYPE_CHECKING:
+    from ..arithmetic.float64 import Array
+    from ..arithmetic.norms import Norm
+    from ..problem import Problem
 
 # A stated bound this much below what its certificate proves is wrong, not rounded differently.
 ROUNDING = Fraction(1, 10**9)
@@ -23,6 +20,11 @@ ROUNDING = Fraction(1, 10**9)
 
 def verify_command(arguments: argparse.Namespace) -> int:
     """Prove a certificate's bound again and print it."""
+    from ..certificate.certificate import Certificate, CertificateError
+    from ..machine.files import opened
+    from ..text import output_text, table, upper_text, where_text, widths_text
+    from .numbers import box
+
     net = network(arguments)
     with opened(arguments.certificate):  # what cannot be read is bad input; what is no certificate is a no
         pass
@@ -74,6 +76,8 @@ def _statement(claim: Problem, bound: str) -> str:
 
 
 def _few(values: Array) -> str:
+    import numpy as np
+
     return np.array2string(values, threshold=6, edgeitems=3, max_line_width=10**6)
 
 

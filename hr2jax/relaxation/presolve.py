@@ -18,9 +18,6 @@ from ..problem import Problem
 # halves of them are then exact in float64, so the factors h u + l (1-u) - z carry no rounding error.
 GRID = 40
 
-# What callers choose from; the others go with a quantity or a relaxation.
-CHOICES = ("forward", "adjoint", "both")
-
 # lifting -> the chains of variables that carry the derivative (docs/theory/depth.md): none where values are bounded,
 # and slope-restricted tangents without signs in LipSDP's relaxation
 LIFTINGS: dict[str, tuple[str, ...]] = {

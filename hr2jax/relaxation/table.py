@@ -17,6 +17,10 @@ XT: Names = tuple(f"(1{a}x).(1{b}t)" for a in SIGNS for b in SIGNS)
 Z_EXACT: Names = ("u.z", "(1-u).(-z)", "u.(h-z)", "(1-u).(z-l)", "z.(hu+l(1-u)-z)")
 
 
+# Liftings (presolve.LIFTINGS) that callers choose from; the others go with a quantity or a relaxation.
+CHOICES = ("forward", "adjoint", "both")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Relaxation:
     """One relaxation.

@@ -12,6 +12,7 @@ import numpy as np
 from ..api import maximum
 from ..arithmetic.float64 import Array
 from ..network import Network
+from ..options import VIA
 from ..result import Progress, Status
 from ..solving.many import solve_all
 from .margins import Clip, clipped_ball, exceeds, largest_radius
@@ -116,4 +117,4 @@ def margin_sdp(question: Question) -> float:
 
 
 # via -> its test; None: what the global constants say is all there is.
-TESTS: dict[str, Test | None] = {"lipschitz-global": None, "lipschitz-local": lipschitz_local, "sdp": margin_sdp}
+TESTS: dict[str, Test | None] = dict(zip(VIA, (None, lipschitz_local, margin_sdp), strict=True))

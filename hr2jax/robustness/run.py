@@ -14,7 +14,7 @@ from ..arithmetic.float64 import Array
 from ..certificate.certificate import Certificate
 from ..machine.device import on_device
 from ..network import Network
-from ..options import Options
+from ..options import VIA, Options
 from ..problem import checked_problem
 from ..progress import Line
 from ..relaxation.table import RELAXATIONS, names
@@ -48,7 +48,7 @@ def certify(
     radii: Sequence[float] | ArrayLike = (),
     norm: Any = "inf",
     clip: tuple[Any, Any] | None = None,
-    via: str = "lipschitz-global",
+    via: str = VIA[0],
     relaxation: str = Options.relaxation,
     workers: int | None = None,
     *,

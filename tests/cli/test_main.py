@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 import hr2jax
 from hr2jax.arithmetic.decimals import decimal, round_up
 from hr2jax.cli import main as cli
-from hr2jax.cli import solve as solve_module
 from hr2jax.cli.info import bound_without_solver
 from hr2jax.cli.main import main
 from hr2jax.cli.numbers import read_numbers
@@ -121,7 +120,7 @@ def _asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         asked.update(arguments)
         raise ValueError("enough")
 
-    monkeypatch.setattr(solve_module, "solve", solve)
+    monkeypatch.setattr("hr2jax.api.solve", solve)
     return asked
 
 
@@ -387,7 +386,7 @@ def test_no_traceback(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(solve_module, "solve", fail)
+    monkeypatch.setattr("hr2jax.api.solve", fail)
     monkeypatch.setattr(cli, "_forget_stdout", lambda: None)  # or the tests lose theirs
     assert main(["solve", str(folder / "net.npz")]) == code
     out, err = capsys.readouterr()
