@@ -156,9 +156,12 @@ class Options:
                 f"norm={problem.norm!r} too"
             )
         if self.method not in methods_of(record):
+            why = "has a block form only" if record.by_blocks else "is HiGHS's"
+            if record.by_products:
+                why = "adds cutting planes as it goes" if record.cuts else "has no block form"
             raise NotImplementedError(
-                f"method={self.method!r} was given, but relaxation={self.relaxation!r} is solved by method="
-                f"{' or '.join(map(repr, methods_of(record)))} only"
+                f"method={self.method!r} was given, but relaxation={self.relaxation!r} {why}: "
+                f"method={' or '.join(map(repr, methods_of(record)))}"
             )
         if blocks and (net.depth > 1 or problem.norm != "inf"):
             what = f"{net.depth} hidden layers" if net.depth > 1 else f"norm={problem.norm!r}"

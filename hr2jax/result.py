@@ -22,7 +22,7 @@ def result_table(result: Result) -> str:
     rows = [
         ("network", f"{widths_text(problem['widths'])}, output {output_text(problem['output'])}"),
         (what, f"{where_text(problem)}, norm {problem['norm']} on the input"),
-        ("certified bound", f"{upper_text(result.bound)}   ({problem['relaxation']}, {problem['method']})"),
+        ("certified bound", f"{upper_text(result.bound)}   ({_way(problem)})"),
         ("attained (lower)", lower_text(result.lower)),
         ("gap", f"{100 * result.gap:.2f} %"),
         ("status", f"{result.status.name}: {result.message}"),
@@ -33,6 +33,17 @@ def result_table(result: Result) -> str:
         ("peak memory", f"{timings['peak_bytes'] / 2**20:.0f} MiB"),
     ]
     return table(rows)
+
+
+def _way(problem: Mapping[str, Any]) -> str:
+    """Relaxation, engine and lifting that ran."""
+    asked, proved = problem["relaxation"], problem["bound_by"]
+    parts = [asked if asked == proved else f"{asked}: {proved}"]
+    if problem["engine"] != "none":
+        parts.append(problem["engine"])
+    if "lifting" in problem:
+        parts.append(f"{problem['lifting']} lifting")
+    return ", ".join(parts)
 
 
 class Status(enum.Enum):

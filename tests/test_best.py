@@ -215,12 +215,12 @@ def stages_run(monkeypatch, before=lambda relaxation, monitor: None):
     """Names of the relaxations whose engines ran, as they begin; `before` is called then."""
     names, original = [], stages.choose_engine
 
-    def choose(lifting, families, options, steered=None):
-        engine = original(lifting, families, options, steered)
+    def choose(lifting, families, record, options, steered=None):
+        engine = original(lifting, families, record, options, steered)
 
         def run(monitor, start):
-            names.append(options.relaxation)
-            before(options.relaxation, monitor)
+            names.append(record.name)
+            before(record.name, monitor)
             return engine(monitor, start)
 
         return run

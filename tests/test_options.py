@@ -1,6 +1,8 @@
 """Bad input is refused in one sentence, before anything is solved."""
 
+import dataclasses
 import errno
+import inspect
 from pathlib import Path
 
 import jax
@@ -9,6 +11,9 @@ import pytest
 
 import hr2jax
 from hr2jax import Network
+from hr2jax.options import BLOCK_METHODS, METHODS, Options, methods_of
+from hr2jax.problem import checked_problem
+from hr2jax.relaxation.table import RELAXATIONS
 from hr2jax.solving import run, stages
 from hr2jax.text import LONGEST, shown
 
@@ -324,3 +329,43 @@ def test_a_checkpoint_may_be_a_name_or_a_path(tmp_path, monkeypatch):
         hr2jax.solve(one, checkpoint=path)
         assert hr2jax.Certificate.load(path).verify(one) == pytest.approx(2.0)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["absolute", "path.npz", "plain"]
+
+
+def test_defaults_are_stated_once():
+    """Everywhere else they are those of Options."""
+    defaults = {field.name: field.default for field in dataclasses.fields(Options)}
+    for function in (hr2jax.solve, hr2jax.maximum, hr2jax.certify):
+        given = inspect.signature(function).parameters
+        shared = [name for name in given if name in defaults]
+        assert "relaxation" in shared
+        assert all(given[name].default == defaults[name] for name in shared)
+    assert {name for name in defaults} <= inspect.signature(hr2jax.solve).parameters.keys()
+    assert Options() == Options(**defaults)
+
+
+ONE = Network([np.eye(2), [[1.0, -1.0]]], [[0.1, 0.2], [0.0]])
+TWO = Network([np.eye(2), np.eye(2), [[1.0, -1.0]]], [[0.1, 0.2], [0.0, 0.1], [0.0]])
+
+
+@pytest.mark.parametrize("name", RELAXATIONS)
+@pytest.mark.parametrize("net", [ONE, TWO], ids=["one layer", "two layers"])
+@pytest.mark.parametrize("norm", ["inf", 2])
+@pytest.mark.parametrize("quantity", ["lipschitz", "maximum"])
+def test_every_record_is_taken_or_refused_as_it_says(name, net, norm, quantity):
+    record = RELAXATIONS[name]
+    problem = checked_problem(net, None, norm, [0.0, 0.0], 1.0, quantity=quantity)
+    fits = quantity in record.quantities and norm in record.norms and (net.depth == 1 or record.any_depth)
+    if fits:
+        assert Options(relaxation=name).check(net, problem).record is record
+        assert record.baseline or record.degree or record.climbs or record.lifting or record.families(net.depth, True)
+    else:
+        with pytest.raises((ValueError, NotImplementedError), match="relaxation") as error:
+            Options(relaxation=name).check(net, problem)
+        assert repr(name) in sentence(error)
+    for method in METHODS[1:]:
+        blocks = method in BLOCK_METHODS
+        if fits and method in methods_of(record) and not (blocks and (net.depth > 1 or norm == 2)):
+            Options(relaxation=name, method=method).check(net, problem)
+        else:
+            with pytest.raises((ValueError, NotImplementedError)):
+                Options(relaxation=name, method=method).check(net, problem)

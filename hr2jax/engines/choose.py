@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..options import INTERIOR_POINT, Options
@@ -14,43 +15,78 @@ if TYPE_CHECKING:
     from .product.lowrank import Steered
 
 
-def choose_engine(
-    lifting: Lifting, families: list[Family], record: Relaxation, options: Options, steered: Steered | None = None
-) -> Engine:
-    """What `options.method` names, ready to run from some multipliers; refuses here what it cannot take.
+# The engine of LipOpt's linear programs.
+HIGHS = "HiGHS"
+
+
+def engine_of(record: Relaxation, method: str, depth: int, is_few: Callable[[], bool]) -> str:
+    """The engine that a method stands for with a relaxation: the one rule that says what "auto" is.
 
     "auto" is `lowrank`, the fastest to a certified bound at every size from (10, 10) to (784, 500)
     (bench/engines.py), but `newton` for several layers with few multipliers (bench/depth.py --engines), and `admm` for
     lasserre2, which exists in block form only.
+
+    Args:
+        record: the relaxation.
+        method: of options.METHODS.
+        depth: hidden layers.
+        is_few: tells, by what is known so far, whether the multipliers are few enough for `newton`.
+    """
+    if record.baseline or record.degree is not None:
+        return HIGHS if record.degree else "none"
+    if method != "auto":
+        return method
+    if not record.by_products:
+        return "admm"
+    return "newton" if depth > 1 and is_few() else "lowrank"
+
+
+def engine_for(lifting: Lifting, families: list[Family], record: Relaxation, options: Options) -> str:
+    """`engine_of` a lifted problem."""
+
+    def is_few() -> bool:
+        from .product.newton import FEW, FEW_WITH_CUTS, affordable
+
+        return affordable(lifting, families, FEW_WITH_CUTS if record.cuts and options.planes else FEW)
+
+    return engine_of(record, options.method, lifting.presolve.depth, is_few)
+
+
+def choose_engine(
+    lifting: Lifting, families: list[Family], record: Relaxation, options: Options, steered: Steered | None = None
+) -> Engine:
+    """The engine of `engine_for`, ready to run from some multipliers.
+
+    Raises:
+        NotImplementedError: it cannot take so many multipliers.
     """
     cuts = options.planes if record.cuts else ()
-    if options.method == "newton" or (options.method == "auto" and lifting.presolve.depth > 1):
-        from .product.newton import FEW, FEW_WITH_CUTS, MOST, affordable, solve_newton
+    name = engine_for(lifting, families, record, options)
+    if name == "newton":
+        from .product.newton import MOST, affordable, solve_newton
         from .product.newton_cuts import solve_with_cuts
 
-        few = FEW_WITH_CUTS if cuts else FEW
-        if affordable(lifting, families, MOST if options.method == "newton" else few):
-            if cuts:
-                return lambda monitor, start: solve_with_cuts(lifting, families, monitor, cuts, start)
-            return lambda monitor, start: solve_newton(lifting, families, monitor, start=start)
-        if options.method == "newton":
+        if options.method == "newton" and not affordable(lifting, families, MOST):
             raise NotImplementedError(
                 f"method='newton' takes at most {MOST} entries of the moment matrix and multipliers, row by row, but "
                 f"here they are {lifting.size} and {sum(f.F.rows for f in families)}, or more memory than there is; "
                 "method='lowrank' is for any number"
             )
-    if options.method == "lowrank" or (options.method == "auto" and record.by_products):
+        if cuts:
+            return lambda monitor, start: solve_with_cuts(lifting, families, monitor, cuts, start)
+        return lambda monitor, start: solve_newton(lifting, families, monitor, start=start)
+    if name == "lowrank":
         from .product.lowrank import solve_lowrank
 
         return lambda monitor, start: solve_lowrank(
             lifting, families, monitor, cuts=cuts, seed=options.seed, start=start, steered=steered
         )
-    if options.method in INTERIOR_POINT:
+    if name in INTERIOR_POINT:
         from .block.form import block_form
         from .block.interior_point import run_interior_point
 
         form = block_form(record.name, lifting)
-        return lambda monitor, _: run_interior_point(form, options.method, monitor)
+        return lambda monitor, _: run_interior_point(form, name, monitor)
     from .block.admm import admm_form, solve_admm
 
     chosen = admm_form(record.name, lifting)

@@ -25,21 +25,35 @@ from ..relaxation.lifting import lift
 from ..relaxation.presolve import presolve
 from ..relaxation.table import RELAXATIONS
 from .block.form import MAX_DENSE_BYTES
+from .choose import engine_of
 from .sizes import TABLE, Need, Sizes, newton_bytes
 
 ANY_DEVICE = 64e6  # bytes that every accelerator has to spare
 MAX_PATTERN = 4_000_000  # entries of M_1's pattern up to which Clarabel's chordal decomposition is foreseen
 
 
-def method_of(relaxation: str, method: str) -> str:
-    """The engine that "auto" stands for (`choose.choose_engine`)."""
-    return method if method != "auto" else "admm" if relaxation == "lasserre2" else "lowrank"
+def method_of(relaxation: str, method: str, sizes: Sizes) -> str:
+    """The engine that a method stands for (`choose.engine_of`), told from the sizes."""
+    record = RELAXATIONS[relaxation].hardest
+
+    def is_few() -> bool:
+        from .product.newton import FEW, FEW_WITH_CUTS
+
+        few, rows = FEW_WITH_CUTS if record.cuts else FEW, newton_rows(sizes)
+        return sizes.N + rows <= few and newton_bytes(sizes.N, rows, sizes.N + sizes.derived) <= 0.7 * available_bytes()
+
+    return engine_of(record, method, sizes.depth, is_few)
+
+
+def newton_rows(sizes: Sizes) -> float:
+    """Multipliers row by row, about: there are some 10 products for each masked variable."""
+    return 10.0 * sizes.masked + 4.0 * sizes.pairs + 9.0 * (sizes.n + sizes.local * sizes.q)
 
 
 def estimate(relaxation: str, method: str, sizes: Sizes) -> Need:
     """What `solve` will need at its peak."""
-    relaxation = "hr2+" if relaxation == "best" else relaxation  # the largest of those it climbs
-    method = method_of(relaxation, method)
+    method = method_of(relaxation, method, sizes)
+    relaxation = RELAXATIONS[relaxation].hardest.name  # the largest of those it climbs
     host = TABLE["process"] + 8.0 * TABLE["certificate"] * _arrow_entries(relaxation, sizes)
     if method == "newton":
         return Need(host + newton_need(sizes, cuts=relaxation == "hr2+"), 0.0)
@@ -54,11 +68,8 @@ def estimate(relaxation: str, method: str, sizes: Sizes) -> Need:
 
 
 def newton_need(sizes: Sizes, cuts: bool = False) -> float:
-    """Bytes of engine `newton`, which also ends what `lowrank` begins at several layers.
-
-    There are about 10 products for each masked variable.
-    """
-    rows = 10.0 * sizes.masked + 4.0 * sizes.pairs + 9.0 * (sizes.n + sizes.local * sizes.q)
+    """Bytes of engine `newton`, which also ends what `lowrank` begins at several layers."""
+    rows = newton_rows(sizes)
     if cuts:
         from .product.newton import CUTS
 
@@ -223,12 +234,12 @@ def check_memory(options: Options, sizes: Sizes) -> float:
     need = estimate(options.relaxation, options.method, sizes)
     # asking JAX for its devices starts it, which somebody without time need not wait for
     host, device = available_bytes(), device_bytes() if need.engine > ANY_DEVICE else None
-    gpu = device is not None and method_of(options.relaxation, options.method) not in INTERIOR_POINT
+    gpu = device is not None and method_of(options.relaxation, options.method, sizes) not in INTERIOR_POINT
     if _fits(need, host, device if gpu else None):
-        ended = sizes.derived > 0 and method_of(options.relaxation, options.method) == "lowrank"
+        ended = sizes.derived > 0 and method_of(options.relaxation, options.method, sizes) == "lowrank"
         last = newton_need(sizes) if ended else 0.0
         return need.host + need.engine + (last if last <= 0.7 * host else 0.0)  # without it `newton` is left out
-    asked = f"relaxation={options.relaxation!r} with method={method_of(options.relaxation, options.method)!r}"
+    asked = f"relaxation={options.relaxation!r} with method={method_of(options.relaxation, options.method, sizes)!r}"
     if need.on(gpu) > host or device is None:
         wanted, there, where = need.on(gpu), host, "here"
     else:
@@ -260,7 +271,7 @@ def _what_fits(options: Options, sizes: Sizes, host: float, device: float | None
     smallest: tuple[float, str] = (math.inf, "")
     plain = [name for name, record in RELAXATIONS.items() if record.by_products and record.by_blocks]
     others = [name for name in reversed(plain) if name != options.relaxation]
-    asked = (options.relaxation, method_of(options.relaxation, options.method))
+    asked = (options.relaxation, method_of(options.relaxation, options.method, sizes))
     if not sizes.local or sizes.masked:
         others = [name for name in others if name != "hr2z"]  # equals shor, or does not exist
     for relaxation in (options.relaxation, *others):

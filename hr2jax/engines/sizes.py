@@ -40,6 +40,7 @@ class Sizes:
         local: whether there is an x: a ball, and neurons that can switch.
         masked: variables behind masks (several hidden layers).
         derived: rows of derived groups (several hidden layers).
+        depth: hidden layers.
     """
 
     n: int
@@ -48,6 +49,7 @@ class Sizes:
     local: bool
     masked: int = 0
     derived: int = 0
+    depth: int = 1
 
     @staticmethod
     def of(problem: Problem, fixed: Presolve) -> Sizes:
@@ -55,11 +57,12 @@ class Sizes:
         n, pairs = fixed.switching, len(np.intersect1d(fixed.unstable, fixed.free))
         if problem.quantity == "maximum" or fixed.chains == ("q",):
             signs = n if problem.quantity == "maximum" else 0
-            return Sizes(signs, len(fixed.free), 0, False, n, n)
+            return Sizes(signs, len(fixed.free), 0, False, n, n, fixed.depth)
         local = problem.is_local and n > 0
         inner = n - len(fixed.layers[-1].unstable)
         masked = (len(fixed.chains) + local) * inner
-        return Sizes(n, len(fixed.free), pairs, local, masked, masked + local * (n - inner) if inner else 0)
+        derived = masked + local * (n - inner) if inner else 0
+        return Sizes(n, len(fixed.free), pairs, local, masked, derived, fixed.depth)
 
     @property
     def N(self) -> int:

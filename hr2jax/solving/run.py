@@ -15,6 +15,7 @@ from ..bounds import preactivation_bounds
 from ..bounds.slopes.search import find_output_slopes, find_slopes, pick_method
 from ..certificate.certificate import Certificate, CertificateError
 from ..engines.bilinear.mixing import first_bound
+from ..engines.choose import HIGHS
 from ..engines.lipopt.lipopt import check_size, krivine_engine
 from ..engines.memory import check_memory, refuse_many_moments
 from ..engines.monitor import Stop
@@ -139,7 +140,7 @@ def _plan(
     if record.degree is not None:
         estimated = check_size(net, problem, record.degree)
         engine = krivine_engine(net, problem, record.degree)
-        return Plan(lift(net, problem, fixed), [Stage(record, frozenset(), engine, options.tol, 1.0)], estimated)
+        return Plan(lift(net, problem, fixed), [Stage(record, frozenset(), engine, HIGHS, options.tol, 1.0)], estimated)
     if record.matrices:  # counted: `block_form` would take long to enumerate them
         refuse_many_moments(sizes)
     estimated = check_memory(options, sizes)
@@ -175,6 +176,7 @@ def _climb(session: Session, plan: Plan, multipliers: Mapping[str, Array], brief
         for stage in stages:
             if stage is not stages[-1] and stage.share * session.remaining() < certificate_seconds(plan.lifting.size):
                 continue  # not worth beginning
+            session.engine = stage.method
             stage_of = session.stage(stage.relaxation.name, stage.tolerance, stage.share)
             # engines look at what comes out, whatever overflowed on the way
             with session.timings.span("solve"), stage_of, np.errstate(all="ignore"):
@@ -203,7 +205,7 @@ def _result(
     timings = dict.fromkeys(("setup", "compile", "solve", "certify", "lower"), 0.0) | session.timings.seconds
     timings |= {"setup": setup, "compile": compiling, "peak_bytes": peak_bytes()}
     bound = session.bound
-    description = _description(session.net, session.problem, session.fixed, session.options, size)
+    description = _description(session, size)
     return Result(
         bound=bound,
         lower=session.lower,
@@ -269,9 +271,9 @@ def _load_checkpoint(net: Network, problem: Problem, options: Options) -> Certif
     return certificate.with_bound(bound)
 
 
-def _description(
-    net: Network, problem: Problem, fixed: Presolve, options: Options, size: int
-) -> dict[str, Any]:
+def _description(session: Session, size: int) -> dict[str, Any]:
+    """What was asked, and which engine, relaxation and lifting the bound comes from."""
+    net, problem, fixed, options = session.net, session.problem, session.fixed, session.options
     return {
         "widths": list(net.widths),
         "quantity": problem.quantity,
@@ -281,7 +283,9 @@ def _description(
         "relaxation": options.relaxation,
         **({"cuts": list(options.planes)} if options.record.cuts else {}),
         "method": options.method,
-        **({"lifting": options.lifting} if net.depth > 1 else {}),
+        "engine": session.engine,
+        "bound_by": session.certificate.relaxation,
+        **({"lifting": session.certificate.lifting} if net.depth > 1 else {}),
         "tol": options.tol,
         "seed": options.seed,
         "free_inputs": len(fixed.free),

@@ -23,6 +23,9 @@ from ..problem import Problem
 from ..relaxation.presolve import Presolve
 from ..result import Progress, Status, relative_gap
 
+# What has run before any engine has.
+NO_ENGINE = "none"
+
 
 class Session:
     """Keeps what must not be lost: the best certificate (also in the checkpoint) and the best witness.
@@ -30,6 +33,7 @@ class Session:
     Attributes:
         certificate: the best so far; a norm-product bound before any engine has run.
         lower, witness: the best attained lower bound so far.
+        engine: the last that has run.
     """
 
     def __init__(
@@ -45,7 +49,7 @@ class Session:
         self.lower = 0.0
         self.witness = problem.domain.center.copy() if problem.is_local else np.zeros(net.widths[0])
         self.origin = 0.0
-        self.iteration = 0
+        self.iteration, self.engine = 0, NO_ENGINE
         self.relaxation_value = math.nan
         self.history: dict[str, list[float]] = {
             name: [] for name in ("seconds", "iteration", "bound", "relaxation_value", "residual")

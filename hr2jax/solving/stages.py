@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..arithmetic.float64 import Array
-from ..engines.choose import choose_engine
+from ..engines.choose import choose_engine, engine_for
 from ..engines.monitor import Engine
 from ..options import Options
 from ..relaxation import Lifting, preset
@@ -29,6 +29,7 @@ class Stage:
     relaxation: Relaxation
     families: frozenset[str]
     engine: Engine
+    method: str
     tolerance: float
     share: float
 
@@ -52,5 +53,6 @@ def stages_of(lifting: Lifting, options: Options, steered: Steered | None) -> li
         known = {family.name for family in families} | ({TRIANGLES} if record.cuts else set())
         tolerance = options.tol if name == asked.hardest.name else max(options.tol, COARSE)
         engine = choose_engine(lifting, families, record, options, steered)
-        stages.append(Stage(record, frozenset(known), engine, tolerance, share))
+        method = engine_for(lifting, families, record, options)
+        stages.append(Stage(record, frozenset(known), engine, method, tolerance, share))
     return stages

@@ -14,8 +14,10 @@ import hr2jax
 from hr2jax import Certificate, CertificateError, Network, Status
 from hr2jax.certificate.certificate import certify_multipliers
 from hr2jax.certificate.lagrangian import SOS
+from hr2jax.engines import memory
 from hr2jax.engines.block.form import MAX_DENSE_BYTES, block_form
 from hr2jax.engines.block.interior_point import solve_interior_point
+from hr2jax.engines.sizes import Sizes
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.lasserre import lasserre_matrices, layout, reduce
@@ -254,16 +256,17 @@ def test_a_changed_certificate_stays_sound(name):
 
 @pytest.mark.parametrize(("p", "m", "domain"), [(1, 1, {}), (3, 2, {}), (2, 4, {}), (1, 1, box(1)), (3, 2, box(3))])
 def test_the_size_is_counted_without_building(p, m, domain, monkeypatch):
-    _, lifting = lifting_of(random_net(p, m, bias=0.01), domain)
+    problem, lifting = lifting_of(random_net(p, m, bias=0.01), domain)
+    sizes = Sizes.of(problem, lifting.presolve)
     matrices = lasserre_matrices(lifting)
     plan = layout(matrices, lifting)
     entries = sum(len(matrix.basis) ** 2 for matrix in matrices)
     need = 8 * entries * len(plan.monomials)
-    monkeypatch.setattr(run, "MAX_DENSE_BYTES", need)
-    run._refuse_large(lifting)
-    monkeypatch.setattr(run, "MAX_DENSE_BYTES", need - 1)
+    monkeypatch.setattr(memory, "MAX_DENSE_BYTES", need)
+    memory.refuse_many_moments(sizes)
+    monkeypatch.setattr(memory, "MAX_DENSE_BYTES", need - 1)
     with pytest.raises(ValueError, match=f"{entries} matrix entries and {len(plan.monomials)} moments"):
-        run._refuse_large(lifting)
+        memory.refuse_many_moments(sizes)
 
 
 @pytest.mark.parametrize(("p", "m"), [(12, 12), (60, 60), (500, 500)])
