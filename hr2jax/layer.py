@@ -65,8 +65,8 @@ class Layer:
         self._set(inputs, bias, self.activation, _checked_parameters(self.activation, self.parameters, len(bias)))
 
     @classmethod
-    def of_checked(cls, inputs: Mapping[int, Array], bias: Array, activation: str) -> Layer:
-        """A layer of what `checked_map` returned: nothing is copied, nothing is looked at again."""
+    def of_checked(cls, inputs: Mapping[int, Any], bias: Any, activation: str) -> Layer:
+        """A layer of what `checked_map` returned, or of other arrays (`mapped`): nothing is copied or looked at."""
         layer = object.__new__(cls)
         layer._set(inputs, bias, activation, {})
         return layer

@@ -6,13 +6,16 @@ u, so that this covers [0, 1] too). Everything is rounded up; where float64 over
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import reduce
 
 import numpy as np
 
+from .. import graph
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
 from ..arithmetic.norms import bounded, longest, operator_norm, row_norms, spectral_norm, times_up, vector_norm
+from ..layer import Layer
 from ..network import Network
 from ..problem import Problem
 from .interval import Pair
@@ -117,15 +120,19 @@ def interval_constant(
         ValueError: masks that do not fit the network.
     """
     _check_masks(net, on, off)
+
+    def down(l: int, layer: Layer, above: graph.Pairs) -> Pair:
+        return _masked(_pulled(above, arithmetic), on[l - 1], off[l - 1])
+
+    def up(l: int, layer: Layer, below: graph.Pairs) -> Pair:
+        # x itself is None, whose Jacobian is the identity of the free inputs
+        parts = ((A[:, free],) * 2 if J is None else _times(A, J, arithmetic) for A, J in below)
+        return _masked(_total(parts, arithmetic), on[l - 1], off[l - 1])
+
     c = _output_adjoint(net, problem, arithmetic)
-    g = c
-    for l in range(net.depth, 0, -1):
-        A = net.weights[l - 1] if l > 1 else net.weights[0][:, free]
-        g = _times(A.T, _masked(g, on[l - 1], off[l - 1]), arithmetic)
-    A = net.weights[0][:, free]
-    J = _masked((A, A), on[0], off[0])
-    for l in range(2, net.depth + 1):
-        J = _masked(_times(net.weights[l - 1], J, arithmetic), on[l - 1], off[l - 1])
+    top = problem.coefficients, problem.coefficients
+    g = _pulled([(A[:, free], a) for A, a in graph.backward(net.layers, top, down)], arithmetic)
+    J = graph.forward(net.layers[:-1], None, up)
     forward = _times(c[0][None], J, arithmetic)
     with np.errstate(all="ignore"):
         width = (arithmetic(c[1]) - c[0]).upper()  # the rounding of c
@@ -161,6 +168,15 @@ def product_constant(
 def _output_adjoint(net: Network, problem: Problem, arithmetic: type[Enclosure]) -> Pair:
     """C^T coefficients, rounded outward."""
     return _times(net.weights[-1].T, (problem.coefficients, problem.coefficients), arithmetic)
+
+
+def _pulled(above: graph.Pairs, arithmetic: type[Enclosure]) -> Pair:
+    """sum_m A_m^T a_m, rounded outward."""
+    return _total((_times(A.T, a, arithmetic) for A, a in above), arithmetic)
+
+
+def _total(parts: Iterable[Pair], arithmetic: type[Enclosure]) -> Pair:
+    return reduce(lambda a, b: _sum(a, b, arithmetic), parts)
 
 
 def _masked(interval: Pair, on: Array, off: Array) -> Pair:

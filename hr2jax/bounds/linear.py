@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import graph
 from ..arithmetic.enclosure import Enclosure, TooLargeError
 from ..arithmetic.float64 import Array
+from ..layer import Layer
 from ..network import Network
 from ..problem import Problem
 from .interval import Pair, finite, first_layer, interval_step
@@ -139,35 +141,47 @@ def backward(
         arithmetic: the arithmetic that proves the bounds.
     """
     domain, value = problem.domain, shift
+
+    def step(k: int, layer: Layer, targets: graph.Pairs) -> Enclosure:
+        nonlocal value
+        low, high = bounds[k - 1]
+        rows = _pulled(targets)
+        off = high <= 0
+        on = (low >= 0) & ~off
+        unstable = ~(on | off)
+        upper_slope = np.where(unstable, np.clip(high / (high - low), 0.0, 1.0), 0.0)
+        line = arithmetic(upper_slope)
+        intercept = np.maximum((line * -low).upper(), (arithmetic(high) - line * high).upper())
+        intercept = np.where(unstable, intercept, 0.0)
+        # From here on the coefficients are floats; what they miss, times the largest x, goes to the value.
+        M, missed = rows.mid, rows.rad
+        if missed.any():
+            value = value - arithmetic(missed) @ np.where(off, 0.0, np.maximum(high, 0.0))
+        above, below = np.where(unstable, np.maximum(M, 0.0), 0.0), np.where(unstable, np.minimum(M, 0.0), 0.0)
+        # fl(above * slope) lies in [0, above]: it is above times some slope in [0, 1], with no error.
+        upper = arithmetic(below) * upper_slope
+        N = np.where(on, M, 0.0) + np.where(unstable, above * slopes[k], 0.0) + upper.mid
+        value = value + arithmetic(below) @ intercept
+        missed = upper.rad
+        if missed.any():
+            value = value - arithmetic(missed) @ np.where(unstable, np.maximum(high, -low), 0.0)
+        coefficients = arithmetic(N)
+        value = value + coefficients @ layer.bias
+        return coefficients
+
     with np.errstate(all="ignore"):
-        for k in range(len(bounds), 0, -1):
-            low, high = bounds[k - 1]
-            off = high <= 0
-            on = (low >= 0) & ~off
-            unstable = ~(on | off)
-            upper_slope = np.where(unstable, np.clip(high / (high - low), 0.0, 1.0), 0.0)
-            line = arithmetic(upper_slope)
-            intercept = np.maximum((line * -low).upper(), (arithmetic(high) - line * high).upper())
-            intercept = np.where(unstable, intercept, 0.0)
-            # From here on the coefficients are floats; what they miss, times the largest x, goes to the value.
-            M, missed = rows.mid, rows.rad
-            if missed.any():
-                value = value - arithmetic(missed) @ np.where(off, 0.0, np.maximum(high, 0.0))
-            above, below = np.where(unstable, np.maximum(M, 0.0), 0.0), np.where(unstable, np.minimum(M, 0.0), 0.0)
-            # fl(above * slope) lies in [0, above]: it is above times some slope in [0, 1], with no error.
-            upper = arithmetic(below) * upper_slope
-            N = np.where(on, M, 0.0) + np.where(unstable, above * slopes[k], 0.0) + upper.mid
-            value = value + arithmetic(below) @ intercept
-            missed = upper.rad
-            if missed.any():
-                value = value - arithmetic(missed) @ np.where(unstable, np.maximum(high, -low), 0.0)
-            coefficients = arithmetic(N)
-            value = value + coefficients @ net.biases[k - 1]
-            rows = coefficients @ net.weights[k - 1]
+        target = Layer.of_checked({len(bounds): rows}, shift, "identity")
+        rows = _pulled(graph.backward([*net.layers[: len(bounds)], target], None, step))
         value = value + rows @ domain.middle(arithmetic)
         value = value - domain.reach(rows.magnitude(), arithmetic)
         bound = value.lower()
     return np.where(np.isfinite(bound), bound, -np.inf)
+
+
+def _pulled(above: graph.Pairs) -> Enclosure:
+    """The coefficients of a layer's values; None stands for the targets themselves, whose rows they are."""
+    rows: Enclosure = graph.total(A if coefficients is None else coefficients @ A for A, coefficients in above)
+    return rows
 
 
 def checked_slopes(net: Network, slopes: Slopes) -> dict[int, dict[int, Array]]:
