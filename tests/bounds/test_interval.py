@@ -189,7 +189,7 @@ def test_the_first_layer_on_a_ball_contains_the_exact_range(kind, case, size):
     """By the squares of both sides; signs are settled exactly; not far off."""
     net, box = case
     assume(size != 0)
-    problem = checked_problem(net, norm=2, center=box.center, radius=abs(size))
+    problem = checked_problem(net, norm=2, center=box.domain.center, radius=abs(size))
     try:
         low, high = interval_bounds(net, problem, kind)[0]
     except ValueError as error:
