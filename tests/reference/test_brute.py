@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog, minimize
 
+from hr2jax import Box
+from hr2jax.problem import Problem
+
 from .brute import TooManyRegionsError, exact_constant
 from .regions import random_network, random_problem
 
@@ -70,8 +73,7 @@ def test_it_is_not_what_was_sampled():
     net = random_network(rng, (1,), n)
     A, C = np.ones((1, n)), np.ones((1, 1))
     net = type(net)([A, C], [np.full(1, -(n - 0.01)), np.zeros(1)])
-    problem = random_problem(rng, net, "inf", False)
-    problem = type(problem)(np.ones(1), "inf", np.zeros(n), np.ones(n))
+    problem = Problem(np.ones(1), "inf", "inf", Box(-np.ones(n), np.ones(n)))
     assert exact_constant(net, problem) == pytest.approx(n, rel=1e-12)
 
 
