@@ -21,8 +21,8 @@ import optax
 
 from hr2jax.engines.product.lagrangian import augmented_lagrangian
 from hr2jax.engines.product.lbfgs import lbfgs
-from hr2jax.engines.product.lowrank import Run
 from hr2jax.engines.product.schedule import Schedule
+from hr2jax.engines.product.steering import Run
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift, preset
 from hr2jax.relaxation.presolve import presolve

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .engines.bilinear.maximise import COLD, RANK, WARM, PenaltyState, _bounds, _cold
+from .engines.bilinear.maximise import COLD, RANK, WARM, PenaltyState, cold, estimate
 
 
 def lipschitz_penalty(
@@ -77,7 +77,7 @@ def lipschitz_bounds(
     w = C if outputs == 1 else C[first] - C[second]
     count = int(sweeps) if sweeps is not None else COLD if state is None else WARM
     if state is None:
-        state = _cold(len(first), A.shape, A.dtype)
+        state = cold(len(first), A.shape, A.dtype)
     else:
         given, wanted = (jnp.shape(state.V), jnp.shape(state.z)), ((len(first), len(A), RANK), (len(first), A.shape[1]))
         if given != wanted:
@@ -85,7 +85,7 @@ def lipschitz_bounds(
                 f"state is of a network of other shapes: V and z must be {wanted[0]} and {wanted[1]} for these params, "
                 f"but are {given[0]} and {given[1]}; begin from state=None"
             )
-    values, state = _bounds(A, w, jax.lax.stop_gradient(state), count)
+    values, state = estimate(A, w, jax.lax.stop_gradient(state), count)
     if outputs == 1:
         return values.reshape(1, 1), state
     upper = jnp.zeros((outputs, outputs), values.dtype).at[first, second].set(values)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arithmetic.float64 import Array
 from ..machine.device import is_accelerated
-from ..machine.interrupts import undisturbed
+from ..machine.run import put, run
 from .definite import Definite
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class OnDevice(Definite):
     def _or(self, there: Callable[[], T], here: Callable[[], T]) -> T:
         if self._fits:
             try:
-                with jax.enable_x64(True), undisturbed():
+                with jax.enable_x64(True):
                     return there()
             except jax.errors.JaxRuntimeError:  # out of memory, most likely, which trying again would not change
                 self._there, self._fits, self.LANCZOS = None, False, Definite.LANCZOS
@@ -47,14 +47,14 @@ class OnDevice(Definite):
 
     def _on_device(self) -> Any:
         if self._there is None:
-            self._there = jnp.asarray(self.negative)
+            self._there = put(self.negative)
         return self._there
 
     def logdet(self, d: Array) -> float:
         """`Definite.logdet`."""
 
         def there() -> float:
-            found = float(_logdet(self._on_device(), jnp.asarray(d)))
+            found = float(run(_logdet, self._on_device(), put(d)))
             return found if np.isfinite(found) else -np.inf
 
         return self._or(there, lambda: super(OnDevice, self).logdet(d))
@@ -63,17 +63,17 @@ class OnDevice(Definite):
         """`Definite.inverse`; all of it."""
 
         def there() -> tuple[Array | None, float]:
-            inverse, logdet = _inverse(self._on_device(), jnp.asarray(d))
+            inverse, logdet = run(_inverse, self._on_device(), put(d))
             return (np.array(inverse), float(logdet)) if np.isfinite(float(logdet)) else (None, -np.inf)
 
         return self._or(there, lambda: super(OnDevice, self).inverse(d))
 
     def _lowest(self, S: Array, count: int) -> tuple[Array, Array]:
         def there() -> tuple[Array, Array]:
-            values, vectors = eigh(jnp.asarray(S))
+            values, vectors = map(np.asarray, run(eigh, put(S)))
             if not np.isfinite(values).all():
                 return super(OnDevice, self)._lowest(S, count)
-            return np.asarray(values)[:count], np.asarray(vectors[:, :count])
+            return values[:count], vectors[:, :count]
 
         return self._or(there, lambda: super(OnDevice, self)._lowest(S, count))
 
@@ -81,7 +81,7 @@ class OnDevice(Definite):
         """`Definite.solve`."""
 
         def there() -> Array | None:
-            x = np.asarray(_solve(jnp.asarray(H), jnp.asarray(b)))
+            x = np.asarray(run(_solve, put(H), put(b)))
             return x if np.isfinite(x).all() else None
 
         return self._or(there, lambda: super(OnDevice, self).solve(H, b))

@@ -32,3 +32,14 @@ jax.monitoring.register_event_duration_secs_listener(_listen)
 def compile_seconds() -> float:
     """Seconds of tracing, lowering and compiling so far in this process."""
     return _closed + sum(seconds for _, seconds in _spans)
+
+
+class Stopwatch:
+    """Measures from when it is made, what is compiled meanwhile left out."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter() - compile_seconds()
+
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return time.perf_counter() - compile_seconds() - self._began

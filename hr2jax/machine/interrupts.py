@@ -18,7 +18,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let the first interrupt (SIGINT, SIGTERM) wait until the block has ended; a second one does not wait.
+    """Let interrupts (SIGINT, SIGTERM) wait until the block has ended: the first then goes on, the others count as it.
 
     A handler with an attribute `announce` has that called at once. A block within another is part of that.
     """
@@ -38,8 +38,6 @@ def undisturbed() -> Iterator[None]:
         waiting.append((number, frame))
         if len(waiting) == 1:
             getattr(handlers[number], "announce", lambda: None)()
-        else:
-            handlers[number](number, frame)
 
     later.waits = True  # type: ignore[attr-defined]
     try:

@@ -6,7 +6,14 @@ from typing import Any
 
 import jax
 
+from .run import run
+
 
 def key_of(seed: int) -> Any:
     """A key of any seed from 0 on; JAX takes those below 2^63 only."""
-    return jax.random.key(seed % 2**63)
+    return run(jax.random.key, seed % 2**63)
+
+
+def key_within(key: Any, number: int) -> Any:
+    """Another key for each number."""
+    return run(jax.random.fold_in, key, number)

@@ -12,8 +12,8 @@ import numpy as np
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
 from ..arithmetic.norms import unknown_norm
-from ..machine.interrupts import undisturbed
-from ..machine.seeds import key_of
+from ..machine.run import put, run
+from ..machine.seeds import key_of, key_within
 from ..network import Network
 from ..problem import BOUNDED
 from .margins import Clip, inner_box, margins
@@ -43,7 +43,7 @@ def broken(
                 left = rows[~found[rows]]
                 if not len(left):
                     break
-                key = jax.random.fold_in(key_of(seed), start * starts + attempt)
+                key = key_within(key_of(seed), start * starts + attempt)
                 climbed = _climb(net, inputs[left], labels[left], radius, norm, clip, steps, attempt == 0, key)
                 hit = _adversarial(net, inputs[left], climbed, labels[left], radius, norm)
                 points[left[hit]], found[left[hit]] = climbed[hit], True
@@ -58,12 +58,11 @@ def _climb(
     low, high = inner_box(inputs, radius, clip)
     padded = 1 << (len(inputs) - 1).bit_length()
     rows = np.resize(np.arange(len(inputs)), padded)
-    layers = [(jnp.asarray(A, jnp.float32), jnp.asarray(b, jnp.float32)) for A, b in zip(net.weights, net.biases,
+    layers = [(put(A, jnp.float32), put(b, jnp.float32)) for A, b in zip(net.weights, net.biases,
                                                                                       strict=True)]  # fmt: skip
-    single = [jnp.asarray(array[rows], jnp.float32) for array in (inputs, low, high)]
-    with undisturbed():
-        climbed = _ascent(layers, *single, jnp.asarray(labels[rows]), jnp.float32(radius), key, steps, norm, at_input)
-        points = np.asarray(climbed, dtype=np.float64)[: len(inputs)]
+    single = [put(array[rows], jnp.float32) for array in (inputs, low, high)]
+    climbed = run(_ascent, layers, *single, put(labels[rows]), np.float32(radius), key, steps, norm, at_input)
+    points = np.asarray(climbed, dtype=np.float64)[: len(inputs)]
     if norm == 2:
         points = inputs + _shrunk(points - inputs, radius)
     return np.clip(points, low, high)

@@ -22,8 +22,7 @@ from ..result import Status
 from ..solving.many import solve_all
 from ..text import shown
 from ..version import versions
-from . import bilinear as around
-from . import together
+from . import bilinear
 from .attack import broken
 from .inputs import check_count, checked_accuracy, checked_inputs, checked_labels, checked_radii, solve_options
 from .margins import Clip, largest_radius, margins
@@ -199,10 +198,10 @@ class _Run:
         if self.deadline is not None:
             until = since + share * max(self.deadline - since, 0.0)
             limit = (until - since) / max(len(pairs), 1)
-        if pairs and options["max_iterations"] is None and together.serves(
+        if pairs and options["max_iterations"] is None and bilinear.serves(
             self.net, self.norm, options["relaxation"], options["method"]
         ):  # fmt: skip
-            proved = together.certificates(self.net, pairs, options["tol"], until)
+            proved = bilinear.certificates(self.net, pairs, options["tol"], until)
             self.constants = dict(zip(pairs, proved, strict=True))
             if until is not None and time.time() >= until:
                 worst = Status.TIME_LIMIT
@@ -265,7 +264,7 @@ class _Run:
             rows = rows[np.argsort(-self.found[rows], kind="stable")]
             show(f"around inputs, together: {len(rows)} at radius {radius:g}")
             try:
-                around.exclude(
+                bilinear.exclude(
                     self.net, self.x, self.labels, self.margin, self.radius, rows, radius, self.clip, self._is_over
                 )
             finally:

@@ -1,13 +1,31 @@
-"""Local constants of many inputs at once exclude only what cannot happen."""
+"""Constants of many pairs at once are those of solve_all; around inputs they exclude only what cannot happen."""
 
 import numpy as np
 import pytest
 
 import hr2jax
-from hr2jax.robustness import bilinear as around
+from hr2jax.robustness import bilinear
+from hr2jax.robustness.bilinear import certificates
 from hr2jax.robustness.margins import margins
 from tests.reference.margins import least_margin
 from tests.robustness.test_certify import network
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-150, 1e150])
+def test_the_bounds_are_those_of_solve_all_and_are_proved(scale):
+    base = network(5, p=6, m=9, outputs=4)
+    net = hr2jax.Network([base.weights[0] * scale, base.weights[1]], base.biases)
+    pairs = [(k, j) for k in range(4) for j in range(k + 1, 4)]
+    results = hr2jax.solve_all(base, pairs, relaxation="shor", tol=1e-4)
+    for pair, certificate, result in zip(pairs, certificates(net, pairs, 1e-3), results, strict=True):
+        assert certificate.bound / scale == pytest.approx(result.bound, rel=2e-3)
+        assert certificate.bound / scale >= result.lower
+        assert certificate.verify(net, output=pair) <= certificate.bound * (1 + 1e-12)
+
+
+def test_nothing_to_bound():
+    net = hr2jax.Network([np.zeros((2, 3)), np.ones((3, 2))], [np.ones(2), np.zeros(3)])
+    assert [c.bound for c in certificates(net, [(0, 1), (0, 2)], 1e-3)] == [0.0, 0.0]
 
 
 @pytest.mark.parametrize("clip", [None, (np.full(2, -1.0), np.ones(2))])
@@ -20,7 +38,7 @@ def test_what_is_excluded_is_excluded(clip):
         low, _ = margins(net, x, labels)
         for radius in (0.02, 0.1, 0.3):
             known = np.where(np.isinf(low), np.inf, 0.0)
-            around.exclude(net, x, labels, low, known, np.arange(8), radius, clip, lambda: False)
+            bilinear.exclude(net, x, labels, low, known, np.arange(8), radius, clip, lambda: False)
             for i in range(8):
                 if known[i].min() >= radius:
                     assert least_margin(net, x[i], labels[i], radius, clip) > 0
@@ -33,8 +51,8 @@ def test_the_estimates_are_proved_and_below_the_global_constants():
     labels = np.argmax(net(x), axis=1)
     low, _ = margins(net, x, labels)
     known = np.where(np.isinf(low), np.inf, 0.0)
-    items = around._items(net, x, labels, low, known, 0, 0.2, None)
-    values, _ = around._dual(net, items)
+    items = bilinear.items_of(net, x, labels, low, known, 0, 0.2, None)
+    values, _ = bilinear.estimates(net, items)
     for item, value in zip(items, values, strict=True):
         pair = (int(labels[0]), item.rival)
         assert 0 < len(item.fixed.unstable) < 8
@@ -49,5 +67,5 @@ def test_nothing_is_proved_when_time_is_over():
     labels = np.argmax(net(x), axis=1)
     low, _ = margins(net, x, labels)
     known = np.where(np.isinf(low), np.inf, 0.0)
-    around.exclude(net, x, labels, low, known, np.arange(1), 1e-3, None, lambda: True)
+    bilinear.exclude(net, x, labels, low, known, np.arange(1), 1e-3, None, lambda: True)
     assert known.min() == 0

@@ -162,7 +162,7 @@ def test_without_bisection_what_is_broken_is_decided(monkeypatch):
     assert len(tasks) == (~report.decided).sum()
 
 
-@pytest.mark.parametrize("where", ["broken", "together.certificates", "search_all"])
+@pytest.mark.parametrize("where", ["broken", "bilinear.certificates", "search_all"])
 def test_an_interrupt_leaves_what_was_decided(monkeypatch, where):
     def interrupt(*_, **__):
         raise KeyboardInterrupt

@@ -14,7 +14,7 @@ import optax
 
 from ...arithmetic.float64 import Array
 from ...arithmetic.norms import Norm, unknown_norm
-from ...machine.interrupts import undisturbed
+from ...machine.run import put, run
 from .targets import Targets
 
 STEPS = 20  # between two looks at the clock
@@ -35,18 +35,16 @@ def ascend(targets: Targets, start: Mapping[int, Array], end: float | None, seed
         layers.append((A, b, unstable.astype(np.float64), s, np.where(unstable, -s * low, 0.0)))
     scale = _ranges(targets)
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
-        data = jax.tree.map(jnp.asarray, (targets.rows, targets.shift, layers, domain.center, domain.radius, scale))
-        first = [jnp.asarray(start[k]) for k in range(1, count + 1)]
-        best, value = first, _values(first, data, domain.shape)
+        data = jax.tree.map(put, (targets.rows, targets.shift, layers, domain.center, domain.radius, scale))
+        first = [put(start[k]) for k in range(1, count + 1)]
+        best, value = first, run(_values, first, data, domain.shape)
         # Away from the corners, where half of the directions are closed.
-        slopes = [0.9 * s + 0.1 * jnp.asarray(rng.random(s.shape)) for s in first]
-        state = _optimizer().init(slopes)
+        slopes = run(_inwards, first, [rng.random(s.shape) for s in first])
+        state = run(_optimizer().init, slopes)
         for step in range(ROUNDS):
             before = value
-            with undisturbed():
-                slopes, state, best, value = _round(slopes, state, best, value, data, 0.7**step, domain.shape)
-                value.block_until_ready()
-            gain = float(jnp.mean((value - before) / data[-1]))
+            slopes, state, best, value = run(_round, slopes, state, best, value, data, 0.7**step, domain.shape)
+            gain = float(run(_gain, value, before, data[-1]))
             if not gain >= ENOUGH or (end is not None and time.monotonic() >= end):
                 break
         return {k: np.nan_to_num(np.asarray(values)) for k, values in enumerate(best, start=1)}
@@ -58,6 +56,14 @@ def _ranges(targets: Targets) -> Array:
     with np.errstate(all="ignore"):
         size = np.abs(targets.rows) @ (np.maximum(high, 0.0) - np.maximum(low, 0.0))
     return np.where((size > 0) & np.isfinite(size), size, 1.0)
+
+
+def _inwards(slopes: Any, random: Any) -> Any:
+    return [0.9 * s + 0.1 * jnp.asarray(r) for s, r in zip(slopes, random, strict=True)]
+
+
+def _gain(value: Any, before: Any, scale: Any) -> Any:
+    return jnp.mean((value - before) / scale)
 
 
 def _optimizer() -> Any:

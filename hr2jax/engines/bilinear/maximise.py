@@ -27,7 +27,7 @@ class PenaltyState(NamedTuple):
     z: Any
 
 
-def _cold(pairs: int, shape: tuple[int, ...], dtype: Any) -> PenaltyState:
+def cold(pairs: int, shape: tuple[int, ...], dtype: Any) -> PenaltyState:
     """Random, but always the same."""
     neurons, inputs = shape
     key = jax.random.key(0)
@@ -51,7 +51,7 @@ def _directions(A: Any, w: Any, V: Any, g: Any) -> Any:
     return G if g is None else G.at[..., 0].add(2.0 * g)
 
 
-def _objective(A: Any, w: Any, V: Any, g: Any = None) -> Any:
+def objective(A: Any, w: Any, V: Any, g: Any = None) -> Any:
     """(P,): the relaxation's objective at V, with the best T."""
     return 0.5 * jnp.sum(_length(_directions(A, w, V, g)), axis=-1)
 
@@ -64,7 +64,7 @@ def _length(rows: Any) -> Any:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _bounds(A: Any, w: Any, state: PenaltyState, sweeps: int) -> tuple[Any, PenaltyState]:
+def estimate(A: Any, w: Any, state: PenaltyState, sweeps: int) -> tuple[Any, PenaltyState]:
     """(P,) estimated upper bounds and the new state."""
     return _solve(A, w, state, sweeps)
 
@@ -72,12 +72,12 @@ def _bounds(A: Any, w: Any, state: PenaltyState, sweeps: int) -> tuple[Any, Pena
 @partial(jax.jit, static_argnums=3)  # also outside of somebody's jit: its loops would be compiled at every call
 def _solve(A: Any, w: Any, state: PenaltyState, sweeps: int) -> tuple[Any, PenaltyState]:
     with jax.default_matmul_precision("highest"):  # a GPU's TF32 is off by more than what the bound lies above
-        V = jax.lax.fori_loop(0, sweeps, lambda _, V: _sweep(A, w, V), state.V)
-        e, own, length, z = _diagonal(A, w, V, state.z, POWER_STEPS * sweeps)
+        V = jax.lax.fori_loop(0, sweeps, lambda _, V: sweep(A, w, V), state.V)
+        e, own, length, z = diagonal(A, w, V, state.z, POWER_STEPS * sweeps)
     return e + jnp.sum(own, axis=-1) + jnp.sum(length, axis=-1), PenaltyState(V, z)
 
 
-def _diagonal(A: Any, w: Any, V: Any, z: Any, steps: int, g: Any = None) -> tuple[Any, Any, Any, Any]:
+def diagonal(A: Any, w: Any, V: Any, z: Any, steps: int, g: Any = None) -> tuple[Any, Any, Any, Any]:
     """d of e (P,), of V (P, p_1), of T (P, p_0), feasible as far as `steps` of the power iteration tell; and its z."""
     G = _directions(A, w, V, g)
     length, T = _length(G), _unit(G)
@@ -93,7 +93,7 @@ def _diagonal(A: Any, w: Any, V: Any, z: Any, steps: int, g: Any = None) -> tupl
     return 0.25 * s * a * e, 0.25 * (s * a)[:, None] * own, 0.25 * (s * to_t)[:, None] * length, z
 
 
-def _sweep(A: Any, w: Any, V: Any, g: Any = None) -> Any:
+def sweep(A: Any, w: Any, V: Any, g: Any = None) -> Any:
     """The best T for V, then the best V for that T."""
     T = _unit(_directions(A, w, V, g))
     H = w[..., None] * jnp.einsum("ij,pjr->pir", A, T)
@@ -138,12 +138,12 @@ def _backward(sweeps: int, kept: Any, cotangents: Any) -> Any:
     return (*_pull(A, w, V, values, cotangents[0]), jax.tree.map(jnp.zeros_like, cotangents[1]))
 
 
+estimate.defvjp(_forward, _backward)
+
+
 @jax.jit
 def _pull(A: Any, w: Any, V: Any, values: Any, cotangent: Any) -> Any:
     with jax.default_matmul_precision("highest"):
-        attained, pull = jax.vjp(lambda A, w: _objective(A, w, V), A, w)
+        attained, pull = jax.vjp(lambda A, w: objective(A, w, V), A, w)
         ratio = jnp.where(attained > 0, values / jnp.where(attained > 0, attained, 1.0), 1.0)
         return pull(cotangent * ratio)
-
-
-_bounds.defvjp(_forward, _backward)

@@ -20,7 +20,6 @@ without z), S = Diag(d) - M, and moments in proportion to S^-1. It saves up to t
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,8 +32,8 @@ from ...arithmetic.float64 import Array
 from ...certificate.lagrangian import SOS, add_squares, lagrangian_matrix
 from ...linalg.diagonal import feasible, tighten
 from ...linalg.on_device import definite_on_device, eigh
-from ...machine.compile_clock import compile_seconds
-from ...machine.interrupts import undisturbed
+from ...machine.compile_clock import Stopwatch
+from ...machine.run import put, run
 from ...machine.threads import few_threads
 from ...relaxation.basis import Lifting
 from ...relaxation.table import RELAXATIONS
@@ -124,12 +123,12 @@ class _Run:
         """Work in float32 or float64 from now on."""
 
         def convert(array: Any) -> Any:
-            return jnp.asarray(array, dtype if jnp.issubdtype(array.dtype, jnp.floating) else None)
+            return put(array, dtype if jnp.issubdtype(array.dtype, jnp.floating) else None)
 
         self.dtype = np.dtype(dtype)
         self.maps = jax.tree.map(convert, self.exact)
         if self.state is not None:
-            self.state = jax.tree.map(lambda array: jnp.asarray(np.asarray(array), dtype), self.state)
+            self.state = jax.tree.map(lambda array: put(np.asarray(array), dtype), self.state)
         device = next(iter(self.maps.C.devices()))
         self.projection = self.method or choose_projection(len(self.form.C), device.platform)
         if self.dtype == np.float32:
@@ -155,7 +154,7 @@ class _Run:
         X = self.parts(Y)
         unknown = Eigenspace(np.zeros((X.shape[1], 0)), np.zeros(X.shape[1]))
         state = State(X, U, self.small_at(Y), U_small, Y, len(X) * (unknown,), np.zeros(()))
-        self.state = jax.tree.map(lambda array: jnp.asarray(array, self.dtype), state)
+        self.state = jax.tree.map(lambda array: put(array, self.dtype), state)
 
     def parts(self, Y: Array) -> Array:
         """(1 or 2, M, M): `take_parts`, in NumPy."""
@@ -231,18 +230,20 @@ class _Run:
 
     def advance(self, count: int) -> tuple[float, float, float, float]:
         """`count` iterations; what `iterate` says of the last one."""
-        began, compiled = time.perf_counter(), compile_seconds()
-        rho = jnp.asarray(self.rho, self.dtype)
-        with undisturbed():
-            self.state, info, wholes = jax.block_until_ready(
-                iterate(self.maps, self.state, rho, count, shapes=self.shapes, method=self.projection)
-            )
+        watch = Stopwatch()
+        info, wholes = run(self._iterate, count)
         primal, dual, objective, error = map(float, info)
-        self.seconds = (time.perf_counter() - began - (compile_seconds() - compiled)) / count
-        self.iteration += count
+        self.seconds = watch.seconds() / count
         if 2 * count >= CHUNK and self.iteration >= self.look_after:
             self.follow(np.asarray(wholes) / count)
         return primal, dual, objective, error
+
+    def _iterate(self, count: int) -> tuple[Any, Any]:
+        assert self.state is not None
+        rho = jnp.asarray(self.rho, self.dtype)
+        self.state, *said = iterate(self.maps, self.state, rho, count, shapes=self.shapes, method=self.projection)
+        self.iteration += count
+        return tuple(said)
 
     def follow(self, wholes: Array) -> None:
         """Begin to follow the eigenspaces of parts with few positive eigenvalues, or begin anew where that failed.
@@ -260,13 +261,11 @@ class _Run:
         spaces, tolerance = list(state.spaces), ACCURATE * float(state.change)
         for k, whole in enumerate(wholes):
             if whole > FAILURES:
-                with undisturbed():
-                    values, vectors = map(np.asarray, eigh(state.X[k] + state.U[k]))
+                values, vectors = map(np.asarray, run(_decomposed, state, k))
                 space = begin(values, vectors, tolerance, self.projection)
-                spaces[k] = Eigenspace(*(jnp.asarray(array, self.dtype) for array in space))
+                spaces[k] = Eigenspace(*(put(array, self.dtype) for array in space))
             elif self.iteration * spaces[k].V.size * side >= EARNED:
-                with undisturbed():
-                    spaces[k] = narrowed(spaces[k], state.X[k], tolerance)
+                spaces[k] = run(_narrowed, state, k, tolerance)
         self.state = state._replace(spaces=tuple(spaces))
 
     def count(self) -> int:
@@ -289,9 +288,12 @@ class _Run:
         if (factor > 1 and primal[1] < 0.1 * dual[1]) or (factor < 1 and dual[1] < 0.1 * primal[1]):
             return
         if not 0.7 < factor < 1.4:
-            assert self.state is not None
-            self.rho *= factor
-            self.state = self.state._replace(U=self.state.U / factor, U_small=[u / factor for u in self.state.U_small])
+            run(self._rescale, factor)
+
+    def _rescale(self, factor: float) -> None:
+        assert self.state is not None
+        self.rho *= factor
+        self.state = self.state._replace(U=self.state.U / factor, U_small=[u / factor for u in self.state.U_small])
 
     def offer(self) -> float:
         """Certify the current duals."""
@@ -333,3 +335,11 @@ class _Run:
                     out[block.name] = vectors * np.sqrt(np.maximum(values, 0.0))
                 start += d * d
         return out
+
+
+def _decomposed(state: State, k: int) -> Any:
+    return eigh(state.X[k] + state.U[k])
+
+
+def _narrowed(state: State, k: int, tolerance: float) -> Eigenspace:
+    return narrowed(state.spaces[k], state.X[k], tolerance)

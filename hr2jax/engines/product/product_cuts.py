@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ...arithmetic.float64 import Array
+from ...machine.run import put, run
 from ...relaxation.basis import Lifting
 from ...relaxation.products import GLOBAL_PAIRS, LOCAL_PAIRS, FactorTable, letters
 from .arrays import Factored
@@ -90,10 +90,10 @@ class ProductPool:
             if not len(a) or not len(b):
                 continue
             step = max(BLOCK // len(b), 1)
-            right = jnp.asarray(rows[b])
+            right = put(rows[b])
             for start in range(0, len(a), step):
                 left = _filled(rows[a[start : start + step]], step, len(a))
-                product = np.asarray(_products(jnp.asarray(left), right))
+                product = np.asarray(run(_products, put(left), right))
                 i, j = np.nonzero(product[: len(a) - start] < -least)
                 found.append(np.column_stack([a[start + i], b[j]]))
                 values.append(product[i, j].astype(np.float64))

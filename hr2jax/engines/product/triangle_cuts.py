@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...arithmetic.float64 import Array
+from ...machine.run import put, run
 from ...relaxation.basis import Lifting
 from ...relaxation.triangles import EDGES, PATTERNS, decode, encode
 from .arrays import kind_of
@@ -92,11 +93,11 @@ def padded_cuts(
     m = SMALLEST * 2 ** max(int(np.ceil(np.log2(max(n, 1) / SMALLEST))), 0)
     pad = [(0, 0), (0, m - n)]
     cuts = Cuts(
-        jnp.asarray(np.pad(place, pad).astype(np.int32)),
-        jnp.asarray(np.pad(coefficient, pad), dtype),
-        jnp.asarray(np.pad(constant, pad[1:], constant_values=1.0), dtype),
+        put(np.pad(place, pad).astype(np.int32)),
+        put(np.pad(coefficient, pad), dtype),
+        put(np.pad(constant, pad[1:], constant_values=1.0), dtype),
     )
-    return cuts, jnp.asarray(np.pad(multipliers, pad[1:]), dtype)
+    return cuts, put(np.pad(multipliers, pad[1:]), dtype)
 
 
 def _keys(triples: Array, pattern: Array, size: int) -> Array:
@@ -136,14 +137,14 @@ class Separator:
 
     def gram(self, V: Array) -> Any:
         """Y = V V^T (N, N) float32 on the device, from the basis' rows V; ones on the diagonal."""
-        return _gram(jnp.asarray(V, jnp.float32))
+        return run(_gram, put(V, jnp.float32))
 
     def pairs(self, Y: Any, limit: int, least: float) -> tuple[Array, Array, Array]:
         """The at most `limit` most violated pairs of factors, by more than `least`: triples, patterns, values."""
         if not self.wanted.any():
             return _nothing()
-        mask = jnp.asarray(self.wanted)[self.group][:, self.group]
-        size = np.asarray(_pairs(Y, mask))
+        mask = put(self.wanted[self.group][:, self.group])
+        size = np.asarray(run(_pairs, Y, mask))
         flat = np.flatnonzero(size.ravel() > 1.0 + least)
         flat = flat[_largest(size.ravel()[flat], limit)]
         j, k = np.divmod(flat, len(self.rows))
@@ -154,13 +155,13 @@ class Separator:
         if not self.triangles or len(self.rows) < 4:
             return _nothing()
         kept = np.flatnonzero(self.corner)
-        among, Y = Y, Y if len(kept) == len(Y) else Y[np.ix_(kept, kept)]
-        edges = np.argwhere(np.asarray(_long_edges(Y, (1.0 + least) / 3.0)))
-        best = _in_chunks(_best, Y, edges)
+        among, Y = Y, Y if len(kept) == len(Y) else run(_part, Y, kept)
+        edges = np.argwhere(np.asarray(run(_long_edges, Y, (1.0 + least) / 3.0)))
+        best = _in_chunks(jnp.max, Y, edges)
         edges = edges[best > 1.0 + least]
         # every triangle may be found from three sides
         edges = edges[_largest(best[best > 1.0 + least], 3 * limit)]
-        third = _in_chunks(_best_at, Y, edges).astype(np.int64)
+        third = _in_chunks(jnp.argmax, Y, edges).astype(np.int64)
         triples = np.unique(np.sort(np.column_stack([edges, third]), axis=1), axis=0)
         triples = triples[(np.diff(triples, axis=1) > 0).all(axis=1)]
         found = self._found(among, *kept[triples].T)
@@ -206,6 +207,10 @@ def _pairs(Y: Any, mask: Any) -> Any:
     return jnp.where(mask & upper, _violation(Y[0][:, None], Y[0][None, :], Y), 0.0)
 
 
+def _part(Y: Any, kept: Array) -> Any:
+    return Y[np.ix_(kept, kept)]
+
+
 @jax.jit
 def _long_edges(Y: Any, least: Any) -> Any:
     n = Y.shape[0]
@@ -219,28 +224,26 @@ def _rows_at(Y: Any, edges: Any) -> Any:
     return value.at[:, 0].set(0.0)  # through the constant: a pair of factors
 
 
-def _best(Y: Any, edges: Any) -> Any:
-    return jnp.max(_rows_at(Y, edges), axis=1)
+def _in_chunks(reduce: Any, Y: Any, edges: Array) -> Array:
+    """jnp.max or jnp.argmax over all k of the violations with each edge (n, 2).
 
-
-def _best_at(Y: Any, edges: Any) -> Any:
-    return jnp.argmax(_rows_at(Y, edges), axis=1)
-
-
-def _in_chunks(function: Any, Y: Any, edges: Array) -> Array:
-    """The function's value at every edge (n, 2); n is padded to a power of two times CHUNK: few shapes to compile."""
+    n is padded to a power of two times CHUNK: few shapes to compile.
+    """
     n = len(edges)
     count = -(-n // CHUNK)
     padded = np.zeros((CHUNK << max(count - 1, 0).bit_length(), 2), np.int32)
     padded[:n] = edges
-    return np.asarray(_looped(Y, jnp.asarray(padded), count, function=function))[:n]
+    return np.asarray(run(_looped, Y, put(padded), count, reduce=reduce))[:n]
 
 
-@partial(jax.jit, static_argnames="function")
-def _looped(Y: Any, edges: Any, count: Any, function: Any) -> Any:
+@partial(jax.jit, static_argnames="reduce")
+def _looped(Y: Any, edges: Any, count: Any, reduce: Any) -> Any:
+    def largest(Y: Any, edges: Any) -> Any:
+        return reduce(_rows_at(Y, edges), axis=1)
+
     def turn(k: Any, out: Any) -> Any:
-        part = function(Y, jax.lax.dynamic_slice(edges, (k * CHUNK, 0), (CHUNK, 2)))
+        part = largest(Y, jax.lax.dynamic_slice(edges, (k * CHUNK, 0), (CHUNK, 2)))
         return jax.lax.dynamic_update_slice(out, part, (k * CHUNK,))
 
-    like = jax.eval_shape(function, Y, edges[:CHUNK])
+    like = jax.eval_shape(largest, Y, edges[:CHUNK])
     return jax.lax.fori_loop(0, count, turn, jnp.zeros(len(edges), like.dtype))

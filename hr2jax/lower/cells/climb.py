@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from ...arithmetic.float64 import Array
+from ...machine.seeds import key_within
 from ..clock import Clock
 from .cells import Cells
 from .patterns import PatternSearch
@@ -51,7 +51,7 @@ def climb(
     turn = 0
     while not clock.is_over():
         turn += 1
-        now = jax.random.fold_in(key, turn)
+        now = key_within(key, turn)
         found = _turn(cells, patterns, here, now, clock, tried, SOFTNESS[turn % 3], 1)
         best = max(found, key=lambda place: place.value, default=None)
         if best is not None and best.value > here.value * (1 + 1e-9):
@@ -68,7 +68,7 @@ def climb(
             break
         kicks += 1
         here, stale, tried = top._replace(tightness=0.03), 0, set()
-        now = jax.random.fold_in(now, kicks)
+        now = key_within(now, kicks)
         found = _turn(cells, patterns, here, now, clock, tried, SOFTNESS[0], KICK * kicks)
         here = max(found, key=lambda place: place.value, default=here)._replace(tightness=0.03)
     return top.xi

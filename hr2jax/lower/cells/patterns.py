@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...arithmetic.float64 import Array
-from ...machine.interrupts import undisturbed
+from ...machine.run import put, run
+from ...machine.seeds import key_of
 from ..clock import Clock
 from .cells import Cells
 
@@ -58,10 +59,10 @@ class PatternSearch:
 
     def __init__(self, cells: Cells, clock: Clock, chains: int = CHAINS):
         self.cells, self.clock, self.chains = cells, clock, chains
-        self.B = jnp.asarray(cells.B / cells.unit, dtype=jnp.float32)
-        self.g0 = jnp.asarray(cells.g0 / cells.unit, dtype=jnp.float32)
+        self.B = put(cells.B / cells.unit, dtype=jnp.float32)
+        self.g0 = put(cells.g0 / cells.unit, dtype=jnp.float32)
         with clock.paused():
-            self.run(np.zeros((chains, len(cells.b))), None, jax.random.key(0), 0)
+            self.run(np.zeros((chains, len(cells.b))), None, key_of(0), 0)
 
     def run(
         self, start: Array, tether: Array | None, key: Any, switches: int, hot: float = 0.14, cold: float = 0.0014
@@ -75,18 +76,16 @@ class PatternSearch:
             switches: how many single switches every chain tries; fewer when the clock runs out.
             hot, cold: first and last temperature in units of `cells.unit`; the chains spread around them.
         """
-        spread = jnp.asarray(np.geomspace(0.4, 2.5, self.chains), dtype=jnp.float32)
+        spread = np.geomspace(0.4, 2.5, self.chains).astype(np.float32)
         rate = np.log(hot / cold) / max(1, switches)
-        u = jnp.asarray(start, dtype=jnp.float32)
-        pull = jnp.asarray(np.zeros(start.shape) if tether is None else tether / self.cells.unit, dtype=jnp.float32)
-        cooling = jnp.full(self.chains, rate, dtype=jnp.float32)
+        u = put(start, dtype=jnp.float32)
+        pull = put(np.zeros(start.shape) if tether is None else tether / self.cells.unit, dtype=jnp.float32)
+        cooling = np.full(self.chains, rate, dtype=np.float32)
         for done in range(0, max(1, switches), CHUNK):
-            key, now = jax.random.split(key)
-            first = hot * spread * jnp.float32(np.exp(-rate * done))
+            key, now = run(jax.random.split, key)
+            first = hot * spread * np.float32(np.exp(-rate * done))
             count = min(CHUNK, switches - done)
-            with undisturbed():
-                u = _anneal(now, u, pull, first, cooling, self.B, self.g0, count, length=CHUNK)
-                u.block_until_ready()
+            u = run(_anneal, now, u, pull, first, cooling, self.B, self.g0, count, length=CHUNK)
             if self.clock.is_over():
                 break
         return np.asarray(u, dtype=np.float64)

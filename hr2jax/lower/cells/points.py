@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...arithmetic.float64 import Array
-from ...machine.interrupts import undisturbed
+from ...machine.run import put, run
 from ..clock import Clock
 from .cells import Cells
 
@@ -51,7 +51,7 @@ class PointSearch:
         self.clock, self.width = clock, n
         self.points = 64 if m * n <= 2_000_000 else 16
         self.data = tuple(
-            jnp.asarray(array, dtype=jnp.float32)
+            put(array, dtype=jnp.float32)
             for array in (cells.A, cells.b, cells.B / cells.unit, cells.g0 / cells.unit)
         )
         with clock.paused():
@@ -59,14 +59,12 @@ class PointSearch:
 
     def run(self, start: Array, steps: int = STEPS) -> Array:
         """Points (points, n), float64, after `steps` steps from start (points, n); fewer when time is over."""
-        x = jnp.asarray(start, dtype=jnp.float32)
-        momentum = jnp.zeros_like(x)
-        total = jnp.float32(max(1, steps))
+        x = put(start, dtype=jnp.float32)
+        momentum = put(np.zeros(start.shape), dtype=jnp.float32)
+        total = np.float32(max(1, steps))
         for first in range(0, max(1, steps), CHUNK):
             count = min(CHUNK, steps - first)
-            with undisturbed():
-                x, momentum = _ascend(x, momentum, *self.data, first, total, count)
-                x.block_until_ready()
+            x, momentum = run(_ascend, x, momentum, *self.data, first, total, count)
             if self.clock.is_over():
                 break
         return np.asarray(x, dtype=np.float64)

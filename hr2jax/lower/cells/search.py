@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import jax
 import numpy as np
 
 from ...arithmetic.float64 import Array
-from ...machine.seeds import key_of
+from ...machine.seeds import key_of, key_within
 from ...network import Network
 from ...problem import Problem
 from ..attained import attained
@@ -79,7 +78,7 @@ def search_cells(best: Best, clock: Clock, seed: int, points: list[Array], wante
     for turn in range(ROUNDS):
         if clock.is_over() or stale > PATIENCE:
             return
-        before, now = best.lower, jax.random.fold_in(key, turn)
+        before, now = best.lower, key_within(key, turn)
         random = np.random.default_rng([seed, turn])
         if turn and not best.problem.is_local and not free_patterns:
             cells = _move_to(best, turn)
@@ -107,7 +106,7 @@ def search_cells(best: Best, clock: Clock, seed: int, points: list[Array], wante
             found = ascent.run(random.uniform(-1.0, 1.0, (ascent.points, n)))
             for xi in _distinct(cells, [*starts, *found], 2):
                 best.offer(xi)
-                best.offer(climb(cells, annealer, xi, jax.random.fold_in(now, 1), clock, best.offer))
+                best.offer(climb(cells, annealer, xi, key_within(now, 1), clock, best.offer))
             starts = []
         stale = stale + 1 if best.lower <= before * (1 + 1e-9) else 0
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from ...arithmetic.float64 import Array
 from ...arithmetic.norms import Norm, is_euclidean, unknown_norm
-from ...machine.interrupts import undisturbed
+from ...machine.run import put, run
+from ...machine.seeds import key_of, key_within
 from ...network import Network
 from ..clock import Clock
 from ..norms import DUAL
@@ -179,7 +180,7 @@ class Ascent:
         with clock.paused():
             start = np.zeros((self.points, len(units.free)))
             self.ascend(start, 0)
-            self.anneal(jax.random.fold_in(jax.random.key(0), 0), start, 0)
+            self.anneal(key_within(key_of(0), 0), start, 0)
 
     def ascend(self, start: Array, steps: int, wide: float = WIDE) -> Array:
         """The best point of each chain (points, n), float64, over `steps` steps from start; fewer when time is over.
@@ -189,39 +190,35 @@ class Ascent:
             steps: how many.
             wide: the first width; what is narrower than WIDE stays near start.
         """
-        x = jnp.asarray(start, dtype=jnp.float32)
-        momentum, top = jnp.zeros_like(x), (x, _start(x))
+        x = put(start, dtype=jnp.float32)
+        momentum, top = put(np.zeros(start.shape), dtype=jnp.float32), (x, _start(len(start)))
         for first in range(0, max(1, steps), CHUNK):
             count = min(CHUNK, steps - first)
-            with undisturbed():
-                x, momentum, top = _ascend(
-                    x, momentum, top, self.data, jnp.float32(wide), first, jnp.float32(max(1, steps)), count,
-                    norm=self.units.problem.norm, shape=self.units.shape,
-                )  # fmt: skip
-                top[1].block_until_ready()
+            x, momentum, top = run(
+                _ascend, x, momentum, top, self.data, np.float32(wide), first, np.float32(max(1, steps)), count,
+                norm=self.units.problem.norm, shape=self.units.shape,
+            )  # fmt: skip
             if self.clock.is_over():
                 break
         return np.asarray(top[0], dtype=np.float64)
 
     def anneal(self, key: Any, start: Array, steps: int) -> Array:
         """The same by annealing."""
-        x = jnp.asarray(start, dtype=jnp.float32)
-        top = (x, _start(x))
+        x = put(start, dtype=jnp.float32)
+        top = (x, _start(len(start)))
         for first in range(0, max(1, steps), CHUNK):
             count = min(CHUNK, steps - first)
-            with undisturbed():
-                x, top = _anneal(
-                    key, x, top, self.data, first, jnp.float32(max(1, steps)), count,
-                    norm=self.units.problem.norm, shape=self.units.shape,
-                )
-                top[1].block_until_ready()
+            x, top = run(
+                _anneal, key, x, top, self.data, first, np.float32(max(1, steps)), count,
+                norm=self.units.problem.norm, shape=self.units.shape,
+            )  # fmt: skip
             if self.clock.is_over():
                 break
         return np.asarray(top[0], dtype=np.float64)
 
 
-def _start(x: Any) -> Any:
-    return jnp.full(x.shape[0], -1.0, dtype=jnp.float32)
+def _start(chains: int) -> Any:
+    return put(np.full(chains, -1.0), dtype=jnp.float32)
 
 
 def _in_units(net: Network, units: Units) -> _Data:
@@ -250,7 +247,7 @@ def _in_units(net: Network, units: Units) -> _Data:
     outer = outer / (typical if typical > 0 else float(np.abs(outer).max(initial=0.0)) or 1.0)
 
     def single(array: Array) -> Any:
-        return jnp.asarray(array, dtype=jnp.float32)
+        return put(array, dtype=jnp.float32)
 
     return _Data(
         [single(A) for A in scaled_weights], [single(b) for b in scaled_biases], [single(s) for s in spreads],

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import jax
 import numpy as np
 
 from ... import graph
 from ...arithmetic.float64 import Array
-from ...machine.seeds import key_of
+from ...machine.seeds import key_of, key_within
 from ...network import Network
 from ...problem import Problem
 from ..attained import attained
@@ -156,7 +155,7 @@ def _search(best: _Best, clock: Clock, seed: int, points: list[Array]) -> None:
         start = np.concatenate([found[order[: (len(order) + 1) // 2]]] * 2)[: len(found)]
         known = [*starts, region.locate(best.witness)][-4:]
         start[-len(known) :] = known
-        found = ascent.anneal(jax.random.fold_in(key, turn), start, MOVES * 2 ** min(turn, DOUBLINGS))
+        found = ascent.anneal(key_within(key, turn), start, MOVES * 2 ** min(turn, DOUBLINGS))
         best.offer_many(region, found, OFFERS)
         starts = []
         stale = stale + 1 if best.lower <= before * (1 + 1e-9) and turn >= DOUBLINGS else 0

@@ -7,7 +7,7 @@ import pytest
 
 import hr2jax
 from hr2jax import Network, Status
-from hr2jax.engines.product import lowrank, schedule
+from hr2jax.engines.product import schedule, steering
 from hr2jax.options import CUTS as EVERY
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift, preset
@@ -129,7 +129,7 @@ def test_a_start_with_misleading_triangles_is_given_up():
 
 def shapes_of_calls(monkeypatch):
     """The shapes with which `minimise` is called: of P, its type, and of the cuts."""
-    seen, original = [], lowrank.minimise
+    seen, original = [], steering.minimise
 
     def recorded(P, data, multipliers, sigma, cuts, *rest, spec):
         stacks = tuple(values.shape for values in multipliers)
@@ -137,7 +137,7 @@ def shapes_of_calls(monkeypatch):
         seen.append((P.shape, str(P.dtype), stacks, of_cuts, spec))
         return original(P, data, multipliers, sigma, cuts, *rest, spec=spec)
 
-    monkeypatch.setattr(lowrank, "minimise", recorded)
+    monkeypatch.setattr(steering, "minimise", recorded)
     return seen, original
 
 

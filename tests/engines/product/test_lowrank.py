@@ -12,9 +12,11 @@ from hr2jax.certificate.lagrangian import lagrangian_matrix
 from hr2jax.engines.monitor import Stop
 from hr2jax.engines.product import lowrank
 from hr2jax.engines.product.arrays import Factored, padded, row_scale, typical_squares
+from hr2jax.engines.product.finish import Finishing, finish
 from hr2jax.engines.product.lagrangian import augmented_lagrangian, extended_rows, objective_and_products, rows_of
-from hr2jax.engines.product.lowrank import LONGEST, Run, solve_lowrank
+from hr2jax.engines.product.lowrank import solve_lowrank
 from hr2jax.engines.product.schedule import Schedule
+from hr2jax.engines.product.steering import LONGEST, Run
 from hr2jax.engines.product.triangle_cuts import Pool
 from hr2jax.engines.scale import in_units, mean_diagonal, unit_rows
 from hr2jax.linalg.diagonal import cost
@@ -329,14 +331,14 @@ def test_a_rank_that_is_too_small_is_raised(monkeypatch):
     families = preset("hr2", lifting)
     value = solve_product_form(lifting, families)[0]
     ranks = []
-    raise_rank = Run.raise_rank
+    raise_rank = Finishing.raise_rank
 
     def count(self, M, d):
         raise_rank(self, M, d)
-        ranks.append(self.rank)
-        assert self.P.shape == (self.factored.size, self.rank + 1)
+        ranks.append(self.run.rank)
+        assert self.run.P.shape == (self.run.factored.size, self.run.rank + 1)
 
-    monkeypatch.setattr(Run, "raise_rank", count)
+    monkeypatch.setattr(Finishing, "raise_rank", count)
     monitor = Monitor(lifting)
     assert solve_lowrank(lifting, families, monitor) is Status.SOLVED
     assert ranks[-1] > 1
@@ -383,7 +385,7 @@ def test_numbers_that_break_down_end_the_run():
     run.P = np.full_like(run.P, np.nan)
     run.offer()
     assert not monitor.offered
-    assert run.finish() is Status.NUMERICAL_ERROR
+    assert finish(run) is Status.NUMERICAL_ERROR
 
 
 def test_a_row_that_became_very_long_is_shortened():
@@ -441,7 +443,7 @@ def test_a_random_factor_is_not_certified(monkeypatch):
     """With no time to compile anything it proves next to nothing, and takes as long as a good one."""
     lifting = lifting_of(6, 5, local=False)
     families = preset("hr2", lifting)
-    monkeypatch.setattr(lowrank, "_KNOWN", set())
+    monkeypatch.setattr(lowrank, "KNOWN", set())
     monitor = Monitor(lifting, seconds=0.5 * lowrank.COMPILING)
     assert solve_lowrank(lifting, families, monitor) is Status.TIME_LIMIT
     assert not monitor.offered

@@ -164,7 +164,7 @@ def test_it_ends_what_lowrank_began(monkeypatch):
         calls.append(more["iteration"])
         return real(*args, **more)
 
-    monkeypatch.setattr("hr2jax.engines.product.lowrank.solve_newton", counted)
+    monkeypatch.setattr("hr2jax.engines.product.finish.solve_newton", counted)
     lifting = lifting_of(4, (6, 6, 6, 6, 6), "inf", False, "adjoint")
     families = preset("shor", lifting)
     optimum = float(np.ldexp(solve_product_form(lifting, families)[0], lifting.exponent))

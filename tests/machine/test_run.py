@@ -1,0 +1,283 @@
+"""The only way into compiled programs: an interrupt never lands within, and no module goes another way."""
+
+import ast
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import hr2jax
+from hr2jax.machine.compile_clock import Stopwatch, compile_seconds
+from hr2jax.machine.run import run
+
+PACKAGE = Path(hr2jax.__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def handler():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_it_returns_what_the_program_does_and_everything_is_ready():
+    value, name = run(lambda x, *, name: (2.0 * x, name), jnp.arange(3.0), name="a")
+    np.testing.assert_array_equal(value, [0.0, 2.0, 4.0])
+    assert name == "a"
+    with pytest.raises(ZeroDivisionError):
+        run(lambda: 1 // 0)
+
+
+def test_interrupts_wait_until_the_program_has_ended_however_many_come():
+    done = []
+
+    def program():
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+        done.append(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(program)
+    assert done
+
+
+def test_what_is_compiled_is_left_out_by_a_stopwatch():
+    before, watch, began = compile_seconds(), Stopwatch(), time.perf_counter()
+    run(jax.jit(lambda x: jnp.linalg.eigh(x + 0.123)[0]), jnp.eye(7))
+    elapsed, compiled = time.perf_counter() - began, compile_seconds() - before
+    assert compiled > 0
+    assert watch.seconds() == pytest.approx(elapsed - compiled, abs=0.1)
+    assert watch.seconds() < elapsed
+
+
+# --- real signals, within every kind of caller ----------------------------------------------------------
+
+# A SIGINT comes while JAX traces or compiles for the module that is asked for: a KeyboardInterrupt would land within
+# JAX; the handler looks at whom it has interrupted.
+CHILD = """
+import os, signal, sys
+import jax
+import numpy as np
+import hr2jax
+from hr2jax.bounds.slopes.search import find_slopes
+from hr2jax.engines.product.batch import steer_together
+from hr2jax.linalg import on_device
+from hr2jax.problem import checked_problem
+from hr2jax.relaxation import lift, preset
+from hr2jax.relaxation.presolve import presolve
+
+def modules(frame):
+    names = []
+    while frame is not None:
+        names.append(frame.f_globals.get("__name__", ""))
+        frame = frame.f_back
+    return names
+
+def press(event, seconds, **_):
+    if event.startswith("/jax/core/compile/") and not sent and "hr2jax." + module in modules(sys._getframe()):
+        sent.append(event)
+        os.kill(os.getpid(), signal.SIGINT)
+
+def handler(number, frame):
+    landed.append([name for name in modules(sys._getframe()) if name.split(".")[0] in ("jax", "jaxlib")])
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGINT, handler)
+jax.monitoring.register_event_duration_secs_listener(press)
+rng = np.random.default_rng(0)
+net = hr2jax.Network([rng.standard_normal((7, 5)), rng.standard_normal((3, 7))], [np.zeros(7), np.zeros(3)])
+deep = hr2jax.Network([rng.standard_normal((7, 5)), rng.standard_normal((6, 7)), rng.standard_normal((1, 6))],
+                      [0.1 * rng.standard_normal(7), np.zeros(6), np.zeros(1)])
+box, x = {"center": np.zeros(5), "radius": 0.5}, rng.uniform(-1, 1, (4, 5))
+problem = checked_problem(net, (0, 1))
+lifting = lift(net, problem, presolve(net, problem))
+on_device.LARGE = 2
+CALLERS = {
+    "engines.product.lowrank": lambda: hr2jax.solve(net, output=(0, 1), relaxation="hr2", method="lowrank"),
+    "engines.product.triangle_cuts": lambda: hr2jax.solve(net, output=(0, 1), relaxation="hr2+", method="lowrank"),
+    "engines.product.product_cuts": lambda: hr2jax.solve(deep, relaxation="hr2+", method="lowrank", **box),
+    "engines.product.batch": lambda: steer_together(2 * [(lifting, preset("shor", lifting))], tolerance=1e-3),
+    "engines.block.admm": lambda: hr2jax.solve(net, output=(0, 1), relaxation="hr2", method="admm"),
+    "linalg.on_device": lambda: on_device.OnDevice(np.eye(5)).inverse(np.full(5, 2.0)),
+    "bounds.slopes.ascent": lambda: find_slopes(deep, checked_problem(deep, norm=2, **box), "lp"),
+    "lower.cells.patterns": lambda: hr2jax.solve(net, output=(0, 1), relaxation="interval"),
+    "lower.cells.points": lambda: hr2jax.solve(net, output=(0, 1), relaxation="interval", **box),
+    "lower.regions.ascent": lambda: hr2jax.solve(deep, relaxation="interval", **box),
+    "machine.seeds": lambda: hr2jax.solve(net, output=(0, 1), relaxation="interval"),
+    "robustness.attack": lambda: hr2jax.certify(net, x, radii=[0.1], relaxation="shor", workers=1),
+    "robustness.bilinear": lambda: hr2jax.certify(
+        net, x, radii=[1e-9], relaxation="shor", attack_steps=0, workers=1
+    ),
+}
+for module, call in CALLERS.items():
+    sent, landed = [], []
+    jax.clear_caches()
+    try:
+        call()
+    except KeyboardInterrupt:
+        pass
+    print(module, len(sent), len(landed), landed and landed[0][:2], flush=True)
+"""
+
+
+def test_an_interrupt_lands_within_jax_for_no_caller():
+    """The penalty's programs for all pairs of labels once ran as they were: Ctrl-C ended in a segmentation fault."""
+    done = subprocess.run([sys.executable, "-c", CHILD], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 13
+    for line in lines:
+        assert line.endswith(" 1 1 []"), line
+
+
+# --- no module goes another way -------------------------------------------------------------------------
+
+
+class Function:
+    """A function of the package, and who calls it how."""
+
+    def __init__(self, module, node, parent):
+        self.module, self.node, self.parent = module, node, parent
+        self.uses = []  # (whether `run` is given it, the function around)
+        self.traced = any("jax.jit" in ast.unparse(d) or "custom_vjp" in ast.unparse(d) for d in decorators(node))
+
+
+def decorators(node):
+    return getattr(node, "decorator_list", [])
+
+
+def functions_of(sources):
+    """Every function and lambda of the modules (name -> text), and the calls into JAX with the function around each."""
+    functions, calls = [], []
+    jitted = set()  # (module, name)
+    for module, text in sources.items():
+        tree = ast.parse(text)
+        for node in ast.walk(tree):
+            for child in ast.iter_child_nodes(node):
+                child.parent = node
+        found = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.Lambda):
+                found[node] = Function(module, node, None)
+                functions.append(found[node])
+                if found[node].traced and "jax.jit" in " ".join(map(ast.unparse, decorators(node))):
+                    jitted.add((module, node.name))
+            if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("jax.jit("):
+                jitted |= {(module, target.id) for target in node.targets}
+        for function in found.values():
+            function.parent = around(function.node.parent, found)
+        sources[module] = tree, found
+    by_name = {}
+    for function in functions:
+        by_name.setdefault(getattr(function.node, "name", None), []).append(function)
+    for module, (tree, found) in sources.items():
+        known = names_of(tree)
+        is_jitted = {n for m, n in jitted if m == module or known.get(n) == m.split("/")[-1]}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                name = ast.unparse(node.func)
+                is_eager = name.startswith(("jnp.", "jax.random.", "jax.lax.")) and name not in FREE
+                if is_eager or name in is_jitted:
+                    calls.append((module, node.lineno, name, around(node, found)))
+            if isinstance(node, ast.Attribute) and ast.unparse(node) == "jnp.asarray" and not is_given_to_run(node):
+                calls.append((module, node.lineno, "jnp.asarray", around(node, found)))
+            name = getattr(node, "id", getattr(node, "attr", None))
+            if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
+                for function in by_name.get(name, ()):
+                    if is_same(function, node, module, known):
+                        function.uses.append((is_given_to_run(node), around(node, found)))
+            if isinstance(node, ast.Lambda):
+                found[node].uses.append((is_given_to_run(node), around(node.parent, found)))
+    return functions, calls
+
+
+# These compute nothing; even jnp.asarray runs a program.
+FREE = {"jnp.issubdtype", "jnp.finfo"}
+
+
+def names_of(tree):
+    """Imported names, each with the last part of the module that it comes from."""
+    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    return {alias.name: node.module.split(".")[-1] for node in froms for alias in node.names}
+
+
+def is_same(function, node, module, known):
+    """Whether a name may be that function: methods by attribute, others in their module or where they are imported."""
+    if isinstance(function.node.parent, ast.ClassDef):
+        return isinstance(node, ast.Attribute)
+    home = function.module.split("/")[-1]
+    return isinstance(node, ast.Name) and (module == function.module or known.get(node.id) == home)
+
+
+def is_given_to_run(node):
+    parent = node.parent
+    if not isinstance(parent, ast.Call):
+        return False
+    to = ast.unparse(parent.func)
+    return (to == "run" and parent.args[:1] == [node]) or to.endswith(".defvjp")
+
+
+def around(node, found):
+    while node is not None and node not in found:
+        node = getattr(node, "parent", None)
+    return found.get(node)
+
+
+def other_ways(sources):
+    """Calls into JAX that are neither within `run` nor within a function that is traced."""
+    functions, calls = functions_of(dict(sources))
+    within, more = set(), True
+
+    def is_within(function):
+        uses = [(given, user) for given, user in function.uses if user is not function]
+        calls_only_within = bool(uses) and all(given or user in within for given, user in uses)
+        return function.traced or function.parent in within or calls_only_within
+
+    while more:
+        more = {function for function in functions if function not in within and is_within(function)}
+        within |= more
+    return [(module, line, name) for module, line, name, function in calls if function not in within]
+
+
+# Differentiated, batched and jitted by whoever trains with it; and what `run` is made of.
+OUTSIDE = {"penalty", "engines/bilinear/maximise", "machine/run"}
+
+
+def sources():
+    return {str(path.relative_to(PACKAGE))[:-3]: path.read_text() for path in PACKAGE.rglob("*.py")}
+
+
+def test_no_module_calls_a_program_but_through_run():
+    found = [(module, line, name) for module, line, name in other_ways(sources()) if module not in OUTSIDE]
+    assert found == []
+
+
+def test_no_module_waits_for_an_array_but_run():
+    assert [m for m, text in sources().items() if "block_until_ready" in text and m not in OUTSIDE] == []
+
+
+@pytest.mark.parametrize("text", [
+    "@jax.jit\ndef f(x): return x\ndef g(x): return f(x)",
+    "f = jax.jit(abs)\nclass A:\n    def g(self): return f(1)",
+    "def g(x): return jnp.sum(x)",
+    "def h(x): return jnp.sum(x)\ndef g(x): return run(h, x) + h(x)",
+])  # fmt: skip
+def test_it_would_be_seen(text):
+    assert other_ways({"a": text})
+
+
+@pytest.mark.parametrize("text", [
+    "@jax.jit\ndef f(x): return h(x)\ndef h(x): return jnp.sum(x)\ndef g(x): return run(f, x)",
+    "class A:\n    def _g(self): return jnp.sum(self.x)\n    def g(self): return run(self._g)",
+    "def g(x): return run(lambda: jnp.sum(x))",
+])  # fmt: skip
+def test_what_runs_within_is_not_blamed(text):
+    assert not other_ways({"a": text})
