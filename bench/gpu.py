@@ -61,14 +61,14 @@ def iteration_ms(N: int, method: str, seconds: float) -> dict:
     form = admm.admm_form("hr2", lift(net, problem, presolve(net, problem)))
     followed, out = method == "followed", {}
     with jax.enable_x64(True), jax.default_matmul_precision("highest"), few_threads(N):
-        run = admm._Run(form, None, 1.0, None if followed else method)
+        run = admm.Admm(form, None, 1.0, None if followed else method)
         run.begin({})
         for dtype in (np.float32, np.float64):
             run.use(dtype)
             for _ in range(30 if followed else 0):  # until there is something to follow
                 if any(space.V.shape[1] for space in run.state.spaces):
                     break
-                run.advance(admm.CHUNK)
+                run.advance(admm.LOOK_EVERY)
             out["from_iteration"] = run.iteration
 
             def spent(count: int, run=run, dtype=dtype) -> tuple[float, int]:
@@ -81,7 +81,7 @@ def iteration_ms(N: int, method: str, seconds: float) -> dict:
 
             spent(1)
             once, _ = spent(1)
-            count = int(min(max(0.05 * seconds / once, 1), admm.CHUNK))
+            count = int(min(max(0.05 * seconds / once, 1), admm.LOOK_EVERY))
             took, wholes = spent(count)
             name = np.dtype(dtype).name
             out[f"ms_{name}"] = 1e3 * took / count

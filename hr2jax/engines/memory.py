@@ -71,9 +71,9 @@ def newton_need(sizes: Sizes, cuts: bool = False) -> float:
     """Bytes of engine `newton`, which also ends what `lowrank` begins at several layers."""
     rows = newton_rows(sizes)
     if cuts:
-        from .product.newton import CUTS
+        from .product.newton import MOST_CUTS
 
-        rows += CUTS
+        rows += MOST_CUTS
     extended = float(sizes.N) + sizes.derived
     return newton_bytes(sizes.N, rows, extended)
 

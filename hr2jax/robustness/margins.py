@@ -17,7 +17,7 @@ from ..layer import Layer
 from ..network import Network
 
 # Inputs whose enclosures are computed together: what they need stays small beside the weights.
-CHUNK = 1024
+INPUTS = 1024
 
 Clip = tuple[Array, Array]
 
@@ -36,8 +36,8 @@ def margins(net: Network, inputs: Array, labels: Array) -> tuple[Array, Array]:
     n, outputs = len(inputs), net.widths[-1]
     low, high = np.full((n, outputs), np.inf), np.full((n, outputs), np.inf)
     with np.errstate(all="ignore"):
-        for start in range(0, n, CHUNK):
-            rows = np.arange(start, min(start + CHUNK, n))
+        for start in range(0, n, INPUTS):
+            rows = np.arange(start, min(start + INPUTS, n))
             for own, rivals, difference in _differences(net, inputs[rows], labels[rows]):
                 place = np.ix_(rows[own], rivals)
                 low[place], high[place] = difference.lower(), difference.upper()

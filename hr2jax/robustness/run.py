@@ -120,7 +120,7 @@ def certify(
 
     low, _ = margins(net, x, k)
     right = low.min(axis=1) > 0
-    run = _Run(net, x, k, low, right, r, p, box, began, time_limit)
+    run = Certifying(net, x, k, low, right, r, p, box, began, time_limit)
     status = Status.SOLVED
     with on_device(chosen["device"]), Line(progress, began) as line:
         try:
@@ -146,7 +146,7 @@ def certify(
     return run.report(problem, status, attacked=attack_starts > 0)
 
 
-class _Run:
+class Certifying:
     """What is known so far about every input.
 
     Attributes:

@@ -40,15 +40,15 @@ from ...relaxation.table import RELAXATIONS
 from ...result import Status
 from ..monitor import Monitor, Stop
 from ..scale import ABSURD, in_units, mean_diagonal
-from .admm_step import ACCURATE, State, build_maps, iterate
+from .admm_step import ACCURATE, AdmmState, build_maps, iterate
 from .duals import duals_of, multipliers_of
 from .eigenspace import Eigenspace, begin, columns_for, narrowed
 from .form import BlockForm, block_form, splits
 from .projection import Method, choose_projection, in_float32
 
-CHUNK = 40  # iterations between looks at the residuals
+LOOK_EVERY = 40  # iterations between looks at the residuals
 LOOKS = 4  # chunks between certificates (thrice as many above SMALL)
-PATIENCE = 15  # certificates without a better bound before the run is called stalled
+UNIMPROVED = 15  # certificates without a better bound before the run is called stalled
 CONVERGED = 1e-2  # or 3 of them, once the residual is below this share of the tolerance
 SMALL = 400  # up to this N all is float64: a second compilation would cost more than float32 saves
 NEWTON = 1000  # up to this N Newton's method on the diagonal is cheap beside the iterations it saves
@@ -96,7 +96,7 @@ def solve_admm(
     scale = mean_diagonal(form.lifting, np.random.default_rng(seed))
     # float32's products are exact ones on a CPU only: a GPU would round their factors to 10 bits
     with jax.enable_x64(True), jax.default_matmul_precision("highest"), few_threads(len(form.C)):
-        run = _Run(form, monitor, scale, projection)
+        run = Admm(form, monitor, scale, projection)
         try:
             run.begin(start or {})
             return run.loop()
@@ -108,14 +108,16 @@ def solve_admm(
             return Status.STOPPED
 
 
-class _Run:
+class Admm:
+    """One run: the iterates, the penalty rho, the projection of M_1."""
+
     def __init__(self, form: BlockForm, monitor: Monitor, scale: float, projection: Method | None = None):
         self.form, self.monitor, self.scale = form, monitor, scale
         self.exact, self.shapes = build_maps(form, scale)
         self.rho, self.iteration = 0.3, 0
         self.seconds = 0.0  # per iteration, measured as it runs
         self.look_after = 0  # iterations before another look for eigenspaces to follow
-        self.state: State | None = None
+        self.state: AdmmState | None = None
         self.method = projection
         self.use(np.float64 if len(form.C) <= SMALL else np.float32)
 
@@ -153,7 +155,7 @@ class _Run:
         U = -self.split(S) / self.rho if S.any() else np.zeros_like(self.parts(Y))
         X = self.parts(Y)
         unknown = Eigenspace(np.zeros((X.shape[1], 0)), np.zeros(X.shape[1]))
-        state = State(X, U, self.small_at(Y), U_small, Y, len(X) * (unknown,), np.zeros(()))
+        state = AdmmState(X, U, self.small_at(Y), U_small, Y, len(X) * (unknown,), np.zeros(()))
         self.state = jax.tree.map(lambda array: put(array, self.dtype), state)
 
     def parts(self, Y: Array) -> Array:
@@ -191,6 +193,7 @@ class _Run:
         return np.stack([first, rest])
 
     def loop(self) -> Status:
+        """Iterate, look, certify until it is known how it ends."""
         if not self.form.C.any():  # nothing to maximise: no multiplier can improve on none
             self.offer()
             self.monitor.report(0, 0.0, 0.0)
@@ -220,7 +223,7 @@ class _Run:
                 return Status.SOLVED
             # what is left of the gap once converged is rounding, or an objective as small as its own radii
             converged = residual < CONVERGED * self.monitor.tolerance
-            if idle >= (3 if converged else PATIENCE):
+            if idle >= (3 if converged else UNIMPROVED):
                 return Status.STALLED
             least, since = (residual, 0) if residual < 0.9 * least else (least, since + 1)
             if self.dtype == np.float32 and (residual < COARSE or since >= 10):
@@ -234,7 +237,7 @@ class _Run:
         info, wholes = run(self._iterate, count)
         primal, dual, objective, error = map(float, info)
         self.seconds = watch.seconds() / count
-        if 2 * count >= CHUNK and self.iteration >= self.look_after:
+        if 2 * count >= LOOK_EVERY and self.iteration >= self.look_after:
             self.follow(np.asarray(wholes) / count)
         return primal, dual, objective, error
 
@@ -273,7 +276,7 @@ class _Run:
         left, seconds = self.monitor.iterations_left(), self.monitor.remaining()
         if len(self.form.C) > SMALL and seconds < np.inf:
             left = min(left, 0.5 * seconds / self.seconds if self.seconds else 1)
-        return int(max(min(CHUNK, left), 1))
+        return int(max(min(LOOK_EVERY, left), 1))
 
     def balance(self, primal: tuple[float, float], dual: tuple[float, float]) -> None:
         """Keep what infeasibility costs on either side within a factor of 2; a change of rho rescales U.
@@ -337,9 +340,9 @@ class _Run:
         return out
 
 
-def _decomposed(state: State, k: int) -> Any:
+def _decomposed(state: AdmmState, k: int) -> Any:
     return eigh(state.X[k] + state.U[k])
 
 
-def _narrowed(state: State, k: int, tolerance: float) -> Eigenspace:
+def _narrowed(state: AdmmState, k: int, tolerance: float) -> Eigenspace:
     return narrowed(state.spaces[k], state.X[k], tolerance)

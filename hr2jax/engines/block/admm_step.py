@@ -37,7 +37,7 @@ class Maps(NamedTuple):
     solve_own: Any  # per batch (n, own, D): least squares for h
 
 
-class State(NamedTuple):
+class AdmmState(NamedTuple):
     """Iterates; those of the small blocks per batch (n, D), all its blocks' entries side by side."""
 
     X: Any  # (parts, M, M): 1 part of side N, or 2 parts of M_1
@@ -257,8 +257,8 @@ def _project(A: Any, space: Eigenspace, tolerance: Any, method: Method) -> tuple
 
 @partial(jax.jit, static_argnames=("shapes", "method"))
 def iterate(
-    maps: Maps, state: State, rho: Any, count: Any, *, shapes: Shapes, method: Method = "eigh"
-) -> tuple[State, Any, Any]:
+    maps: Maps, state: AdmmState, rho: Any, count: Any, *, shapes: Shapes, method: Method = "eigh"
+) -> tuple[AdmmState, Any, Any]:
     """`count` iterations of ADMM.
 
     Returns:
@@ -299,6 +299,6 @@ def iterate(
             -rho * sum(jnp.sum(u * g) for u, g in zip(duals, gaps, strict=True)),
         ])  # fmt: skip
         change = jnp.minimum(jnp.linalg.norm(gaps[0]), jnp.linalg.norm(moves[0]))
-        return State(X, U, X_small, U_small, Y, spaces, change), info, wholes
+        return AdmmState(X, U, X_small, U_small, Y, spaces, change), info, wholes
 
     return jax.lax.fori_loop(0, count, body, (state, jnp.zeros(4, state.X.dtype), jnp.zeros(parts, int)))

@@ -15,7 +15,7 @@ Polynomial = dict[Monomial, Array | float]
 
 
 @dataclass(frozen=True)
-class Block:
+class CliqueBlock:
     """n equal-shaped matrices, entry [a, b] = sum_k coefficient[:, a, b, k] w[:, index[a, b, k]] of the moments w.
 
     Attributes:
@@ -44,7 +44,7 @@ class CliqueBatch:
     name: str
     monomials: tuple[Monomial, ...]
     shared: Array
-    blocks: tuple[Block, ...]
+    blocks: tuple[CliqueBlock, ...]
 
     @property
     def count(self) -> int:
@@ -117,7 +117,7 @@ class Clique:
                     for k, (monomial, value) in enumerate(entry.items()):
                         index[a, b, k] = position[monomial]
                         coefficient[:, a, b, k] = value
-            blocks.append(Block(name, index, coefficient))
+            blocks.append(CliqueBlock(name, index, coefficient))
         low_degree = [m for m in names[1:] if len(m) <= 2]
         shared = np.zeros((count, len(low_degree), 2), dtype=np.int64)
         for j, monomial in enumerate(low_degree):

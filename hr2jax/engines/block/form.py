@@ -20,9 +20,9 @@ from ...relaxation.families import clique_pairs, preset
 from ...relaxation.forms import Family
 from ...relaxation.lasserre import lasserre_matrices, layout
 from ...relaxation.table import RELAXATIONS
-from .cliques import Block, Clique, CliqueBatch, Polynomial
+from .cliques import Clique, CliqueBatch, CliqueBlock, Polynomial
 
-Layout = Literal["clique", "product"]
+Arrangement = Literal["clique", "product"]
 
 MAX_DENSE_BYTES = 2**30  # of lasserre2's map from moments to matrix entries
 
@@ -47,7 +47,7 @@ class BlockForm:
     C: Array
     pinned: Array
     batches: tuple[CliqueBatch, ...]
-    layout: Layout = "clique"
+    layout: Arrangement = "clique"
     chordal: bool = False
 
     def extended(self) -> Array:
@@ -144,7 +144,7 @@ def _lasserre(lifting: Lifting) -> CliqueBatch:
             f"{len(plan.monomials)} moments; 'hr2' and 'hr2z' fit"
         )
     blocks = tuple(
-        Block(m.key, index, np.broadcast_to([float(c.mid) for c in m.factor.values()], (1, *index.shape)))
+        CliqueBlock(m.key, index, np.broadcast_to([float(c.mid) for c in m.factor.values()], (1, *index.shape)))
         for m, index in zip(matrices, plan.index, strict=True)
     )
     low_degree = [m for m in plan.monomials[1:] if len(m) <= 2]
@@ -175,7 +175,7 @@ def _product_batches(lifting: Lifting, families: Sequence[Family]) -> list[Cliqu
     return [clique.build() for clique in batches.values()]
 
 
-def block_form(relaxation: str, lifting: Lifting, layout: Layout = "clique", chordal: bool = False) -> BlockForm:
+def block_form(relaxation: str, lifting: Lifting, layout: Arrangement = "clique", chordal: bool = False) -> BlockForm:
     """The named relaxation in block form. No loop over neurons: cliques of a kind are built as one batch.
 
     Args:

@@ -93,7 +93,7 @@ def solve_krivine(
     check_size(net, problem, degree)
     lifting = lift(net, problem, presolve(net, problem))
     deadline = math.inf if time_limit is None else began + time_limit
-    run = _Run(lifting, degree, deadline, callback)
+    run = CuttingPlanes(lifting, degree, deadline, callback)
     for stage in range(3, degree + 1):
         if run.status != SOLVED or run.is_exact:
             break
@@ -101,7 +101,7 @@ def solve_krivine(
     return run.value, run.multipliers, run.status
 
 
-class _Run:
+class CuttingPlanes:
     """Rounds of HiGHS, and the best that came of them.
 
     Attributes:

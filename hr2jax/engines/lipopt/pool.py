@@ -21,7 +21,7 @@ import numpy as np
 from ...arithmetic.float64 import Array
 from ...relaxation.basis import Lifting
 
-CHUNK = 2**17  # tuples whose inequalities are evaluated together
+TUPLES = 2**17  # tuples whose inequalities are evaluated together
 TRIANGLES = tuple((s, r) for s in (1, -1) for r in (1, -1))
 
 
@@ -58,8 +58,8 @@ class Group:
 
     def values(self, x: Array) -> Iterator[tuple[int, Array]]:
         """(first tuple, (k, c) values of the inequalities at x, the constant's entry 1), chunk by chunk."""
-        for start in range(0, len(self.columns), CHUNK):
-            yield start, x[self.columns[start : start + CHUNK]] @ self.kind.coefficients.T
+        for start in range(0, len(self.columns), TUPLES):
+            yield start, x[self.columns[start : start + TUPLES]] @ self.kind.coefficients.T
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ...relaxation.triangles import TRIANGLES
 from ...result import Status
 from ..monitor import Monitor, Stop
 from .arrays import Factored
-from .newton import CUTS, MOST, follow
+from .newton import MOST, MOST_CUTS, follow
 from .newton_step import Problem, cholesky
 from .product_cuts import ProductPool
 from .triangle_cuts import Pool, Separator
@@ -88,7 +88,7 @@ class _Cuts:
 
     def __init__(self, lifting: Lifting, families: list[Family], names: tuple[str, ...]):
         self.lifting, self.factored = lifting, Factored(lifting, families)
-        self.room = min(CUTS, MOST - lifting.size - sum(f.F.rows for f in families))
+        self.room = min(MOST_CUTS, MOST - lifting.size - sum(f.F.rows for f in families))
         self.separator = Separator(lifting, self.factored.rows, names)
         self.triangles = Pool.empty()
         self.products = ProductPool(lifting, self.factored, names) if lifting.masked_layers else None

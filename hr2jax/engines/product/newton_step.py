@@ -45,7 +45,7 @@ def places_of(lifting: Lifting) -> tuple[dict[str, int], int]:
 
 
 @dataclass
-class State:
+class Interior:
     """Where the method stands."""
 
     x: Array  # the diagonal's numbers, then the multipliers
@@ -199,7 +199,7 @@ class Problem:
         M = core[:n, :n].toarray() + half + half.T
         return M + self.constants if of_constants else M
 
-    def begin(self, d: Array | None = None, V: Array | None = None) -> State:
+    def begin(self, d: Array | None = None, V: Array | None = None) -> Interior:
         """A point inside, not too near the boundary: by a diagonal d (N,) and a factor V (N, r), if they are known."""
         if d is None:
             d = np.full(self.lifting.size, mean_diagonal(self.lifting, np.random.default_rng(0)))
@@ -227,7 +227,7 @@ class Problem:
         w = np.zeros(self.count)
         w[:k] = np.where(self.box, np.maximum(1.0 - self._sum @ diagonal, INSIDE), 0.0)
         w[k:] = np.where(equality, 0.0, np.maximum(-moments[k:], least))
-        return State(x, self.slack(x), w, Y, self._wanted() - self.moments(self.extend(Y)) - w)
+        return Interior(x, self.slack(x), w, Y, self._wanted() - self.moments(self.extend(Y)) - w)
 
     def _wanted(self) -> Array:
         """What the moments are to be: 1 for the diagonal's numbers, 0 for products (plus a slack)."""
@@ -257,11 +257,11 @@ class Problem:
         S[np.arange(len(S)), np.arange(len(S))] += self.plain_diagonal(x)
         return S
 
-    def gap(self, state: State) -> float:
+    def gap(self, state: Interior) -> float:
         """Between the dual's value and the moments', were their equations met."""
         return float((state.Y * state.S).sum() + state.x @ state.w)
 
-    def step(self, state: State) -> bool:
+    def step(self, state: Interior) -> bool:
         """One step of the method; False where there is none to take."""
         count = self.count
         x, S, w, Y, positive = state.x, state.S, state.w, state.Y, self.positive

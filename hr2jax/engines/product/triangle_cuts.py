@@ -22,7 +22,7 @@ from ...relaxation.triangles import EDGES, PATTERNS, decode, encode
 from .arrays import kind_of
 from .lagrangian import Cuts
 
-CHUNK = 4096  # entries of Y looked at together: one compiled program, rows of Y that stay in cache
+EDGES_AT_ONCE = 4096  # entries of Y looked at together: one compiled program, rows of Y that stay in cache
 SMALLEST = 4096  # cuts are padded to this, doubled as often as needed
 
 
@@ -227,11 +227,11 @@ def _rows_at(Y: Any, edges: Any) -> Any:
 def _in_chunks(reduce: Any, Y: Any, edges: Array) -> Array:
     """jnp.max or jnp.argmax over all k of the violations with each edge (n, 2).
 
-    n is padded to a power of two times CHUNK: few shapes to compile.
+    n is padded to a power of two times EDGES_AT_ONCE: few shapes to compile.
     """
     n = len(edges)
-    count = -(-n // CHUNK)
-    padded = np.zeros((CHUNK << max(count - 1, 0).bit_length(), 2), np.int32)
+    count = -(-n // EDGES_AT_ONCE)
+    padded = np.zeros((EDGES_AT_ONCE << max(count - 1, 0).bit_length(), 2), np.int32)
     padded[:n] = edges
     return np.asarray(run(_looped, Y, put(padded), count, reduce=reduce))[:n]
 
@@ -242,8 +242,8 @@ def _looped(Y: Any, edges: Any, count: Any, reduce: Any) -> Any:
         return reduce(_rows_at(Y, edges), axis=1)
 
     def turn(k: Any, out: Any) -> Any:
-        part = largest(Y, jax.lax.dynamic_slice(edges, (k * CHUNK, 0), (CHUNK, 2)))
-        return jax.lax.dynamic_update_slice(out, part, (k * CHUNK,))
+        part = largest(Y, jax.lax.dynamic_slice(edges, (k * EDGES_AT_ONCE, 0), (EDGES_AT_ONCE, 2)))
+        return jax.lax.dynamic_update_slice(out, part, (k * EDGES_AT_ONCE,))
 
-    like = jax.eval_shape(largest, Y, edges[:CHUNK])
+    like = jax.eval_shape(largest, Y, edges[:EDGES_AT_ONCE])
     return jax.lax.fori_loop(0, count, turn, jnp.zeros(len(edges), like.dtype))

@@ -20,7 +20,7 @@ from .cells import Cells
 from .patterns import PatternSearch
 from .realise import elastic
 
-PATIENCE = 3  # turns without progress before a kick
+STALE_TURNS = 3  # turns without progress before a kick
 KICKS = 3  # kicks without progress before the end
 KICK = 6  # switches asked for by the first kick; the second asks for twice as many
 TRIES = 3  # linear programs a turn
@@ -62,7 +62,7 @@ def climb(
             continue
         stale += 1
         here = here._replace(tightness=here.tightness * (0.5 if len(found) < TRIES else 1.5))
-        if stale <= PATIENCE:
+        if stale <= STALE_TURNS:
             continue
         if kicks == KICKS:
             break

@@ -18,7 +18,7 @@ from ...machine.seeds import key_of
 from ..clock import Clock
 from .cells import Cells
 
-CHUNK = 5000  # switches between looks at the clock
+SWITCHES = 5000  # switches between looks at the clock
 CHAINS = 32
 
 
@@ -81,11 +81,11 @@ class PatternSearch:
         u = put(start, dtype=jnp.float32)
         pull = put(np.zeros(start.shape) if tether is None else tether / self.cells.unit, dtype=jnp.float32)
         cooling = np.full(self.chains, rate, dtype=np.float32)
-        for done in range(0, max(1, switches), CHUNK):
+        for done in range(0, max(1, switches), SWITCHES):
             key, now = run(jax.random.split, key)
             first = hot * spread * np.float32(np.exp(-rate * done))
-            count = min(CHUNK, switches - done)
-            u = run(_anneal, now, u, pull, first, cooling, self.B, self.g0, count, length=CHUNK)
+            count = min(SWITCHES, switches - done)
+            u = run(_anneal, now, u, pull, first, cooling, self.B, self.g0, count, length=SWITCHES)
             if self.clock.is_over():
                 break
         return np.asarray(u, dtype=np.float64)

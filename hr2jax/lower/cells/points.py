@@ -13,7 +13,7 @@ from ...machine.run import put, run
 from ..clock import Clock
 from .cells import Cells
 
-CHUNK = 50  # steps between looks at the clock
+LOOK_EVERY = 50  # steps between looks at the clock
 STEPS = 500
 
 
@@ -62,8 +62,8 @@ class PointSearch:
         x = put(start, dtype=jnp.float32)
         momentum = put(np.zeros(start.shape), dtype=jnp.float32)
         total = np.float32(max(1, steps))
-        for first in range(0, max(1, steps), CHUNK):
-            count = min(CHUNK, steps - first)
+        for first in range(0, max(1, steps), LOOK_EVERY):
+            count = min(LOOK_EVERY, steps - first)
             x, momentum = run(_ascend, x, momentum, *self.data, first, total, count)
             if self.clock.is_over():
                 break

@@ -20,7 +20,7 @@ from .realise import direct, elastic
 
 FEW = 14  # so many neurons are searched exhaustively first
 ROUNDS = 40
-PATIENCE = 4  # rounds without progress before the search ends early
+STALE_ROUNDS = 4  # rounds without progress before the search ends early
 REACH = (30.0, 3.0, 300.0)  # global problems: how far out points are sought, round by round
 
 
@@ -76,7 +76,7 @@ def search_cells(best: Best, clock: Clock, seed: int, points: list[Array], wante
     starts = list(points)
     stale = 0
     for turn in range(ROUNDS):
-        if clock.is_over() or stale > PATIENCE:
+        if clock.is_over() or stale > STALE_ROUNDS:
             return
         before, now = best.lower, key_within(key, turn)
         random = np.random.default_rng([seed, turn])

@@ -22,7 +22,7 @@ from ..clock import Clock
 from ..norms import DUAL
 from .units import Units
 
-CHUNK = 25  # steps between looks at the clock
+LOOK_EVERY = 25  # steps between looks at the clock
 POINTS = 64
 FEWEST = 8
 ENTRIES = 8_000_000  # weights times points of one step
@@ -192,8 +192,8 @@ class Ascent:
         """
         x = put(start, dtype=jnp.float32)
         momentum, top = put(np.zeros(start.shape), dtype=jnp.float32), (x, _start(len(start)))
-        for first in range(0, max(1, steps), CHUNK):
-            count = min(CHUNK, steps - first)
+        for first in range(0, max(1, steps), LOOK_EVERY):
+            count = min(LOOK_EVERY, steps - first)
             x, momentum, top = run(
                 _ascend, x, momentum, top, self.data, np.float32(wide), first, np.float32(max(1, steps)), count,
                 norm=self.units.problem.norm, shape=self.units.shape,
@@ -206,8 +206,8 @@ class Ascent:
         """The same by annealing."""
         x = put(start, dtype=jnp.float32)
         top = (x, _start(len(start)))
-        for first in range(0, max(1, steps), CHUNK):
-            count = min(CHUNK, steps - first)
+        for first in range(0, max(1, steps), LOOK_EVERY):
+            count = min(LOOK_EVERY, steps - first)
             x, top = run(
                 _anneal, key, x, top, self.data, first, np.float32(max(1, steps)), count,
                 norm=self.units.problem.norm, shape=self.units.shape,

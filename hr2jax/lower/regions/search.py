@@ -23,7 +23,7 @@ SAMPLES = 1024
 STEPS, MOVES = 80, 120  # of the first round; every round has twice as many as the one before, up to
 DOUBLINGS = 4
 ROUNDS = 40
-PATIENCE = 3  # rounds without progress before the search ends early
+STALE_ROUNDS = 3  # rounds without progress before the search ends early
 REACH = (10.0, 1.0, 100.0)  # global problems: how far out points are sought, round by round
 OFFERS = 6  # points of a round worth proving
 MARGINS = (1e-3, 1e-5, 1e-7)
@@ -134,7 +134,7 @@ def _search(best: _Best, clock: Clock, seed: int, points: list[Array]) -> None:
     key, stale, ascent = key_of(seed), 0, None
     starts = [units.locate(x) for x in points]
     for turn in range(ROUNDS):
-        if clock.is_over() or stale >= PATIENCE:
+        if clock.is_over() or stale >= STALE_ROUNDS:
             break
         before = best.lower
         random = np.random.default_rng([seed, turn])

@@ -210,7 +210,7 @@ def test_every_small_block_is_projected(relaxation):
 def test_iterates_stay_psd_and_their_duals_prove_a_bound(relaxation, layout, chordal, projection):
     """X and -U are PSD after any number of iterations (products: up to 1e-5 of the norm); they are complementary."""
     form = some_form(relaxation, True, layout, chordal)
-    run = admm._Run(form, Monitor(form.lifting), 0.1, projection)
+    run = admm.Admm(form, Monitor(form.lifting), 0.1, projection)
     run.begin({})
     state, info, _ = iterate(run.maps, run.state, 0.3, 7, shapes=run.shapes, method=projection)
     X, U = np.asarray(state.X), np.asarray(state.U)
@@ -255,8 +255,8 @@ def test_products_reach_the_same_value():
 def test_float32_steers_to_the_same_value(monkeypatch):
     monkeypatch.setattr(admm, "SMALL", 0)
     used = []
-    use = admm._Run.use
-    monkeypatch.setattr(admm._Run, "use", lambda run, dtype: (used.append(np.dtype(dtype).name), use(run, dtype)))
+    use = admm.Admm.use
+    monkeypatch.setattr(admm.Admm, "use", lambda run, dtype: (used.append(np.dtype(dtype).name), use(run, dtype)))
     lifting = lifting_of(True)
     form = admm_form("hr2", lifting)
     value = solve_product_form(lifting, preset("hr2", lifting))[0]
@@ -274,14 +274,14 @@ def follow_early(monkeypatch):
     monkeypatch.setattr(eigenspace, "STEP", 4)
     monkeypatch.setattr(eigenspace, "SHARE", 0.7)
     seen = []
-    follow = admm._Run.follow
+    follow = admm.Admm.follow
 
     def watched(run, wholes):
         follow(run, wholes)
         run.look_after = 0
         seen.append((wholes, [space.V.shape[1] for space in run.state.spaces]))
 
-    monkeypatch.setattr(admm._Run, "follow", watched)
+    monkeypatch.setattr(admm.Admm, "follow", watched)
     return seen
 
 
@@ -309,11 +309,11 @@ def test_iterations_that_follow_are_those_that_do_not(monkeypatch):
     states = []
     for share in (0.7, 0.0):
         monkeypatch.setattr(eigenspace, "SHARE", share)
-        run = admm._Run(form, Monitor(form.lifting), 1.0)
+        run = admm.Admm(form, Monitor(form.lifting), 1.0)
         with jax.enable_x64(True):
             run.begin({})
             for _ in range(10):
-                run.advance(admm.CHUNK)
+                run.advance(admm.LOOK_EVERY)
         states.append(run.state)
         assert bool(run.state.spaces[0].V.shape[1]) == (share > 0)
     np.testing.assert_allclose(states[0].X, states[1].X, atol=2e-2 * float(np.abs(states[1].X).max()))
@@ -323,18 +323,18 @@ def test_an_eigenspace_that_is_lost_is_no_loss(monkeypatch):
     """Vectors that have nothing to do with the matrix: it is projected whole, and they are looked for anew."""
     seen = follow_early(monkeypatch)
     form = admm_form("hr2z", lifting_of(True, p=16, m=16))
-    run = admm._Run(form, Monitor(form.lifting), 1.0)
+    run = admm.Admm(form, Monitor(form.lifting), 1.0)
     with jax.enable_x64(True):
         run.begin({})
         for _ in range(3):
-            run.advance(admm.CHUNK)
+            run.advance(admm.LOOK_EVERY)
         columns = run.state.spaces[0].V.shape[1]
         assert columns > 0
         wrong = run.state.spaces[0]._replace(V=jnp.full((len(form.C), columns), jnp.nan))
         run.state = run.state._replace(spaces=(wrong,))
-        run.advance(admm.CHUNK)
+        run.advance(admm.LOOK_EVERY)
         assert seen[-1][0].tolist() == [1.0]
-        run.advance(admm.CHUNK)
+        run.advance(admm.LOOK_EVERY)
     assert seen[-1][0][0] < 0.5
     assert np.isfinite(np.asarray(run.state.X)).all()
 
@@ -378,7 +378,7 @@ def test_the_split_duals_add_up_to_the_full_one(layout):
     lifting = lifting_of(True)
     form = block_form("hr2", lifting, layout, chordal=True)
     monitor = Monitor(lifting, 1e-7)
-    run = admm._Run(form, monitor, 0.1)
+    run = admm.Admm(form, monitor, 0.1)
     run.begin({})
     run.state, *_ = iterate(run.maps, run.state, run.rho, 4000, shapes=run.shapes)
     unit = -run.rho * run.scale
@@ -397,7 +397,7 @@ def test_the_split_duals_add_up_to_the_full_one(layout):
 
 def test_a_warm_start_is_split_into_psd_parts():
     form = some_form("hr2", True, "product", True)
-    run = admm._Run(form, Monitor(form.lifting), 1.0)
+    run = admm.Admm(form, Monitor(form.lifting), 1.0)
     A = np.random.default_rng(7).standard_normal((13, 26))
     S = A @ A.T
     S[form.lifting.slice("t"), form.lifting.slice("xi")] = S[form.lifting.slice("xi"), form.lifting.slice("t")] = 0
@@ -476,7 +476,7 @@ def test_numbers_that_break_down_end_the_run(monkeypatch):
 
 def test_a_change_of_the_penalty_keeps_the_dual_matrices():
     lifting = lifting_of(local=True)
-    run = admm._Run(block_form("hr2", lifting), Monitor(lifting), 1.0)
+    run = admm.Admm(block_form("hr2", lifting), Monitor(lifting), 1.0)
     run.begin({})
     run.state, *_ = iterate(run.maps, run.state, run.rho, 5, shapes=run.shapes)
     dual = run.rho * np.asarray(run.state.U)
@@ -491,7 +491,7 @@ def test_a_change_of_the_penalty_keeps_the_dual_matrices():
 def test_a_side_that_has_converged_is_not_asked_for_more():
     """Costs that no penalty changes (a bound's radii) must not drive it to 0 or infinity."""
     lifting = lifting_of(local=True)
-    run = admm._Run(block_form("hr2", lifting), Monitor(lifting), 1.0)
+    run = admm.Admm(block_form("hr2", lifting), Monitor(lifting), 1.0)
     run.begin({})
     rho = run.rho
     run.balance((1e-9, 1.0), (1.0, 0.05))

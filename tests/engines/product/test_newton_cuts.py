@@ -92,7 +92,7 @@ def test_an_interrupt_certifies_the_last_step(monkeypatch):
 
 
 def test_too_many_cuts_keep_the_largest(monkeypatch):
-    monkeypatch.setattr(newton_cuts, "CUTS", 30)
+    monkeypatch.setattr(newton_cuts, "MOST_CUTS", 30)
     lifting = lifting_of(*CASES[1])
     rng = np.random.default_rng(0)
     triples = np.array([[1, j, k] for j in range(2, lifting.size) for k in range(j + 1, lifting.size)])

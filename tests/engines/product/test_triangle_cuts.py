@@ -206,7 +206,7 @@ def test_more_entries_than_one_chunk(monkeypatch):
     separator = Separator(lifting, padded_rows(lifting), CUTS)
     _, Y = gram(separator, lifting.size, 2, 0)
     at_once = separator.others(Y, MANY, LEAST)
-    monkeypatch.setattr("hr2jax.engines.product.triangle_cuts.CHUNK", 7)
+    monkeypatch.setattr("hr2jax.engines.product.triangle_cuts.EDGES_AT_ONCE", 7)
     assert len(at_once[0]) > 7
     for one, other in zip(at_once, separator.others(Y, MANY, LEAST), strict=True):
         np.testing.assert_array_equal(one, other)
