@@ -144,7 +144,7 @@ def arithmetic_of(name: str) -> type[Enclosure]:
     if name == "float":
         return Enclosure
     if name == "ball":
-        from ..arithmetic.ball import Ball
+        from ..arithmetic.arb import Arb
 
-        return Ball
+        return Arb
     raise ValueError(f'arithmetic must be "float" or "ball", but {shown(name)} was given')

@@ -11,11 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hr2jax.arithmetic import enclosure
-from hr2jax.arithmetic.ball import Ball, float_above
+from hr2jax.arithmetic.arb import Arb, float_above
 from hr2jax.arithmetic.enclosure import TINY, Enclosure, U, UnsoundArithmeticError, check_arithmetic, enclose, gamma
 
 TINIEST, SMALLEST, LARGEST = 2.0**-1074, sys.float_info.min, sys.float_info.max
-KINDS = pytest.mark.parametrize("kind", [Enclosure, Ball])
+KINDS = pytest.mark.parametrize("kind", [Enclosure, Arb])
 quick = settings(max_examples=50, deadline=None)
 
 NASTY = st.one_of(
@@ -55,7 +55,7 @@ def fractions(values):
 
 def ends(value):
     """The exact least and greatest members, object arrays; None where an entry is not finite."""
-    if isinstance(value, Ball):
+    if isinstance(value, Arb):
         pairs = [ball_ends(x) for x in value.balls.flat]
     else:
         both = zip(value.mid.flat, value.rad.flat, strict=True)
@@ -331,7 +331,7 @@ def test_radii_are_not_wasteful():
     a = Enclosure(rng.standard_normal((50, 50)))
     assert (a @ a).rad.max() < 1e-12
     assert ((a * a - a) + a).rad.max() < 1e-14
-    assert max(float(x.rad()) for x in (Ball(a.mid) @ a.mid).balls.flat) < 1e-70
+    assert max(float(x.rad()) for x in (Arb(a.mid) @ a.mid).balls.flat) < 1e-70
 
 
 @given(st.integers(-(2**70), 2**70), st.one_of(st.integers(-1200, 1200), st.integers(-(2**62), 2**62)))
@@ -363,24 +363,24 @@ def test_a_dyadic_number_rounds_up_to_the_next_float(mantissa, exponent):
 @given(a=known(2), b=known(2))
 def test_a_ball_takes_in_an_enclosure(a, b):
     for operation in (OPERATIONS["add"], OPERATIONS["sub"], OPERATIONS["mul"]):
-        left, right = (Enclosure(a[0], a[1]), Ball(b[0], b[1])), (Ball(a[0], a[1]), Enclosure(b[0], b[1]))
+        left, right = (Enclosure(a[0], a[1]), Arb(b[0], b[1])), (Arb(a[0], a[1]), Enclosure(b[0], b[1]))
         for x, y in (left, right):
             result = operation(x, y)
-            assert isinstance(result, Ball)
+            assert isinstance(result, Arb)
             assert_encloses(result, operation(a[2], b[2]))
 
 
 @quick
 @given(operand=known(3))
 def test_a_balls_float_middle_and_radius_enclose_it(operand):
-    value = Ball(operand[0], operand[1]) * 3.0
+    value = Arb(operand[0], operand[1]) * 3.0
     with np.errstate(all="ignore"):
         assert_encloses(Enclosure(value.mid, value.rad), 3 * operand[2])
 
 
 def test_balls_leave_flints_precision_as_it_was():
     before = flint.ctx.prec
-    value = Ball(np.full((2, 2), 0.1))
+    value = Arb(np.full((2, 2), 0.1))
     _ = (value @ value + value * 2.0 - value).sum().upper(), value.mid, value.rad, value.scaled(3).magnitude()
     with pytest.raises(ValueError, match="matrix product of shapes"):
         value @ np.ones(3)
@@ -388,10 +388,10 @@ def test_balls_leave_flints_precision_as_it_was():
 
 
 def test_without_flint_the_message_names_the_extra(monkeypatch):
-    monkeypatch.delitem(sys.modules, "hr2jax.arithmetic.ball")
+    monkeypatch.delitem(sys.modules, "hr2jax.arithmetic.arb")
     monkeypatch.setitem(sys.modules, "flint", None)
     with pytest.raises(ImportError, match=r'pip install "hr2jax\[ball\]"'):
-        import hr2jax.arithmetic.ball  # noqa: F401
+        import hr2jax.arithmetic.arb  # noqa: F401
 
 
 def test_the_arithmetic_of_this_process_is_fit():

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hr2jax.arithmetic import norms
-from hr2jax.arithmetic.ball import Ball
+from hr2jax.arithmetic.arb import Arb
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.arithmetic.norms import row_norms, spectral_norm, times_up, vector_norm
 
 from ..bounds.test_interval import NUMBERS
 from ..reference.cases import exact
 
-KINDS = pytest.mark.parametrize("kind", [Enclosure, Ball])
+KINDS = pytest.mark.parametrize("kind", [Enclosure, Arb])
 LISTS = st.lists(NUMBERS, min_size=1, max_size=5)
 
 

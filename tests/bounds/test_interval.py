@@ -9,13 +9,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import hr2jax
-from hr2jax.arithmetic.ball import Ball
+from hr2jax.arithmetic.arb import Arb
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.bounds import interval, interval_bounds
 from hr2jax.network import Network
 from hr2jax.problem import Problem, checked_problem
 
-KINDS = pytest.mark.parametrize("kind", [Enclosure, Ball])
+KINDS = pytest.mark.parametrize("kind", [Enclosure, Arb])
 NUMBERS = st.builds(
     lambda size, sign: sign * size,
     st.one_of(
@@ -130,7 +130,7 @@ def test_balls_are_never_looser_than_float64(depth):
     net = Network([rng.standard_normal(pair) for pair in pairs], [rng.standard_normal(m) for m, _ in pairs])
     problem = checked_problem(net, norm="inf", center=rng.standard_normal(6), radius=0.3)
     for (l, h), (low, high) in zip(
-        interval_bounds(net, problem, Enclosure), interval_bounds(net, problem, Ball), strict=True
+        interval_bounds(net, problem, Enclosure), interval_bounds(net, problem, Arb), strict=True
     ):
         assert (l <= low).all() and (high <= h).all()
         np.testing.assert_allclose(l, low, rtol=1e-12, atol=1e-12)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hr2jax.arithmetic.ball import Ball
+from hr2jax.arithmetic.arb import Arb
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.bounds import adjoint_bounds, interval_constant, jacobian, product_constant, tangent_bounds
 from hr2jax.network import Network
@@ -17,7 +17,7 @@ from hr2jax.problem import checked_problem
 from ..reference.cases import exact, random_cases, random_net
 from .test_interval import NUMBERS
 
-KINDS = pytest.mark.parametrize("kind", [Enclosure, Ball])
+KINDS = pytest.mark.parametrize("kind", [Enclosure, Arb])
 
 
 def masks_of(net, rng, share=0.25):
@@ -234,9 +234,9 @@ def test_balls_agree():
     for norm in ("inf", 2):
         problem, free = checked_problem(net, None, norm), np.arange(3)
         for function in (tangent_bounds, adjoint_bounds):
-            for a, b in zip(*(function(net, problem, free, on, off, kind) for kind in (Enclosure, Ball)), strict=True):
+            for a, b in zip(*(function(net, problem, free, on, off, kind) for kind in (Enclosure, Arb)), strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-11)
-        a, b = (interval_constant(net, problem, free, on, off, kind) for kind in (Enclosure, Ball))
+        a, b = (interval_constant(net, problem, free, on, off, kind) for kind in (Enclosure, Arb))
         assert b <= a <= b * (1 + 1e-12)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hr2jax.arithmetic.ball import Ball
+from hr2jax.arithmetic.arb import Arb
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.bounds import interval_bounds, linear, output_range, preactivation_bounds
 from hr2jax.bounds.slopes.search import find_output_slopes, find_slopes
@@ -16,7 +16,7 @@ from hr2jax.problem import checked_problem
 
 from ..reference.cases import exact, forward, points, random_cases, random_net
 
-KINDS = pytest.mark.parametrize("kind", [Enclosure, Ball])
+KINDS = pytest.mark.parametrize("kind", [Enclosure, Arb])
 
 
 def any_slopes(net, rng):
@@ -83,7 +83,7 @@ def test_balls_agree_and_are_never_looser(norm):
     net = random_net(rng, [5, 6, 6, 5, 2])
     problem = checked_problem(net, (0, 1), norm, rng.standard_normal(5), 0.4)
     slopes = find_slopes(net, problem, "linear")
-    ours, theirs = (preactivation_bounds(net, problem, slopes, kind) for kind in (Enclosure, Ball))
+    ours, theirs = (preactivation_bounds(net, problem, slopes, kind) for kind in (Enclosure, Arb))
     for (l, h), (low, high) in zip(ours, theirs, strict=True):
         assert (l <= low + 1e-15).all()
         assert (high <= h + 1e-15).all()
@@ -91,7 +91,7 @@ def test_balls_agree_and_are_never_looser(norm):
         np.testing.assert_allclose(h, high, rtol=1e-12, atol=1e-12)
     out = find_output_slopes(net, problem, ours, "linear")
     np.testing.assert_allclose(
-        output_range(net, problem, out, ours), output_range(net, problem, out, ours, Ball), rtol=1e-12
+        output_range(net, problem, out, ours), output_range(net, problem, out, ours, Arb), rtol=1e-12
     )
 
 

@@ -19,7 +19,7 @@ import scipy.sparse
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hr2jax.arithmetic.ball import Ball
+from hr2jax.arithmetic.arb import Arb
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.bounds import interval
 from hr2jax.certificate import prover
@@ -40,7 +40,7 @@ from ..arithmetic.test_enclosure import assert_encloses, ends, exact
 from ..bounds.test_interval import exact_range
 
 ULP = 2.0**-52
-KINDS = pytest.mark.parametrize("kind", [Enclosure, Ball])
+KINDS = pytest.mark.parametrize("kind", [Enclosure, Arb])
 
 # Networks and boxes -------------------------------------------------------------------------------------
 
@@ -281,7 +281,7 @@ def test_no_local_bound_is_below_the_exact_constant(data, seed, sizes):
 @given(data=st.data(), seed=st.integers(0, 2**32), sizes=st.lists(st.sampled_from(sorted(SIZES)), min_size=1))
 def test_no_bound_in_balls_is_below_the_exact_constant(local, data, seed, sizes):
     net = data.draw(networks(most=3))
-    check_bound(net, data.draw(problems(net, local)), np.random.default_rng(seed), sizes, Ball)
+    check_bound(net, data.draw(problems(net, local)), np.random.default_rng(seed), sizes, Arb)
 
 
 @pytest.mark.parametrize("local", [False, True])
@@ -296,7 +296,7 @@ def test_no_bound_in_norm_2_is_below_the_exact_constant(local, data, seed, sizes
 @given(data=st.data(), seed=st.integers(0, 2**32), sizes=st.lists(st.sampled_from(sorted(SIZES)), min_size=1))
 def test_no_bound_in_norm_2_in_balls_is_below_the_exact_constant(data, seed, sizes):
     net = data.draw(networks(most=3))
-    check_bound(net, data.draw(problems(net, True, norm=2)), np.random.default_rng(seed), sizes, Ball)
+    check_bound(net, data.draw(problems(net, True, norm=2)), np.random.default_rng(seed), sizes, Arb)
 
 
 def test_nearly_optimal_multipliers_prove_bounds_at_or_just_above_the_exact_constant():

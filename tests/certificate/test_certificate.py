@@ -213,7 +213,7 @@ def test_verify_tests_the_arithmetic_first(monkeypatch):
 def test_the_verifier_reaches_no_engine_and_no_jax():
     """What hr2jax/certificate imports, and what that imports, stays clear of the solver and of JAX."""
     root = Path(hr2jax.__file__).parent
-    names, seen = ["certificate", "arithmetic.ball"], set()
+    names, seen = ["certificate", "arithmetic.arb"], set()
     while names:
         name = names.pop()
         if name in seen:

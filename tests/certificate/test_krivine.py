@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hr2jax import Network
-from hr2jax.arithmetic.ball import Ball
+from hr2jax.arithmetic.arb import Arb
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.bounds import interval_bounds
 from hr2jax.certificate.krivine import KRIVINE, collected, krivine_bound
@@ -63,7 +63,7 @@ def test_any_multipliers_prove_a_bound(degree, seed, local, scale):
     multipliers = {KRIVINE: random_rows(rng, int(rng.integers(0, 30)), degree, 7, scale)}
     bound = krivine_bound(net, problem, degree, multipliers)
     assert Fraction(bound) >= maximum(net, problem)
-    assert Fraction(krivine_bound(net, problem, degree, multipliers, Ball)) >= maximum(net, problem)
+    assert Fraction(krivine_bound(net, problem, degree, multipliers, Arb)) >= maximum(net, problem)
 
 
 @DEGREES
@@ -116,7 +116,7 @@ def test_the_identity_in_rational_numbers(seed):
             sign = int(np.prod([np.sign(k) for k, take in zip(used, chosen, strict=True) if take]))
             add(names, unit * max(Fraction(float(weight)), Fraction(0)) * sign)
     exact = sum((value if not name else abs(value) for name, value in polynomial.items()), Fraction(0))
-    for arithmetic in (Enclosure, Ball):
+    for arithmetic in (Enclosure, Arb):
         bound = krivine_bound(net, problem, 3, {KRIVINE: rows}, arithmetic)
         # rounding the weights down may change it by less than the rows' unit, either way
         assert float(exact) == pytest.approx(bound, rel=1e-12)

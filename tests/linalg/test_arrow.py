@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import hr2jax
 from hr2jax.arithmetic import enclosure
-from hr2jax.arithmetic.ball import Ball
+from hr2jax.arithmetic.arb import Arb
 from hr2jax.arithmetic.enclosure import Enclosure, pieces
 from hr2jax.arithmetic.midpoint import Middle
 from hr2jax.certificate import bound as proof
@@ -31,7 +31,7 @@ from hr2jax.relaxation.presolve import presolve
 from ..certificate.test_bound import available, exact_constant, rational
 
 ULP = 2.0**-52
-KINDS = pytest.mark.parametrize("kind", [Enclosure, Ball])
+KINDS = pytest.mark.parametrize("kind", [Enclosure, Arb])
 RELAXATIONS = ("shor", "hr2", "hr2z")
 
 

@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hr2jax import Network
-from hr2jax.arithmetic.ball import Ball
+from hr2jax.arithmetic.arb import Arb
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.bounds.slopes.search import find_slopes
 from hr2jax.problem import checked_problem
@@ -32,7 +32,7 @@ def lifted_cases(draw, depths=(2, 3, 4), scales=SCALES):
     if draw(st.booleans()):
         problem = checked_problem(net, problem.coefficients, problem.norm)
     method = draw(BOUNDS) if problem.is_local else "interval"
-    kind = draw(st.sampled_from([Enclosure, Enclosure, Ball]))
+    kind = draw(st.sampled_from([Enclosure, Enclosure, Arb]))
     try:
         slopes = None if method == "interval" else find_slopes(net, problem, method, seconds=1.0)
         fixed = presolve(net, problem, slopes=slopes, chains=LIFTINGS[draw(CHAINS)])

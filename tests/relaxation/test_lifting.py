@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import hr2jax
 from hr2jax import Network
-from hr2jax.arithmetic.ball import Ball
+from hr2jax.arithmetic.arb import Arb
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.certificate.lagrangian import lagrangian_matrix
 from hr2jax.certificate.prover import prove
@@ -21,7 +21,7 @@ from hr2jax.relaxation.presolve import presolve
 P, M = 3, 4
 BOX = {"center": np.array([0.25, -0.5, 1.0]), "radius": np.array([1.0, 0.0, 0.5])}
 POWERS = st.lists(st.integers(-300, 300), min_size=M, max_size=M)
-KINDS = pytest.mark.parametrize("kind", [Enclosure, Ball])
+KINDS = pytest.mark.parametrize("kind", [Enclosure, Arb])
 
 
 def random_net(seed, outputs=2):

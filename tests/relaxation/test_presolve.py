@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hr2jax.arithmetic.ball import Ball
+from hr2jax.arithmetic.arb import Arb
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.certificate.prover import prove
 from hr2jax.network import Network
@@ -18,7 +18,7 @@ from hr2jax.relaxation.presolve import GRID, LARGEST_SCALE, LIFTINGS, Layout, _c
 
 from ..bounds.test_interval import NUMBERS, TAME, exact_range, local_problems
 
-KINDS = pytest.mark.parametrize("kind", [Enclosure, Ball])
+KINDS = pytest.mark.parametrize("kind", [Enclosure, Arb])
 ROWS = [[1.0, 0.0], [-1.0, 0.0], [1.0, 1.0], [1.0, 1.0], [1.0, -1.0], [0.0, 5.0], [0.0, 0.0], [1.0, 1.0]]
 BIASES = [3.0, -3.0, 2.0, -2.0, 0.5, 0.1, -1.0, 1.999]
 # radius (1, 0) around (0, 1): z in [2,4], [-4,-2], [2,4], [-2,0], [-1.5,.5], 5.1, -1, [1.999,3.999]

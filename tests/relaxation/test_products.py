@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hr2jax.arithmetic.ball import Ball
+from hr2jax.arithmetic.arb import Arb
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
@@ -20,7 +20,7 @@ from .test_chains import lifted_cases
 
 
 @settings(max_examples=150, deadline=None)
-@given(lifted_cases(), st.sampled_from([Enclosure, Ball]), st.integers(1, 30))
+@given(lifted_cases(), st.sampled_from([Enclosure, Arb]), st.integers(1, 30))
 def test_the_quadratic_form_encloses_the_products(case, kind, count):
     """sum lambda f_a f_b, its form's entries and their errors against the factors' exact values."""
     net, problem, fixed, lifting, rng = case

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hr2jax import Network
-from hr2jax.arithmetic.ball import Ball
+from hr2jax.arithmetic.arb import Arb
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.certificate.form import QuadraticForm
 from hr2jax.certificate.lagrangian import lagrangian_matrix
@@ -20,7 +20,7 @@ from hr2jax.relaxation.triangles import EDGES, PATTERNS, decode, encode, entries
 
 from ..arithmetic.test_enclosure import assert_encloses
 
-KINDS = pytest.mark.parametrize("kind", [Enclosure, Ball])
+KINDS = pytest.mark.parametrize("kind", [Enclosure, Arb])
 BOTH = pytest.mark.parametrize("local", [False, True], ids=["global", "local"])
 SIZE = 7  # of the basis in the tests of rows alone
 

@@ -1,6 +1,6 @@
 """Arrays of arbitrary-precision balls (Arb, by python-flint): a second arithmetic, independent of the first.
 
-`Ball` does what `Enclosure` does, at PRECISION bits, the error of every operation bounded by Arb itself.
+`Arb` does what `Enclosure` does, at PRECISION bits, the error of every operation bounded by Arb itself.
 Float64 enters exactly and leaves through `upper`, `lower` and `magnitude`, which round outward in integers.
 """
 
@@ -44,10 +44,10 @@ def _at_precision(function: Function) -> Function:
     return run  # type: ignore[return-value]
 
 
-class Ball(Enclosure):
+class Arb(Enclosure):
     """An array of reals, each known to lie in a ball of arbitrary precision.
 
-    An operand may be a `Ball`, an `Enclosure` (its entries become balls that contain them) or a float64
+    An operand may be a `Arb`, an `Enclosure` (its entries become balls that contain them) or a float64
     array (exact).
 
     Attributes:
@@ -84,7 +84,7 @@ class Ball(Enclosure):
         return self.balls.shape
 
     @property
-    def T(self) -> Ball:
+    def T(self) -> Arb:
         """The transpose."""
         return _of(self.balls.T)
 
@@ -92,22 +92,22 @@ class Ball(Enclosure):
         """Whether every ball is finite; one that is not encloses nothing."""
         return all(x.is_finite() for x in self.balls.flat)
 
-    def __getitem__(self, index: Any) -> Ball:
+    def __getitem__(self, index: Any) -> Arb:
         return _of(self.balls[index])
 
     def __setitem__(self, index: Any, value: Enclosure) -> None:
         self.balls[index] = _ball(value).balls
 
-    def reshape(self, *shape: int) -> Ball:
+    def reshape(self, *shape: int) -> Arb:
         """The same entries in another shape."""
         return _of(self.balls.reshape(*shape))
 
     @_at_precision
-    def __neg__(self) -> Ball:
+    def __neg__(self) -> Arb:
         return _of(-self.balls)
 
     @_at_precision
-    def __add__(self, other: Any) -> Ball:
+    def __add__(self, other: Any) -> Arb:
         return _of(self.balls + _ball(other).balls)
 
     __radd__ = __add__
@@ -117,21 +117,21 @@ class Ball(Enclosure):
         self[index] = self[index] + value
 
     @_at_precision
-    def __sub__(self, other: Any) -> Ball:
+    def __sub__(self, other: Any) -> Arb:
         return _of(self.balls - _ball(other).balls)
 
     @_at_precision
-    def __rsub__(self, other: Any) -> Ball:
+    def __rsub__(self, other: Any) -> Arb:
         return _of(_ball(other).balls - self.balls)
 
     @_at_precision
-    def __mul__(self, other: Any) -> Ball:
+    def __mul__(self, other: Any) -> Arb:
         return _of(self.balls * _ball(other).balls)
 
     __rmul__ = __mul__
 
     @_at_precision
-    def __matmul__(self, other: Any) -> Ball:
+    def __matmul__(self, other: Any) -> Arb:
         a, b = self.balls, _ball(other).balls
         left, right = a if a.ndim > 1 else a[None], b if b.ndim > 1 else b[:, None]
         if not {a.ndim, b.ndim} <= {1, 2} or left.shape[1] != right.shape[0]:
@@ -142,15 +142,15 @@ class Ball(Enclosure):
         result[:] = product.entries()
         return _of(result.reshape(shape))
 
-    def __rmatmul__(self, other: Any) -> Ball:
+    def __rmatmul__(self, other: Any) -> Arb:
         return _ball(other) @ self
 
-    def gram(self) -> Ball:
+    def gram(self) -> Arb:
         """self.T @ self."""
         return self.T @ self
 
     @_at_precision
-    def sum(self, axis: int | None = None) -> Ball:
+    def sum(self, axis: int | None = None) -> Arb:
         """The sum over an axis, or of all entries."""
         zero: Any = arb(0)
         return _of(np.sum(self.balls, axis=axis, initial=zero))
@@ -160,7 +160,7 @@ class Ball(Enclosure):
         self.balls[...] = self.scaled(-1).balls
 
     @_at_precision
-    def scaled(self, exponent: ArrayLike) -> Ball:
+    def scaled(self, exponent: ArrayLike) -> Arb:
         """The product with 2**exponent (integers, broadcast)."""
         power = np.frompyfunc(lambda e: arb((1, int(e))), 1, 1)(np.asarray(exponent, dtype=np.int64))
         return _of(self.balls * power)
@@ -187,17 +187,17 @@ def _matrix(balls: Array) -> arb_mat:
     return arb_mat(rows, columns, balls.ravel().tolist())
 
 
-def _of(balls: Any) -> Ball:
-    result = Ball.__new__(Ball)
+def _of(balls: Any) -> Arb:
+    result = Arb.__new__(Arb)
     result.balls = _objects(balls)
     return result
 
 
-def _ball(value: Any) -> Ball:
+def _ball(value: Any) -> Arb:
     """`value` itself if it is a ball array, else one that contains it."""
-    if isinstance(value, Ball):
+    if isinstance(value, Arb):
         return value
-    return Ball(value.mid, value.rad) if isinstance(value, Enclosure) else Ball(value)
+    return Arb(value.mid, value.rad) if isinstance(value, Enclosure) else Arb(value)
 
 
 @_at_precision
