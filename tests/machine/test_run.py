@@ -70,6 +70,13 @@ import hr2jax
 from hr2jax.bounds.slopes.search import find_slopes
 from hr2jax.engines.product.batch import steer_together
 from hr2jax.linalg import on_device
+from hr2jax.lower.cells.cells import build_cells
+from hr2jax.lower.cells.patterns import PatternSearch
+from hr2jax.lower.cells.points import PointSearch
+from hr2jax.lower.clock import Clock
+from hr2jax.lower.regions.ascent import Ascent
+from hr2jax.lower.regions.units import build_units
+from hr2jax.machine.seeds import key_of
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift, preset
 from hr2jax.relaxation.presolve import presolve
@@ -108,13 +115,13 @@ CALLERS = {
     "engines.block.admm": lambda: hr2jax.solve(net, output=(0, 1), relaxation="hr2", method="admm"),
     "linalg.on_device": lambda: on_device.OnDevice(np.eye(5)).inverse(np.full(5, 2.0)),
     "bounds.slopes.ascent": lambda: find_slopes(deep, checked_problem(deep, norm=2, **box), "lp"),
-    "lower.cells.patterns": lambda: hr2jax.solve(net, output=(0, 1), relaxation="interval"),
-    "lower.cells.points": lambda: hr2jax.solve(net, output=(0, 1), relaxation="interval", **box),
-    "lower.regions.ascent": lambda: hr2jax.solve(deep, relaxation="interval", **box),
-    "machine.seeds": lambda: hr2jax.solve(net, output=(0, 1), relaxation="interval"),
+    "lower.cells.patterns": lambda: PatternSearch(build_cells(net, problem, 1e3), Clock(9.0)),
+    "lower.cells.points": lambda: PointSearch(build_cells(net, problem, 1e3), Clock(9.0)),
+    "lower.regions.ascent": lambda: Ascent(deep, build_units(deep, checked_problem(deep, **box)), Clock(9.0)),
+    "machine.seeds": lambda: key_of(1),
     "robustness.attack": lambda: hr2jax.certify(net, x, radii=[0.1], relaxation="shor", workers=1),
     "robustness.bilinear": lambda: hr2jax.certify(
-        net, x, radii=[1e-9], relaxation="shor", attack_steps=0, workers=1
+        net, x, radii=[1e-9], relaxation="shor", workers=1
     ),
 }
 for module, call in CALLERS.items():

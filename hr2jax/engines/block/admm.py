@@ -128,9 +128,9 @@ class Admm:
             return put(array, dtype if jnp.issubdtype(array.dtype, jnp.floating) else None)
 
         self.dtype = np.dtype(dtype)
-        self.maps = jax.tree.map(convert, self.exact)
+        self.maps = run(jax.tree.map, convert, self.exact)
         if self.state is not None:
-            self.state = jax.tree.map(lambda array: put(np.asarray(array), dtype), self.state)
+            self.state = run(jax.tree.map, lambda array: put(np.asarray(array), dtype), self.state)
         device = next(iter(self.maps.C.devices()))
         self.projection = self.method or choose_projection(len(self.form.C), device.platform)
         if self.dtype == np.float32:
@@ -156,7 +156,7 @@ class Admm:
         X = self.parts(Y)
         unknown = Eigenspace(np.zeros((X.shape[1], 0)), np.zeros(X.shape[1]))
         state = AdmmState(X, U, self.small_at(Y), U_small, Y, len(X) * (unknown,), np.zeros(()))
-        self.state = jax.tree.map(lambda array: put(array, self.dtype), state)
+        self.state = run(jax.tree.map, lambda array: put(array, self.dtype), state)
 
     def parts(self, Y: Array) -> Array:
         """(1 or 2, M, M): `take_parts`, in NumPy."""
