@@ -21,6 +21,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ...arithmetic.float64 import Array
+from ...result import Status
 
 ALMOST = 1e-5  # relative errors of an answer that missed its tolerance and is still worth having
 ITERATIONS = 200  # far more than an interior-point method needs; a stalled one ends here
@@ -56,13 +57,15 @@ class ConicSolution:
     Attributes:
         y: (m,) float64; zeros where the solver returned nothing.
         X: (rows,) float64, the dual solution in svec; zeros where the solver returned nothing.
-        status: "solved", "almost solved", "time limit", "iteration limit", or "failed (the solver's word)".
+        status: SOLVED, STALLED where it came nearly there, TIME_LIMIT, ITERATION_LIMIT or NUMERICAL_ERROR.
+        word: the solver's own.
         iterations: of the solver.
     """
 
     y: Array
     X: Array
-    status: str
+    status: Status
+    word: str
     iterations: int
 
 
@@ -118,13 +121,14 @@ def solve_clarabel(
     solver = clarabel.DefaultSolver(sp.csc_matrix((size, size)), problem.cost, problem.G, problem.h, cones, settings)
     solution = solver.solve()
     words = {
-        "Solved": "solved",
-        "AlmostSolved": "almost solved",
-        "MaxTime": "time limit",
-        "MaxIterations": "iteration limit",
+        "Solved": Status.SOLVED,
+        "AlmostSolved": Status.STALLED,
+        "MaxTime": Status.TIME_LIMIT,
+        "MaxIterations": Status.ITERATION_LIMIT,
     }
-    status = str(solution.status)
-    return _solution(problem, solution.x, solution.z, words.get(status, f"failed ({status})"), solution.iterations)
+    word = str(solution.status)
+    status = words.get(word, Status.NUMERICAL_ERROR)
+    return _solution(problem, solution.x, solution.z, status, word, solution.iterations)
 
 
 def solve_cvxopt(
@@ -165,16 +169,16 @@ def solve_cvxopt(
             "abstol": tolerance, "reltol": tolerance, "feastol": tolerance,
         },
     )  # fmt: skip
-    status = {"optimal": "solved"}.get(result["status"], f"failed ({result['status']})")
+    status = Status.SOLVED if result["status"] == "optimal" else Status.NUMERICAL_ERROR
     errors = [result[k] for k in ("relative gap", "primal infeasibility", "dual infeasibility")]
-    if status != "solved" and all(error is not None and error < ALMOST for error in errors):
-        status = "almost solved"
+    if status is not Status.SOLVED and all(error is not None and error < ALMOST for error in errors):
+        status = Status.STALLED
     if stopped:
-        status = "time limit"
-    elif status != "solved" and result["iterations"] >= iterations:
-        status = "iteration limit"
+        status = Status.TIME_LIMIT
+    elif status is not Status.SOLVED and result["iterations"] >= iterations:
+        status = Status.ITERATION_LIMIT
     x, z = (None if result[k] is None else np.array(result[k]).ravel() for k in ("x", "z"))
-    return _solution(problem, x, None if z is None else U.T @ z, status, result["iterations"])
+    return _solution(problem, x, None if z is None else U.T @ z, status, result["status"], result["iterations"])
 
 
 def solve_sdpa(
@@ -203,12 +207,12 @@ def solve_sdpa(
         X, y, _, info = call.solve_sdpa(A, b, c, K, option)
     phase = info["phasevalue"]
     errors = [info["dualityGap"] / max(1.0, abs(info["primalObj"])), info["primalError"], info["dualError"]]
-    status = "solved" if phase == "pdOPT" else f"failed ({phase})"
-    if status != "solved" and all(error < ALMOST for error in errors):
-        status = "almost solved"
-    elif status != "solved" and info["iteration"] >= iterations:
-        status = "iteration limit"
-    return _solution(problem, y.toarray().ravel(), U.T @ X.toarray().ravel(), status, info["iteration"])
+    status = Status.SOLVED if phase == "pdOPT" else Status.NUMERICAL_ERROR
+    if status is not Status.SOLVED and all(error < ALMOST for error in errors):
+        status = Status.STALLED
+    elif status is not Status.SOLVED and info["iteration"] >= iterations:
+        status = Status.ITERATION_LIMIT
+    return _solution(problem, y.toarray().ravel(), U.T @ X.toarray().ravel(), status, phase, info["iteration"])
 
 
 @contextmanager
@@ -294,16 +298,17 @@ def solve_mosek(
         interior = mosek.soltype.itr
         iterations = task.getintinf(mosek.iinfitem.intpnt_iter)
         if not task.solutiondef(interior):
-            return _solution(problem, None, None, f"failed ({reason})", iterations)
+            return _solution(problem, None, None, Status.NUMERICAL_ERROR, str(reason), iterations)
         outcome = task.getsolsta(interior)
-        status = "solved" if outcome == mosek.solsta.optimal else f"failed ({outcome})"
+        status = Status.SOLVED if outcome == mosek.solsta.optimal else Status.NUMERICAL_ERROR
         if reason == mosek.rescode.trm_max_time:
-            status = "time limit"
+            status = Status.TIME_LIMIT
         elif reason == mosek.rescode.trm_max_iterations:
-            status = "iteration limit"
+            status = Status.ITERATION_LIMIT
         # A matrix variable comes as its lower triangle column by column.
         parts = [_rows_first(np.asarray(task.getbarxj(interior, k)), side) for k, side in enumerate(sides)]
-        return _solution(problem, np.asarray(task.gety(interior)), np.concatenate(parts), status, iterations)
+        y = np.asarray(task.gety(interior))
+        return _solution(problem, y, np.concatenate(parts), status, str(outcome), iterations)
 
 
 def _rows_first(columns: Array, side: int) -> Array:
@@ -314,15 +319,17 @@ def _rows_first(columns: Array, side: int) -> Array:
     return full[i, j] * np.where(i == j, 1.0, np.sqrt(2.0))
 
 
-def _solution(problem: ConicProblem, y: Any, X: Any, status: str, iterations: int) -> ConicSolution:
-    """Plain arrays, zeros where nothing usable came back."""
+def _solution(
+    problem: ConicProblem, y: Any, X: Any, status: Status, word: str, iterations: int
+) -> ConicSolution:
+    """Plain arrays; zeros, and NUMERICAL_ERROR, where nothing usable came back."""
     out = []
     for given, length in ((y, len(problem.cost)), (X, len(problem.h))):
         values = np.zeros(length) if given is None else np.asarray(given, dtype=np.float64)
         if values.shape != (length,) or not np.isfinite(values).all():
-            values, status = np.zeros(length), status if status.startswith("failed") else f"failed ({status})"
+            values, status = np.zeros(length), Status.NUMERICAL_ERROR
         out.append(values)
-    return ConicSolution(out[0], out[1], status, int(iterations))
+    return ConicSolution(out[0], out[1], status, str(word), int(iterations))
 
 
 class Solver(NamedTuple):

@@ -29,7 +29,7 @@ class InteriorPointSolution:
         factors: lasserre2's dual matrices as factors L, Z = L L^T, by name, for the certificate.
         diagonal: (N,) float64, the product form's d where the solution is optimal; `tighten` improves it.
         M1: (N, N) float64, the moment matrix Y.
-        status: "solved", "almost solved", "time limit", "iteration limit", or "failed (...)".
+        status, word: how it ended (`ConicSolution`), and the solver's own word for it.
         iterations: of the solver.
         seconds: wall time, building included.
     """
@@ -39,7 +39,8 @@ class InteriorPointSolution:
     factors: dict[str, Array]
     diagonal: Array
     M1: Array
-    status: str
+    status: Status
+    word: str
     iterations: int
     seconds: float
 
@@ -99,6 +100,7 @@ def solve_interior_point(
         diagonal=_diagonal(form, clique_multipliers(form, polynomials) | factors, M1),
         M1=M1,
         status=solution.status,
+        word=solution.word,
         iterations=solution.iterations,
         seconds=time.perf_counter() - started,
     )
@@ -130,13 +132,11 @@ def run_interior_point(form: BlockForm, solver: str, monitor: Monitor) -> Status
         monitor.report(solution.iterations, value, abs(bound - value) / max(bound, 1e-300))
     except Stop as stop:
         return stop.status
-    if bound - value <= monitor.tolerance * bound and not solution.status.endswith("limit"):
+    if solution.status in (Status.TIME_LIMIT, Status.ITERATION_LIMIT):
+        return solution.status
+    if bound - value <= monitor.tolerance * bound:
         return Status.SOLVED
-    if solution.status == "time limit":
-        return Status.TIME_LIMIT
-    if solution.status == "iteration limit":
-        return Status.ITERATION_LIMIT
-    return Status.NUMERICAL_ERROR if solution.status.startswith("failed") else Status.STALLED
+    return Status.STALLED if solution.status is Status.SOLVED else solution.status
 
 
 def _diagonal(form: BlockForm, multipliers: Mapping[str, Array], Y: Array) -> Array:

@@ -31,7 +31,6 @@ FEWER = 1e-9  # relative decrease after which slack inequalities are dropped: th
 
 EXACT = 1e-9  # relative: signs that come as near to the value show that it is the maximum
 
-SOLVED, TIME_LIMIT, STOPPED, FAILED = "SOLVED", "TIME_LIMIT", "STOPPED", "NUMERICAL_ERROR"
 
 
 @dataclass
@@ -71,7 +70,7 @@ def solve_krivine(
     degree: int,
     time_limit: float | None = None,
     callback: Callable[[float, dict[str, Array]], object] | None = None,
-) -> tuple[float, dict[str, Array], str]:
+) -> tuple[float, dict[str, Array], Status]:
     """The value of LipOpt of degree 3 or 4, and multipliers that prove about that much (`krivine_bound`).
 
     Args:
@@ -82,8 +81,7 @@ def solve_krivine(
 
     Returns:
         The value in the problem's units (a solver's number, not a bound; the sum of the coefficients' magnitudes if
-        no linear program was solved), {"krivine": (K, degree + 1)}, and "SOLVED", "TIME_LIMIT", "STOPPED" or
-        "NUMERICAL_ERROR".
+        no linear program was solved), {"krivine": (K, degree + 1)}, and SOLVED, TIME_LIMIT, STOPPED or NUMERICAL_ERROR.
 
     Raises:
         ValueError: another kind of problem, or one that does not fit in memory.
@@ -95,7 +93,7 @@ def solve_krivine(
     deadline = math.inf if time_limit is None else began + time_limit
     run = CuttingPlanes(lifting, degree, deadline, callback)
     for stage in range(3, degree + 1):
-        if run.status != SOLVED or run.is_exact:
+        if run.status is not Status.SOLVED or run.is_exact:
             break
         run.solve(krivine_program(lifting, stage, net.widths[0], net.widths[1]))
     return run.value, run.multipliers, run.status
@@ -118,7 +116,7 @@ class CuttingPlanes:
         callback: Callable[[float, dict[str, Array]], object] | None,
     ):
         self.lifting, self.degree, self.deadline, self.callback = lifting, degree, deadline, callback
-        self.status, self.is_exact = SOLVED, False
+        self.status, self.is_exact = Status.SOLVED, False
         size = np.abs(lifting.objective_v.mid).sum() + np.abs(lifting.objective_one.mid).sum()
         self.value = float(np.ldexp(size, lifting.exponent))
         self.multipliers = {KRIVINE: np.zeros((0, degree + 1))}
@@ -144,13 +142,14 @@ class CuttingPlanes:
             left = self.deadline - time.perf_counter()
             solution = _linprog(groups, self.active, cost, left) if left > 0.0 else None
             if solution is None or solution.status != 0:
-                self.status = TIME_LIMIT if solution is None or solution.status == 1 else FAILED
+                late = solution is None or solution.status == 1
+                self.status = Status.TIME_LIMIT if late else Status.NUMERICAL_ERROR
                 return
             x = np.concatenate([[1.0], solution.x])
             dual = np.maximum(-solution.ineqlin.marginals, 0.0)
             self.keep(float(np.ldexp(-solution.fun * scale, self.lifting.exponent)), groups, dual * scale)
             if self.callback is not None and self.callback(self.value, self.multipliers):
-                self.status = STOPPED
+                self.status = Status.STOPPED
                 return
             if best_signs(self.lifting, x[program.v]) >= self.value * (1.0 - EXACT):
                 self.is_exact = True
@@ -305,6 +304,6 @@ def krivine_engine(net: Network, problem: Problem, degree: int) -> Engine:
             net, problem, degree, None if limit == math.inf else max(limit, 0.0), offer
         )
         monitor.certify(multipliers, None)
-        return Status[status]
+        return status
 
     return run

@@ -18,6 +18,7 @@ from hr2jax.certificate.krivine import KRIVINE, krivine_bound
 from hr2jax.engines.lipopt.lipopt import krivine_size, solve_krivine
 from hr2jax.engines.lipopt.pool import cliques, products_kind, triangles_kind
 from hr2jax.problem import checked_problem
+from hr2jax.result import Status
 
 from ...certificate.test_krivine import maximum, network, problem_of
 from ...reference.data import shared
@@ -39,7 +40,7 @@ def problem_of_row(row):
 
 def solved(net, problem, degree):
     value, multipliers, status = solve_krivine(net, problem, degree)
-    assert status == "SOLVED"
+    assert status is Status.SOLVED
     bound = krivine_bound(net, problem, degree, multipliers)
     assert value * (1 - 1e-9) <= bound <= value * (1 + 1e-7) + 1e-12
     return bound
@@ -179,7 +180,7 @@ def test_time_limit_leaves_what_proves():
     net, _ = published_network(20, 40, 0)
     problem = checked_problem(net)
     value, multipliers, status = solve_krivine(net, problem, 4, time_limit=0.0)
-    assert status == "TIME_LIMIT" and multipliers[KRIVINE].shape == (0, 5)
+    assert status is Status.TIME_LIMIT and multipliers[KRIVINE].shape == (0, 5)
     bound = krivine_bound(net, problem, 4, multipliers)
     assert bound == pytest.approx(value, rel=1e-12)
     assert bound > solved(net, problem, 3)
@@ -193,13 +194,13 @@ def test_callback_stops():
         seen.append(krivine_bound(net, problem, 3, multipliers) / value - 1)
         return True
 
-    assert solve_krivine(net, problem, 3, callback=callback)[2] == "STOPPED"
+    assert solve_krivine(net, problem, 3, callback=callback)[2] is Status.STOPPED
     assert len(seen) == 1 and abs(seen[0]) < 1e-9
 
 
 def test_a_network_that_is_zero():
     net = Network([np.zeros((3, 2)), np.ones((1, 3))], [np.ones(3), np.zeros(1)])
-    assert solve_krivine(net, checked_problem(net), 3)[::2] == (0.0, "SOLVED")
+    assert solve_krivine(net, checked_problem(net), 3)[::2] == (0.0, Status.SOLVED)
     local = checked_problem(net, center=np.zeros(2), radius=1.0)
     assert krivine_bound(net, local, 4, solve_krivine(net, local, 4)[1]) <= 1e-200
 
