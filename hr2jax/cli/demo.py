@@ -16,7 +16,7 @@ from ..api import solve
 from ..arithmetic.float64 import Array
 from ..network import Network
 from ..result import Result
-from ..robustness.margins import margins
+from ..robustness.margins import largest_radius, margins
 from ..text import lower_text, radius_text, upper_text, widths_text
 
 # A digit that the global bound of its closest rival does not certify at this radius, but local bounds do.
@@ -86,7 +86,7 @@ def demonstrate(net: Network, x: Array, output: int, radius: float, out: TextIO)
     say(f"3. This picture: the network says {k}, and {j} comes next")
     say(picture(x, out.encoding))
     say(f"   F_{k} - F_{j} >= {lower_text(lead)} here, so by 2. the network still prefers {k} to {j}")
-    say(f"   while no pixel changes by more than {lower_text(certified_radius(lead, everywhere.bound))}.")
+    say(f"   while no pixel changes by more than {lower_text(float(largest_radius(lead, everywhere.bound)))}.")
     say()
     r = radius_text(radius)
     say(f"4. Around this picture: bounds on the box of all x whose pixels are within {r} of its own")
@@ -121,18 +121,6 @@ def conclusion(k: int, rivals: list[Rival]) -> str:
 def margin(net: Network, x: Array, k: int, j: int) -> float:
     """A float64 lower bound of F_k(x) - F_j(x), the weights and x taken as exact reals."""
     return float(margins(net, x[None], np.array([k]))[0][0, j])
-
-
-def certified_radius(lead: float, bound: float) -> float:
-    """A float64 r with bound * r < lead, strictly and exactly; 0 where there is none. Infinite for bound 0."""
-    if lead <= 0:
-        return 0.0
-    if bound == 0:
-        return inf
-    radius = min(lead / bound, sys.float_info.max)
-    while radius > 0 and Fraction(bound) * Fraction(radius) >= Fraction(lead):
-        radius = nextafter(radius, 0.0)
-    return radius
 
 
 def picture(x: Array, encoding: str | None = None) -> str:

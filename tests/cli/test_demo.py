@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from hr2jax.cli import demo
-from hr2jax.cli.demo import Rival, certified_radius, conclusion, demonstrate, margin, picture, run_demo
+from hr2jax.cli.demo import Rival, conclusion, demonstrate, margin, picture, run_demo
 from hr2jax.network import Network
 
 
@@ -41,25 +39,6 @@ def test_margin_is_a_sharp_lower_bound() -> None:
             exact = _exact_margin(net, x, k, j)
             proved = Fraction(margin(net, x, k, j))
             assert exact - Fraction(1, 10**12) <= proved <= exact
-
-
-positive = st.floats(min_value=1e-300, max_value=1e300)
-
-
-@settings(deadline=None)
-@given(positive, positive)
-def test_certified_radius_is_strict_and_sharp(lead: float, bound: float) -> None:
-    radius = certified_radius(lead, bound)
-    if radius < np.inf:
-        assert Fraction(bound) * Fraction(radius) < Fraction(lead)
-    if 1e-290 < radius < 1e300:
-        assert Fraction(bound) * Fraction(radius) * (1 + Fraction(1, 2**50)) >= Fraction(lead)
-
-
-def test_certified_radius_without_a_lead_or_a_bound() -> None:
-    assert certified_radius(-1.0, 2.0) == certified_radius(0.0, 0.0) == 0.0
-    assert certified_radius(1.0, 0.0) == np.inf
-    assert certified_radius(1.0, 4.0) < 0.25  # at 0.25 a tie is not excluded
 
 
 def test_conclusion_says_what_was_proved() -> None:
