@@ -95,7 +95,7 @@ def solve_row(name: str, net: hr2jax.Network, center: object, time_limit: float)
         problem=name, bound=result.bound, lower=result.lower, gap=result.gap, value=result.relaxation_value,
         status=result.status.name, iterations=result.iterations, compile=t["compile"], solve=t["solve"],
         certify=t["certify"], search=t["lower"], MiB=t["peak_bytes"] / 2**20, timings=dict(t),
-        time_limit=options.get("time_limit"), cuts=len(result.certificate.multipliers.get("triangles", ())),
+        time_limit=options.get("time_limit"), cuts=len(result.certificate.multipliers.get("triangles/multipliers", ())),
         reached=reached, progression=progression.bounds,
     )  # fmt: skip
 

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 import hr2jax
 from hr2jax import Certificate, Network, Status
 from hr2jax.certificate.certificate import CertificateError
+from hr2jax.certificate.names import named
 from hr2jax.problem import checked_problem
 from hr2jax.solving import run as run_module
 from hr2jax.solving import stages
 
 from .certificate.test_certificate import entries_of, same, write
+from .reference.certificates import in_order, lifting_of
 from .test_soundness import check, truth
 
 BOTH = pytest.mark.parametrize("local", [False, True], ids=["global", "local"])
@@ -48,7 +50,7 @@ def known(local):
 def plus(local):
     """hr2+ with triangles in its certificate."""
     result = hr2jax.solve(network(), relaxation="hr2+", **box(local))
-    assert result.certificate.multipliers["triangles"].shape[0] > 0
+    assert len(result.certificate.multipliers["triangles/multipliers"]) > 0
     return result
 
 
@@ -68,20 +70,32 @@ def test_a_certificate_with_triangles_is_saved_loaded_and_proved_again(local, tm
     assert in_balls == pytest.approx(result.bound, rel=1e-9)
     assert Fraction(in_balls) >= known(local).attained
     # they are what makes the bound
-    without = {name: v for name, v in result.certificate.multipliers.items() if name != "triangles"}
+    without = {name: v for name, v in result.certificate.multipliers.items() if not name.startswith("triangles/")}
     assert dataclasses.replace(result.certificate, multipliers=without).verify(network()) > result.bound
+
+
+@cache
+def triangles_of(local):
+    """The triangles of `plus`, as rows of signed positions and multipliers (relaxation/triangles.py)."""
+    return in_order(plus(local).certificate, network())[0]["triangles"]
+
+
+def named_rows(rows, local):
+    """The entries of such rows; of a dict of entries, itself: what no rows can say."""
+    if isinstance(rows, dict):
+        return rows
+    return named(lifting_of(plus(local).certificate, network()), {"triangles": rows}, network().widths[0])
 
 
 def outcome(rows, local, tmp_path, arithmetic="float"):
     """The bound with those rows instead, from memory and from a file with a fresh digest; None: refused."""
-    bounds = []
+    bounds, original = [], plus(local).certificate
     for source in ("memory", "file"):
         try:
             if source == "memory":
-                original = plus(local).certificate
-                changed = dataclasses.replace(original, multipliers={**original.multipliers, "triangles": rows})
+                changed = dataclasses.replace(original, multipliers=original.multipliers | named_rows(rows, local))
             else:
-                entries = entries_of(plus(local).certificate) | {"multipliers/triangles": rows}
+                entries = entries_of(original) | {f"multipliers/{k}": v for k, v in named_rows(rows, local).items()}
                 changed = Certificate.load(write(tmp_path / "tampered.npz", entries))
             bound = changed.verify(network(), arithmetic=arithmetic)
         except CertificateError:
@@ -97,26 +111,42 @@ def outcome(rows, local, tmp_path, arithmetic="float"):
 @pytest.mark.parametrize("arithmetic", ["float", "ball"])
 @BOTH
 def test_rows_that_are_no_triangles_are_refused(local, arithmetic, tmp_path):
-    rows = plus(local).certificate.multipliers["triangles"]
-    size = plus(local).problem["moment_matrix"]
-    wrong = [rows[:, :3], rows[0], rows.T[:, :4].copy()[:, :3], rows[None], np.column_stack([rows, rows[:, 3]])]
-    for column in range(3):
-        for corner in (0.0, -0.0, 0.5, 1 + 1e-12, np.nan, np.inf, -np.inf, size + 1.0, -size - 1.0, 1e300):
-            changed = rows.copy()
-            changed[-1, column] = corner
-            wrong.append(changed)
-    for multiplier in (np.nan, np.inf, -np.inf):
-        changed = rows.copy()
-        changed[0, 3] = multiplier
-        wrong.append(changed)
-    for changed in wrong:
-        assert outcome(changed, local, tmp_path, arithmetic) is None
+    rows = triangles_of(local)
+    known_entries = named_rows(rows, local)
+    group, layer, index, corners, signs, multipliers = (
+        known_entries[f"triangles/{name}"] for name in ("group", "layer", "index", "corners", "signs", "multipliers")
+    )
+
+    def last(values, value):
+        changed = values.copy()
+        changed.flat[-1] = value
+        return changed
+
+    wrong = {
+        "corners": [corners[:, :2], corners[0], corners.T, corners[None], corners.astype(float), corners[:-1]]
+        + [corners.astype(np.int32), corners.astype(bool)]
+        + [last(corners, k) for k in (-1, len(group), 2**62, -(2**63))],
+        "signs": [signs[:, :2], signs.T, signs[:-1], signs.astype(float), signs.astype(np.int8)]
+        + [last(signs, k) for k in (0, 2, -2, 2**62, -(2**63))],
+        "multipliers": [multipliers[:-1], multipliers[None], multipliers.astype(str), multipliers.astype(np.int64)]
+        + [last(multipliers, value) for value in (np.nan, np.inf, -np.inf)],
+        "group": [group[:-1], group[None], np.arange(len(group)), last(group, "?"), last(group, "T"), last(group, "")],
+        "layer": [layer[:-1], layer.astype(float), last(layer, 7), last(layer, -1), last(layer, 2**62)],
+        "index": [index[:-1], index.astype(float), index.astype(bool), last(index, -1), last(index, 99)],
+    }
+    for name, others in wrong.items():
+        for changed in others:
+            assert outcome(known_entries | {f"triangles/{name}": changed}, local, tmp_path, arithmetic) is None, name
+        missing = {k: v for k, v in plus(local).certificate.multipliers.items() if k != f"triangles/{name}"}
+        with pytest.raises(CertificateError):
+            dataclasses.replace(plus(local).certificate, multipliers=missing).verify(network())
+    assert outcome(known_entries | {"triangles/more": multipliers}, local, tmp_path, arithmetic) is None
     assert outcome(rows, local, tmp_path, arithmetic) is not None
 
 
 @BOTH
 def test_any_multipliers_of_triangles_are_refused_or_valid(local, tmp_path):
-    rows = plus(local).certificate.multipliers["triangles"]
+    rows = triangles_of(local)
     assert outcome(rows[:0], local, tmp_path) is not None
     assert outcome(np.repeat(rows, 7, axis=0), local, tmp_path) is not None
     for value in (0.0, -0.0, -1.0, -1e300, 5e-324, 1e-300, 1.0, 1e10, 1e200, 1.7e308):
@@ -132,7 +162,7 @@ def test_any_multipliers_of_triangles_are_refused_or_valid(local, tmp_path):
 @given(data=st.data(), local=st.booleans(), arithmetic=st.sampled_from(3 * ["float"] + ["ball"]))
 def test_any_triangles_are_refused_or_valid(data, local, arithmetic, tmp_path_factory):
     """Signs flipped, corners moved and repeated, multipliers of any size: each row still says what is true."""
-    rows = plus(local).certificate.multipliers["triangles"].copy()
+    rows = triangles_of(local).copy()
     size = plus(local).problem["moment_matrix"]
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     some = rng.random(len(rows)) < data.draw(st.sampled_from([0.02, 0.3, 1.0]))

@@ -9,8 +9,9 @@ nonnegative there, so for any weights w >= 0
 the coefficients r_m collected exactly: |m| <= 1. No product has to be one that the linear program had,
 and no identity has to hold: what is left of the coefficients is paid for.
 
-In a certificate the products are the rows of one float64 array, (K, degree + 1): up to `degree` factors, then the
-weight. A factor +-(1 + j) is 1 +- t_j, j an input; +-(1 + p_0 + i) is 1 +- v_i, i a neuron; 0 is none.
+Here the products are the rows of one float64 array, (K, degree + 1): up to `degree` factors, then the weight; a
+certificate names them (names.py). A factor +-(1 + j) is 1 +- t_j, j an input; +-(1 + p_0 + i) is 1 +- v_i, i a neuron;
+0 is none.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ..network import Network
 from ..problem import Problem
 from ..relaxation.basis import Lifting
 from ..relaxation.lifting import lift
-from ..relaxation.presolve import Layout, presolve
+from ..relaxation.presolve import presolve
 from .bound import scale_up
 
 KRIVINE = "krivine"
@@ -40,7 +41,7 @@ def krivine_bound(
     degree: int,
     multipliers: Mapping[str, Array],
     arithmetic: type[Enclosure] = Enclosure,
-    unstable: Array | None = None,
+    lifting: Lifting | None = None,
 ) -> float:
     """The upper bound of the Lipschitz constant that any weights prove, rounded up; infinity if one is not finite.
 
@@ -51,7 +52,7 @@ def krivine_bound(
         multipliers: {"krivine": (K, degree + 1) float64}, see above; negative weights count as 0. The weights are
             in the lifting's units (f / 2**exponent).
         arithmetic: the arithmetic of the proof.
-        unstable: (n,) the neurons that have a variable, which fix the units; None: decided here.
+        lifting: the problem's, in that arithmetic, whose units the weights are in; None: made here.
 
     Raises:
         ValueError: another kind of network or problem, or multipliers that do not fit it.
@@ -63,8 +64,8 @@ def krivine_bound(
     inputs, neurons = net.widths[0], net.widths[1]
     factors, weights = _factors(rows[:, :-1], inputs + neurons), np.maximum(rows[:, -1], 0.0)
     with np.errstate(all="ignore"):
-        layout = None if unstable is None else Layout((unstable,))
-        lifting = lift(net, problem, presolve(net, problem, arithmetic, layout), arithmetic)
+        if lifting is None:
+            lifting = lift(net, problem, presolve(net, problem, arithmetic), arithmetic)
         integers, exponent = _integers(weights)
         if exponent > 1000:
             return float("inf")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from ..arithmetic.float64 import Array
 from ..linalg.arrow import ArrowEnclosure
 from ..relaxation.basis import Lifting
 from ..relaxation.families import catalogue
-from ..relaxation.lasserre import lasserre_matrices, lasserre_size, layout
+from ..relaxation.lasserre import LocalizingMatrix, lasserre_matrices, lasserre_size, layout
 from ..relaxation.products import PRODUCTS, product_entries
 from ..relaxation.triangles import TRIANGLES, entries
 from .form import QuadraticForm, add_family
@@ -69,6 +69,24 @@ def _lagrangian(lifting: Lifting, multipliers: Mapping[str, Array], arithmetic: 
     return form
 
 
+def matrices_of(
+    lifting: Lifting, names: Iterable[str], arithmetic: type[Enclosure] = Enclosure
+) -> dict[str, LocalizingMatrix]:
+    """The matrices of `lasserre2` with these names ("sos.M_2(x,u)", ...).
+
+    Raises:
+        ValueError: one that does not exist on this lifting, or a problem for which no `lasserre2` can have been solved.
+    """
+    count, _ = lasserre_size(lifting.sizes["v"], lifting.sizes["t"], "xi" in lifting.sizes)
+    if count > MOST_ENTRIES:  # before they are enumerated
+        raise ValueError(f"the matrices of lasserre2 would have {count} entries here; {MOST_ENTRIES} can be checked")
+    matrices = {matrix.key: matrix for matrix in lasserre_matrices(lifting, arithmetic)}
+    unknown = sorted(set(names) - matrices.keys())
+    if unknown:
+        raise ValueError(f"there is no matrix {unknown[0]!r} in this problem")
+    return {name: matrices[name] for name in names}
+
+
 def add_squares(
     lifting: Lifting, multipliers: Mapping[str, Array], M: ArrowEnclosure, arithmetic: type[Enclosure] = Enclosure
 ) -> tuple[ArrowEnclosure, float]:
@@ -84,13 +102,7 @@ def add_squares(
     factors = {name: values for name, values in multipliers.items() if name.startswith(SOS)}
     if not factors:
         return M, 0.0
-    count, _ = lasserre_size(lifting.sizes["v"], lifting.sizes["t"], "xi" in lifting.sizes)
-    if count > MOST_ENTRIES:  # before they are enumerated
-        raise ValueError(f"the matrices of lasserre2 would have {count} entries here; {MOST_ENTRIES} can be checked")
-    matrices = {matrix.key: matrix for matrix in lasserre_matrices(lifting, arithmetic)}
-    if not factors.keys() <= matrices.keys():
-        raise ValueError(f"there is no matrix {sorted(factors.keys() - matrices.keys())[0]!r} in this problem")
-    used = [matrices[name] for name in factors]
+    used = list(matrices_of(lifting, factors, arithmetic).values())
     plan = layout(used, lifting)
     assert len(M.kept) == lifting.size  # nothing eliminated: M.block is all of M
     values, positions = [], []

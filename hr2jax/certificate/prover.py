@@ -56,17 +56,17 @@ class Prover:
         return lift(self.net, self.problem, self.fixed, self.arithmetic)
 
     def bound(self, multipliers: Mapping[str, Array], diagonal: Array | None, relaxation: str = "") -> float:
-        """The upper bound that the multipliers prove, or infinity.
+        """The upper bound that the multipliers prove, or infinity; whatever their order, to the last bit.
 
         Raises:
             ValueError: the multipliers do not fit.
         """
-        arithmetic = self.arithmetic
+        arithmetic, multipliers = self.arithmetic, dict(sorted(multipliers.items()))
         with np.errstate(all="ignore"):
             if diagonal is None and not multipliers:
                 return baseline(self.net, self.problem, self.fixed, relaxation, arithmetic)
             if KRIVINE in multipliers:
-                return _krivine(self.net, self.problem, self.layout, multipliers, arithmetic)
+                return self._krivine(multipliers)
             lifted = self.lifted
             if diagonal is not None and np.shape(diagonal) != (lifted.size,):
                 raise ValueError(f"the diagonal has shape {np.shape(diagonal)}, not ({lifted.size},)")
@@ -74,6 +74,12 @@ class Prover:
                 return float("inf")
             M, rest = add_squares(lifted, multipliers, lagrangian_matrix(lifted, multipliers, arithmetic), arithmetic)
             return dual_bound(lifted, M, diagonal, arithmetic, rest)
+
+    def _krivine(self, multipliers: Mapping[str, Array]) -> float:
+        if len(multipliers) > 1 or self.problem.quantity != "lipschitz":
+            raise ValueError("products of LipOpt are a proof of their own, of a Lipschitz constant")
+        degree = np.shape(multipliers[KRIVINE])[-1] - 1
+        return krivine_bound(self.net, self.problem, degree, multipliers, self.arithmetic, self.lifted)
 
 
 def prove(
@@ -99,16 +105,6 @@ def prove(
     """
     prover = Prover(net, problem, layout, arithmetic, lifting=lifting, slopes=slopes)
     return prover.bound(multipliers, diagonal, relaxation)
-
-
-def _krivine(
-    net: Network, problem: Problem, layout: Layout, multipliers: Mapping[str, Array],
-    arithmetic: type[Enclosure],
-) -> float:  # fmt: skip
-    if len(multipliers) > 1 or problem.quantity != "lipschitz":
-        raise ValueError("products of LipOpt are a proof of their own, of a Lipschitz constant")
-    degree = np.shape(multipliers[KRIVINE])[-1] - 1
-    return krivine_bound(net, problem, degree, multipliers, arithmetic, layout.unstable[0])
 
 
 def baseline(

@@ -170,6 +170,11 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("certificate", metavar="CERT.npz", help="a certificate, from solve --certificate")
     add_network(p)
     add_claim(p)
+    where = p.add_mutually_exclusive_group()
+    where.add_argument("--global", action="store_true", dest="is_global", help="the claim must hold everywhere")
+    where.add_argument("--local", action="store_true", dest="is_local", help="the claim must be about a domain")
+    p.add_argument("--quantity", choices=("lipschitz", "maximum"),
+                   help="the claim must be about a Lipschitz constant, or the largest value of f")  # fmt: skip
     p.add_argument("--arithmetic", choices=("float", "ball"), default="float",
                    help='float64 with proved error bounds, or arbitrary precision (slow; "hr2jax[ball]")')  # fmt: skip
 

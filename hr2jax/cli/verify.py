@@ -30,14 +30,16 @@ def verify_command(arguments: argparse.Namespace) -> int:
         pass
     certificate = Certificate.load(arguments.certificate)
     center, radius = box(arguments.center, arguments.radius, arguments.norm)
-    proven = certificate.verify(
-        net,
-        output=arguments.output,
-        norm=arguments.norm,
-        center=center,
-        radius=radius,
-        arithmetic=arguments.arithmetic,
-    )
+    given = {"quantity": arguments.quantity, "output": arguments.output, "norm": arguments.norm}
+    given |= {"center": center, "radius": radius}
+    asked = {name: value for name, value in given.items() if value is not None}
+    if arguments.is_global:
+        if asked.keys() & {"center", "radius"}:
+            raise ValueError("--global is of no center and no radius, but one was given")
+        asked |= {"center": None, "radius": None}
+    if arguments.is_local and not certificate.lipschitz_problem.is_local:
+        raise CertificateError("--local was given, but the certificate is for the global constant")
+    proven = certificate.verify(net, **asked, arithmetic=arguments.arithmetic)
     stated = Fraction(certificate.bound)
     if Fraction(proven) > stated + ROUNDING * abs(stated):
         raise CertificateError(
@@ -84,11 +86,12 @@ def _few(values: Array) -> str:
 VERIFY = """Prove a certificate's bound again, from the network's weights and the certificate's multipliers alone;
 nothing of the solver is used or trusted. Printed: "verified", the bound proved here (rounded up), and
 the claim in words: function, network, domain, norm. Read the claim: it is what was proved.
-With --output, --norm, --center or --radius the claim must be just that.
+With --output, --norm, --center or --radius, --global or --local, --quantity the claim must be just that.
 """
 VERIFY_EXAMPLES = f"""examples:
   hr2jax verify bound.cert.npz model.npz
   hr2jax verify bound.cert.npz model.npz --output 3,5 --center x.npy --radius 0.05
+  hr2jax verify bound.cert.npz model.npz --global --quantity lipschitz
   hr2jax verify bound.cert.npz model.npz --arithmetic ball
 
 {EXIT_CODES}"""

@@ -8,8 +8,7 @@ several, has; chains.py adds the layers before it.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
@@ -17,12 +16,9 @@ from ..arithmetic.float64 import Array
 from .basis import Lifting, tag
 from .chains import base_families
 from .forms import Family, Form, Term, constant, entries
-from .presolve import Layout
-from .products import PRODUCTS
-from .table import RELAXATIONS, UT, XT
-from .triangles import TRIANGLES, moved
+from .table import RELAXATIONS
 
-__all__ = ["Family", "Form", "Term", "catalogue", "constant", "entries", "preset", "transfer"]
+__all__ = ["Family", "Form", "Term", "catalogue", "constant", "entries", "preset"]
 
 
 def _last(lifting: Lifting) -> str:
@@ -142,62 +138,3 @@ def preset(relaxation: str, lifting: Lifting) -> list[Family]:
         names = [*before, *(RELAXATIONS[relaxation].families(depth, local) or ())]
     built = [known[name]() for name in names]
     return [family for family in built if family.F.rows]
-
-
-def transfer(multipliers: Mapping[str, Array], layout: Layout, free: Array, to: Lifting) -> dict[str, Array]:
-    """Multipliers given for a layout's neurons and the inputs `free`, laid out for another problem's.
-
-    What has no counterpart starts at 0; families of all pairs are not carried over.
-    """
-    out = {}
-    known = catalogue(to)
-    for name, values in multipliers.items():
-        if name == PRODUCTS or (name == TRIANGLES and (to.presolve.depth > 1 or "t" not in to.sizes)):
-            if _alike(layout, to.presolve.layout()) and np.array_equal(free, to.presolve.free):
-                out[name] = values
-            continue
-        if name == TRIANGLES:
-            out[name] = moved(values, _places(layout, free, to))
-            continue
-        if name not in known or values.ndim != 1:
-            continue
-        old = _row_labels(name, layout, free)
-        new = _row_labels(name, to.presolve.layout(), to.presolve.free)
-        if len(values) != len(old):
-            continue
-        _, there, here = np.intersect1d(old, new, return_indices=True)
-        family = known[name]()
-        out[name] = np.zeros(len(new))
-        out[name][here] = family.clipped(values[there])
-    return out
-
-
-def _alike(a: Layout, b: Layout) -> bool:
-    """Whether the same neurons have variables."""
-    return len(a.unstable) == len(b.unstable) and all(map(np.array_equal, a.unstable, b.unstable))
-
-
-def _places(layout: Layout, free: Array, to: Lifting) -> Array:
-    """Where each entry of the basis (1, v, t, xi) of those neurons and inputs lies in another's; -1: nowhere."""
-
-    def within(group: str, old: Array, new: Array) -> Array:
-        out = np.full(len(old), -1)
-        _, there, here = np.intersect1d(old, new, return_indices=True)
-        out[there] = to.slice(group).start + here if group in to.sizes else -1
-        return out
-
-    fixed = to.presolve
-    inputs = [within(group, free, fixed.free) for group in ("t", "xi")]
-    return np.concatenate([[0], within("v", layout.unstable[0], fixed.unstable), *inputs])
-
-
-def _row_labels(name: str, layout: Layout, free: Array) -> Array:
-    """Which neuron or input each row of a diagonal family belongs to."""
-    if name in UT:
-        return np.intersect1d(layout.unstable[0], free)
-    if name in XT:
-        return free
-    if name in CATALOGUE:
-        return layout.unstable[-1]
-    layer = re.search(r"\d+$", name)  # chains.py's names end in it, if there are several
-    return layout.unstable[int(layer[0]) - 1 if layer else 0]

@@ -45,7 +45,11 @@ def reduce(monomial: Sequence[int], lifting: Lifting) -> Monomial:
 
 
 def lasserre_matrices(lifting: Lifting, arithmetic: type[Enclosure] = Enclosure) -> list[LocalizingMatrix]:
-    """All matrices of the relaxation: M_2({x,u}) and its localizers (local), M_2({u,t_j}) and M_1(1-t_j^2)."""
+    """All matrices of the relaxation: M_2({x,u}) and its localizers (local), M_2({u,t_j}) and M_1(1-t_j^2).
+
+    Their names count neurons and inputs as the network does.
+    """
+    neurons, inputs = lifting.presolve.unstable.tolist(), lifting.presolve.free.tolist()
     v = list(range(*lifting.slice("v").indices(lifting.size)))
     t = list(range(*lifting.slice("t").indices(lifting.size)))
     one, minus = arithmetic(np.ones(())), arithmetic(-np.ones(()))
@@ -59,14 +63,15 @@ def lasserre_matrices(lifting: Lifting, arithmetic: type[Enclosure] = Enclosure)
         xi = list(range(*lifting.slice("xi").indices(lifting.size)))
         first = basis(v + xi, 1)
         out.append(LocalizingMatrix("M_2(x,u)", basis(v + xi, 2), {(): one}))
-        for j, x in enumerate(xi):
+        for j, x in zip(inputs, xi, strict=True):
             out.append(LocalizingMatrix(f"M_1(1-x_{j}^2)", first, {(): one, (x, x): minus}))
         for i, s in enumerate(v):
+            name = f"M_1((u_{neurons[i]}-1/2)z_{neurons[i]})"
             factor = {(s,): lifting.z_one[i, 0]} | {
                 tuple(sorted((s, x))): lifting.z_xi[i, j] for j, x in enumerate(xi)
             }
-            out.append(LocalizingMatrix(f"M_1((u_{i}-1/2)z_{i})", first, factor))
-    for j, x in enumerate(t):
+            out.append(LocalizingMatrix(name, first, factor))
+    for j, x in zip(inputs, t, strict=True):
         out.append(LocalizingMatrix(f"M_2(u,t_{j})", basis([*v, x], 2), {(): one}))
         out.append(LocalizingMatrix(f"M_1(1-t_{j}^2)", basis([*v, x], 1), {(): one, (x, x): minus}))
     return out

@@ -95,6 +95,7 @@ def _tangents(
     exponent_w = _row_exponents(net.weights[depth - 1][rows], pieces)
     matter = (exponent_c > NOTHING) & (exponent_w > NOTHING)
     unit = int((exponent_c + exponent_w)[matter].max(initial=NOTHING)) if matter.any() else 0
+    unit = unit if fixed.unit is None else fixed.unit
     w = _through(net.weights[depth - 1][rows], pieces, exponent_w, sizes, arithmetic)
     objective: dict[tuple[str, str], Enclosure] = {}
     # a row that is not 0 may have come down to NOTHING, through many layers
@@ -137,7 +138,7 @@ def _adjoints(
         ]
     back = net.weights[0].T[fixed.free]
     unit = int(_row_exponents(back, pieces).max(initial=NOTHING))
-    unit = unit if unit > NOTHING else 0
+    unit = fixed.unit if fixed.unit is not None else unit if unit > NOTHING else 0
     gradient = _through(back, pieces, np.full(len(back), unit), sizes, arithmetic)
     return derived, {(group, "t"): coefficients.T for group, coefficients in gradient.items()}, unit
 
@@ -166,6 +167,7 @@ def _output(
         exponent = exponent_c[piece.columns] + piece.exponent
         sizes_of.append(int(exponent[exponent_c[piece.columns] > NOTHING].max(initial=NOTHING)))
     unit = max(sizes_of) if max(sizes_of) > NOTHING // 2 else 0
+    unit = unit if fixed.unit is None else fixed.unit
     out: LinearMap = {}
     for piece in pieces:
         columns = piece.columns

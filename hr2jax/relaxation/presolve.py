@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..arithmetic.enclosure import Enclosure, TooLargeError, clipped_exponent
+from ..arithmetic.enclosure import Enclosure, TooLargeError
 from ..arithmetic.float64 import Array
 from ..bounds import adjoint_bounds, interval_bounds, preactivation_bounds, tangent_bounds
 from ..network import Network
 from ..problem import Problem
-
-# l and h are rounded outward to multiples of 2^-GRID of their neuron's scale: sums, differences and
-# halves of them are then exact in float64, so the factors h u + l (1-u) - z carry no rounding error.
-GRID = 40
+from .scales import exponents, margins, on_grid, proved, raised
 
 # lifting -> the chains of variables that carry the derivative (docs/theory/depth.md): none where values are bounded,
 # and slope-restricted tangents without signs in LipSDP's relaxation
@@ -24,8 +21,8 @@ LIFTINGS: dict[str, tuple[str, ...]] = {
     "forward": ("p",), "adjoint": ("a",), "both": ("p", "a"), "values": (), "lipsdp": ("q",),
 }  # fmt: skip
 
-# Scales beyond any that float64 numbers need: int64 sums of them would overflow, and with them the unit of the bound.
-LARGEST_SCALE = 2**15
+# Beyond any unit that an objective needs, and within what `clipped_exponent` leaves alone.
+LARGEST_UNIT = 2**18
 
 Slopes = Mapping[tuple[int, int], Array]
 
@@ -62,18 +59,28 @@ class Layer:
 
 @dataclass(frozen=True)
 class Layout:
-    """What a certificate fixes of a `Presolve`, so that another machine's rounding does not change it.
+    """What a certificate states of a `Presolve`: it is proved to be valid, not decided again. None: decided here.
 
     Attributes:
         unstable: per layer, the neurons that have a variable.
-        exponent: per layer, the scales of their z (empty globally); None: the smallest.
-        reach_exponent: chain -> per layer that has its variables, the scales of what its mask multiplies; None: the
-            smallest.
+        exponent: per layer, the scales of their z (empty globally).
+        reach_exponent: chain -> per layer that has its variables, the scales of what its mask multiplies.
+        active: per layer, the neurons without a variable that are always on and move.
+        low, high: per layer, `Layer.low` and `Layer.high`.
+        reach: chain -> per layer that has its variables, `Layer.reach`.
+        free: the inputs that have variables.
+        unit: the objective is in units of 2**unit.
     """
 
     unstable: tuple[Array, ...]
     exponent: tuple[Array, ...] | None = None
     reach_exponent: Mapping[str, tuple[Array, ...]] | None = None
+    active: tuple[Array, ...] | None = None
+    low: tuple[Array, ...] | None = None
+    high: tuple[Array, ...] | None = None
+    reach: Mapping[str, tuple[Array, ...]] | None = None
+    free: Array | None = None
+    unit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -86,12 +93,14 @@ class Presolve:
         slopes: what proves the pre-activation bounds beside intervals (`bounds.preactivation_bounds`); None: nothing.
             With depth + 1 in place of a layer, those of the output's range (`bounds.output_range`).
         chains: which chains of variables carry the derivative through the layers (`LIFTINGS`).
+        unit: the objective is in units of 2**unit; None: of its own size.
     """
 
     free: Array
     layers: tuple[Layer, ...]
     slopes: Slopes | None = None
     chains: tuple[str, ...] = ("p",)
+    unit: int | None = None
 
     @property
     def depth(self) -> int:
@@ -129,11 +138,18 @@ class Presolve:
         return sum(len(layer.unstable) for layer in self.layers)
 
     def layout(self) -> Layout:
-        """What a certificate must fix."""
+        """What a certificate states."""
+        with_reach = {c: self.layers[: reached(c, self.depth)] for c in self.chains}
         return Layout(
-            tuple(layer.unstable for layer in self.layers),
-            tuple(layer.exponent for layer in self.layers),
-            {c: tuple(x.reach_exponent[c] for x in self.layers[: reached(c, self.depth)]) for c in self.chains},
+            unstable=tuple(layer.unstable for layer in self.layers),
+            exponent=tuple(layer.exponent for layer in self.layers),
+            reach_exponent={c: tuple(x.reach_exponent[c] for x in layers) for c, layers in with_reach.items()},
+            active=tuple(layer.active for layer in self.layers),
+            low=tuple(layer.low for layer in self.layers),
+            high=tuple(layer.high for layer in self.layers),
+            reach={c: tuple(x.reach[c] for x in layers) for c, layers in with_reach.items()},
+            free=self.free,
+            unit=self.unit,
         )
 
 
@@ -156,52 +172,100 @@ def presolve(
         net: the network.
         problem: the problem.
         arithmetic: the arithmetic that proves the bounds.
-        layout: neurons to keep as variables although they may be stable, and scales (a certificate's choice, which
-            another machine's rounding must not change). Every other neuron must be proved stable, every scale valid.
+        layout: a certificate's choice, which another machine's rounding must not change: what it states is proved to
+            be valid in `arithmetic`, and then used. Without one, bounds are stated a little above what is proved, and
+            neurons called stable a little within it, so that others can prove them too.
         slopes: of linear pre-activation bounds; None: intervals.
         chains: see `Presolve`.
 
     Raises:
-        ValueError: if a neuron that `layout` leaves out cannot be proved stable, a scale is too small, or the layout
-            does not fit the network; or where bounds overflow float64.
+        ValueError: if a neuron that `layout` leaves out cannot be proved stable, a bound or scale is too small, or the
+            layout does not fit the network; or where bounds overflow float64.
     """
     free = problem.domain.free(net.widths[0])
-    depth = net.depth
     if layout is not None:
-        _check_layout(layout, net, chains)
+        check_layout(layout, net, chains, free, problem.is_local)
     bounds = pre_bounds(net, problem, slopes, arithmetic)
+    terms = None if bounds is None else _terms(net, problem, bounds)
     layers: list[Layer] = []
     moving = free
     for l, A in enumerate(net.weights[:-1]):
-        still = ~A[:, moving].any(axis=1)
-        kept = None if layout is None else layout.unstable[l]
-        none = np.zeros(0)
-        if bounds is None:
-            open_ = np.flatnonzero(~still)
-            kept = open_ if kept is None else kept
-            _require(np.isin(open_, kept), open_, l, depth)
-            active = np.zeros(0, dtype=np.int64)
-            low, high, exponent = none, none, none.astype(np.int64)
-        else:
-            low, high = bounds[l]
-            on, off = low >= 0, high <= 0
-            open_ = np.flatnonzero(~(on | off | still))
-            kept = open_ if kept is None else kept
-            _require(np.isin(open_, kept), open_, l, depth)
-            active = np.setdiff1d(np.flatnonzero(on & ~still), kept)
-            size = np.maximum(np.abs(low[kept]), np.abs(high[kept]))
-            given = None if layout is None or layout.exponent is None else layout.exponent[l]
-            exponent = _exponents(size, given, "pre-activation")
-            if depth > 1 or problem.quantity == "maximum":  # else nothing is ever added to them
-                _check_largest(exponent)
-            low, high = -_ceil(-low[kept], exponent), _ceil(high[kept], exponent)
-        # a kept neuron counts as one that moves, whatever reaches it
-        constant = np.setdiff1d(np.flatnonzero(still), kept)
-        layers.append(Layer(kept, active, constant, low, high, exponent))
-        moving = np.union1d(kept, active)
-    if any(reached(chain, depth) for chain in chains):
+        still = np.asarray(~A[:, moving].any(axis=1))
+        pair = None if bounds is None else bounds[l]
+        on, off, margin = _signs(pair, None if terms is None else terms[l], A.shape, exact=l == 0 or layout is not None)
+        layer = _neurons(still, on, off, l, net.depth, layout)
+        if pair is not None:
+            layer = _with_range(layer, pair, margin, l, layout)
+        layers.append(layer)
+        moving = np.union1d(layer.unstable, layer.active)
+    if any(reached(chain, net.depth) for chain in chains):
         layers = _with_reach(net, problem, free, layers, arithmetic, layout, chains)
-    return Presolve(free, tuple(layers), slopes, chains)
+    return Presolve(free, tuple(layers), slopes, chains, None if layout is None else layout.unit)
+
+
+def _terms(net: Network, problem: Problem, bounds: list[tuple[Array, Array]]) -> list[Array]:
+    """Per layer (p_l,), about the sum of the magnitudes of what a pre-activation is the sum of."""
+    out, most = [], np.abs(problem.domain.center) + problem.domain.radius
+    with np.errstate(all="ignore"):
+        for A, b, (_, high) in zip(net.weights, net.biases, bounds, strict=False):
+            out.append(np.abs(A) @ most + np.abs(b))
+            most = np.maximum(high, 0.0)
+    return out
+
+
+def _signs(
+    pair: tuple[Array, Array] | None, terms: Array | None, shape: tuple[int, ...], exact: bool
+) -> tuple[Array, Array, Array]:
+    """(on, off, margin) of a layer's neurons: which are always on, always off; and what is added to their bounds.
+
+    `exact`: whoever proves it decides signs as they are proved here; otherwise only beyond the margin, or at 0 itself.
+    """
+    if pair is None or terms is None:
+        return np.zeros(shape[0], dtype=bool), np.zeros(shape[0], dtype=bool), np.zeros(shape[0])
+    low, high = pair
+    margin = margins(np.maximum(np.abs(low), np.abs(high)), terms, shape[1])
+    if exact:
+        return low >= 0, high <= 0, margin
+    return (low == 0) | (low >= margin), (high == 0) | (-high >= margin), margin
+
+
+def _neurons(still: Array, on: Array, off: Array, l: int, depth: int, layout: Layout | None) -> Layer:
+    """The neurons of layer l by what they need; what the layout leaves out is proved to need nothing.
+
+    Raises:
+        ValueError: a neuron that it leaves out may switch, or one that it calls active may be off or does not move.
+    """
+    open_ = np.flatnonzero(~(on | off | still))
+    kept = open_ if layout is None else layout.unstable[l]
+    _require(np.isin(open_, kept), open_, l, depth)
+    active = np.setdiff1d(np.flatnonzero(on & ~still), kept)
+    if layout is not None and layout.active is not None:
+        active, rest = layout.active[l], np.setdiff1d(active, layout.active[l])
+        _require(off[rest], rest, l, depth)
+        _require(on[active] & ~still[active], active, l, depth)
+    # a kept neuron counts as one that moves, whatever reaches it
+    constant = np.setdiff1d(np.flatnonzero(still), kept)
+    none = np.zeros(0)
+    return Layer(kept, active, constant, none, none, none.astype(np.int64))
+
+
+def _with_range(layer: Layer, pair: tuple[Array, Array], margin: Array, l: int, layout: Layout | None) -> Layer:
+    """The layer with its scaled bounds, those that the layout states or those proved here."""
+    kept, given = layer.unstable, None if layout is None or layout.exponent is None else layout.exponent[l]
+    low, high = pair[0][kept], pair[1][kept]
+    if layout is not None and layout.low is not None and layout.high is not None and given is not None:
+        if np.shape(given) != np.shape(low):
+            raise ValueError(f"{len(low)} scales are needed, but their shape is {np.shape(given)}")
+        stated = layout.low[l], layout.high[l]
+        return replace(
+            layer,
+            low=-proved(-stated[0], -low, given, "pre-activation"),
+            high=proved(stated[1], high, given, "pre-activation"),
+            exponent=given,
+        )
+    low, high = -raised(-low, margin[kept]), raised(high, margin[kept])
+    exponent = exponents(np.maximum(np.abs(low), np.abs(high)), given, "pre-activation")
+    return replace(layer, low=-on_grid(-low, exponent), high=on_grid(high, exponent), exponent=exponent)
 
 
 def pre_bounds(
@@ -237,64 +301,84 @@ def _with_reach(
     """The layers with the sizes of what the chains' masks multiply."""
     on, off = masks(net, layers)
     reach: list[dict[str, Array]] = [{} for _ in layers]
-    exponents: list[dict[str, Array]] = [{} for _ in layers]
+    scales: list[dict[str, Array]] = [{} for _ in layers]
     for chain in chains:
         bounds = adjoint_bounds if chain == "a" else tangent_bounds
         sizes = bounds(net, problem, free, on, off, arithmetic)
+        margin = _reach_margins(net, problem, sizes, chain)
         for l, layer in enumerate(layers[: reached(chain, net.depth)]):
-            size = sizes[l][layer.unstable]
             if not np.isfinite(sizes[l][np.concatenate([layer.unstable, layer.active]).astype(np.int64)]).all():
                 raise TooLargeError(f"the bounds of layer {l + 1}'s derivatives overflow float64")
-            fixed = None if layout is None else layout.reach_exponent
-            exponents[l][chain] = _exponents(size, None if fixed is None else fixed[chain][l], "derivative's")
-            _check_largest(exponents[l][chain])
-            reach[l][chain] = _ceil(size, exponents[l][chain])
-    return [
-        Layer(x.unstable, x.active, x.constant, x.low, x.high, x.exponent, r, e)
-        for x, r, e in zip(layers, reach, exponents, strict=True)
-    ]
+            size, given, stated = sizes[l][layer.unstable], None, None
+            if layout is not None and layout.reach_exponent is not None:
+                given = layout.reach_exponent[chain][l]
+                stated = None if layout.reach is None else layout.reach[chain][l]
+            if stated is None or given is None:
+                size = raised(size, margin[l][layer.unstable])
+            scales[l][chain] = exponents(size, given, "derivative's")
+            if stated is None or given is None:
+                reach[l][chain] = on_grid(size, scales[l][chain])
+            else:
+                reach[l][chain] = proved(stated, size, given, "derivative's", least=0.0)
+    return [replace(x, reach=r, reach_exponent=e) for x, r, e in zip(layers, reach, scales, strict=True)]
 
 
-def _check_layout(layout: Layout, net: Network, chains: tuple[str, ...]) -> None:
-    exponents, scales = layout.exponent, layout.reach_exponent
-    counts = {len(layout.unstable)} | (set() if exponents is None else {len(exponents)})
-    if counts != {net.depth} or (scales is not None and set(scales) != set(chains)):
+def _reach_margins(net: Network, problem: Problem, sizes: list[Array], chain: str) -> list[Array]:
+    """Per layer (p_l,), what is added to the bounds of a chain (`margins`).
+
+    Where a size is nothing but a rounding's leftover, the next layer's is nothing else either.
+    """
+    out = [np.zeros(0)] * len(sizes)
+    order = range(len(sizes) - 1, -1, -1) if chain == "a" else range(len(sizes))
+    with np.errstate(all="ignore"):
+        before, left_over = np.abs(problem.coefficients), np.zeros(len(problem.coefficients))
+        for l in order:
+            if chain == "a":
+                A = np.abs(net.weights[l + 1].T)
+            elif l == 0:
+                out[0] = margins(sizes[0], sizes[0], net.widths[0])
+                before, left_over = sizes[0], np.zeros(len(sizes[0]))
+                continue
+            else:
+                A = np.abs(net.weights[l])
+            margin = margins(sizes[l], A @ before, A.shape[1]) + A @ left_over
+            out[l] = np.where((sizes[l] > 0) & np.isfinite(margin), margin, 0.0)
+            before, left_over = sizes[l], np.where(out[l] > sizes[l], out[l], 0.0)
+    return out
+
+
+def check_layout(layout: Layout, net: Network, chains: tuple[str, ...], free: Array, is_local: bool) -> None:
+    """Refuse a layout that is none of this network, problem and chains (its numbers are proved elsewhere).
+
+    Raises:
+        ValueError: what does not fit.
+    """
+    per_layer = [values for values in (layout.exponent, layout.active, layout.low, layout.high) if values is not None]
+    per_chain = [values for values in (layout.reach_exponent, layout.reach) if values is not None]
+    if {len(layout.unstable), *map(len, per_layer)} != {net.depth} or any(set(v) != set(chains) for v in per_chain):
         raise ValueError(f"the layout is not one of {net.depth} hidden layers")
-    numbers = [*layout.unstable, *(exponents or ()), *itertools.chain.from_iterable((scales or {}).values())]
-    if not all(isinstance(array, np.ndarray) and array.dtype == np.int64 and array.ndim == 1 for array in numbers):
+    if any(len(values[chain]) != reached(chain, net.depth) for values in per_chain for chain in chains):
+        raise ValueError(f"the layout is not one of {net.depth} hidden layers")
+    whole = [*layout.unstable, *(layout.exponent or ()), *(layout.active or ())]
+    whole += [*itertools.chain.from_iterable((layout.reach_exponent or {}).values())]
+    whole += [] if layout.free is None else [layout.free]
+    if not all(isinstance(array, np.ndarray) and array.dtype == np.int64 and array.ndim == 1 for array in whole):
         raise ValueError("a layout's neurons and scales must be vectors of int64")
+    numbers = [*(layout.low or ()), *(layout.high or ()), *itertools.chain.from_iterable((layout.reach or {}).values())]
+    if not all(isinstance(array, np.ndarray) and array.dtype == np.float64 and array.ndim == 1 for array in numbers):
+        raise ValueError("a layout's bounds must be vectors of float64")
     for l, kept in enumerate(layout.unstable):
-        if len(np.unique(kept)) != len(kept) or not ((kept >= 0) & (kept < net.widths[l + 1])).all():
+        named = kept if layout.active is None else np.concatenate([kept, layout.active[l]])
+        if len(np.unique(named)) != len(named) or not ((named >= 0) & (named < net.widths[l + 1])).all():
             raise ValueError(f"the unstable neurons must be distinct indices of hidden layer {l + 1}")
-    for chain, of_chain in (scales or {}).items():
-        if len(of_chain) != reached(chain, net.depth):
-            raise ValueError(f"the layout is not one of {net.depth} hidden layers")
-
-
-def _exponents(size: Array, given: Array | None, what: str) -> Array:
-    """(n,) int64 with size < 2**exponent, or those given if they are as large; any is for what is 0."""
-    smallest = np.frexp(size)[1].astype(np.int64)  # size < 2**smallest
-    if given is None:
-        return smallest
-    smallest[size == 0] = -LARGEST_SCALE
-    if np.shape(given) != np.shape(size):
-        raise ValueError(f"{len(size)} scales are needed, but their shape is {np.shape(given)}")
-    if (given < smallest).any():
-        raise ValueError(f"a neuron's scale is smaller than its {what} bound")
-    return given
-
-
-def _check_largest(exponent: Array) -> None:
-    if (exponent > LARGEST_SCALE).any():
-        raise ValueError(f"a neuron's scale is beyond 2**{LARGEST_SCALE}")
-
-
-def _ceil(value: Array, exponent: Array) -> Array:
-    """The least multiple of 2**-GRID at or above value / 2**exponent (above 0, one if it underflows)."""
-    with np.errstate(under="ignore"):
-        steps = np.ceil(np.ldexp(value, clipped_exponent(GRID - exponent)))
-    steps = np.where((value > 0) & (steps == 0), 1.0, steps)  # an underflow must not round down
-    return np.ldexp(steps, -GRID)
+    if layout.free is not None and not np.array_equal(layout.free, free):
+        raise ValueError("the layout's inputs are not those that can move")
+    ranges = (*(layout.low or ()), *(layout.high or ()), *(layout.exponent or ()))
+    if not is_local and any(len(values) for values in ranges):
+        raise ValueError("a layout of a global problem has no pre-activation bounds")
+    unit = layout.unit
+    if unit is not None and not (type(unit) is int and abs(unit) <= LARGEST_UNIT):
+        raise ValueError(f"the layout's unit must be an integer of magnitude at most {LARGEST_UNIT}, not {unit!r}")
 
 
 def _require(covered: Array, neurons: Array, layer: int, depth: int) -> None:

@@ -11,8 +11,8 @@ are triangles through the constant. (Products with h - z and z - l say no more: 
 those with 1 +- xi.)
 
 There are O(N^3) of them: they are never enumerated, those that matter are separated (engines/product/triangle_cuts.py).
-In a certificate their multipliers are the rows of one array of float64, (m, 4): three positions in the basis,
-counted from 1 and with their signs, and the multiplier.
+Their multipliers are the rows of one array of float64, (m, 4): three positions in the basis, counted from 1 and with
+their signs, and the multiplier (a certificate names the corners: certificate/names.py).
 """
 
 from __future__ import annotations
@@ -48,18 +48,6 @@ def decode(rows: Array, size: int) -> tuple[Array, Array, Array]:
     if not ((np.abs(signed) >= 1) & (np.abs(signed) <= size) & (signed == np.rint(signed))).all():
         raise ValueError(f"a triangle's corners must be signed positions from 1 to {size}")
     return np.abs(signed).astype(np.int64) - 1, np.sign(signed), np.maximum(rows[:, 3], 0.0)
-
-
-def moved(rows: Array, places: Array) -> Array:
-    """The rows with corners k of the basis renamed to places[k]; those with a corner of place -1 are left out.
-
-    Raises:
-        ValueError: see `decode`.
-    """
-    index, signs, weight = decode(rows, len(places))
-    new = places[index]
-    kept = (new >= 0).all(axis=1)
-    return np.column_stack([signs[kept] * (new[kept] + 1), weight[kept]])
 
 
 def entries(

@@ -14,6 +14,7 @@ from ..arithmetic.float64 import Array
 from ..bounds import preactivation_bounds
 from ..bounds.slopes.search import find_output_slopes, find_slopes, pick_method
 from ..certificate.certificate import Certificate, CertificateError
+from ..certificate.names import transfer
 from ..engines.bilinear.mixing import first_bound
 from ..engines.choose import HIGHS
 from ..engines.lipopt.lipopt import check_size, krivine_engine
@@ -29,7 +30,6 @@ from ..options import INTERIOR_POINT, Options
 from ..problem import Problem
 from ..progress import progress_line
 from ..relaxation import Lifting, lift
-from ..relaxation.families import transfer
 from ..relaxation.presolve import LIFTINGS, Presolve, presolve
 from ..result import Progress, Result, Status, relative_gap
 from ..version import versions

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 import hr2jax
 from hr2jax.arithmetic.enclosure import UnsoundArithmeticError
-from hr2jax.certificate import certificate, lagrangian
+from hr2jax.certificate import certificate, file, lagrangian
 from hr2jax.certificate.certificate import Certificate, CertificateError, certify_multipliers
+from hr2jax.certificate.names import diagonal_of, numbered
 from hr2jax.certificate.prover import prove, prover_of
 from hr2jax.network import Network
 from hr2jax.problem import checked_problem
@@ -62,7 +63,7 @@ def certificate_of(claim: str, sharp: bool = True) -> Certificate:
 
 def entries_of(cert: Certificate) -> dict:
     """Its file's entries, but for the digest; arrays of their own."""
-    return {name: np.array(values) for name, values in cert._arrays().items()}
+    return {name: np.array(values) for name, values in cert.entries().items()}
 
 
 def write(path: Path, entries: dict, digest=None) -> Path:
@@ -70,7 +71,7 @@ def write(path: Path, entries: dict, digest=None) -> Path:
     entries = dict(entries)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        entries["digest"] = np.array(certificate._digest(entries) if digest is None else digest)
+        entries["digest"] = np.array(file.digest(entries) if digest is None else digest)
         np.savez(path, **entries)
     return path
 
@@ -140,8 +141,9 @@ def test_one_prover_proves_what_each_proof_of_its_own_does(claim):
     rng, lifting = np.random.default_rng(5), lift(net, problem, fixed)
     prover = prover_of(net, problem, fixed)
     for k in range(6):
-        multipliers = random_multipliers(lifting, rng, ["small", "normal"]) if k % 3 else known.multipliers
-        d = rng.random(lifting.size) if k % 2 else known.diagonal
+        of_known = numbered(lifting, known.multipliers, net.widths)
+        multipliers = random_multipliers(lifting, rng, ["small", "normal"]) if k % 3 else of_known
+        d = rng.random(lifting.size) if k % 2 else diagonal_of(lifting, known.diagonal)
         bound = prover.bound(multipliers, d)
         assert bound == prove(net, problem, fixed.layout(), multipliers, d)
         assert prover.bound({}, None) == prove(net, problem, fixed.layout(), {}, None)
@@ -170,6 +172,7 @@ def test_the_problem_is_the_claim_in_full():
         "norm": "inf",
         "domain": "local",
         "domain_kind": "ball inf",
+        "output_norm": None,
         "center": [0.1, -0.2, 0.3],
         "radius": [0.5, 0.0, 1.5],
         "relaxation": "hr2z",
@@ -194,7 +197,7 @@ def test_saving_is_all_or_nothing(tmp_path, monkeypatch):
         file.write(b"half of it")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(certificate.np, "savez_compressed", full_disk)
+    monkeypatch.setattr(file.np, "savez_compressed", full_disk)
     with pytest.raises(OSError, match="no space left"):
         certificate_of("global").save(path)
     assert path.read_bytes() == before
@@ -355,12 +358,24 @@ def test_a_network_of_another_depth_is_refused():
         dataclasses.replace(cert, lipschitz_problem=problem).verify(Network([np.eye(3)] * 3, [np.zeros(3)] * 3))
 
 
-@pytest.mark.parametrize("norm", [2, "l2", "2"])
-def test_another_norm_is_refused_or_proved_and_never_passes_for_the_old_one(norm, tmp_path):
+def test_a_norm_is_spelled_in_one_way_and_its_domain_says_the_same(tmp_path):
+    for claim in CLAIMS:
+        entries = entries_of(certificate_of(claim))
+        for changed in (
+            {"norm": "l2"}, {"norm": "2"}, {"norm": 2.0}, {"norm": 2}, {"domain": "ball 2"}, {"domain": "box"},
+            {"norm": 1}, {"norm": True}, {"domain": "ball l2"}, {"domain": "Ball inf"},
+        ):  # fmt: skip
+            head = json.loads(str(entries["claim"])) | changed
+            proved = outcome(write(tmp_path / "c.npz", entries | {"claim": np.array(json.dumps(head))}))
+            is_claim = repr(changed) == "{'norm': 2}" or (claim == "local" and changed == {"domain": "ball 2"})
+            assert (proved is not None) == is_claim
+
+
+def test_another_norm_is_refused_or_proved_and_never_passes_for_the_old_one(tmp_path):
     """The multipliers of one norm prove some bound for another, about which it then is."""
     for claim in CLAIMS:
         entries = entries_of(certificate_of(claim))
-        head = json.loads(str(entries["claim"])) | {"norm": norm}
+        head = json.loads(str(entries["claim"])) | {"norm": 2}
         path = write(tmp_path / "c.npz", entries | {"claim": np.array(json.dumps(head))})
         for arithmetic in ("float", "ball"):  # the domain stays the box that it was
             assert outcome(path, arithmetic=arithmetic) is not None
@@ -469,7 +484,7 @@ def test_an_array_header_that_promises_the_moon_is_refused(tmp_path):
 
 def test_any_change_of_an_entry_shows_in_the_digest(tmp_path):
     original = entries_of(certificate_of("rectangle"))
-    digest = certificate._digest(original)
+    digest = file.digest(original)
     for name, values in original.items():
         changes = [{name: None}]
         if values.dtype.kind == "f":
@@ -484,7 +499,10 @@ def test_any_change_of_an_entry_shows_in_the_digest(tmp_path):
     assert outcome(write(tmp_path / "c.npz", original, digest)) is not None
 
 
-@pytest.mark.parametrize("name", ["claim", "coefficients", "unstable/1", "exponent/1", "digest"])
+@pytest.mark.parametrize("name", [
+    "claim", "coefficients", "inputs", "unit", "unstable/1", "active/1", "low/1", "high/1", "exponent/1",
+    "domain/center", "domain/radius", "diagonal/one", "diagonal/xi", "digest",
+])  # fmt: skip
 def test_a_missing_entry_is_refused(name, tmp_path):
     entries = entries_of(certificate_of("local")) | {"digest": np.array("")}
     del entries[name]
@@ -495,32 +513,42 @@ def test_a_missing_entry_is_refused(name, tmp_path):
         del entries["digest"]
         write(path, entries)
     with pytest.raises(CertificateError):
-        Certificate.load(path)
+        Certificate.load(path).verify(network())
 
 
-@pytest.mark.parametrize("names", [["center"], ["radius"]])
+@pytest.mark.parametrize("names", [["domain/center"], ["domain/radius"]])
 def test_a_center_needs_a_radius(names, tmp_path):
     entries = entries_of(certificate_of("local"))
     for name in names:
         del entries[name]
-    with pytest.raises(CertificateError, match="without the other"):
+    with pytest.raises(CertificateError, match="has the arrays"):
         Certificate.load(write(tmp_path / "c.npz", entries))
 
 
 def test_without_its_domain_a_local_certificate_is_not_a_global_one(tmp_path):
     entries = entries_of(certificate_of("local"))
-    del entries["center"], entries["radius"]
+    del entries["domain/center"], entries["domain/radius"]
+    assert outcome(write(tmp_path / "c.npz", entries)) is None
+    head = json.loads(str(entries["claim"])) | {"domain": "everywhere"}
+    entries["claim"] = np.array(json.dumps(head))
     assert outcome(write(tmp_path / "c.npz", entries)) is None
     for name in [name for name in entries if "z" in name or ("x" in name and name != "exponent/1")]:
         del entries[name]
-    outcome(write(tmp_path / "c.npz", entries))
+    assert outcome(write(tmp_path / "c.npz", entries)) is None
+    entries |= {name: entries[name][:0] for name in ("low/1", "high/1", "exponent/1", "active/1")}
+    assert outcome(write(tmp_path / "c.npz", entries)) is None  # neuron 1 has no variable
+    entries |= {"unstable/1": np.arange(4), "diagonal/v1": np.ones(4)}
+    entries["multipliers/(1+v).(1+t)/1"] = np.ones(3)
+    for name in [name for name in entries if name.startswith("multipliers/(1") and len(entries[name]) < 3]:
+        del entries[name]
+    assert outcome(write(tmp_path / "c.npz", entries)) is not None
 
 
 def test_entries_may_be_left_out_at_the_cost_of_the_bound(tmp_path):
     """Multipliers and the diagonal only ever help; without them what is proved is looser, and still right."""
     original = entries_of(certificate_of("local"))
-    for name in [name for name in original if name.startswith("multipliers/") or name == "diagonal"]:
-        entries = {k: v for k, v in original.items() if k != name}
+    for name in ["diagonal/", *(name for name in original if name.startswith("multipliers/"))]:
+        entries = {k: v for k, v in original.items() if not k.startswith(name)}
         assert outcome(write(tmp_path / "c.npz", entries)) >= certificate_of("local").bound * (1 - 1e-6)
 
 
@@ -532,6 +560,25 @@ def test_entries_may_be_left_out_at_the_cost_of_the_bound(tmp_path):
         {"multipliers/": np.ones(1)},
         {"multipliers/nonsense": np.ones(2)},
         {"multipliers/v.z/": np.ones(4)},
+        {"multipliers/v.z": np.ones(4)},
+        {"multipliers/v.z/0": np.ones(4)},
+        {"multipliers/v.z/2": np.ones(4)},
+        {"multipliers/v.z/01": np.ones(4)},
+        {"multipliers/v.z/1/": np.ones(4)},
+        {"multipliers/(1+x).(1+t)/1": np.ones(3)},
+        {"multipliers/triangles": np.ones((1, 4))},
+        {"multipliers/triangles/corners": np.zeros((1, 3), dtype=np.int64)},
+        {"multipliers/krivine": np.ones((1, 4))},
+        {"multipliers/sos/M_2(x,u)": np.ones((1, 4))},
+        {"diagonal": np.ones(4)},
+        {"diagonal/p1": np.ones(4)},
+        {"diagonal/v": np.ones(4)},
+        {"domain/low": np.ones(3)},
+        {"unstable/2": np.arange(2)},
+        {"active/0": np.arange(2)},
+        {"reach/p1": np.ones(4)},
+        {"slopes/2.1": np.ones((2, 4, 4))},
+        {"slopes": np.ones(0)},
         {"multipliers/(1+x).(1+y)": np.ones(3)},
         {"digest2": np.array("")},
         {"head": np.array("{}")},
@@ -544,12 +591,15 @@ def test_an_extra_entry_is_refused(extra, tmp_path):
 
 def test_families_of_the_input_do_not_exist_globally(tmp_path):
     original = entries_of(certificate_of("global"))
-    for name, size in (("v.z", 4), ("u.z", 4), ("(1+x).(1+t)", 3)):
+    for name, size in (("v.z/1", 4), ("u.z/1", 4), ("(1+x).(1+t)", 3)):
         entries = original | {f"multipliers/{name}": np.ones(size)}
         assert outcome(write(tmp_path / "c.npz", entries)) is None
 
 
-@pytest.mark.parametrize("name", ["coefficients", "center", "radius", "diagonal", "multipliers/u.z"])
+@pytest.mark.parametrize(
+    "name",
+    ["coefficients", "domain/center", "domain/radius", "diagonal/v1", "multipliers/u.z/1", "low/1", "high/1"],
+)
 def test_arrays_of_another_kind_are_refused(name, tmp_path):
     original = entries_of(certificate_of("local"))
     values = original[name]
@@ -584,7 +634,7 @@ def test_arrays_of_another_kind_are_refused(name, tmp_path):
         assert outcome(tmp_path / "c.npz") is None
 
 
-@pytest.mark.parametrize("name", ["unstable/1", "exponent/1"])
+@pytest.mark.parametrize("name", ["unstable/1", "exponent/1", "inputs"])
 def test_integers_of_another_kind_are_refused(name, tmp_path):
     original = entries_of(certificate_of("local"))
     values = original[name]
@@ -610,7 +660,7 @@ def test_a_pickle_in_the_archive_is_never_run(tmp_path):
             return (os.mkdir, (str(tmp_path / "executed"),))
 
     entries = entries_of(certificate_of("local"))
-    for name in ("claim", "diagonal", "multipliers/u.z", "extra"):
+    for name in ("claim", "diagonal/t", "multipliers/u.z/1", "multipliers/products/kind", "extra"):
         path = tmp_path / f"{name.replace('/', '_')}.npz"
         np.savez(path, **(entries | {name: np.array([Trap()], dtype=object), "digest": np.array("")}))
         with pytest.raises(CertificateError):
@@ -640,13 +690,18 @@ def test_any_choice_of_unstable_neurons_is_refused_or_valid(unstable, tmp_path):
         original = entries_of(certificate_of(claim))
         n = len(unstable)
         for exponent in (original["exponent/1"], np.full(n, 5), np.zeros(n, dtype=np.int64)):
-            entries = original | {
-                "unstable/1": np.array(unstable, dtype=np.int64),
-                "exponent/1": np.asarray(exponent, dtype=np.int64),
-            }
-            outcome(write(tmp_path / "c.npz", entries))
-            entries = {k: v for k, v in entries.items() if "multipliers" not in k and k != "diagonal"}
-            outcome(write(tmp_path / "c.npz", entries))
+            for active in ([], [k for k in range(4) if k not in unstable]):
+                entries = original | {
+                    "unstable/1": np.array(unstable, dtype=np.int64),
+                    "exponent/1": np.asarray(exponent, dtype=np.int64),
+                    "active/1": np.array(active, dtype=np.int64),
+                }
+                if len(exponent) == n and claim == "local":
+                    entries |= {"low/1": np.full(n, -1.0), "high/1": np.ones(n)}
+                outcome(write(tmp_path / "c.npz", entries))
+                entries = {k: v for k, v in entries.items() if "multipliers" not in k and "diagonal" not in k}
+                head = json.loads(str(entries["claim"])) | {"proof": "baseline"}
+                outcome(write(tmp_path / "c.npz", entries | {"claim": np.array(json.dumps(head))}))
 
 
 @pytest.mark.parametrize("arithmetic", ["float", "ball"])
@@ -664,7 +719,7 @@ def test_any_scales_are_refused_or_valid(value, arithmetic, tmp_path):
     ("name", "value"),
     [
         (name, value)
-        for name in ("diagonal", "multipliers/u.z", "multipliers/(1+v).(1+t)", "multipliers/(1-x).(1+t)")
+        for name in ("diagonal/v1", "multipliers/u.z/1", "multipliers/(1+v).(1+t)/1", "multipliers/(1-x).(1+t)")
         for value in (0.0, -0.0, 1e-308, -1e-5, 1e10, -1e10, 1e200, 1.7e308, -1.7e308, 5e-324)
     ],
 )
@@ -688,7 +743,7 @@ PERTURBATIONS = {
     "extreme": lambda v, rng: v * 10.0 ** rng.integers(-300, 300),
 }
 FLOATS = sorted(
-    name for name in entries_of(certificate_of("rectangle")) if name not in ("claim", "unstable/1", "exponent/1")
+    name for name, values in entries_of(certificate_of("rectangle")).items() if values.dtype == np.float64
 )
 
 
@@ -713,15 +768,15 @@ def test_any_change_of_numbers_with_a_fresh_digest_is_refused_or_valid(claim, ch
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("center", [0.1, -0.2, 0.3, 0.0]),
-        ("center", [0.1, -0.2]),
-        ("center", []),
-        ("radius", [0.5, 0.5]),
-        ("radius", [0.5]),
-        ("radius", [-0.5, 0.5, 0.5]),
-        ("radius", [0.0, 0.0, 0.0]),
-        ("radius", [1e308, 1e308, 1e308]),
-        ("radius", [5.0, 5.0, 5.0]),
+        ("domain/center", [0.1, -0.2, 0.3, 0.0]),
+        ("domain/center", [0.1, -0.2]),
+        ("domain/center", []),
+        ("domain/radius", [0.5, 0.5]),
+        ("domain/radius", [0.5]),
+        ("domain/radius", [-0.5, 0.5, 0.5]),
+        ("domain/radius", [0.0, 0.0, 0.0]),
+        ("domain/radius", [1e308, 1e308, 1e308]),
+        ("domain/radius", [5.0, 5.0, 5.0]),
         ("coefficients", [1.0]),
         ("coefficients", [1.0, 0.0, 0.0]),
         ("coefficients", []),
@@ -736,12 +791,12 @@ def test_claims_that_do_not_fit_the_network_are_refused(name, value, tmp_path):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("radius", [0.25, 0.5, 0.5]),
-        ("radius", [0.5, 0.0, 0.5]),
-        ("radius", [0.5 + 2.0**-53, 0.5, 0.5]),
-        ("radius", [1e-300, 1e-300, 1e-300]),
-        ("center", [0.1, -0.2, 0.300001]),
-        ("center", [100.0, 100.0, 100.0]),
+        ("domain/radius", [0.25, 0.5, 0.5]),
+        ("domain/radius", [0.5, 0.0, 0.5]),
+        ("domain/radius", [0.5 + 2.0**-53, 0.5, 0.5]),
+        ("domain/radius", [1e-300, 1e-300, 1e-300]),
+        ("domain/center", [0.1, -0.2, 0.300001]),
+        ("domain/center", [100.0, 100.0, 100.0]),
         ("coefficients", [0.0, 2.0]),
         ("coefficients", [1.0, 0.0]),
         ("coefficients", [0.0, 0.0]),
@@ -755,6 +810,7 @@ def test_a_changed_claim_is_refused_or_proved_and_never_passes_for_the_old_one(n
     path = write(tmp_path / "c.npz", entries_of(original) | {name: np.array(value)})
     outcome(path)
     outcome(path, arithmetic="ball")
+    name = name.removeprefix("domain/")
     key = "output" if name == "coefficients" else name
     given = getattr(original.lipschitz_problem.domain if key == name else original.lipschitz_problem, name)
     with pytest.raises(CertificateError):
@@ -771,11 +827,26 @@ NONSENSE = {
     "a list": lambda head: json.dumps([head]),
     "a number": lambda head: "3",
     "null": lambda head: "null",
-    "text": lambda head: '"hr2jax certificate 2"',
+    "text": lambda head: '"hr2jax certificate 3"',
     "deep": lambda head: "[" * 100_000 + "]" * 100_000,
     "deep versions": lambda head: json.dumps(head)[:-1] + ', "more": ' + "[" * 50_000 + "]" * 50_000 + "}",
-    "another format": claims_with(format="hr2jax certificate 1"),
-    "format list": claims_with(format=["hr2jax certificate 2"]),
+    "another format": claims_with(format="hr2jax certificate 4"),
+    "an unknown key": claims_with(more=1),
+    "a key twice": lambda head: json.dumps(head)[:-1] + ', "bound": "0x0p+0"}',
+    "an output norm": claims_with(output_norm=2),
+    "domain box": claims_with(domain="box"),
+    "domain everywhere": claims_with(domain="everywhere"),
+    "domain ball": claims_with(domain="ball"),
+    "domain null": claims_with(domain=None),
+    "domain list": claims_with(domain=["ball inf"]),
+    "proof other": claims_with(proof="tree"),
+    "proof of LipOpt": claims_with(proof="krivine"),
+    "proof null": claims_with(proof=None),
+    "bounds other": claims_with(bounds="lp"),
+    "bounds list": claims_with(bounds=["linear"]),
+    "bounds null": claims_with(bounds=None),
+    "versions of lists": claims_with(versions={"hr2jax": ["1"]}),
+    "format list": claims_with(format=["hr2jax certificate 3"]),
     "bound number": claims_with(bound=1.0),
     "bound negative": claims_with(bound=(-1.0).hex()),
     "bound NaN": claims_with(bound="nan"),
@@ -821,7 +892,7 @@ NONSENSE = {
     "versions null": claims_with(versions=None),
     "NaN": lambda head: json.dumps(head | {"norm": float("nan")}),
 }
-KEYS = ("format", "bound", "norm", "quantity", "relaxation", "lifting", "depth", "network_hash", "versions")
+KEYS = file.KEYS
 NONSENSE |= {f"no {key}": (lambda head, key=key: json.dumps({k: v for k, v in head.items() if k != key}))
              for key in KEYS}  # fmt: skip
 
@@ -850,7 +921,7 @@ def test_a_lowered_bound_is_only_a_claim(tmp_path):
     """With the old digest the file is refused; with a fresh one `verify` still returns what it proves."""
     original = certificate_of("local")
     entries = entries_of(original)
-    digest = certificate._digest(entries)
+    digest = file.digest(entries)
     for bound in (0.0, original.bound / 2, float(np.nextafter(original.bound, 0.0)), original.bound * 2):
         head = json.loads(str(entries["claim"])) | {"bound": bound.hex()}
         tampered = entries | {"claim": np.array(json.dumps(head))}
@@ -916,12 +987,16 @@ def test_a_layout_of_booleans_proves_nothing():
     """They once counted as indices in one place and as a mask in another: 1.0 was proved of the constant 2."""
     net = Network([np.eye(2), [[1.0, 1.0]]], [[0, 0], [0]])
     cert = hr2jax.solve(net, relaxation="interval").certificate
-    for layout in (
-        Layout((np.array([False, True]),), cert.layout.exponent, {"p": ()}),
-        Layout((np.array([0.0, 1.0]),), cert.layout.exponent, {"p": ()}),
-        Layout((np.arange(2, dtype=np.uint8),), cert.layout.exponent, {"p": ()}),
-        Layout(cert.layout.unstable, (np.array([1.5, 1.5]),), {"p": ()}),
+    assert cert.verify(net) >= 2.0
+    for changed in (
+        {"unstable": (np.array([False, True]),)},
+        {"unstable": (np.array([0.0, 1.0]),)},
+        {"unstable": (np.arange(2, dtype=np.uint8),)},
+        {"active": (np.zeros(2, dtype=bool),)},
+        {"exponent": (np.array([1.5, 1.5]),)},
+        {"free": np.array([True, True])},
     ):
+        layout = dataclasses.replace(cert.layout, **changed)
         with pytest.raises(CertificateError, match="vector of int64"):
             dataclasses.replace(cert, layout=layout).verify(net)
 
@@ -948,14 +1023,15 @@ def test_coefficients_made_up_in_memory_are_never_read_as_two_outputs():
 def test_a_diagonal_of_another_type_is_refused(dtype):
     cert = certificate_of("local")
     with pytest.raises(CertificateError, match="float64"):
-        dataclasses.replace(cert, diagonal=cert.diagonal.astype(dtype)).verify(network())
+        other = {group: values.astype(dtype) for group, values in cert.diagonal.items()}
+        dataclasses.replace(cert, diagonal=other).verify(network())
 
 
 def test_a_file_that_decompresses_to_more_than_a_certificate_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "c.npz"
-    write(path, entries_of(certificate_of("local")) | {"multipliers/u.z": np.zeros(10**5)})
-    monkeypatch.setattr(certificate, "MOST_BYTES", 10**5)
-    monkeypatch.setattr(certificate.np, "load", refuse_to_read(np.load))
+    write(path, entries_of(certificate_of("local")) | {"multipliers/u.z/1": np.zeros(10**5)})
+    monkeypatch.setattr(file, "MOST_BYTES", 10**5)
+    monkeypatch.setattr(file.np, "load", refuse_to_read(np.load))
     with pytest.raises(CertificateError, match="once decompressed"):
         Certificate.load(path)
 
@@ -974,10 +1050,15 @@ def refuse_to_read(load):
 def test_more_cuts_than_can_be_checked_are_refused(monkeypatch):
     cert = certificate_of("local")
     monkeypatch.setattr(lagrangian, "MOST_ROWS", 3)
-    rows = np.tile([1.0, 2.0, 3.0, 0.0], (4, 1))
-    assert dataclasses.replace(cert, multipliers={"triangles": rows[:3]}).verify(network()) > 0
+
+    def with_rows(n):
+        table = {"group": np.array(["one", "v"]), "layer": np.array([0, 1]), "index": np.array([0, 2])}
+        rows = {"corners": np.tile([0, 1, 1], (n, 1)), "signs": np.ones((n, 3), np.int64), "multipliers": np.zeros(n)}
+        return dataclasses.replace(cert, multipliers={f"triangles/{k}": v for k, v in (table | rows).items()})
+
+    assert with_rows(3).verify(network()) > 0
     with pytest.raises(CertificateError, match="4 rows of 'triangles'"):
-        dataclasses.replace(cert, multipliers={"triangles": rows}).verify(network())
+        with_rows(4).verify(network())
 
 
 def test_matrices_of_lasserre2_are_not_enumerated_where_they_would_be_too_many(monkeypatch):
@@ -986,9 +1067,11 @@ def test_matrices_of_lasserre2_are_not_enumerated_where_they_would_be_too_many(m
     net = Network([rng.standard_normal((60, 60)), rng.standard_normal((1, 60))], [np.zeros(60), [0.0]])
     cert = hr2jax.solve(net, relaxation="shor", tol=0.1, center=np.zeros(60), radius=1.0).certificate
     monkeypatch.setattr(lagrangian, "lasserre_matrices", lambda *_: pytest.fail("was enumerated"))
-    for name in ("sos.M_2(x,u)", "sos.x"):
+    for name in ("sos/M_2(x,u)", "sos/x"):
+        more = {f"{name}/factor": np.zeros((7381, 1)), f"{name}/monomials": np.zeros((7381, 1), np.int64)}
+        more |= {"sos/group": np.array(["one"]), "sos/layer": np.zeros(1, np.int64), "sos/index": np.zeros(1, np.int64)}
         with pytest.raises(CertificateError, match="entries here"):
-            dataclasses.replace(cert, multipliers=cert.multipliers | {name: np.zeros((7381, 1))}).verify(net)
+            dataclasses.replace(cert, multipliers=cert.multipliers | more).verify(net)
 
 
 def test_a_certificate_of_equal_outputs_is_verified_in_balls():

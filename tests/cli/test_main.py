@@ -184,6 +184,20 @@ def test_verify_a_local_claim(folder: Path, tmp_path: Path, capsys: Capture) -> 
     assert "[ 0.1 -0.3]" in out
     assert main(["verify", cert, net, *claim[:-1], "0.5"]) == 1
     assert main(["verify", cert, net, "--output", "0"]) == 1
+    assert main(["verify", cert, net, "--local", "--quantity", "lipschitz"]) == 0
+    assert main(["verify", cert, net, "--quantity", "maximum"]) == 1
+    capsys.readouterr()
+    assert main(["verify", cert, net, "--global"]) == 1
+    assert "for a local constant" in capsys.readouterr().err
+    assert main(["verify", cert, net, "--global", "--local"]) == 2
+    assert main(["verify", cert, net, *claim, "--global"]) == 2
+
+
+def test_verify_a_global_claim(solved: tuple[int, Path], capsys: Capture) -> None:
+    cert, net = str(solved[1] / "cert.npz"), str(solved[1] / "net.npz")
+    assert main(["verify", cert, net, "--global"]) == 0
+    assert main(["verify", cert, net, "--local"]) == 1
+    assert "the certificate is for the global constant" in capsys.readouterr().err
 
 
 def test_verify_says_what_a_maximum_certificate_proves(tmp_path: Path, capsys: Capture) -> None:

@@ -62,7 +62,7 @@ def entry(result: hr2jax.Result, net: hr2jax.Network, path: Path, in_balls: bool
         **({"proved_in_balls": cert.verify(net, arithmetic="ball").hex()} if in_balls else {}),
         "iterations": result.iterations,
         "status": result.status.name,
-        "multipliers": digest(dict(cert.multipliers) | {"diagonal": np.array(cert.diagonal, dtype=np.float64)}),
+        "multipliers": digest({**cert.multipliers, **{f"diagonal/{g}": d for g, d in (cert.diagonal or {}).items()}}),
         "entries": digest(arrays),
         "witness": digest({"witness": np.asarray(result.witness)}),
     }

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 import hr2jax
 from hr2jax import Certificate, CertificateError, Network, Status
 from hr2jax.certificate.certificate import certify_multipliers
-from hr2jax.certificate.lagrangian import SOS
 from hr2jax.engines import memory
 from hr2jax.engines.block.form import MAX_DENSE_BYTES, block_form
 from hr2jax.engines.block.interior_point import solve_interior_point
@@ -24,6 +23,8 @@ from hr2jax.relaxation.lasserre import lasserre_matrices, layout, reduce
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.solving import run, stages
 from tests.test_soundness import truth
+
+from ..reference.certificates import with_multipliers
 
 TOL = 1e-3
 
@@ -157,7 +158,7 @@ def test_few_iterations_are_sound_too():
 def test_its_certificate_survives_a_file_and_ball_arithmetic(name, tmp_path):
     net, _ = CASES[name]
     certificate = solved(name, "lasserre2").certificate
-    assert any(key.startswith(SOS) for key in certificate.multipliers)
+    assert any(key.startswith("sos/") for key in certificate.multipliers)
     certificate.save(tmp_path / "c.npz")
     loaded = Certificate.load(tmp_path / "c.npz")
     assert loaded.relaxation == "lasserre2"
@@ -168,21 +169,36 @@ def test_its_certificate_survives_a_file_and_ball_arithmetic(name, tmp_path):
 
 
 def tampered(certificate, change):
-    multipliers = {key: change(values) for key, values in certificate.multipliers.items()}
-    return dataclasses.replace(certificate, multipliers=multipliers)
+    numbers = {key: change(values) for key, values in certificate.multipliers.items() if values.dtype == np.float64}
+    return dataclasses.replace(certificate, multipliers=certificate.multipliers | numbers)
 
 
 @EVERY
 def test_factors_that_do_not_fit_are_refused(name):
     net, _ = CASES[name]
     certificate = solved(name, "lasserre2").certificate
-    squares = {key: values for key, values in certificate.multipliers.items() if key.startswith(SOS)}
-    key, values = next(iter(squares.items()))
+    key = next(key for key in certificate.multipliers if key.endswith("/factor"))
+    values, name = certificate.multipliers[key], key.removesuffix("/factor")
+    monomials = certificate.multipliers[f"{name}/monomials"]
+
+    def refused(match, **changes):
+        entries = {f"{name}/{k}" if k != "index" else "sos/index": v for k, v in changes.items()}
+        with pytest.raises(CertificateError, match=match):
+            dataclasses.replace(certificate, multipliers=certificate.multipliers | entries).verify(net)
+
     for wrong in (values[:-1], values.ravel(), np.ones(()), np.ones((len(values) + 1, 2)), values[None]):
-        with pytest.raises(CertificateError, match="shape"):
-            dataclasses.replace(certificate, multipliers={key: wrong}).verify(net)
+        refused("row for each monomial", factor=wrong)
+    for wrong in (monomials[:, 0], monomials.astype(float), monomials + 10**6, monomials - 5):
+        refused("monomials must be int64 rows", monomials=wrong)
+    refused("row for each monomial", monomials=monomials[:-1])
+    refused("distinct ones", monomials=np.vstack([monomials[:-1], monomials[:1]]))
+    refused("distinct ones", monomials=np.column_stack([monomials, monomials, monomials]))
+    refused("no variable", index=certificate.multipliers["sos/index"] + 77)
     with pytest.raises(CertificateError, match="no matrix"):
-        dataclasses.replace(certificate, multipliers={"sos.M_3(x)": values}).verify(net)
+        refusing = {"sos/M_3(x)/factor": values, "sos/M_3(x)/monomials": monomials}
+        dataclasses.replace(certificate, multipliers=certificate.multipliers | refusing).verify(net)
+    with pytest.raises(CertificateError, match="unknown or missing"):
+        dataclasses.replace(certificate, multipliers=certificate.multipliers | {f"{name}/more": values}).verify(net)
     for bad in (np.nan, np.inf):
         with pytest.raises(CertificateError):
             tampered(certificate, lambda v, bad=bad: np.full(v.shape, bad)).verify(net)
@@ -225,7 +241,7 @@ def test_no_square_factors_prove_a_bound_below_the_constant(
         key: size * rng.standard_normal((rows, columns)) for key, rows in matrices.items() if rng.random() <= some
     }
     diagonal = size**2 * rng.standard_normal(N) if with_diagonal else None
-    changed = dataclasses.replace(certificate, multipliers=factors, diagonal=diagonal)
+    changed = with_multipliers(certificate, net, factors, diagonal)
     assert Fraction(changed.verify(net, arithmetic=arithmetic)) >= known.attained
 
 
@@ -247,7 +263,7 @@ def test_a_changed_certificate_stays_sound(name):
     for change in changes:
         assert Fraction(tampered(certificate, change).verify(net)) >= known.attained
     # the sign of a factor says nothing: only its square counts
-    flipped = {k: -v if k.startswith(SOS) else v for k, v in certificate.multipliers.items()}
+    flipped = {k: -v if k.endswith("/factor") else v for k, v in certificate.multipliers.items()}
     assert dataclasses.replace(certificate, multipliers=flipped).verify(net) == certificate.bound
 
 

@@ -16,7 +16,7 @@ from hr2jax.certificate.lagrangian import lagrangian_matrix
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift, triangles
 from hr2jax.relaxation.presolve import presolve
-from hr2jax.relaxation.triangles import EDGES, PATTERNS, decode, encode, entries, moved
+from hr2jax.relaxation.triangles import EDGES, PATTERNS, decode, encode, entries
 
 from ..arithmetic.test_enclosure import assert_encloses
 
@@ -148,9 +148,8 @@ def test_what_is_no_position_is_refused(column, corner):
     rows = np.array([[1.0, 2.0, 3.0, 1.0], [1.0, -2.0, SIZE, 1.0]])
     decode(rows, SIZE)
     rows[1, column] = corner
-    for refuse in (lambda: decode(rows, SIZE), lambda: moved(rows, np.arange(SIZE))):
-        with pytest.raises(ValueError, match="positions from 1 to 7"):
-            refuse()
+    with pytest.raises(ValueError, match="positions from 1 to 7"):
+        decode(rows, SIZE)
 
 
 @pytest.mark.parametrize("shape", [(), (4,), (3, 3), (3, 5), (0,), (0, 3), (2, 4, 1), (4, 1)])
@@ -178,30 +177,6 @@ def test_negative_multipliers_count_as_zero():
     M = lagrangian_matrix(lifting, {"triangles": rows}).middle()
     kept = lagrangian_matrix(lifting, {"triangles": rows[2:]}).middle()
     np.testing.assert_array_equal(M @ np.eye(lifting.size), kept @ np.eye(lifting.size))
-
-
-# Moving -------------------------------------------------------------------------------------------------
-
-
-def test_moving_renames_corners_and_drops_triangles_that_lost_one():
-    rows = np.array([[1.0, -2.0, 3.0, 0.5], [4.0, 2.0, -3.0, 0.25], [-1.0, 5.0, 5.0, -2.0], [1.0, 6.0, 7.0, 4.0]])
-    places = np.array([0, 4, 2, -1, 1, 3, -1])
-    expected = [[1.0, -5.0, 3.0, 0.5], [-1.0, 2.0, 2.0, 0.0]]
-    np.testing.assert_array_equal(moved(rows, places), expected)
-    assert moved(rows[:0], places).shape == (0, 4)
-    assert moved(rows, np.full(SIZE, -1)).shape == (0, 4)
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.data(), st.permutations(range(SIZE)))
-def test_moving_there_and_back_changes_nothing(data, places):
-    rows = some_rows(data.draw, SIZE)
-    rows[:, 3] = np.maximum(rows[:, 3], 0.0)
-    there = moved(rows, np.array(places))
-    np.testing.assert_array_equal(moved(there, np.argsort(places)), rows)
-    renamed = np.array([1.0, -0.5, 0.25, 0.75, -0.125, 0.375, -0.875])  # short numbers: fast fractions
-    y = renamed[list(places)]
-    assert [value_of_row(row, y) for row in rows] == [value_of_row(row, renamed) for row in there]
 
 
 # The quadratic form -------------------------------------------------------------------------------------

@@ -1,0 +1,337 @@
+"""A certificate's file: its entries, and the reading of them (docs/certificate.md is the specification).
+
+Every entry is found by name, and all of them are used: what a reader does not know it refuses, so that no later
+entry can change what an earlier reader believes to have proved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arithmetic.float64 import Array
+from ..domain import domain_from
+from ..machine.files import replaced
+from ..problem import Problem
+from ..relaxation.presolve import LIFTINGS, Layout, reached
+from ..text import shown
+from .errors import CertificateError
+
+FORMAT = "hr2jax certificate 3"
+EARLIER = ("hr2jax certificate 1", "hr2jax certificate 2")
+KEYS = (
+    "format", "bound", "quantity", "norm", "output_norm", "domain", "relaxation", "proof", "lifting", "bounds", "depth",
+    "network_hash", "versions",
+)  # fmt: skip
+# Multipliers and a diagonal; LipOpt's products; interval arithmetic alone, norm products alone, the better of the two.
+PROOFS = ("lagrangian", "krivine", "interval", "product", "baseline")
+BOUNDS = ("interval", "linear")
+# What a relaxation may be called: people are shown it, so that it may hold no line of a report, nor move a cursor.
+NAME = re.compile(r"(?!.*  )[A-Za-z0-9+._ -]{0,60}")
+# A certificate takes at most so many bytes: that of (3072, 10000) with every product of x and t has a quarter of it.
+MOST_BYTES = 2**32
+# No byte of a zip archive stands for more than so many (deflate's limit is 1032).
+MOST_PER_BYTE = 1040
+OUTPUT = "output"  # what slopes are called that bound the output instead of a hidden layer
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that a file holds, the fields of a `Certificate`."""
+
+    bound: float
+    lipschitz_problem: Problem
+    relaxation: str
+    network_hash: str
+    layout: Layout
+    multipliers: Mapping[str, Array]
+    diagonal: Mapping[str, Array] | None
+    versions: Mapping[str, str]
+    lifting: str
+    slopes: Mapping[tuple[int, int], Array] | None
+
+
+def proof_of(multipliers: Mapping[str, Array], diagonal: Mapping[str, Array] | None, relaxation: str) -> str:
+    """Which of PROOFS multipliers and a diagonal are."""
+    if any(name.partition("/")[0] == "krivine" for name in multipliers):
+        return "krivine"
+    if multipliers or diagonal is not None:
+        return "lagrangian"
+    return relaxation if relaxation in ("interval", "product") else "baseline"
+
+
+# --- writing ----------------------------------------------------------------------------------------------
+
+
+def entries(content: Content) -> dict[str, Array]:
+    """The file's entries, but for the digest."""
+    claim, layout = content.lipschitz_problem, content.layout
+    head = {
+        "format": FORMAT,
+        "bound": float(content.bound).hex(),
+        "quantity": claim.quantity,
+        "norm": claim.norm,
+        "output_norm": None,
+        "domain": claim.domain.kind,
+        "relaxation": content.relaxation,
+        "proof": proof_of(content.multipliers, content.diagonal, content.relaxation),
+        "lifting": content.lifting,
+        "bounds": "interval" if content.slopes is None else "linear",
+        "depth": len(layout.unstable),
+        "network_hash": content.network_hash,
+        "versions": dict(content.versions),
+    }
+    out = {"claim": np.array(json.dumps(head, sort_keys=True)), "coefficients": claim.coefficients}
+    out |= {f"domain/{name}": values for name, values in claim.domain.arrays().items()}
+    out |= _layout_entries(layout)
+    for (l, k), values in (content.slopes or {}).items():
+        out[f"slopes/{OUTPUT if l == len(layout.unstable) + 1 else l}.{k}"] = values
+    out |= {f"diagonal/{name}": values for name, values in (content.diagonal or {}).items()}
+    return out | {f"multipliers/{name}": _double(values) for name, values in content.multipliers.items()}
+
+
+def _double(values: Array) -> Array:
+    """Single precision as float64, exactly; anything else as it is."""
+    array = np.asarray(values)
+    return array.astype(np.float64) if array.dtype in (np.float16, np.float32) else array
+
+
+def _layout_entries(layout: Layout) -> dict[str, Array]:
+    out: dict[str, Any] = {"inputs": layout.free}
+    for name in ("unstable", "active", "low", "high", "exponent"):
+        out |= {f"{name}/{l + 1}": values for l, values in enumerate(getattr(layout, name) or ())}
+    for name in ("reach", "reach_exponent"):
+        for chain, of_layers in (getattr(layout, name) or {}).items():
+            out |= {f"{name}/{chain}{l + 1}": values for l, values in enumerate(of_layers)}
+    if layout.unit is not None:
+        out["unit"] = np.array(layout.unit, dtype=np.int64)
+    return out
+
+
+def digest(arrays: Mapping[str, Array]) -> str:
+    """SHA-256 over every entry's name, type, shape and bytes: tells damage, not who made the file."""
+    total = hashlib.sha256()
+    for name in sorted(arrays):
+        values = np.asarray(arrays[name])
+        total.update(f"{name}|{values.dtype.str}|{values.shape}|".encode())
+        total.update(np.ascontiguousarray(values).tobytes())
+    return total.hexdigest()
+
+
+def write(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> None:
+    """Write the entries and their digest to `path`, all or nothing."""
+    with replaced(path) as file:
+        np.savez_compressed(file, **arrays, digest=np.array(digest(arrays)))  # type: ignore[arg-type]
+
+
+# --- reading ----------------------------------------------------------------------------------------------
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, Array]:
+    """The entries of a file, whose digest is right.
+
+    Raises:
+        CertificateError: no archive, no digest or the wrong one, an entry twice, or more than a certificate has.
+        Exception: whatever a damaged archive makes NumPy raise.
+    """
+    what = os.fspath(path)
+    with open(path, "rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise CertificateError(f"{what} is not a whole certificate: it is no NumPy .npz archive")
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as archive:
+            if "digest" not in archive.files:
+                raise CertificateError(f"{what} is not a whole certificate: it has no entry 'digest'")
+            if len(set(archive.files)) != len(archive.files):
+                raise CertificateError(f"{what} is not a whole certificate: it has an entry twice")
+            size, there = sum(entry.file_size for entry in archive.zip.infolist()), os.fstat(file.fileno()).st_size
+            if size > MOST_BYTES:
+                raise CertificateError(
+                    f"{what} has {size} bytes once decompressed; a certificate has {MOST_BYTES} at most"
+                )
+            if size > MOST_PER_BYTE * there:
+                raise CertificateError(f"{what} says that its {there} bytes are {size} once decompressed")
+            for entry in archive.zip.infolist():
+                _check_header(archive.zip, entry)
+            arrays = {name: archive[name] for name in archive.files}
+    if str(arrays.pop("digest")) != digest(arrays):
+        raise CertificateError("the certificate was altered or damaged: its digest does not match its content")
+    return arrays
+
+
+def _check_header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    """Refuse an array whose header promises more than its entry holds, before any memory is taken for it."""
+    with archive.open(entry) as file:
+        version = np.lib.format.read_magic(file)
+        header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, _, dtype = header(file)
+        count = 1
+        for n in shape:
+            count *= int(n)
+        if not dtype.hasobject and count * dtype.itemsize != entry.file_size - file.tell():
+            raise CertificateError(f"the certificate's entry {entry.filename!r} is not of the size that it says")
+
+
+def content(arrays: Mapping[str, Array]) -> Content:
+    """What the entries, less the digest, say; every type is checked.
+
+    Raises:
+        CertificateError: an entry that is unknown, missing, or of another type.
+        ValueError, KeyError, ...: what is no JSON or no certificate at all.
+    """
+    rest = dict(arrays)
+    head = claim_of(rest.pop("claim"))
+    depth, lifting = head["depth"], head["lifting"]
+    if type(depth) is not int or not 1 <= depth <= len(arrays):
+        raise CertificateError(f"the certificate's number of hidden layers is {depth!r}")
+    if not isinstance(lifting, str) or lifting not in LIFTINGS:
+        raise CertificateError(f"the certificate's lifting must be one of {', '.join(LIFTINGS)}, not {lifting!r}")
+    problem = _problem(rest, head)
+    layout = _layout(rest, depth, lifting)
+    slopes = _slopes(rest, depth, head["bounds"])
+    diagonal = _all_of(rest, "diagonal")
+    multipliers = _all_of(rest, "multipliers")
+    if rest:
+        raise CertificateError(f"the certificate has an unknown entry {min(rest)!r}")
+    if not isinstance(head["relaxation"], str) or not NAME.fullmatch(head["relaxation"]):
+        raise CertificateError(f"the certificate's relaxation is no name: {shown(head['relaxation'])}")
+    proof = proof_of(multipliers, diagonal or None, head["relaxation"])
+    if head["proof"] != proof:
+        raise CertificateError(f"the certificate's proof is not {shown(head['proof'])}: its entries are of {proof!r}")
+    if layout.unit is None and proof in ("lagrangian", "krivine"):
+        raise CertificateError("the certificate has no entry 'unit', in which its multipliers would be given")
+    bound = float.fromhex(head["bound"])
+    if not np.isfinite(bound) or (bound < 0 and problem.quantity == "lipschitz"):
+        raise CertificateError("the certificate's bound is not a finite nonnegative number")
+    versions = head["versions"]
+    if not isinstance(versions, dict) or not all(isinstance(value, str) for value in versions.values()):
+        raise CertificateError("the certificate's versions are not names and texts")
+    if not isinstance(head["network_hash"], str):
+        raise CertificateError("the certificate's network hash is no text")
+    return Content(
+        bound, problem, head["relaxation"], head["network_hash"], layout, multipliers, diagonal or None, versions,
+        lifting, slopes,
+    )  # fmt: skip
+
+
+def claim_of(text: Array) -> dict[str, Any]:
+    """The claim's JSON, with exactly the keys that there are."""
+    head = json.loads(str(text), object_pairs_hook=_unique, parse_constant=_no_number)
+    if not isinstance(head, dict):
+        raise CertificateError("the certificate's claim is no JSON object")
+    if head["format"] != FORMAT:
+        if head["format"] in EARLIER:
+            raise CertificateError(
+                f"the certificate was made by an earlier hr2jax ({head['format']!r}; {FORMAT!r} is read); solve again"
+            )
+        raise CertificateError(f"the certificate's format is {shown(head['format'])}; {FORMAT!r} is expected")
+    for key in KEYS:
+        head[key]  # a KeyError says what is missing
+    if set(head) != set(KEYS):
+        raise CertificateError(f"the certificate's claim has an unknown entry {shown(min(set(head) - set(KEYS)))}")
+    return head
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise CertificateError("the certificate's claim says something twice")
+    return found
+
+
+def _no_number(text: str) -> Any:
+    raise CertificateError(f"the certificate's claim has {text}, which is no number")
+
+
+def _problem(rest: dict[str, Array], head: Mapping[str, Any]) -> Problem:
+    coefficients = _vector(rest.pop("coefficients"), "coefficients")
+    if not isinstance(head["norm"], str | int) or head["norm"] not in ("inf", 2):
+        raise CertificateError(f'the certificate\'s norm must be "inf" or 2, not {shown(head["norm"])}')
+    if head["output_norm"] is not None:
+        raise CertificateError(f"of one output the output_norm must be null, not {shown(head['output_norm'])}")
+    quantity = head["quantity"]
+    if not isinstance(quantity, str) or (quantity == "maximum") != (head["lifting"] == "values"):
+        raise CertificateError(f"the certificate's quantity {quantity!r} is not one that its lifting bounds")
+    given = {n.removeprefix("domain/"): _vector(rest.pop(n), n) for n in sorted(rest) if n.startswith("domain/")}
+    if not isinstance(head["domain"], str):
+        raise CertificateError(f"the certificate's domain is no name: {shown(head['domain'])}")
+    try:
+        return Problem(coefficients, head["norm"], head["norm"], domain_from(head["domain"], given), quantity)
+    except ValueError as error:
+        raise CertificateError(f"the certificate's claim is none: {error}") from error
+
+
+def _layout(rest: dict[str, Array], depth: int, lifting: str) -> Layout:
+    """The layout, taken out of the entries."""
+
+    def layers(name: str, of: Any) -> tuple[Array, ...]:
+        return tuple(of(rest.pop(f"{name}/{l + 1}"), f"{name}/{l + 1}") for l in range(depth))
+
+    def chains(name: str, of: Any) -> dict[str, tuple[Array, ...]]:
+        names = {c: [f"{name}/{c}{l + 1}" for l in range(reached(c, depth))] for c in LIFTINGS[lifting]}
+        return {c: tuple(of(rest.pop(n), n) for n in own) for c, own in names.items()}
+
+    unit = rest.pop("unit", None)
+    if unit is not None and (unit.dtype != np.int64 or unit.shape != ()):
+        raise CertificateError("unit must be one int64")
+    return Layout(
+        unstable=layers("unstable", _integers),
+        exponent=layers("exponent", _integers),
+        reach_exponent=chains("reach_exponent", _integers),
+        active=layers("active", _integers),
+        low=layers("low", _vector),
+        high=layers("high", _vector),
+        reach=chains("reach", _vector),
+        free=_integers(rest.pop("inputs"), "inputs"),
+        unit=None if unit is None else int(unit),
+    )
+
+
+def _slopes(rest: dict[str, Array], depth: int, bounds: Any) -> dict[tuple[int, int], Array] | None:
+    """The slopes by target layer and layer, taken out of the entries; None where intervals are the bounds."""
+    if not isinstance(bounds, str) or bounds not in BOUNDS:
+        raise CertificateError(f"the certificate's bounds must be one of {', '.join(BOUNDS)}, not {bounds!r}")
+    if bounds == "interval":
+        return None
+    out = {}
+    for target in [*range(2, depth + 1), OUTPUT]:
+        for k in range(1, depth + 1 if target == OUTPUT else int(target)):
+            if (name := f"slopes/{target}.{k}") in rest:
+                out[depth + 1 if target == OUTPUT else int(target), k] = _floats(rest.pop(name), name)
+    return out
+
+
+def _all_of(rest: dict[str, Array], group: str) -> dict[str, Array]:
+    """The entries of a group by the rest of their names, taken out: finite float64, int64 or text."""
+    out = {}
+    for name in [name for name in rest if name.startswith(f"{group}/")]:
+        values = rest.pop(name)
+        is_table = group == "multipliers" and (values.dtype.kind == "U" or values.dtype == np.int64)
+        out[name.removeprefix(f"{group}/")] = values if is_table else _floats(values, name)
+    return out
+
+
+def _integers(values: Array, name: str) -> Array:
+    if values.dtype != np.int64 or values.ndim != 1:
+        raise CertificateError(f"{name} must be a vector of int64")
+    return values
+
+
+def _floats(values: Array, name: str) -> Array:
+    if values.dtype != np.float64 or not np.isfinite(values).all():
+        raise CertificateError(f"{name} must hold finite float64 numbers")
+    return values
+
+
+def _vector(values: Array, name: str) -> Array:
+    if values.ndim != 1:
+        raise CertificateError(f"{name} must be a vector, but its shape is {values.shape}")
+    return _floats(values, name)

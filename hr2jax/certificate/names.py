@@ -1,0 +1,332 @@
+"""Multipliers by name: what a certificate holds, and what the proof of one lifting counts through.
+
+An engine offers arrays that follow the order of a lifting's groups and factors. A certificate says of each multiplier
+by name what it belongs to: the family and the layer, or the variables or factors by layer and index (tables.py). Both
+are the same multipliers; here one is made of the other. docs/certificate.md lists the names, which mean what they mean
+for ever: whatever is new gets a new name, and a name that is not known is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from ..arithmetic.float64 import Array
+from ..relaxation.basis import Lifting, tag
+from ..relaxation.families import CATALOGUE, catalogue
+from ..relaxation.lasserre import Monomial, reduce
+from ..relaxation.presolve import Layout
+from ..relaxation.products import PRODUCTS
+from ..relaxation.table import UT, XT
+from ..relaxation.triangles import TRIANGLES
+from .krivine import KRIVINE
+from .lagrangian import SOS, matrices_of
+from .tables import Table, columns, factor_numbers, members, read, split, variables
+
+Named = Mapping[str, Array]
+
+# What the entries of each record are called, behind the record's own name.
+RECORDS = {
+    TRIANGLES: ("group", "layer", "index", "corners", "signs", "multipliers"),
+    PRODUCTS: ("kind", "sign", "layer", "index", "pairs", "multipliers"),
+    KRIVINE: ("group", "layer", "index", "factors", "signs", "multipliers"),
+}
+# Of lasserre2's matrices: the table of all, and two of each matrix.
+SQUARES = "sos"
+NO_VARIABLE = -1  # in a monomial of fewer variables than the others
+
+
+# --- diagonals --------------------------------------------------------------------------------------------
+
+
+def named_diagonal(lifting: Lifting, d: Array) -> dict[str, Array]:
+    """The diagonal (N,) by group: "one", "t", "v1", ..."""
+    return {_group(name): np.array(d[lifting.slice(name)], dtype=np.float64) for name in lifting.sizes}
+
+
+def diagonal_of(lifting: Lifting, named: Named) -> Array:
+    """The inverse of `named_diagonal`.
+
+    Raises:
+        ValueError: groups that are not those of the basis, or of another length.
+    """
+    wanted = {_group(name): size for name, size in lifting.sizes.items()}
+    if set(named) != set(wanted):
+        raise ValueError(f"the diagonal's groups must be {', '.join(wanted)}, not {', '.join(map(str, named))}")
+    for name, size in wanted.items():
+        if np.shape(named[name]) != (size,):
+            raise ValueError(f"the diagonal of group {name} has shape {np.shape(named[name])}, not ({size},)")
+    return np.concatenate([named[name] for name in wanted])
+
+
+def _group(name: str) -> str:
+    kind, layer = split(name)
+    return f"{kind}{layer}" if layer else kind
+
+
+# --- all multipliers --------------------------------------------------------------------------------------
+
+
+def named(lifting: Lifting, multipliers: Mapping[str, Array], inputs: int) -> dict[str, Array]:
+    """The multipliers of a lifting by name; `inputs`: p_0, how many the network has."""
+    out: dict[str, Array] = {}
+    for name, values in multipliers.items():
+        if name == TRIANGLES:
+            out |= _named_triangles(lifting, values)
+        elif name == PRODUCTS:
+            out |= _named_products(lifting, values)
+        elif name == KRIVINE:
+            out |= _named_krivine(values, inputs)
+        elif not name.startswith(SOS):
+            out[_family_name(name, lifting.presolve.depth)] = np.asarray(values, dtype=np.float64)
+    return out | _named_squares(lifting, {k: v for k, v in multipliers.items() if k.startswith(SOS)})
+
+
+def numbered(lifting: Lifting, entries: Named, widths: tuple[int, ...]) -> dict[str, Array]:
+    """The multipliers of a lifting from those by name, the inverse of `named`; `widths` are the network's.
+
+    Raises:
+        ValueError, KeyError: a name that this problem does not have, or entries that do not fit it.
+    """
+    out: dict[str, Array] = {}
+    records = records_of(entries)
+    for record, build in _RECORDS.items():
+        if record in records:
+            out[record] = build(lifting, entries)
+    if KRIVINE in records:
+        out[KRIVINE] = _krivine(entries, widths)
+    if SQUARES in records:
+        out |= _squares(lifting, entries)
+    for name, values in entries.items():
+        if name.partition("/")[0] not in (*RECORDS, SQUARES):
+            if values.dtype != np.float64:
+                raise ValueError(f"the multipliers of {name!r} must be float64, not {values.dtype}")
+            out[_family(name, lifting.presolve.depth)] = values
+    return out
+
+
+def records_of(entries: Named) -> set[str]:
+    """The records (triangles, products, ...) that entries belong to, none of which may miss any.
+
+    Raises:
+        ValueError: an entry that is unknown or missing.
+    """
+    found = {name.partition("/")[0] for name in entries} & {*RECORDS, SQUARES}
+    for record in found:
+        own = {name.partition("/")[2] for name in entries if name.partition("/")[0] == record}
+        wanted = set(RECORDS[record]) if record != SQUARES else _squares_wanted(own)
+        if own != wanted:
+            raise ValueError(f"{record!r} has the unknown or missing entry {min(own ^ wanted)!r}")
+    return found
+
+
+def transfer(entries: Named, layout: Layout, free: Array, to: Lifting) -> dict[str, Array]:
+    """Multipliers by name, those of a layout's neurons and the inputs `free`, laid out for another problem.
+
+    What has no counterpart starts at 0, what is nonsense is left out; LipOpt's and lasserre2's are not carried over.
+    """
+    out: dict[str, Array] = {}
+    known, depth = catalogue(to), to.presolve.depth
+    for name, values in entries.items():
+        if name.partition("/")[0] in (*RECORDS, SQUARES) or len(layout.unstable) != depth:
+            continue
+        family = _family(name, depth, "")
+        if family not in known:
+            continue
+        old, new = _rows(name, layout, free), _rows(name, to.presolve.layout(), to.presolve.free)
+        if np.shape(values) != np.shape(old):
+            continue
+        _, there, here = np.intersect1d(old, new, return_indices=True)
+        out[family] = np.zeros(len(new))
+        out[family][here] = known[family]().clipped(values[there])
+    for record, build in _RECORDS.items():
+        if record == PRODUCTS and not to.masked_layers:
+            continue
+        with contextlib.suppress(ValueError, KeyError):  # what is not whole is no start
+            out[record] = build(to, entries, strict=False)
+    return out
+
+
+# --- families ---------------------------------------------------------------------------------------------
+
+
+def _family_name(name: str, depth: int) -> str:
+    """A family's name in a lifting, as NAME/LAYER; those of the input have no layer."""
+    if name in CATALOGUE:
+        layer = 0 if name in XT else 1 if name in UT else depth
+        return f"{name}/{layer}" if layer else name
+    base = name.rstrip("0123456789")
+    return f"{base}/{name.removeprefix(base) or 1}"
+
+
+def _family(name: str, depth: int, unknown: str | None = None) -> str:
+    """The inverse of `_family_name`; `unknown` where there is no such family.
+
+    Raises:
+        ValueError: there is no such family, and nothing to be said instead.
+    """
+    base, _, layer = name.partition("/")
+    inner = base if base in CATALOGUE else ""
+    if not inner and re.fullmatch(r"[1-9]\d{0,8}", layer):
+        inner = base + tag(int(layer) - 1, depth)
+    if not inner or _family_name(inner, depth) != name:
+        if unknown is not None:
+            return unknown
+        raise ValueError(f"there is no family {name!r} in this problem")
+    return inner
+
+
+def _rows(name: str, layout: Layout, free: Array) -> Array:
+    """Which neuron or input each row of a family belongs to."""
+    base, _, layer = name.partition("/")
+    if base in UT:
+        return np.intersect1d(layout.unstable[0], free)
+    return members(layout, free, int(layer or 0))
+
+
+# --- cutting planes ---------------------------------------------------------------------------------------
+
+
+def _named_triangles(lifting: Lifting, rows: Array) -> dict[str, Array]:
+    used, corners = np.unique(np.abs(rows[:, :3]).astype(np.int64) - 1, return_inverse=True)
+    return columns(variables(lifting).table(used), TRIANGLES, "group") | {
+        f"{TRIANGLES}/corners": corners.reshape(-1, 3).astype(np.int64),
+        f"{TRIANGLES}/signs": np.sign(rows[:, :3]).astype(np.int64),
+        f"{TRIANGLES}/multipliers": np.array(rows[:, 3], dtype=np.float64),
+    }
+
+
+def _triangles(lifting: Lifting, entries: Named, strict: bool = True) -> Array:
+    table = read(entries, TRIANGLES, "group")
+    corners = _positions(entries[f"{TRIANGLES}/corners"], 3, len(table), "a triangle's corners")
+    signs, weight = entries[f"{TRIANGLES}/signs"], _weights(entries, TRIANGLES, len(corners))
+    if signs.dtype != np.int64 or signs.shape != corners.shape or not (np.abs(signs) == 1).all():
+        raise ValueError("a triangle's signs must be 1 or -1, one for each corner")
+    numbers = variables(lifting).required(table, "variable") if strict else variables(lifting).numbers(table)
+    kept = (numbers[corners] >= 0).all(axis=1)
+    return np.column_stack([signs * (numbers[corners] + 1), weight])[kept].astype(np.float64)
+
+
+def _named_products(lifting: Lifting, rows: Array) -> dict[str, Array]:
+    used, pairs = np.unique(rows[:, :2].astype(np.int64), return_inverse=True)
+    return columns(factor_numbers(lifting).table(used), PRODUCTS, "kind", signed=True) | {
+        f"{PRODUCTS}/pairs": pairs.reshape(-1, 2).astype(np.int64),
+        f"{PRODUCTS}/multipliers": np.array(rows[:, 2], dtype=np.float64),
+    }
+
+
+def _products(lifting: Lifting, entries: Named, strict: bool = True) -> Array:
+    table = read(entries, PRODUCTS, "kind", signed=True)
+    pairs = _positions(entries[f"{PRODUCTS}/pairs"], 2, len(table), "a product's factors")
+    weight = _weights(entries, PRODUCTS, len(pairs))
+    numbering = factor_numbers(lifting)
+    numbers = numbering.required(table, "factor") if strict else numbering.numbers(table)
+    kept = (numbers[pairs] >= 0).all(axis=1)
+    return np.column_stack([numbers[pairs], weight])[kept].astype(np.float64)
+
+
+_RECORDS: dict[str, Callable[..., Array]] = {TRIANGLES: _triangles, PRODUCTS: _products}
+
+
+def _positions(values: Array, width: int, length: int, what: str) -> Array:
+    if values.dtype != np.int64 or values.ndim != 2 or values.shape[1] != width:
+        raise ValueError(f"{what} must be int64 rows of {width}, not {values.dtype} of shape {values.shape}")
+    if not ((values >= 0) & (values < length)).all():
+        raise ValueError(f"{what} must be rows of its table, from 0 to {length - 1}")
+    return values
+
+
+def _weights(entries: Named, record: str, length: int) -> Array:
+    values = entries[f"{record}/multipliers"]
+    if values.dtype != np.float64 or values.shape != (length,):
+        raise ValueError(f"the multipliers of {record!r} must be {length} float64 numbers")
+    return values
+
+
+# --- LipOpt and lasserre2 ---------------------------------------------------------------------------------
+
+
+def _named_krivine(rows: Array, inputs: int) -> dict[str, Array]:
+    given = np.asarray(rows, dtype=np.float64)
+    size = np.abs(given[:, :-1]).astype(np.int64)
+    used = np.unique(size[size > 0])
+    of_input = used <= inputs
+    table = Table(
+        np.where(of_input, "t", "v"), np.zeros(len(used), np.int64), np.where(of_input, 0, 1),
+        np.where(of_input, used - 1, used - 1 - inputs),
+    )  # fmt: skip
+    return columns(table, KRIVINE, "group") | {
+        f"{KRIVINE}/factors": np.where(size > 0, np.searchsorted(used, size), 0),
+        f"{KRIVINE}/signs": np.sign(given[:, :-1]).astype(np.int64),
+        f"{KRIVINE}/multipliers": np.array(given[:, -1]),
+    }
+
+
+def _krivine(entries: Named, widths: tuple[int, ...]) -> Array:
+    table = read(entries, KRIVINE, "group")
+    factors, signs = entries[f"{KRIVINE}/factors"], entries[f"{KRIVINE}/signs"]
+    if any(array.dtype != np.int64 or array.ndim != 2 for array in (factors, signs)) or factors.shape != signs.shape:
+        raise ValueError("the factors and signs of LipOpt's products must be int64 rows of one shape")
+    if not ((np.abs(signs) <= 1) & (factors >= 0) & ((signs == 0) | (factors < len(table)))).all():
+        raise ValueError("a product's factors must be rows of its table, with signs 1, -1, or 0 for none")
+    weight = _weights(entries, KRIVINE, len(factors))
+    of_input = (table.kind == "t") & (table.layer == 0)
+    most = np.where(of_input, widths[0], widths[1])
+    if not ((of_input | ((table.kind == "v") & (table.layer == 1))) & (table.index >= 0) & (table.index < most)).all():
+        raise ValueError("LipOpt's variables must be t and v of inputs and neurons that the network has")
+    codes = np.append(1 + table.index + np.where(of_input, 0, widths[0]), 0)
+    numbers = codes[np.where(signs == 0, len(table), factors)]
+    return np.column_stack([signs * numbers, weight]).astype(np.float64)
+
+
+def _named_squares(lifting: Lifting, factors: Mapping[str, Array]) -> dict[str, Array]:
+    if not factors:
+        return {}
+    matrices = matrices_of(lifting, factors)
+    used = np.unique([k for matrix in matrices.values() for monomial in matrix.basis for k in monomial])
+    used = used.astype(np.int64)
+    out = columns(variables(lifting).table(used), SQUARES, "group")
+    for key, matrix in matrices.items():
+        monomials = np.full((len(matrix.basis), max(map(len, matrix.basis))), NO_VARIABLE)
+        for row, monomial in enumerate(matrix.basis):
+            monomials[row, : len(monomial)] = np.searchsorted(used, monomial)
+        name = f"{SQUARES}/{key.removeprefix(SOS)}"
+        out |= {f"{name}/monomials": monomials, f"{name}/factor": np.asarray(factors[key], dtype=np.float64)}
+    return out
+
+
+def _squares_wanted(own: set[str]) -> set[str]:
+    """What entries there must be, by the matrices that have any."""
+    table = {"group", "layer", "index"}
+    return table | {f"{name.rpartition('/')[0]}/{e}" for name in own - table for e in ("monomials", "factor")}
+
+
+def _squares(lifting: Lifting, entries: Named) -> dict[str, Array]:
+    of_squares = [name for name in entries if name.startswith(f"{SQUARES}/")]
+    own = [name.removesuffix("/factor") for name in of_squares if name.endswith("/factor")]
+    matrices = matrices_of(lifting, [SOS + name.removeprefix(f"{SQUARES}/") for name in own])
+    numbers = variables(lifting).required(read(entries, SQUARES, "group"), "variable")
+    out = {}
+    for name, (key, matrix) in zip(own, matrices.items(), strict=True):
+        factor, given = entries[f"{name}/factor"], entries[f"{name}/monomials"]
+        place = {monomial: k for k, monomial in enumerate(matrix.basis)}
+        rows = [place.get(monomial, -1) for monomial in _monomials(given, numbers, lifting)]
+        if factor.dtype != np.float64 or factor.ndim != 2 or len(factor) != len(rows):
+            raise ValueError(f"the factor of {name!r} must be float64 and have one row for each monomial")
+        if -1 in rows or len(set(rows)) != len(rows):
+            raise ValueError(f"the monomials of {name!r} must be distinct ones of its basis")
+        out[key] = np.zeros((len(matrix.basis), factor.shape[1]))
+        out[key][rows] = factor
+    return out
+
+
+def _monomials(given: Array, numbers: Array, lifting: Lifting) -> list[Monomial]:
+    if given.dtype != np.int64 or given.ndim != 2 or not ((given >= NO_VARIABLE) & (given < len(numbers))).all():
+        raise ValueError(f"monomials must be int64 rows of variables in their table, {NO_VARIABLE} for none")
+    rows = [tuple(sorted(int(numbers[k]) for k in row if k >= 0)) for row in given]
+    if any(reduce(row, lifting) != row for row in rows):
+        raise ValueError("a monomial has the square of a sign")
+    return rows

@@ -1,0 +1,31 @@
+"""Certificates' multipliers in the order of their lifting, as engines have them, and back."""
+
+import dataclasses
+
+from hr2jax.certificate.certificate import Certificate
+from hr2jax.certificate.names import diagonal_of, named, named_diagonal, numbered
+from hr2jax.certificate.prover import Prover
+from hr2jax.network import Network
+from hr2jax.relaxation.basis import Lifting
+
+
+def lifting_of(cert: Certificate, net: Network) -> Lifting:
+    """What the certificate's multipliers are multipliers of."""
+    return Prover(net, cert.lipschitz_problem, cert.layout, lifting=cert.lifting, slopes=cert.slopes).lifted
+
+
+def in_order(cert: Certificate, net: Network) -> tuple[dict, object]:
+    """Multipliers and diagonal, in the lifting's order."""
+    lifting = lifting_of(cert, net)
+    d = None if cert.diagonal is None else diagonal_of(lifting, cert.diagonal)
+    return numbered(lifting, cert.multipliers, net.widths), d
+
+
+def with_multipliers(cert: Certificate, net: Network, multipliers: dict, diagonal: object = ...) -> Certificate:
+    """The certificate with others, given in the lifting's order; the diagonal stays where it is not given."""
+    lifting = lifting_of(cert, net)
+    layout = dataclasses.replace(cert.layout, unit=lifting.exponent)
+    cert = dataclasses.replace(cert, layout=layout, multipliers=named(lifting, multipliers, net.widths[0]))
+    if diagonal is ...:
+        return cert
+    return dataclasses.replace(cert, diagonal=None if diagonal is None else named_diagonal(lifting, diagonal))
