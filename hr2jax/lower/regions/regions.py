@@ -71,6 +71,8 @@ def inner_point(G: Array, h: Array, units: Units, margin: float) -> Array | None
     if box:
         lhs = np.vstack([G, np.eye(n), -np.eye(n)])
         rhs = np.concatenate([rhs, np.full(2 * n, -1.0)])
+    if not len(lhs):  # nothing is asked; SciPy's nnls aborts the process where there are no columns
+        return np.zeros(n)
     target = np.zeros(n + 1)
     target[n] = 1.0
     try:

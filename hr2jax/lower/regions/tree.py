@@ -87,6 +87,7 @@ class Tree:
 
     def _enter(self, k: int, J: Array, value: Array, q: int, members: Array) -> None:
         """Layers before the k-th (from 0) are decided: their output is J xi + value; q rows of G are in force."""
+        self._look_at_the_clock()
         A, b, units = self.net.weights[k], self.net.biases[k], self.units
         W, w = A @ J, A @ value + b
         size = np.linalg.norm(W, axis=1)
@@ -133,11 +134,12 @@ class Tree:
         self, layer: _Layer, i: int, table: Array, q: int, members: Array, pattern: list[int]
     ) -> None:
         """Neuron i of a layer and those after it; table (2, ..., 2): the bounds of what they can still be."""
+        self._look_at_the_clock()
         if i == len(layer.w):
             self._leave(layer, q, members, np.array(pattern, dtype=bool))
             return
         for side in (1, 0) if table[1].max() >= table[0].max() else (0, 1):
-            if table[side].max() <= self.best * (1 + GAIN):
+            if not table[side].max() > self.best * (1 + GAIN):  # nor where it overflowed: NaN bounds nothing
                 continue
             inside, rows = members, q
             if not layer.constant[i]:
@@ -145,13 +147,16 @@ class Tree:
                 self.G[q], self.h[q], rows = sign * layer.rows[i], sign * layer.offsets[i], q + 1
                 inside = members[self.on[layer.index][members, i] == bool(side)]
                 if not len(inside):
-                    if self.clock.is_over():
-                        raise _TimeIsOverError
                     xi = inner_point(self.G[:rows], self.h[:rows], self.units, MARGIN)
                     if xi is None:
                         continue
                     inside = np.array([self._add(xi[None])])
             self._decide(layer, i + 1, table[side], rows, inside, [*pattern, side])
+
+    def _look_at_the_clock(self) -> None:
+        """At every node, also where known points or constant neurons make a least-distance program unnecessary."""
+        if self.clock.is_over():
+            raise _TimeIsOverError
 
     def _leave(self, layer: _Layer, q: int, members: Array, on: Array) -> None:
         """A layer is decided."""
