@@ -52,8 +52,9 @@ def solve(
         output: None (the only output), k (F_k), (k, j) (F_k - F_j), or a 1-D array c (c.F).
         norm: "inf" or 2, on the input.
         output_norm: on the output; without effect, as f has one value.
-        center, radius: the ball's center (p_0,) and radius in that norm, in the input's units; for "inf" also one
-            half-width per input, zeros allowed. Neither for the global constant.
+        center, radius: the ball's center (p_0,), or another shape of p_0 entries, flattened in C order, and radius in
+            that norm, in the input's units; for "inf" also one half-width per input, zeros allowed. Neither for the
+            global constant.
         domain: instead of them a `Box` or a `Ball`, whose shape need not be the norm's.
         relaxation: "shor", "hr2", "hr2z", "hr2+", "lasserre2" (docs/theory/moment-relaxation.md), or "best": climbs
             from "shor" to "hr2+" within the time limit and returns the tightest bound. "interval" and "product" are
@@ -123,7 +124,8 @@ def maximum(
 
     Args:
         net: a ReLU network.
-        center, radius: the ball's center (p_0,) and radius; for norm "inf" also one half-width per input.
+        center, radius: the ball's center (p_0,), or of another shape in C order, and radius; for norm "inf" also one
+            half-width per input.
         domain: instead of them a `Box` or a `Ball`.
         output, norm, bounds, tol, time_limit, max_iterations, device, seed, warm_start, progress, callback, checkpoint:
             as for `solve`; `tol` is relative to what lies between the value at the center and the first bound.

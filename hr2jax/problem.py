@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arithmetic.float64 import Array, exact_float64, rank
+from .arithmetic.float64 import Array, exact_float64, flat_float64, rank
 from .arithmetic.norms import Norm, parse_norm, unknown_norm
 from .domain import Ball, Domain, Everywhere, domain_from
 from .network import Network
@@ -103,9 +103,14 @@ def _checked_domain(width: int, norm: Norm, center: ArrayLike | None, radius: An
         raise ValueError(f"a {given} was given without a {missing}; give both (local constant) or neither (global)")
     if center is None:
         return Everywhere()
-    c = exact_float64(center, "center", 1)
-    if c.shape != (width,):
-        raise ValueError(f"center must have shape ({width},), the network's input, but its shape is {c.shape}")
+    c = flat_float64(center, "center")
+    if len(c) != width or rank(center, 1) == 0:
+        raise ValueError(
+            f"center must have shape ({width},), the network's input, or another shape of {width} entries, but its "
+            f"shape is {np.shape(center)}"
+        )
+    if rank(radius, 1) > 1 and np.size(radius) == width:
+        radius = flat_float64(radius, "radius")
     return Ball(c, radius, norm)
 
 

@@ -107,8 +107,8 @@ def test_the_problem_does_not_follow_its_arguments():
         ({"radius": 1.0}, "a radius was given without a center"),
         ({"center": CENTER}, "a center was given without a radius"),
         ({"center": CENTER[:2], "radius": 1.0}, r"center must have shape \(3,\).* \(2,\)"),
-        ({"center": [CENTER], "radius": 1.0}, "center must have 1 dimension"),
-        ({"center": 0.0, "radius": 1.0}, "center must have 1 dimension"),
+        ({"center": [CENTER, CENTER], "radius": 1.0}, r"center must have shape \(3,\).* \(2, 3\)"),
+        ({"center": 0.0, "radius": 1.0}, r"center must have shape \(3,\).* \(\)"),
         ({"center": [0, np.nan, 0], "radius": 1.0}, "center must be finite"),
         ({"center": [0, 0, np.inf], "radius": 1.0}, "center must be finite"),
         ({"center": [0, 0, 1j], "radius": 1.0}, "center must hold real numbers"),
@@ -136,7 +136,7 @@ def test_half_a_domain_or_a_bad_center_is_refused(domain, message):
         ([1.0], r"radius must be a number or have shape \(3,\)"),
         ([1.0] * 4, r"radius must be a number or have shape \(3,\)"),
         ([], r"radius must be a number or have shape \(3,\)"),
-        ([[1.0] * 3], r"radius must be a number or have shape \(3,\)"),
+        ([[1.0] * 3] * 2, r"radius must be a number or have shape \(3,\)"),
         ([[1.0], [1.0, 2.0]], "radius must"),
         (True, "radius must hold real numbers"),
         ("1", "radius must hold real numbers"),
@@ -166,3 +166,12 @@ def test_equality_is_of_values():
         assert local() != local(**changed)
     assert local() != checked_problem(NET, 1)
     assert local() != "a problem"
+
+
+def test_a_center_is_an_image():
+    """It was refused: "center must have 1 dimension"."""
+    net = Network([np.ones((2, 6)), np.ones((1, 2))], [np.zeros(2), np.zeros(1)])
+    image = np.asfortranarray(np.arange(6.0).reshape(2, 3))  # C order is meant, whatever the memory's
+    problem = checked_problem(net, center=image, radius=image)
+    assert problem == checked_problem(net, center=np.arange(6.0), radius=np.arange(6.0))
+    assert problem.domain.center.shape == problem.domain.radius.shape == (6,)

@@ -45,6 +45,11 @@ def exact_float64(value: ArrayLike, what: str, ndim: int) -> Array:
     return converted + 0.0  # -0.0 becomes 0.0: one real number, one hash
 
 
+def flat_float64(value: ArrayLike, what: str) -> Array:
+    """`exact_float64` of any rank, flattened in C order: an image's pixels as a network's inputs."""
+    return exact_float64(value, what, rank(value, 1)).reshape(-1)
+
+
 def rank(value: object, ragged: int) -> int:
     """How many dimensions `value` has, or `ragged`, to be refused later, where that cannot be said."""
     try:

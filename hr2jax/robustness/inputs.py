@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arithmetic.float64 import Array, exact_float64
+from ..arithmetic.float64 import Array, exact_float64, rank
 from ..network import Network
 from ..options import Options
 from ..problem import checked_problem
@@ -38,20 +38,27 @@ def solve_options(
 
 
 def checked_inputs(net: Network, inputs: ArrayLike, clip: Any) -> tuple[Array, Clip | None]:
-    """(n, p_0) float64 inputs and the clip box."""
-    x = exact_float64(inputs, "inputs", 2)
-    if x.shape[1] != net.widths[0] or not len(x):
-        raise ValueError(f"inputs must have shape (n, {net.widths[0]}), n at least 1, but their shape is {x.shape}")
+    """(n, p_0) float64 inputs, from (n, ...) in C order, and the clip box."""
+    width = net.widths[0]
+    given = exact_float64(inputs, "inputs", rank(inputs, 2))
+    shape = given.shape
+    if given.ndim < 2 or not len(given) or math.prod(shape[1:]) != width:
+        single = f"; a single input x is given as x[None], of shape (1, {width})" if given.size == width else ""
+        raise ValueError(
+            f"inputs must have shape (n, {width}), or (n, ...) with {width} entries each, n at least 1, but their "
+            f"shape is {shape}{single}"
+        )
+    x = given.reshape(len(given), width)
     if clip is None:
         return x, None
     if not isinstance(clip, tuple | list) or len(clip) != 2:
         raise ValueError(f"clip must be None or a pair (lo, hi), but {shown(clip)} was given")
     sides = []
     for name, side in zip(("lo", "hi"), clip, strict=True):
-        value = exact_float64(side, f"clip's {name}", min(_rank(side), 1))
-        if value.shape not in ((), x.shape[1:]):
+        value = exact_float64(side, f"clip's {name}", rank(side, 1))
+        if value.shape not in ((), x.shape[1:], shape[1:]):
             raise ValueError(f"clip's {name} must be a number or have shape {x.shape[1:]}, but has {value.shape}")
-        sides.append(np.array(np.broadcast_to(value, x.shape[1:])))
+        sides.append(np.array(np.broadcast_to(value.reshape(-1), x.shape[1:])))
     low, high = sides
     if (low > high).any():
         j = int(np.argmax(low > high))
@@ -65,16 +72,9 @@ def checked_inputs(net: Network, inputs: ArrayLike, clip: Any) -> tuple[Array, C
     return x, (low, high)
 
 
-def _rank(value: Any) -> int:
-    try:
-        return np.ndim(value)
-    except ValueError:
-        return 1
-
-
 def checked_radii(radii: Any) -> Array:
-    """(m,) float64 radii."""
-    r = exact_float64(radii, "radii", 1)
+    """(m,) float64 radii; a number is one of them."""
+    r = np.atleast_1d(exact_float64(radii, "radii", min(rank(radii, 1), 1)))
     if not len(r):
         raise ValueError("radii must hold at least one radius, but it is empty")
     if not (r > 0).all():

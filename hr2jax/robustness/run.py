@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ def certify(
     net: Network,
     inputs: ArrayLike,
     labels: ArrayLike | None = None,
-    radii: Sequence[float] | ArrayLike = (),
+    radii: ArrayLike = (),
     norm: Any = "inf",
     clip: tuple[Any, Any] | None = None,
     via: str = VIA[0],
@@ -68,12 +68,12 @@ def certify(
 
     Args:
         net: a classifier with at least two outputs; the largest names the label.
-        inputs: (n, p_0), any real dtype; the float64 values are what is meant.
+        inputs: (n, p_0), or (n, ...) flattened in C order, any real dtype; the float64 values are what is meant.
         labels: (n,) integers; None: the network's own predictions.
-        radii: positive numbers, in any order.
+        radii: positive numbers, in any order, or one number.
         norm: "inf" or 2.
-        clip: (lo, hi), numbers or (p_0,) arrays: the box where inputs live, so that only its points count. The
-            inputs must be in it. Global constants do not use it.
+        clip: (lo, hi), numbers or arrays shaped as an input: the box where inputs live, so that only its points count.
+            The inputs must be in it. Global constants do not use it.
         via: "lipschitz-global": one constant for each pair of labels, the same for all inputs; "lipschitz-local":
             where that does not decide, constants on the ball around the input; "sdp": there, the largest value of
             F_j - F_k on the ball (`maximum`).
