@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .arithmetic.float64 import Array
 from .certificate.certificate import Certificate
 from .machine.files import replaced, strict
@@ -80,9 +82,12 @@ class Progress:
     residual: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """A certified bound and all that belongs to it.
+    """A certified bound and all that belongs to it; a number where a number is expected.
+
+    Two are equal where `problem`, `bound`, `lower`, `witness` and the certificate's multipliers are: seconds do not
+    count.
 
     Attributes:
         bound: certified upper bound of the Lipschitz constant (of `maximum`: of the largest value).
@@ -138,9 +143,29 @@ class Result:
         return text
 
     def __str__(self) -> str:
-        from .result import result_table
-
         return result_table(self)
+
+    def __repr__(self) -> str:
+        return f"Result(bound={self.bound!r}, lower={self.lower!r}, gap={self.gap:.3g}, status={self.status.name})"
+
+    def __float__(self) -> float:
+        return self.bound
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Result):
+            return NotImplemented
+        return (
+            (self.problem, self.bound, self.lower) == (other.problem, other.bound, other.lower)
+            and np.array_equal(self.witness, other.witness)
+            and _same(self.certificate.multipliers, other.certificate.multipliers)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.problem["network_hash"], self.bound, self.lower, tuple(np.ravel(self.witness).tolist())))
+
+
+def _same(a: Mapping[str, Array], b: Mapping[str, Array]) -> bool:
+    return a.keys() == b.keys() and all(np.array_equal(values, b[name]) for name, values in a.items())
 
 
 def relative_gap(bound: float, lower: float) -> float:

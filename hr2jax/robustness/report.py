@@ -29,7 +29,7 @@ MESSAGES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class RobustnessReport:
     """Certified robustness of n inputs at m radii.
 
@@ -105,6 +105,11 @@ class RobustnessReport:
             with replaced(path) as file:
                 file.write(f"{text}\n".encode("ascii"))
         return text
+
+    def __repr__(self) -> str:
+        n, m = self.certified.shape
+        return f"RobustnessReport({n} inputs, {m} radii, ratio {percent_down(float(self.ratio.max()))} % at best, " \
+               f"status={self.status.name})"
 
     def __str__(self) -> str:
         problem = self.problem

@@ -241,7 +241,7 @@ X = [[0.1, 0.2], [0.3, -0.4]]
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"inputs": [0.1, 0.2]}, "inputs must have 2 dimensions"),
+        ({"inputs": [0.1, 0.2]}, r"inputs must have shape \(n, 2\).* given as x\[None\]"),
         ({"inputs": [[0.1, 0.2, 0.3]]}, r"inputs must have shape \(n, 2\)"),
         ({"inputs": np.zeros((0, 2))}, "n at least 1"),
         ({"inputs": [[0.1, np.nan]]}, "finite"),
@@ -254,7 +254,7 @@ X = [[0.1, 0.2], [0.3, -0.4]]
         ({"radii": []}, "at least one"),
         ({"radii": [0.1, 0.0]}, "positive, but 0.0"),
         ({"radii": [0.1, np.inf]}, "finite"),
-        ({"radii": 0.1}, "1 dimension"),
+        ({"radii": [[0.1]]}, "1 dimension"),
         ({"clip": 1.0}, "pair"),
         ({"clip": (0.0, [1.0, 1.0, 1.0])}, "clip's hi"),
         ({"clip": (0.5, 0.0)}, "must not exceed"),
@@ -339,3 +339,21 @@ def test_a_seed_beyond_int64_is_a_seed():
     report = hr2jax.certify(network(2), x, radii=[9.0], relaxation="shor", seed=10**30)
     assert report.problem["seed"] == 10**30
     assert np.isfinite(report.broken_at).any()
+
+
+def test_inputs_are_images_and_radii_one_number():
+    """Both were refused: "inputs must have 2 dimensions", "radii must have 1 dimension"."""
+    net, images = network(p=4), np.random.default_rng(0).uniform(0, 1, (3, 2, 2))
+    low, options = np.zeros((2, 2)), {"relaxation": "interval", "attack_starts": 0}
+    report = hr2jax.certify(net, images, radii=0.01, clip=(low, 1.0), **options)
+    flat = hr2jax.certify(net, images.reshape(3, 4), radii=[0.01], clip=(0.0, 1.0), **options)
+    assert report.certified.tolist() == flat.certified.tolist()
+    assert report.radius.tolist() == flat.radius.tolist()
+    assert report.radii.tolist() == [0.01]
+
+
+def test_the_reports_repr_is_one_line(cases):
+    """It was every array in full."""
+    report = cases[0][4]["lipschitz-global"]
+    assert len(repr(report)) < 120
+    assert "\n" not in repr(report)
