@@ -36,7 +36,7 @@ def lipschitz_penalty(
     """
     bounds, _ = lipschitz_bounds(params, state, sweeps=sweeps)
     count = bounds.shape[0]
-    return bounds[0, 0] if count == 1 else jnp.sum(bounds) / (count * (count - 1))
+    return bounds[0, 0] if count == 1 else jnp.sum(bounds / (count * (count - 1)))
 
 
 def lipschitz_bounds(
@@ -85,8 +85,20 @@ def lipschitz_bounds(
                 f"state is of a network of other shapes: V and z must be {wanted[0]} and {wanted[1]} for these params, "
                 f"but are {given[0]} and {given[1]}; begin from state=None"
             )
-    values, state = estimate(A, w, jax.lax.stop_gradient(state), count)
+    unit_A, unit_w = _unit(A, None), _unit(w, -1)
+    values, state = estimate(A / unit_A, w / unit_w, jax.lax.stop_gradient(state), count)
+    values = values * unit_w[:, 0] * unit_A
     if outputs == 1:
         return values.reshape(1, 1), state
     upper = jnp.zeros((outputs, outputs), values.dtype).at[first, second].set(values)
     return upper + upper.T, state
+
+
+def _unit(values: Any, axis: int | None) -> Any:
+    """Powers of two near the largest magnitude along `axis`, kept; 1 of zeros. The bounds are linear in A_1 and in C.
+
+    In these units no square of a weight leaves the range of float32: the bounds do only where they must.
+    """
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(values), axis=axis, keepdims=axis is not None, initial=0.0))
+    _, exponent = jnp.frexp(largest)
+    return jnp.where(largest > 0, jnp.ldexp(jnp.ones_like(largest), exponent - 1), 1.0)

@@ -143,3 +143,24 @@ def test_bad_states_and_sweeps_are_refused():
     with pytest.raises(ValueError, match="sweeps"):
         lipschitz_bounds(params, sweeps=0)
     assert state.V.shape[-1] == maximise.RANK
+
+
+@pytest.mark.parametrize("scale", [1e-37, 1e-22, 1e-15, 1e15, 1e19, 1e35])
+def test_the_penalty_is_linear_in_each_weight_at_every_scale_of_float32(scale):
+    """It was 0, or infinity with a gradient of NaN, where squares of weights leave float32: 1e-22 and 1e19."""
+    weights = parameters(network())
+    expected = lipschitz_penalty(weights)
+    for factors in ({"A_1": scale}, {"C": scale}):
+        scaled = {name: jnp.asarray(np.float32(array * factors.get(name, 1.0))) for name, array in weights.items()}
+        value, gradient = jax.value_and_grad(lipschitz_penalty)(scaled)
+        assert float(value) / scale == pytest.approx(float(expected), rel=0.02)
+        for name, array in scaled.items():  # Euler: homogeneous of degree 1
+            pulled = np.sum(np.float64(gradient[name]) * np.float64(array))
+            assert pulled == pytest.approx(float(value), rel=0.02)
+
+
+def test_the_penalty_of_zeros_is_0():
+    weights = {name: jnp.zeros_like(array) for name, array in parameters(network()).items()}
+    value, gradient = jax.value_and_grad(lipschitz_penalty)(weights)
+    assert float(value) == 0.0
+    assert all(np.isfinite(array).all() for array in gradient.values())
