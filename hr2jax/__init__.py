@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .certificate.certificate import Certificate, CertificateError
     from .domain import Ball, Box
     from .engines.bilinear.maximise import PenaltyState
+    from .interrupted import Interrupted
     from .layer import Layer
     from .network import Network
     from .penalty import lipschitz_bounds, lipschitz_penalty
@@ -20,15 +21,16 @@ if TYPE_CHECKING:
     from .solving.many import solve_all
 
 __all__ = [
-    "Ball", "Box", "Certificate", "CertificateError", "Layer", "Network", "PenaltyState", "Progress", "Result",
-    "RobustnessReport", "Status", "__version__", "certify", "lipschitz_bounds", "lipschitz_penalty", "load", "maximum",
-    "solve", "solve_all",
+    "Ball", "Box", "Certificate", "CertificateError", "Interrupted", "Layer", "Network", "PenaltyState", "Progress",
+    "Result", "RobustnessReport", "Status", "__version__", "certify", "lipschitz_bounds", "lipschitz_penalty", "load",
+    "maximum", "solve", "solve_all",
 ]  # fmt: skip
 
 # Where they are. Imported on use (PEP 562): JAX takes a second, in which the command line must already hear Ctrl-C.
 _MODULES = {
     "api": ("maximum", "solve"), "certificate": ("Certificate", "CertificateError"), "reading": ("load",),
     "solving.many": ("solve_all",), "domain": ("Ball", "Box"), "network": ("Network",), "layer": ("Layer",),
+    "interrupted": ("Interrupted",),
     "result": ("Progress", "Result", "Status"),
     "penalty": ("PenaltyState", "lipschitz_bounds", "lipschitz_penalty"),
     "robustness": ("RobustnessReport", "certify"),

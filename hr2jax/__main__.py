@@ -1,31 +1,45 @@
 """`hr2jax`, and `python -m hr2jax`: the command line. Imports JAX only where Ctrl-C already ends it in one line."""
 
+import contextlib
 import os
 import signal
 import sys
-from typing import Any
+from typing import Any, NoReturn
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+UNHEARD = (signal.default_int_handler, signal.SIG_DFL)  # one that is ignored stays so
 
 
-def run() -> int:
-    """The command line's exit code."""
+def run() -> NoReturn:
+    """The command line; ends the process.
+
+    Without the interpreter's end: a compilation that is left running there is a segmentation fault.
+    """
+    ours = [number for number in SIGNALS if signal.getsignal(number) in UNHEARD]
     # an exception among half-imported extension modules may come out as anything: leave without one
-    is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if is_heard:
-        signal.signal(signal.SIGINT, _leave)
+    for number in ours:
+        signal.signal(number, _leave)
     from .cli.main import main
 
-    return main(ready=_hear if is_heard else lambda: None)
+    def ready() -> None:
+        for number in ours:
+            signal.signal(number, _leave_quietly)  # until the command listens, and when it has ended
+
+    code = main(ready=ready)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
 
 
-def _hear() -> None:
-    """Let Ctrl-C raise again, where `run` found it so."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _leave(*_: Any) -> None:
+def _leave(number: int, _: Any) -> None:
     os.write(2, b"hr2jax: interrupted: stopped before there was an answer\n")
-    os._exit(130)
+    os._exit(128 + number)
+
+
+def _leave_quietly(number: int, _: Any) -> None:
+    os._exit(128 + number)
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    run()

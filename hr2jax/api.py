@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from .domain import Domain
+from .machine.stopping import stoppable
 from .network import Network
 from .options import Options
 from .problem import Output, checked_problem
@@ -16,6 +17,7 @@ from .result import Progress, Result
 from .solving.run import check_network, run
 
 
+@stoppable
 def solve(
     net: Network,
     *,
@@ -81,6 +83,7 @@ def solve(
             "adjoint", "both", or "auto": adjoint, which was never much looser than the others, and often tighter.
 
     Raises:
+        Interrupted: Ctrl-C; its `result` is a Result with the best certified bound, or None before there is one.
         ValueError: an argument that means nothing, or a problem that does not fit in memory, before any work.
         NotImplementedError: a combination that is not built, before any work.
     """
@@ -95,6 +98,7 @@ def solve(
     return run(net, problem, options.check(net, problem), began)
 
 
+@stoppable
 def maximum(
     net: Network,
     *,
@@ -136,7 +140,7 @@ def maximum(
         A Result: `bound` is certified, `lower` is f at `witness`, rounded down. Both may be negative.
 
     Raises:
-        ValueError, NotImplementedError: as `solve`.
+        Interrupted, ValueError, NotImplementedError: as `solve`.
     """
     began = time.perf_counter()
     check_network(net)

@@ -59,6 +59,10 @@ class Status(enum.Enum):
     STOPPED = "stopped by the user; the bound is the best certified so far"
 
 
+# The message beside STOPPED in the result of `Interrupted`; without it a callback has stopped the solve.
+CTRL_C = "Ctrl-C stopped it; the bound is the best certified so far"
+
+
 @dataclass(frozen=True)
 class Progress:
     """One line of a running solve.

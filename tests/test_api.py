@@ -217,8 +217,11 @@ def test_an_interrupt_leaves_a_certified_bound_and_a_checkpoint(net, method, aft
 
     path = tmp_path / "bound.cert.npz"
     options = {"relaxation": "shor", "method": method, "tol": 1e-9, "checkpoint": path}
-    result = hr2jax.solve(net, callback=callback, **options)
+    with pytest.raises(hr2jax.Interrupted) as stop:
+        hr2jax.solve(net, callback=callback, **options)
+    result = stop.value.result
     assert result.status is Status.STOPPED
+    assert "Ctrl-C" in result.message
     assert result.bound <= seen[-1].bound
     assert result.certificate.verify(net) == result.bound
     assert Certificate.load(path).verify(net) == result.bound

@@ -76,7 +76,7 @@ def test_a_certificate_with_triangles_is_saved_loaded_and_proved_again(local, tm
 
 @cache
 def triangles_of(local):
-    """The triangles of `plus`, as rows of signed positions and multipliers (relaxation/triangles.py)."""
+    """The triangles of `plus`, as rows of signed positions and multipliers (hr2jax/relaxation/triangles.py)."""
     return in_order(plus(local).certificate, network())[0]["triangles"]
 
 
@@ -279,7 +279,12 @@ def test_once_stopped_it_climbs_no_further(how, at, monkeypatch):
             return True
         return False
 
-    result = hr2jax.solve(network(), relaxation="best", callback=callback, **box(True))
+    try:
+        result = hr2jax.solve(network(), relaxation="best", callback=callback, **box(True))
+        assert how == "callback"
+    except hr2jax.Interrupted as stop:
+        result = stop.result
+        assert how == "interrupt"
     assert result.status is Status.STOPPED
     assert len(calls) == at
     assert len(names) == calls[-1]

@@ -23,7 +23,7 @@ are taken. Radii are in the units of the inputs: for pixels in 0..1, 0.05 is 5 %
 taken exactly: radii are rounded up, the clip box outward.
 
 Printed: for each radius the share of all inputs that is certified, rounded down, and the share that an attack
-(projected gradient ascent) leaves: the truth lies between them. Ctrl-C prints what was decided so far.
+(projected gradient ascent) leaves: the truth lies between them. Ctrl-C and SIGTERM print what was decided so far.
 """
 EXAMPLES = """examples:
   hr2jax certify model.npz data.npz --radii 0.01,0.02,0.05 --clip 0,1

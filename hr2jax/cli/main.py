@@ -18,10 +18,10 @@ from ..options import CUTS, DEVICES, METHODS, Options
 from ..relaxation.table import RELAXATIONS
 from ..version import __version__
 from . import certify as robustness
-from .answer import BAD, EXIT_CODES, INTERRUPTED, NO, NO_READER, YES, deliver
+from .answer import BAD, EXIT_CODES, INTERRUPTED, NO, NO_READER, YES, deliver, found
 from .arguments import Parser, add_claim, add_network
 from .info import INFO, info_command
-from .signals import kill_is_interrupt
+from .signals import Signals, listening
 from .solve import SOLVE, SOLVE_EXAMPLES, solve_command
 from .verify import VERIFY, VERIFY_EXAMPLES, verify_command
 
@@ -37,11 +37,24 @@ def main(argv: Sequence[str] | None = None, ready: Callable[[], None] = lambda: 
 
     Args:
         argv: the words after `hr2jax`; None: this process's.
-        ready: called when all that the command needs is imported, before it does anything.
+        ready: called when all that the command needs is imported, before it does anything and hears signals.
     """
+    signals = Signals()
+    with contextlib.ExitStack() as stack:
+
+        def begin() -> None:
+            ready()
+            stack.enter_context(listening(signals))
+
+        code = _answered(argv, signals, begin)
+    return signals.code or code
+
+
+def _answered(argv: Sequence[str] | None, signals: Signals, ready: Callable[[], None]) -> int:
+    """The command's exit code where no signal comes."""
     try:
         try:
-            return _run(argv, ready)
+            return _run(argv, signals, ready)
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
@@ -64,13 +77,14 @@ def _is_one(error: Exception, classes: Sequence[tuple[str, str]]) -> bool:
     return any(module is not None and isinstance(error, getattr(module, name)) for module, name in known)
 
 
-def _run(argv: Sequence[str] | None, ready: Callable[[], None]) -> int:
+def _run(argv: Sequence[str] | None, signals: Signals, ready: Callable[[], None]) -> int:
     arguments, unknown = _parser().parse_known_args(_joined(sys.argv[1:] if argv is None else argv))
     if unknown:
         raise ValueError(f"unrecognized arguments: {' '.join(unknown)} (try hr2jax {arguments.command} --help)")
     for module in arguments.needs:
         import_module(module, __package__)
     ready()
+    arguments.signals = signals
     code: int = arguments.run(arguments)
     return code
 
@@ -104,8 +118,7 @@ def _forget_stdout() -> None:
 
 def _certify(arguments: argparse.Namespace) -> int:
     outputs = robustness.outputs(arguments)
-    with kill_is_interrupt():
-        report = robustness.run(arguments)
+    report = found(arguments.signals, lambda: robustness.run(arguments))
     return deliver(report, outputs, robustness.write)
 
 

@@ -1,4 +1,4 @@
-"""What signals do to the command line."""
+"""What SIGINT (Ctrl-C) and SIGTERM do to the command line."""
 
 from __future__ import annotations
 
@@ -9,35 +9,44 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-# --- commands ---------------------------------------------------------------------------------------
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_STOPPING = b"\nhr2jax: stopping (again: at once)\n"
+
+
+class Signals:
+    """What has come so far.
+
+    Attributes:
+        code: 128 and the first signal's number, which the command then exits with; 0 before any.
+        answering: whether an answer is being written, which a signal does not end any more.
+    """
+
+    def __init__(self) -> None:
+        self.code = 0
+        self.answering = False
+
+    def hear(self, number: int, frame: Any) -> None:
+        """The first signal interrupts what runs, as Ctrl-C does in Python; another one leaves at once."""
+        if self.code:
+            os._exit(128 + number)
+        self.code = 128 + number
+        if self.answering:
+            return
+        os.write(2, _STOPPING)  # not by print: it may have been interrupted while it held its lock
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
-def kill_is_interrupt() -> Iterator[None]:
-    """SIGTERM stops a solve as Ctrl-C does: the best bound so far is printed. The first of them is answered at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers
-        return
-    heard = False
-
-    def announce() -> None:
-        nonlocal heard
-        if not heard:
-            heard = True
-            # not by print: it may have been interrupted while it held its lock
-            os.write(2, b"\nhr2jax: stopping, once the running step has ended (again: at once)\n")
-
-    def stop(number: int, frame: Any) -> None:
-        announce()
-        signal.default_int_handler(number, frame)
-
-    stop.announce = announce  # type: ignore[attr-defined]  # see interrupts.undisturbed
-    # a signal that is ignored (nohup, a script's &) stays so
-    before = {n: h for n in (signal.SIGTERM, signal.SIGINT) if (h := signal.getsignal(n)) not in (signal.SIG_IGN, None)}
-    for number in before:
-        signal.signal(number, stop)
+def listening(signals: Signals) -> Iterator[None]:
+    """Within: SIGINT and SIGTERM stop the command, in the main thread; one that is ignored (nohup, &) stays so."""
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():  # only there may handlers be set
+        before = {n: h for n in SIGNALS if (h := signal.getsignal(n)) not in (signal.SIG_IGN, None)}
     try:
+        for number in before:
+            signal.signal(number, signals.hear)
         yield
     finally:
+        signals.answering = True  # one that comes now is counted, and interrupts nothing
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -9,9 +9,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .answer import EXIT_CODES, deliver
+from .answer import EXIT_CODES, deliver, found
 from .arguments import network
-from .signals import kill_is_interrupt
 
 if TYPE_CHECKING:
     from ..result import Result
@@ -25,25 +24,28 @@ def solve_command(arguments: argparse.Namespace) -> int:
     net = network(arguments)
     center, radius = box(arguments.center, arguments.radius, arguments.norm)
     outputs = _outputs(arguments)
-    with kill_is_interrupt(), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.showwarning = _warn
         warnings.filterwarnings("always", "checkpoint ", RuntimeWarning)  # python -W error must not lose the answer
-        result = solve(
-            net,
-            output=arguments.output,
-            norm=arguments.norm,
-            center=center,
-            radius=radius,
-            relaxation=arguments.relaxation,
-            method=arguments.method,
-            tol=arguments.tol,
-            time_limit=arguments.time_limit,
-            max_iterations=arguments.max_iterations,
-            device=arguments.device,
-            seed=arguments.seed,
-            progress=not arguments.quiet,
-            checkpoint=arguments.checkpoint,
-            cuts=None if arguments.cuts is None else [name for name in arguments.cuts.split(",") if name],
+        result = found(
+            arguments.signals,
+            lambda: solve(
+                net,
+                output=arguments.output,
+                norm=arguments.norm,
+                center=center,
+                radius=radius,
+                relaxation=arguments.relaxation,
+                method=arguments.method,
+                tol=arguments.tol,
+                time_limit=arguments.time_limit,
+                max_iterations=arguments.max_iterations,
+                device=arguments.device,
+                seed=arguments.seed,
+                progress=not arguments.quiet,
+                checkpoint=arguments.checkpoint,
+                cuts=None if arguments.cuts is None else [name for name in arguments.cuts.split(",") if name],
+            ),
         )
     return deliver(result, outputs, _write)
 
@@ -96,7 +98,7 @@ SOLVE = """Prove an upper bound of the Lipschitz constant of one output f of the
 for all x, y, or, with --center and --radius, for all x, y in the box |x_i - center_i| <= R. With --norm 2
 distances are Euclidean, and the domain is the ball ||x - center||_2 <= R.
 The bound is proved in rounding-safe arithmetic, whatever the solver did and whenever it was stopped
-(Ctrl-C stops it with the best bound so far).
+(Ctrl-C and SIGTERM stop it with the best bound so far).
 
 R is in the units of the network's input: for pixels in 0..1, R = 0.05 is 5 % of the range.
 Decimals are taken exactly: R and the center's rounding are rounded up, so the box proved contains yours.

@@ -13,8 +13,9 @@ import numpy as np
 import scipy.sparse
 
 from ..arithmetic.float64 import Array
+from ..machine.stopping import check
 from .arrow import Arrow, arrow
-from .definite import Definite, shifted_cholesky
+from .definite import Definite, cholesky
 
 # More negative eigenvalues than this and a single weighted shift is used instead of one correction for each.
 MAX_CORRECTED = 64
@@ -153,7 +154,7 @@ def is_feasible(M: Array | Arrow, d: Array) -> bool:
     if C is None:
         return False
     negative = -C
-    return shifted_cholesky(negative, d[M.kept], negative) is not None
+    return cholesky(negative, d[M.kept], negative) is not None
 
 
 def tighten(
@@ -238,6 +239,7 @@ def _follow_path(
         mu = max(mu, barrier.central(point))  # from far inside, a small mu would run into the boundary
     idle = 0
     for _ in range(iterations):
+        check()
         if time.perf_counter() > until:
             break
         if idle >= 3 or (reachable is not None and best.sum() - reachable <= tolerance * abs(reachable)):

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..machine.stopping import check
+
 
 class Clock:
     """A deadline `seconds` from now, put off by what happens inside `paused`."""
@@ -18,7 +20,8 @@ class Clock:
         return max(0.0, self.deadline - time.monotonic())
 
     def is_over(self) -> bool:
-        """Whether the deadline has passed."""
+        """Whether the deadline has passed; every step asks, so that Ctrl-C is heard here too."""
+        check()
         return self.left() == 0.0
 
     @contextmanager

@@ -12,6 +12,7 @@ from .. import graph
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
 from ..domain import Domain
+from ..machine.stopping import check
 from ..network import Network
 from ..problem import Problem
 from .norms import lengths
@@ -43,6 +44,7 @@ def climb_values(
         if (value := value_at(net, problem, np.asarray(x))) > best:
             best, witness = value, np.asarray(x)
     while time.perf_counter() < until:
+        check()
         before = best
         some = center + radius * random.uniform(-1, 1, (POINTS, len(center)))
         points = np.concatenate([witness[None], _inside(domain, some)])

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from . import compile_clock  # noqa: F401  # so that whatever runs is told apart from being compiled
 from .interrupts import undisturbed
+from .stopping import check
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,6 +24,7 @@ def run(program: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     Other modules call no jitted function but through here, tests/machine/test_run.py says; only the penalty's are
     called as they are, for they belong to whoever differentiates them.
     """
+    check()
     with undisturbed():
         return jax.block_until_ready(program(*args, **kwargs))
 

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import threadpoolctl
+
+# The limit is the process's: of several threads within, the last one lifts it, or numbers would depend on the others.
+_lock = threading.Lock()
+_within = 0
+_limit: Any = None
 
 
 @contextlib.contextmanager
@@ -20,5 +27,15 @@ def few_threads(N: int) -> Iterator[None]:
     if N > 1000:
         yield
         return
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+    global _within, _limit  # noqa: PLW0603
+    with _lock:
+        if not _within:
+            _limit = threadpoolctl.threadpool_limits(1, user_api="blas")
+        _within += 1
+    try:
         yield
+    finally:
+        with _lock:
+            _within -= 1
+            if not _within:
+                _limit.restore_original_limits()

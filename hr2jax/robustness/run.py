@@ -13,6 +13,7 @@ from ..arithmetic.enclosure import TooLargeError, check_arithmetic
 from ..arithmetic.float64 import Array
 from ..certificate.certificate import Certificate
 from ..machine.device import on_device
+from ..machine.stopping import check, hear, stoppable, tell
 from ..network import Network
 from ..options import VIA, Options
 from ..problem import checked_problem
@@ -40,6 +41,7 @@ WORSE = (
 SCREENING_SHARE = 0.3
 
 
+@stoppable
 def certify(
     net: Network,
     inputs: ArrayLike,
@@ -89,9 +91,10 @@ def certify(
         options: others of `solve`: tol, method, max_iterations, device, bounds, cuts.
 
     Returns:
-        A RobustnessReport. After Ctrl-C it has what was decided so far.
+        A RobustnessReport.
 
     Raises:
+        Interrupted: Ctrl-C; its `result` is the report of what was decided so far, with status STOPPED, or None.
         ValueError, NotImplementedError: what cannot be done or means nothing, before any work.
         TypeError: an option that `solve` does not have.
     """
@@ -121,6 +124,14 @@ def certify(
     low, _ = margins(net, x, k)
     right = low.min(axis=1) > 0
     run = Certifying(net, x, k, low, right, r, p, box, began, time_limit)
+    problem = {
+        "widths": list(net.widths), "network_hash": net.hash, "norm": p, "via": via, "relaxation": relaxation,
+        "clip": None if box is None else [side.tolist() for side in box], "inputs": len(x), "seed": seed,
+        "labels": "predictions" if labels is None else "given", "attack_steps": attack_steps,
+        "attack_starts": attack_starts, "time_limit": time_limit, "radius_accuracy": accuracy,
+        "options": {name: chosen[name] for name in sorted(options)}, "versions": versions(),
+    }  # fmt: skip
+    tell(lambda: run.report(problem, Status.STOPPED, attacked=attack_starts > 0))
     status = Status.SOLVED
     with on_device(chosen["device"]), Line(progress, began) as line:
         try:
@@ -135,14 +146,8 @@ def certify(
             if status is not Status.STOPPED and via != "lipschitz-global":
                 status = run.search(via, accuracy, chosen, workers, line.show)
         except KeyboardInterrupt:
+            hear()
             status = Status.STOPPED
-    problem = {
-        "widths": list(net.widths), "network_hash": net.hash, "norm": p, "via": via, "relaxation": relaxation,
-        "clip": None if box is None else [side.tolist() for side in box], "inputs": len(x), "seed": seed,
-        "labels": "predictions" if labels is None else "given", "attack_steps": attack_steps,
-        "attack_starts": attack_starts, "time_limit": time_limit, "radius_accuracy": accuracy,
-        "options": {name: chosen[name] for name in sorted(options)}, "versions": versions(),
-    }  # fmt: skip
     return run.report(problem, status, attacked=attack_starts > 0)
 
 
@@ -250,6 +255,7 @@ class Certifying:
         )
         try:
             for done, found in enumerate(search_all(setting, tasks, workers)):
+                check()
                 self.found[found.index] = max(self.found[found.index], found.radius)
                 self.decided[found.index] = found.finished
                 show(f"around inputs: {done + 1} of {len(tasks)}")
@@ -276,6 +282,7 @@ class Certifying:
         return np.asarray(known.all(axis=1))
 
     def _is_over(self) -> bool:
+        check()
         return self.deadline is not None and time.time() >= self.deadline
 
     def report(self, problem: dict[str, Any], status: Status, attacked: bool) -> RobustnessReport:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import connection, get_context, parent_process
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from ..arithmetic.enclosure import TooLargeError
 from ..arithmetic.float64 import Array
+from ..machine.stopping import GRACE, LOOK, check
 from ..network import Network
 from .margins import Clip
 from .rivals import TESTS, Question, Stopped, Test
@@ -130,7 +132,7 @@ def _excluded(
 
 
 def search_all(setting: Setting, tasks: Sequence[Task], workers: int | None) -> Iterator[Found]:
-    """`search` for every task, as they come; ends early at the deadline. Ctrl-C is the caller's."""
+    """`search` for every task, as they come; ends early at the deadline, and at a stop."""
     if workers is None or workers == 1 or len(tasks) < 2:
         for task in tasks:
             if setting.deadline is not None and time.time() >= setting.deadline:
@@ -143,10 +145,11 @@ def search_all(setting: Setting, tasks: Sequence[Task], workers: int | None) -> 
         pending: set[Future[Found]] = {pool.submit(_work, task) for task in tasks}
         try:
             while pending:
-                done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+                check()
+                done, pending = wait(pending, timeout=LOOK, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
         finally:
-            halt.set()  # whatever ended the loop: the workers end their solves and the rest is not begun
+            halt.set()  # whatever ended the loop: the workers end, and the rest is not begun
             pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -168,6 +171,17 @@ def _initialise(setting: Setting, halt: Any) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     threadpool_limits(1)
     _own.update(setting=setting, stop=halt.is_set)
+    threading.Thread(target=_watch, args=(halt,), daemon=True).start()
+
+
+def _watch(halt: Any) -> None:
+    """End this process where it does not end by itself soon after it was told to, and where its parent is no more."""
+    parent = parent_process()
+    while not halt.is_set():
+        if parent is not None and connection.wait([parent.sentinel], timeout=LOOK):
+            os._exit(1)
+    time.sleep(GRACE)
+    os._exit(0)
 
 
 def _work(task: Task) -> Found:

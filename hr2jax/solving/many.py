@@ -6,25 +6,28 @@ import time
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 
 from ..arithmetic.enclosure import check_arithmetic
 from ..machine.device import is_accelerated, on_device
+from ..machine.stopping import check, is_interrupted, stoppable, tell
 from ..network import Network
 from ..options import Options
 from ..problem import Output, checked_problem
 from ..progress import progress_line
 from ..relaxation import lift, preset
-from ..result import Result, Status
+from ..result import CTRL_C, Result, Status
 from ..text import output_text
-from .run import check_package, prepare, solve_checked
+from .run import bounded_at_once, check_package, prepare, solve_checked
 
 DOMAIN = ("norm", "output_norm", "center", "radius", "domain")
 ONE_PROBLEM = ("output", "warm_start", "checkpoint")
 
 
+@stoppable
 def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: Any) -> list[Result]:
     """`solve` for several outputs: one compilation, and each problem begins from what the others found.
 
@@ -38,10 +41,11 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
         options: those of `solve`, for every problem, but for `output`, `warm_start` and `checkpoint`.
 
     Returns:
-        A Result for each of `pairs`, in their order. Ctrl-C, or a `callback` that returns true, ends the problem that
-        runs, and those after it are bounded at once, with status STOPPED.
+        A Result for each of `pairs`, in their order. A `callback` that returns true ends the problem that runs, and
+        those after it are bounded at once, with status STOPPED.
 
     Raises:
+        Interrupted: Ctrl-C; its `result` is that list, ended as a callback ends it, or None before there is one.
         ValueError, NotImplementedError: as `solve`, before any work.
         TypeError: an option that `solve` does not have.
     """
@@ -65,24 +69,31 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
     check_arithmetic()
     check_package(chosen)
     results: list[Result] = []
+
+    def at_once(k: int, message: str) -> Result:
+        return bounded_at_once(net, problems[k], fixed[k], chosen, message)
+
     with on_device(chosen.device), progress_line(chosen.progress) as show:
         fixed = [prepare(net, problem, chosen) for problem in problems]
+        tell(lambda: [*results, *map(at_once, range(len(results), len(problems)), repeat(CTRL_C))])
         steered: list[Any] = [None] * len(problems)
         # steered together are rounds that are the same for all problems: without cuts
         if chosen.method in ("auto", "lowrank") and chosen.record.by_products and not chosen.record.cuts:
             steered = _steered(net, problems, fixed, chosen)
         for k, problem in enumerate(problems):
-            own, stopped = chosen, bool(results) and results[-1].status is Status.STOPPED
-            if stopped:
-                own = replace(own, time_limit=0.0, callback=None)
-            elif results and steered[k] is None:
+            check()
+            if results and results[-1].status is Status.STOPPED:
+                results.append(at_once(k, CTRL_C if is_interrupted() else Status.STOPPED.value))
+                continue
+            own = chosen
+            if results and steered[k] is None:
                 own = replace(own, warm_start=_nearest(problem.coefficients, problems, results))
             named = show
             if show is not None and len(problems) > 1:
                 output = output_text(problem.coefficients.tolist())
                 named = partial(show, about=f"{k + 1} of {len(problems)}, {output}: ")
             result = solve_checked(net, problem, fixed[k], own, None, named, began, steered[k], brief=True)
-            results.append(replace(result, status=Status.STOPPED, message=Status.STOPPED.value) if stopped else result)
+            results.append(result)
             began = time.perf_counter()
     return results
 

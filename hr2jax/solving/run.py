@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,21 +18,22 @@ from ..certificate.certificate import Certificate, CertificateError
 from ..certificate.names import transfer
 from ..engines.bilinear.mixing import first_bound
 from ..engines.choose import HIGHS
-from ..engines.lipopt.lipopt import krivine_engine
-from ..engines.memory import check_krivine_memory, check_memory, refuse_many_moments
+from ..engines.lipopt.lipopt import check_size, krivine_engine
+from ..engines.memory import check_memory, refuse_many_moments
 from ..engines.monitor import Stop
 from ..engines.pace import certificate_seconds
 from ..engines.sizes import Sizes
 from ..machine.compile_clock import compile_seconds
 from ..machine.device import on_device
 from ..machine.memory import peak_bytes
+from ..machine.stopping import hear, is_interrupted, tell
 from ..network import Network
 from ..options import INTERIOR_POINT, Options
 from ..problem import Problem
 from ..progress import progress_line
 from ..relaxation import Lifting, lift
 from ..relaxation.presolve import LIFTINGS, Presolve, presolve
-from ..result import Progress, Result, Status, relative_gap
+from ..result import CTRL_C, Progress, Result, Status, relative_gap
 from ..version import versions
 from .session import Session
 from .stages import Stage, stages_of
@@ -57,7 +59,7 @@ def run(net: Network, problem: Problem, options: Options, began: float) -> Resul
         start = _load_checkpoint(net, problem, options)
         fixed = prepare(net, problem, options)
         with progress_line(options.progress) as show:
-            return solve_checked(net, problem, fixed, options, start, show, began)
+            return solve_checked(net, problem, fixed, options, start, show, began, tell=tell)
 
 
 def check_package(options: Options) -> None:
@@ -97,13 +99,19 @@ def prepare(net: Network, problem: Problem, options: Options) -> Presolve:
 def solve_checked(
     net: Network, problem: Problem, fixed: Presolve, options: Options, start: Certificate | None,
     show: Callable[[Progress], None] | None, began: float, steered: Steered | None = None,
-    brief: bool = False,
+    brief: bool = False, tell: Callable[[Callable[[], Result]], None] | None = None,
 ) -> Result:  # fmt: skip
-    """`solve` after its checks; `brief`: the search for a witness takes no longer than the engine."""
+    """`solve` after its checks; `brief`: the search for a witness takes no longer than the engine.
+
+    `tell` is given a function that says in another thread what is proved so far.
+    """
     plan = None if options.record.baseline else _plan(net, problem, fixed, options, steered)
     session = Session(net, problem, fixed, options, versions(), show, began)
     if not math.isfinite(session.bound):
         raise TooLargeError("the network's Lipschitz constant exceeds what float64 can hold")
+    if tell is not None:
+        size, estimated = (0, 0.0) if plan is None else (plan.lifting.size, plan.estimated)
+        tell(lambda: _result(session, Status.STOPPED, 0.0, 0.0, size, estimated, CTRL_C))
     if plan is None:
         setup, compiled, session.relaxation_value = session.seconds(), compile_seconds(), session.bound
         status = _ended(lambda: _search_only(session, brief))
@@ -117,6 +125,14 @@ def solve_checked(
     setup, compiled = session.seconds(), compile_seconds()
     status = _ended(lambda: _climb(session, plan, multipliers, brief))
     return _result(session, status, setup, compile_seconds() - compiled, plan.lifting.size, plan.estimated)
+
+
+def bounded_at_once(net: Network, problem: Problem, fixed: Presolve, options: Options, message: str) -> Result:
+    """What is proved before any solver begins, as a result that was STOPPED."""
+    session = Session(net, problem, fixed, options, versions(), None, time.perf_counter())
+    if not math.isfinite(session.bound):
+        raise TooLargeError("the network's Lipschitz constant exceeds what float64 can hold")
+    return _result(session, Status.STOPPED, session.seconds(), 0.0, 0, 0.0, message)
 
 
 @dataclass(frozen=True)
@@ -138,7 +154,7 @@ def _plan(
     """
     record, sizes = options.record, Sizes.of(problem, fixed)
     if record.degree is not None:
-        estimated = check_krivine_memory(net, problem, record.degree)
+        estimated = check_size(net, problem, record.degree)
         engine = krivine_engine(net, problem, record.degree)
         return Plan(lift(net, problem, fixed), [Stage(record, frozenset(), engine, HIGHS, options.tol, 1.0)], estimated)
     if record.matrices:  # counted: `block_form` would take long to enumerate them
@@ -155,6 +171,7 @@ def _ended(work: Callable[[], Status]) -> Status:
     except Stop as stop:
         return stop.status
     except KeyboardInterrupt:
+        hear()
         return Status.STOPPED
     except (FloatingPointError, np.linalg.LinAlgError):
         return Status.NUMERICAL_ERROR
@@ -200,8 +217,12 @@ def _search_only(session: Session, brief: bool) -> Status:
 
 
 def _result(
-    session: Session, status: Status, setup: float, compiling: float, size: int, estimated: float
-) -> Result:
+    session: Session, status: Status, setup: float, compiling: float, size: int, estimated: float,
+    message: str | None = None,
+) -> Result:  # fmt: skip
+    """The session's best; `message`: None for the status's own."""
+    if message is None:
+        message = CTRL_C if status is Status.STOPPED and is_interrupted() else status.value
     timings = dict.fromkeys(("setup", "compile", "solve", "certify", "lower"), 0.0) | session.timings.seconds
     timings |= {"setup": setup, "compile": compiling, "peak_bytes": peak_bytes()}
     bound = session.bound
@@ -213,7 +234,7 @@ def _result(
         relaxation_value=session.relaxation_value if bound != 0 else 0.0,
         gap=relative_gap(bound, session.lower),
         status=status,
-        message=status.value,
+        message=message,
         certificate=session.certificate,
         iterations=session.iteration,
         history=session.arrays(),

@@ -7,16 +7,18 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..arithmetic.float64 import Array
-from ..certificate.certificate import Certificate, certify_multipliers
+from ..certificate.certificate import Certificate, CertificateError, certify_multipliers
 from ..certificate.prover import prover_of
 from ..engines.monitor import Stop, Timings
 from ..lower.values import value_at
 from ..machine.compile_clock import compile_seconds
+from ..machine.stopping import check, in_callers_thread, is_left
 from ..network import Network
 from ..options import Options
 from ..problem import Problem
@@ -66,6 +68,8 @@ class Session:
         # factorisation and no eigenvectors: with them it took about eight times as long.
         self._reserve = 8.0 * (time.perf_counter() - start)
         self._warned = False
+        # what the checkpoint was when it was read or written last
+        self._written = None if options.checkpoint is None else _signature(options.checkpoint)
         if options.checkpoint is not None and not options.checkpoint.exists() and math.isfinite(self.bound):
             self._write_checkpoint()
 
@@ -83,10 +87,13 @@ class Session:
     def _write_checkpoint(self) -> None:
         """Save the best certificate; a file that cannot be written is worth a warning, not the result."""
         path = self.options.checkpoint
-        if path is None:
+        if path is None or is_left():  # another solve may be at that file by now
             return
         try:
+            if self._is_better_on_disk(path):
+                return
             self.certificate.save(path)
+            self._written = _signature(path)
         except (OSError, ValueError) as error:  # ValueError: a folder of that name has appeared
             if not self._warned:  # once; but each better certificate tries again
                 self._warned = True
@@ -98,8 +105,19 @@ class Session:
                     stacklevel=2,
                 )
 
+    def _is_better_on_disk(self, path: Path) -> bool:
+        """Whether somebody else has left a certificate of this problem there that proves at least as good a bound."""
+        if _signature(path) in (None, self._written):
+            return False
+        try:
+            found = Certificate.load(path)
+            return found.lipschitz_problem == self.problem and found.verify(self.net) <= self.bound
+        except CertificateError:
+            return False
+
     def certify(self, multipliers: Mapping[str, Array], diagonal: Array | None) -> float:
         """The bound these multipliers prove; the best one is kept (`Monitor.certify`)."""
+        check()
         start = time.perf_counter()
         with self.timings.span("certify"):
             certificate = self._certified(multipliers, diagonal)
@@ -151,6 +169,7 @@ class Session:
 
     def report(self, iteration: int, relaxation_value: float, residual: float) -> None:
         """Record and show progress; raise Stop on a limit or when the callback says so (`Monitor.report`)."""
+        check()
         self.iteration = self._before + iteration
         if not math.isnan(relaxation_value):
             self.relaxation_value = relaxation_value
@@ -163,7 +182,7 @@ class Session:
         if self.show is not None:
             self.show(record)
         if self.options.callback is not None:
-            answer = self.options.callback(record)
+            answer = in_callers_thread(self.options.callback, record)
             if isinstance(answer, bool | np.bool_) and answer:
                 raise Stop(Status.STOPPED)
         if self.iterations_left() <= 0:
@@ -173,4 +192,14 @@ class Session:
 
     def arrays(self) -> dict[str, Any]:
         """The history as arrays."""
-        return {name: np.asarray(values) for name, values in self.history.items()}
+        length = min(map(len, self.history.values()))  # another thread may be adding to them
+        return {name: np.asarray(values[:length]) for name, values in self.history.items()}
+
+
+def _signature(path: Path) -> tuple[int, ...] | None:
+    """What tells a file from one that has taken its place; None without a file."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size

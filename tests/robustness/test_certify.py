@@ -170,7 +170,9 @@ def test_an_interrupt_leaves_what_was_decided(monkeypatch, where):
     monkeypatch.setattr(f"{module.__name__}.{where}", interrupt)
     net = network(2)
     x = np.random.default_rng(3).uniform(-1, 1, (5, 2))
-    report = hr2jax.certify(net, x, radii=[1e-4, 5.0], via="lipschitz-local", relaxation="shor")
+    with pytest.raises(hr2jax.Interrupted) as stop:
+        hr2jax.certify(net, x, radii=[1e-4, 5.0], via="lipschitz-local", relaxation="shor")
+    report = stop.value.result
     assert report.status is Status.STOPPED
     assert report.certified.any() == (where == "search_all")
     assert report.certified[:, 0].sum() == (report.radius >= 1e-4).sum()

@@ -17,6 +17,7 @@ from scipy.optimize import linprog
 from scipy.sparse import csr_array
 
 from ...arithmetic.float64 import Array
+from ...machine.stopping import check
 from .targets import Targets
 
 TOLERANCE = 1e-10
@@ -27,6 +28,7 @@ def triangle_slopes(targets: Targets, start: Mapping[int, Array], end: float | N
     result = {k: np.array(values) for k, values in start.items()}
     programs = {k: _Program(targets, k) for k in result}
     for i, row in enumerate(targets.rows):
+        check()
         if end is not None and time.monotonic() >= end:
             break
         M = row

@@ -57,6 +57,8 @@ COARSE = 1e-4  # float32 steers until the residual is below this, or no longer f
 # Iterations times the side's cube before it is followed, or times its square and the columns before they become fewer:
 # about what compiling takes on a CPU core
 EARNED = 4e9
+# Ctrl-C is heard after so many iterations times the cube of M_1's side: half a second of one core, about.
+PIECE = 3e8
 FAILURES = 0.5  # share of iterations that may need full projections of a part that is followed
 
 
@@ -234,11 +236,14 @@ class Admm:
     def advance(self, count: int) -> tuple[float, float, float, float]:
         """`count` iterations; what `iterate` says of the last one."""
         watch = Stopwatch()
-        info, wholes = run(self._iterate, count)
+        piece, total = max(int(PIECE / len(self.form.C) ** 3), 1), np.zeros(())
+        for done in range(0, count, piece):
+            info, wholes = run(self._iterate, min(piece, count - done))
+            total = total + np.asarray(wholes)
         primal, dual, objective, error = map(float, info)
         self.seconds = watch.seconds() / count
         if 2 * count >= LOOK_EVERY and self.iteration >= self.look_after:
-            self.follow(np.asarray(wholes) / count)
+            self.follow(total / count)
         return primal, dual, objective, error
 
     def _iterate(self, count: int) -> tuple[Any, Any]:

@@ -7,13 +7,10 @@ Packages are imported when they are asked for.
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,6 +18,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from ...arithmetic.float64 import Array
+from ...machine.child import ChildError, in_child
+from ...machine.stopping import check, is_interrupted
 from ...result import Status
 
 ALMOST = 1e-5  # relative errors of an answer that missed its tolerance and is still worth having
@@ -69,7 +68,7 @@ class ConicSolution:
     iterations: int
 
 
-def svec_length(side: Array | int) -> Any:
+def triangle(side: Array | int) -> Any:
     """Length of the svec of a matrix of that side."""
     return side * (side + 1) // 2
 
@@ -77,7 +76,7 @@ def svec_length(side: Array | int) -> Any:
 def svec_position(i: Array, j: Array) -> Array:
     """Where entry (i, j), or (j, i), of a symmetric matrix stands in its svec."""
     large, small = np.maximum(i, j), np.minimum(i, j)
-    return svec_length(large) + small
+    return triangle(large) + small
 
 
 def matrix_of(svec: Array, side: int) -> Array:
@@ -91,7 +90,7 @@ def matrix_of(svec: Array, side: int) -> Array:
 def full_squares(problem: ConicProblem) -> sp.csc_matrix:
     """U (full rows, rows): from svec to full square matrices, column by column; U^T U = 1, so U^T goes back."""
     sides = problem.sides
-    starts = problem.nonnegative + np.concatenate([[0], np.cumsum(svec_length(sides))])
+    starts = problem.nonnegative + np.concatenate([[0], np.cumsum(triangle(sides))])
     squares = problem.nonnegative + np.concatenate([[0], np.cumsum(sides**2)])
     rows, columns = [np.arange(problem.nonnegative)], [np.arange(problem.nonnegative)]
     values = [np.ones(problem.nonnegative)]
@@ -119,7 +118,9 @@ def solve_clarabel(
     cones += [clarabel.PSDTriangleConeT(int(side)) for side in problem.sides]
     size = len(problem.cost)
     solver = clarabel.DefaultSolver(sp.csc_matrix((size, size)), problem.cost, problem.G, problem.h, cones, settings)
+    solver.set_termination_callback(lambda _: is_interrupted())
     solution = solver.solve()
+    check()
     words = {
         "Solved": Status.SOLVED,
         "AlmostSolved": Status.STALLED,
@@ -152,6 +153,7 @@ def solve_cvxopt(
 
     def factor_in_time(scaling: Any) -> Any:
         nonlocal stopped, calls
+        check()
         calls += 1
         if calls > 1 and time.perf_counter() > deadline:  # the first is for the starting point
             stopped = True
@@ -184,14 +186,14 @@ def solve_cvxopt(
 def solve_sdpa(
     sdpap: Any, problem: ConicProblem, tolerance: float, time_limit: float | None, iterations: int, verbose: bool
 ) -> ConicSolution:
-    """SDPA through sdpa-python: full squares, in SeDuMi's standard form. It has no time limit: none is kept.
+    """SDPA through sdpa-python: full squares, in SeDuMi's standard form; in a process that is killed at the limit.
 
     Its call to the C++ library is used as it is: sdpap.solve around it checks the result's eigenvalues by
     an iteration that warns, prints and need not converge. Below 1e-7 SDPA breaks down more often than it
     gets there, so it is not asked for less. With two threads of its own (BLAS has others) one run in
     thirty broke down, and not the same one each time; with one thread none did.
     """
-    call, parameters = importlib.import_module("sdpap.sdpacall.sdpacall"), importlib.import_module("sdpap.param")
+    parameters = importlib.import_module("sdpap.param")
     U = full_squares(problem)
     option = parameters.param({
         "print": "display" if verbose else "no",
@@ -203,8 +205,14 @@ def solve_sdpa(
     A = sp.csc_matrix((U @ problem.G).T)
     b, c = sp.csc_matrix(-problem.cost[:, None]), sp.csc_matrix((U @ problem.h)[:, None])
     K = sdpap.SymCone(l=problem.nonnegative, s=tuple(problem.sides.tolist()))
-    with nullcontext() if verbose else _silent_stdout():
-        X, y, _, info = call.solve_sdpa(A, b, c, K, option)
+    try:
+        X, y, _, info = in_child(
+            "sdpap.sdpacall.sdpacall", "solve_sdpa", A, b, c, K, option, quiet=not verbose, seconds=time_limit
+        )
+    except TimeoutError:
+        return _solution(problem, None, None, Status.TIME_LIMIT, "killed at the time limit", 0)
+    except ChildError as error:
+        return _solution(problem, None, None, Status.NUMERICAL_ERROR, str(error), 0)
     phase = info["phasevalue"]
     errors = [info["dualityGap"] / max(1.0, abs(info["primalObj"])), info["primalError"], info["dualError"]]
     status = Status.SOLVED if phase == "pdOPT" else Status.NUMERICAL_ERROR
@@ -213,27 +221,6 @@ def solve_sdpa(
     elif status is not Status.SOLVED and info["iteration"] >= iterations:
         status = Status.ITERATION_LIMIT
     return _solution(problem, y.toarray().ravel(), U.T @ X.toarray().ravel(), status, phase, info["iteration"])
-
-
-@contextmanager
-def _silent_stdout() -> Iterator[None]:
-    """Nothing that C code of this process prints to stdout inside shows: SDPA warns there whatever it is told."""
-    try:
-        flush = ctypes.CDLL(None).fflush
-    except (OSError, TypeError, AttributeError):  # no C library by that name: let it print
-        yield
-        return
-    sys.stdout.flush()
-    flush(None)
-    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 1)
-        yield
-    finally:
-        flush(None)
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def mosek_triplets(problem: ConicProblem) -> tuple[Array, ...]:
@@ -248,11 +235,11 @@ def mosek_triplets(problem: ConicProblem) -> tuple[Array, ...]:
     """
     sides = np.concatenate([np.ones(problem.nonnegative, dtype=np.int64), problem.sides])
     data = sp.hstack([sp.csc_matrix(problem.h[:, None]), problem.G]).tocoo()
-    which = np.repeat(np.arange(len(sides)), svec_length(sides))
-    entry = np.arange(len(which)) - np.repeat(np.cumsum(svec_length(sides)) - svec_length(sides), svec_length(sides))
+    which = np.repeat(np.arange(len(sides)), triangle(sides))
+    entry = np.arange(len(which)) - np.repeat(np.cumsum(triangle(sides)) - triangle(sides), triangle(sides))
     row = ((np.sqrt(8.0 * entry + 1.0) - 1.0) / 2.0).astype(np.int64)
-    row += (entry >= svec_length(row + 1)).astype(np.int64) - (entry < svec_length(row)).astype(np.int64)
-    column = entry - svec_length(row)
+    row += (entry >= triangle(row + 1)).astype(np.int64) - (entry < triangle(row)).astype(np.int64)
+    column = entry - triangle(row)
     at = data.row
     value = -data.data * np.where(row[at] == column[at], 1.0, np.sqrt(0.5))
     indices = (data.col.astype(np.int64) - 1, which[at], row[at], column[at])
@@ -364,3 +351,11 @@ def package(solver: str) -> Any:
         raise ImportError(
             f'{solver} needs the package {name}, which cannot be imported: pip install "hr2jax[{extra}]"'
         ) from error
+
+
+def physical_memory() -> float:
+    """Bytes of memory that this machine has; infinity where the system does not say."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE")) * float(os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        return float("inf")

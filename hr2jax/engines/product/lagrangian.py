@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .lbfgs import lbfgs
+from .lbfgs import advance, beginning
 
 
 class Data(NamedTuple):
@@ -187,12 +187,30 @@ class Step(NamedTuple):
     used: Any  # evaluations
 
 
-@partial(jax.jit, static_argnames=("spec",))
+def begin(P: Any, spec: Spec) -> dict[str, Any]:
+    """The state of a minimisation from P (N, r + 1), for `minimise_on`."""
+    return beginning(P.ravel(), spec.memory)
+
+
 def minimise(
     P: Any, data: Data, multipliers: Any, sigma: Any, cuts: tuple[Cuts, ...], cut_multipliers: Any, cut_sigma: Any,
     tolerance: Any, steps: Any, *, spec: Spec,
 ) -> Step:  # fmt: skip
     """Minimise the augmented Lagrangian from P (N, r + 1), then update the multipliers: max(lambda - sigma p, 0)."""
+    return minimise_on(
+        begin(P, spec), P, data, multipliers, sigma, cuts, cut_multipliers, cut_sigma, tolerance, steps, spec=spec
+    )[1]
+
+
+@partial(jax.jit, static_argnames=("spec",))
+def minimise_on(
+    state: dict[str, Any], P: Any, data: Data, multipliers: Any, sigma: Any, cuts: tuple[Cuts, ...],
+    cut_multipliers: Any, cut_sigma: Any, tolerance: Any, steps: Any, *, spec: Spec,
+) -> tuple[dict[str, Any], Step]:  # fmt: skip
+    """`minimise` from P, on from a state of it: the state after `steps` evaluations in all, and what that is worth.
+
+    However many pieces a minimisation is cut into, its numbers are the same.
+    """
     fun = jax.value_and_grad(augmented_lagrangian)
     shape = P.shape
 
@@ -202,12 +220,12 @@ def minimise(
 
     first_step = jnp.asarray(0.1 * np.sqrt(shape[0]), P.dtype)
     longest = LONGEST_STEP * jnp.linalg.norm(P)
-    flat, norm, used = lbfgs(evaluate, P.ravel(), first_step, tolerance, steps, spec.memory, longest)
-    P = flat.reshape(shape)
+    state = advance(evaluate, state, first_step, tolerance, steps, longest)
+    P = state["x"].reshape(shape)
     V = rows_of(P, data.unit, data.slack, data.budget)
     y = extended_rows(spec, data, V)
     _, products = objective_and_products(spec, data, V, y)
     updated = _steps(multipliers, products, sigma, data)
     values = cut_values(_all_rows(spec, y, V, cuts), cuts) if cuts else []
     moved = [jnp.maximum(m - cut_sigma * v, 0.0) for m, v in zip(cut_multipliers, values, strict=True)]
-    return Step(P, updated, moved, values, norm, used)
+    return state, Step(P, updated, moved, values, jnp.linalg.norm(state["g"]), state["used"])

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.linalg import solve_triangular
 
 MEMORY = 10
@@ -29,16 +30,33 @@ def lbfgs(
     Returns:
         x, the gradient's norm there, and the evaluations used.
     """
-    dtype = x.dtype
-    eps = jnp.finfo(dtype).eps
-    zero = jnp.zeros_like(x)
+    s = advance(value_and_gradient, beginning(x, memory), first_step, tolerance, steps, longest)
+    return s["x"], jnp.linalg.norm(s["g"]), s["used"]
+
+
+def beginning(x: Any, memory: int = MEMORY) -> dict[str, Any]:
+    """The state of a minimisation from x (n,), NumPy's or JAX's arrays as x is one."""
+    np_or_jnp = np if isinstance(x, np.ndarray) else jnp
     slots = memory + 1  # one to write to without losing what is remembered
+
+    def zeros(*shape: int) -> Any:
+        return np_or_jnp.zeros(shape, x.dtype)
+
     # the evaluation at x itself is a first turn with a step of length 0, always accepted and not counted
-    state = dict(
-        x=x, value=jnp.full((), jnp.inf, dtype), g=zero, p=zero, length=jnp.zeros((), dtype), tries=0, used=-1,
-        past=jnp.zeros((2 * slots, x.size), dtype), SD=jnp.zeros((slots, slots), dtype),
-        DD=jnp.zeros((slots, slots), dtype), count=0,
+    return dict(
+        x=x, value=np_or_jnp.full((), np.inf, x.dtype), g=zeros(x.size), p=zeros(x.size), length=zeros(),
+        tries=np.int32(0), used=np.int32(-1), past=zeros(2 * slots, x.size), SD=zeros(slots, slots),
+        DD=zeros(slots, slots), count=np.int32(0),
     )  # fmt: skip
+
+
+def advance(
+    value_and_gradient: Callable[[Any], tuple[Any, Any]], state: dict[str, Any], first_step: Any, tolerance: Any,
+    steps: Any, longest: Any = jnp.inf,
+) -> dict[str, Any]:  # fmt: skip
+    """The state after `steps` evaluations from the beginning, or where the minimisation ends before."""
+    dtype = state["x"].dtype
+    eps = jnp.finfo(dtype).eps
 
     def go_on(s: Any) -> Any:
         unmet = jnp.linalg.norm(s["g"]) > tolerance
@@ -62,8 +80,8 @@ def lbfgs(
         chosen["length"] = jnp.where(is_first, first, chosen["length"])
         return s | moved | chosen | {"used": s["used"] + 1}
 
-    s = jax.lax.while_loop(go_on, turn, state)
-    return s["x"], jnp.linalg.norm(s["g"]), s["used"]
+    out: dict[str, Any] = jax.lax.while_loop(go_on, turn, state)
+    return out
 
 
 def _accepted(s: Any, step: Any, new_g: Any, accept: Any, longest: Any) -> Any:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...arithmetic.float64 import Array
-from ...linalg.definite import cholesky
 from ...machine.threads import few_threads
 from ...relaxation.basis import Lifting
 from ...relaxation.forms import Family
@@ -20,9 +19,8 @@ from ...relaxation.triangles import TRIANGLES
 from ...result import Status
 from ..monitor import Monitor, Stop
 from .arrays import Factored
-from .memory import MOST, MOST_CUTS
-from .newton import follow
-from .newton_step import Problem
+from .newton import MOST, MOST_CUTS, follow
+from .newton_step import Problem, cholesky
 from .product_cuts import ProductPool
 from .triangle_cuts import Pool, Separator
 
@@ -128,10 +126,9 @@ class _Cuts:
         limit = min(PER_ROW * self.lifting.size, (self.room - len(self)) // 3)
         if limit <= 0:
             return 0
-        factor = cholesky(Y)
-        if factor is None:
+        V = cholesky(Y)
+        if V is None:
             return None
-        V = np.tril(factor)
         gram = self.separator.gram(V)
         before = len(self)
         for triples, pattern, values in (

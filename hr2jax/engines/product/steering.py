@@ -19,6 +19,7 @@ from ...linalg.on_device import definite_on_device
 from ...machine.compile_clock import Stopwatch
 from ...machine.device import is_accelerated
 from ...machine.run import run
+from ...machine.stopping import check, is_interrupted
 from ...relaxation.basis import Lifting
 from ...relaxation.forms import Family
 from ...relaxation.products import PRODUCTS
@@ -28,9 +29,8 @@ from ..monitor import Monitor, Stop
 from ..pace import certificate_seconds
 from ..scale import ABSURD, in_units, mean_diagonal, unit_rows
 from .arrays import Factored
-from .lagrangian import Cuts, Data, Spec, Step, minimise
-from .memory import FEW_WITH_CUTS
-from .newton import affordable
+from .lagrangian import Cuts, Data, Spec, Step, begin, minimise_on
+from .newton import FEW_WITH_CUTS, affordable
 from .product_cuts import ProductPool
 from .schedule import SMALL, Schedule, columns_for
 from .triangle_cuts import Pool, Separator
@@ -39,6 +39,9 @@ from .triangle_cuts import Pool, Separator
 LONGEST = 10.0
 # Mean gradients from which Newton's method on the diagonal is worth while.
 NEAR = 1e-3
+# A minimisation is cut into pieces of about so many multiplications, half a second of one core, between which Ctrl-C is
+# heard; an accelerator does so many times as many. An inner step has STEP of them for each entry of N x N times P.
+PIECE, ACCELERATED, STEP = 4e9, 100, 12
 # Structures for which this process has compiled a program.
 KNOWN: set[Spec] = set()
 
@@ -250,15 +253,26 @@ class Run:
             if dtype not in self._data:
                 self._data[dtype] = jax.tree.map(jnp.asarray, factored.data(self.scale, dtype))
             cuts, cut_multipliers = self.cuts(dtype)
-            step = minimise(
+            given = (
                 jnp.asarray(P, dtype), self._data[dtype], [jnp.asarray(m, dtype) for m in multipliers],
                 jnp.asarray(sigma, dtype), cuts, cut_multipliers, jnp.asarray(self.cut_sigma, dtype),
-                jnp.asarray(bound, dtype), steps, spec=factored.spec,
+                jnp.asarray(bound, dtype),
             )  # fmt: skip
-            taken = int(step.used)
+            state, taken, until = begin(np.asarray(P, dtype), factored.spec), 0, 0
+            while taken == until < steps and not is_interrupted():
+                until = min(until + self.piece(), steps)
+                state, step = minimise_on(state, *given, until, spec=factored.spec)
+                taken = int(step.used)
             KNOWN.add(factored.spec)
         self.seconds = max(watch.seconds() / max(taken, 1), 1e-6)
-        return self.end_round(step, tolerance)
+        met = self.end_round(step, tolerance)
+        check()  # only now, so that what was found counts
+        return met
+
+    def piece(self) -> int:
+        """Inner steps between two looks at whether this is to end; by size alone."""
+        budget = PIECE * (ACCELERATED if self.accelerated else 1)
+        return max(int(budget / (STEP * self.lifting.size * self.P.size)), 1)
 
     def begin_round(self, tolerance: float) -> tuple[Array, list[Array], Array, Array]:
         """The factor, the multipliers, the penalty and the gradient's norm with which an inner minimisation goes."""

@@ -87,7 +87,7 @@ def test_what_was_compiled_before_changes_no_result():
 def test_where_time_is_too_short_to_compile_nothing_is(monkeypatch):
     monkeypatch.setattr(lowrank, "KNOWN", set())
     monkeypatch.setattr(lowrank, "COMPILING", 1e9)
-    monkeypatch.setattr(steering, "minimise", lambda *_, **__: pytest.fail("a program was compiled"))
+    monkeypatch.setattr(steering, "minimise_on", lambda *_, **__: pytest.fail("a program was compiled"))
     net = network(10, 14)
     result = hr2jax.solve(net, relaxation="hr2", time_limit=5.0)
     assert result.status is hr2jax.Status.TIME_LIMIT

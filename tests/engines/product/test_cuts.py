@@ -127,16 +127,16 @@ def test_a_start_with_misleading_triangles_is_given_up():
 
 
 def shapes_of_calls(monkeypatch):
-    """The shapes with which `minimise` is called: of P, its type, and of the cuts."""
-    seen, original = [], steering.minimise
+    """The shapes with which `minimise_on` is called: of P, its type, and of the cuts."""
+    seen, original = [], steering.minimise_on
 
-    def recorded(P, data, multipliers, sigma, cuts, *rest, spec):
+    def recorded(state, P, data, multipliers, sigma, cuts, *rest, spec):
         stacks = tuple(values.shape for values in multipliers)
         of_cuts = tuple((pool.place.shape, str(pool.coefficient.dtype)) for pool in cuts)
         seen.append((P.shape, str(P.dtype), stacks, of_cuts, spec))
-        return original(P, data, multipliers, sigma, cuts, *rest, spec=spec)
+        return original(state, P, data, multipliers, sigma, cuts, *rest, spec=spec)
 
-    monkeypatch.setattr(steering, "minimise", recorded)
+    monkeypatch.setattr(steering, "minimise_on", recorded)
     return seen, original
 
 

@@ -1,0 +1,172 @@
+"""SIGINT and SIGTERM: the answer so far, and exit codes 130 and 143."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import hr2jax
+from hr2jax import Certificate
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+# Each starts a process: one of the two is enough for everyday.
+BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+UNPROVED = "hr2jax: interrupted: stopped before there was an answer"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    net = hr2jax.Network(
+        [rng.standard_normal((30, 20)), rng.standard_normal((10, 30))], [rng.standard_normal(30), np.zeros(10)]
+    )
+    net.save(tmp_path / "net.npz")
+    np.savez(tmp_path / "data.npz", inputs=rng.uniform(-1, 1, (40, 20)))
+    return tmp_path
+
+
+# SIGINT is ignored in what a shell or a CI has put in the background, and in its children.
+START = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import hr2jax.__main__ as m; m.run()"
+
+
+def started(folder, *words):
+    return subprocess.Popen(
+        [sys.executable, "-c", START, *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def ended(process):
+    out, err = process.communicate(timeout=300)
+    assert "Traceback" not in err
+    return process.returncode, out, err
+
+
+SOLVE = ("solve", "net.npz", "--output", "0", "--relaxation", "hr2+", "--tol", "1e-9", "--certificate", "c.npz",
+         "--json", "r.json", "--checkpoint", "k.npz")  # fmt: skip
+
+
+def check_solve(folder, number, process):
+    """What a stopped solve leaves: an answer with all its files, or one line and no file of the answer's."""
+    code, out, err = ended(process)
+    assert code == CODES[number], err
+    if not out:
+        assert UNPROVED in err
+        assert not (folder / "c.npz").exists()
+    else:
+        net, certificate = hr2jax.load(folder / "net.npz"), Certificate.load(folder / "c.npz")
+        bound = certificate.verify(net)
+        assert json.loads((folder / "r.json").read_text())["bound"] == bound
+        assert "certified bound" in out
+        x = np.random.default_rng(0).standard_normal((100, 20))
+        assert bound >= max(np.abs(net.gradient(point, 0)).sum() for point in x)
+    assert not list(folder.glob(".hr2jax-*"))
+
+
+@BOTH
+def test_a_solve_that_is_stopped_prints_its_bound(number, folder):
+    """Once the checkpoint is there something is proved."""
+    process = started(folder, *SOLVE)
+    while not (folder / "k.npz").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    check_solve(folder, number, process)
+    assert (folder / "c.npz").exists()
+    assert Certificate.load(folder / "k.npz").verify(hr2jax.load(folder / "net.npz")) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("number", CODES)
+def test_at_any_moment(number, folder, seed):
+    process = started(folder, *SOLVE)
+    time.sleep(np.random.default_rng([seed, number]).uniform(0.2, 10.0))
+    process.send_signal(number)
+    check_solve(folder, number, process)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("number", CODES)
+def test_certify_at_any_moment(number, folder, seed, workers):
+    process = started(
+        folder, "certify", "net.npz", "data.npz", "--radii", "0.01,0.1", "--via", "lipschitz-local",
+        "--workers", workers, "--json", "r.json",
+    )  # fmt: skip
+    time.sleep(np.random.default_rng([seed, number]).uniform(0.2, 20.0))
+    process.send_signal(number)
+    code, out, err = ended(process)
+    assert code == CODES[number], err
+    assert ("inputs" in out and (folder / "r.json").exists()) if out else UNPROVED in err
+
+
+@BOTH
+def test_before_anything_is_proved_it_is_one_line(number, folder):
+    process = started(folder, "solve", "net.npz", "--output", "0")
+    time.sleep(0.4)
+    process.send_signal(number)
+    code, out, err = ended(process)
+    assert code in {CODES[number], -number}  # -number: Python itself was still beginning
+    if code > 0:
+        assert (out, err.strip()) == ("", UNPROVED) or "certified bound" in out
+
+
+LATE = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+import hr2jax.__main__ as main
+import hr2jax.cli.solve as solve
+number, when = int(sys.argv.pop(1)), sys.argv.pop(1)
+deliver = solve.deliver
+
+def late(*args):
+    if when == "before":
+        os.kill(os.getpid(), number)
+    code = deliver(*args)
+    if when == "after":
+        os.kill(os.getpid(), number)
+    return code
+
+solve.deliver = late
+if when == "end":
+    import hr2jax.cli.main as cli
+    whole = cli.main
+    cli.main = lambda **options: (whole(**options), os.kill(os.getpid(), number))[0]
+main.run()
+"""
+
+
+@pytest.mark.parametrize("when", ["before", pytest.param("after", marks=pytest.mark.slow), "end"])
+@BOTH
+def test_a_signal_that_comes_while_or_after_the_answer_is_given_loses_nothing_of_it(number, when, folder):
+    """SIGTERM once killed the process there: -15."""
+    done = subprocess.run(
+        [sys.executable, "-c", LATE, str(int(number)), when, "solve", "net.npz", "--output", "0", "--relaxation",
+         "product", "--certificate", "c.npz"],
+        cwd=folder, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == CODES[number], done.stderr
+    assert "certified bound" in done.stdout
+    assert Certificate.load(folder / "c.npz").verify(hr2jax.load(folder / "net.npz")) > 0
+
+
+@pytest.mark.slow
+def test_a_signal_that_is_ignored_stops_nothing(folder):
+    """As under nohup."""
+    ignoring = START.replace("default_int_handler", "SIG_IGN")
+    process = subprocess.Popen(
+        [sys.executable, "-c", ignoring, "solve", "net.npz", "--output", "0", "--relaxation", "product"],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    time.sleep(1.0)
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    code, out, _ = ended(process)
+    assert code == 0
+    assert "certified bound" in out
