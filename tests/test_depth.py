@@ -183,9 +183,7 @@ def test_baselines_and_lower_bounds_enclose_the_constant(case):
     """No engine: interval arithmetic, norm products, the search for a witness."""
     net, problem, _ = case
     least = exact(net, problem)
-    ask = dict(output=problem.coefficients, norm=problem.norm, center=problem.domain.center)
-    if problem.is_local:
-        ask["radius"] = problem.domain.radius if problem.norm == "inf" else float(problem.domain.radius[0])
+    ask = dict(output=problem.coefficients, norm=problem.norm, domain=problem.domain if problem.is_local else None)
     for relaxation in ("interval", "product"):
         try:
             result = hr2jax.solve(net, relaxation=relaxation, time_limit=0.1, bounds="interval", **ask)
