@@ -17,8 +17,9 @@ from ..layer import Layer
 from ..network import Network
 from ..problem import Problem
 from .exact import exact_attained
+from .norms import dual_norm
 
-CLOSE = 1e-9  # rounding that costs more of the bound than this is not accepted of several layers
+CLOSE = 1e-9  # rounding that costs more of the bound than this is not accepted
 
 
 def attained(net: Network, problem: Problem, x: ArrayLike) -> float:
@@ -57,10 +58,10 @@ def attained(net: Network, problem: Problem, x: ArrayLike) -> float:
         if gradient is not None and gradient.is_finite():
             sizes = np.nextafter(np.abs(gradient.mid) - gradient.rad, -np.inf)
             lower = norm_below(np.maximum(sizes, 0.0), problem.norm)
-            if net.depth == 1 or lower >= norm_below(np.abs(gradient.mid), problem.norm) * (1 - CLOSE):
+            if lower >= dual_norm(gradient.mid, problem.norm) * (1 - CLOSE):
                 return lower
-    if net.depth == 1:
-        return lower
+    if net.depth == 1 and gradient is None:
+        return 0.0
     return max(lower, exact_attained(net, problem, point))
 
 

@@ -65,7 +65,7 @@ def _gradient(net: Network, problem: Problem, points: Array) -> Array:
 
 
 def _unit(rows: Array) -> Array:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
+    return rows / np.maximum(lengths(rows, 2)[:, None], 1e-300)
 
 
 def _inside(domain: Domain, points: Array) -> Array:

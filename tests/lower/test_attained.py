@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hr2jax import Network
-from hr2jax.lower import attained
+from hr2jax.lower import attained, search
 from hr2jax.problem import checked_problem
 
 from ..certificate.test_bound import exact_z, gradient_norm, rational
@@ -169,3 +169,20 @@ def test_twenty_layers_are_as_sharp_as_one(norm):
     found = attained(net, problem, x)
     assert at_most(found, gradient, norm)
     assert found >= as_float(gradient, norm) * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-100, 1e-145, 1e145])
+@pytest.mark.parametrize("norm", ["inf", 2])
+def test_what_is_attained_is_seen_at_extreme_scales(norm, scale):
+    """`lower` was 0, the gap 100 %: squares of gradients below 1e-162 are 0, enclosures wider than 1e-289."""
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal((4, 3)), rng.standard_normal((1, 4))]
+    biases = [rng.standard_normal(4), np.zeros(1)]
+    usual, scaled = (Network([s * A for A in weights], [s * b for b in biases]) for s in (1.0, scale))
+    x = np.array([0.1, -0.2, 0.3])
+    expected = attained(usual, checked_problem(usual, norm=norm), x)
+    assert expected > 0
+    problem = checked_problem(scaled, norm=norm)
+    assert attained(scaled, problem, x) / scale / scale == pytest.approx(expected, rel=1e-9)
+    found, _ = search(scaled, checked_problem(scaled, norm=norm, center=x, radius=1.0), seconds=1.0)
+    assert found >= attained(scaled, problem, x)

@@ -12,7 +12,7 @@ from ...arithmetic.float64 import Array
 from ...layer import Layer
 from ...network import Network
 from ..deepest import deepest
-from ..norms import dual_norm
+from ..norms import dual_norm, lengths
 from .units import Units
 
 NARROW = 40  # the most inputs of a box whose faces enter a least-distance program
@@ -46,7 +46,7 @@ def region_rows(net: Network, units: Units, pattern: list[Array]) -> tuple[Array
         value = graph.total(A @ y.value for A, y in below) + layer.bias
         on = pattern[l - 1]
         sign = np.where(on, 1.0, -1.0)
-        size = np.linalg.norm(J, axis=1)
+        size = lengths(J, 2)
         moves = size > 0
         rows.append(sign[moves, None] * J[moves] / size[moves, None])
         offsets.append(sign[moves] * value[moves] / size[moves])

@@ -41,9 +41,9 @@ def search_deep(
 ) -> tuple[float, Array]:
     """`search` for any depth and norm; points (p_0,) and patterns (neurons,) bool to start from."""
     clock = Clock(seconds)
-    units = build_units(net, problem)
-    best = _Best(net, units)
     with np.errstate(all="ignore"):
+        units = build_units(net, problem)
+        best = _Best(net, units)
         best.offer(units.center)
         for x in points:
             best.offer(units.point(units.locate(x)) if units.bounded else x)

@@ -17,7 +17,7 @@ from ... import graph
 from ...arithmetic.float64 import Array
 from ...network import Network
 from ..clock import Clock
-from ..norms import dual_norm
+from ..norms import dual_norm, lengths
 from .regions import inner_point
 from .units import Units
 
@@ -90,8 +90,8 @@ class Tree:
         self._look_at_the_clock()
         A, b, units = self.net.weights[k], self.net.biases[k], self.units
         W, w = A @ J, A @ value + b
-        size = np.linalg.norm(W, axis=1)
-        constant = size <= 1e-13 * (np.abs(A) @ np.linalg.norm(J, axis=1))
+        size = lengths(W, 2)
+        constant = size <= 1e-13 * (np.abs(A) @ lengths(J, 2))
         reach = dual_norm(W, units.shape) if units.bounded else np.full(len(w), np.inf)
         reach = np.where(constant, 0.0, reach)
         on_only, off_only = w - reach > 0, w + reach <= 0
