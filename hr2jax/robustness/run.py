@@ -31,14 +31,10 @@ from .report import RobustnessReport
 from .rivals import TESTS
 from .search import Setting, Task, search_all
 
-# The relaxation whose global constants, one for each pair of labels, come before a search around single inputs.
-SCREENING = "shor"
 # Of several, the one that a report has is the last of these.
 WORSE = (
     Status.SOLVED, Status.STALLED, Status.ITERATION_LIMIT, Status.NUMERICAL_ERROR, Status.TIME_LIMIT, Status.STOPPED,
 )  # fmt: skip
-# Part of the time limit that these may take.
-SCREENING_SHARE = 0.3
 
 
 @stoppable
@@ -76,8 +72,8 @@ def certify(
         norm: "inf" or 2.
         clip: (lo, hi), numbers or arrays shaped as an input: the box where inputs live, so that only its points count.
             The inputs must be in it. Global constants do not use it.
-        via: "lipschitz-global": one constant for each pair of labels, the same for all inputs; "lipschitz-local":
-            where that does not decide, constants on the ball around the input; "sdp": there, the largest value of
+        via: "lipschitz-global": one constant for each pair of labels, the same for all inputs; "lipschitz-local": from
+            what that certifies on, constants on the ball around the input; "sdp": there, the largest value of
             F_j - F_k on the ball (`maximum`).
         relaxation: of `solve`.
         workers: processes that share the inputs of a local search (started by spawn: a script needs its
@@ -87,7 +83,7 @@ def certify(
         attack_steps, attack_starts: of the attack, the first from the input itself; attack_starts=0: none.
         time_limit: seconds; what is not decided by then counts as not certified.
         seed: of every random choice.
-        progress: show a line on stderr, after 2 seconds.
+        progress: show a line on a terminal, else messages in the log "hr2jax", after 2 seconds.
         options: others of `solve`: tol, method, max_iterations, device, bounds, cuts.
 
     Returns:
@@ -137,12 +133,7 @@ def certify(
         try:
             if attack_starts:
                 run.attack(attack_steps, attack_starts, seed, line.show)
-            screening = relaxation if via == "lipschitz-global" else SCREENING
-            share = 1.0 if via == "lipschitz-global" else SCREENING_SHARE
-            first = chosen | {"relaxation": screening, "progress": progress}
-            if via != "lipschitz-global":
-                first |= {"cuts": None, "method": "auto"}
-            status = run.bound_pairs(first, share, line)
+            status = run.bound_pairs(chosen | {"progress": progress}, line)  # the search begins from what they certify
             if status is not Status.STOPPED and via != "lipschitz-global":
                 status = run.search(via, accuracy, chosen, workers, line.show)
         except KeyboardInterrupt:
@@ -192,7 +183,7 @@ class Certifying:
             self.attacked_until = radius
         self.seconds["attack"] = time.time() - since
 
-    def bound_pairs(self, options: Mapping[str, Any], share: float, line: Line) -> Status:
+    def bound_pairs(self, options: Mapping[str, Any], line: Line) -> Status:
         """Global constants of F_k - F_j for the labels k that occur; F_j - F_k has the same."""
         since = time.time()
         present, outputs = np.unique(self.labels[self.right]), self.net.widths[-1]
@@ -201,7 +192,7 @@ class Certifying:
         worst = Status.SOLVED
         limit = until = None
         if self.deadline is not None:
-            until = since + share * max(self.deadline - since, 0.0)
+            until = max(self.deadline, since)
             limit = (until - since) / max(len(pairs), 1)
         if pairs and options["max_iterations"] is None and bilinear.serves(
             self.net, self.norm, options["relaxation"], options["method"]

@@ -100,7 +100,7 @@ def search(setting: Setting, task: Task, stop: Callable[[], bool]) -> Found:
             certified = float(known.min())
             if failed <= certified * (1.0 + setting.accuracy) or failed <= setting.radii[0] * setting.accuracy:
                 break
-            between = 0.5 * (certified + failed)
+            between = 0.5 * certified + 0.5 * failed  # the sum may be beyond float64
             if not _excluded(setting, task, test, between, known, stop):
                 failed = between
     except Stopped:

@@ -292,11 +292,11 @@ def test_what_solve_does_not_know():
             hr2jax.certify(network(), X, radii=[0.1], **{name: None})
 
 
-def test_progress_shows_which_constant_is_sought(capsys):
+def test_progress_shows_which_constant_is_sought(caplog):
     net = network()
-    hr2jax.certify(net, np.zeros((1, 2)), radii=[0.1], relaxation="hr2", attack_starts=0, progress=True)
-    err = capsys.readouterr().err
-    assert "1 of 2, F_" in err and "certified" in err
+    with caplog.at_level("INFO", "hr2jax"):
+        hr2jax.certify(net, np.zeros((1, 2)), radii=[0.1], relaxation="hr2", attack_starts=0, progress=True)
+    assert "1 of 2, F_" in caplog.text and "certified" in caplog.text
 
 
 def test_nothing_is_said_of_radii_that_were_not_attacked():
@@ -359,3 +359,33 @@ def test_the_reports_repr_is_one_line(cases):
     report = cases[0][4]["lipschitz-global"]
     assert len(repr(report)) < 120
     assert "\n" not in repr(report)
+
+
+def test_bisection_between_radii_whose_sum_is_beyond_float64(monkeypatch):
+    """Between 1e308 and 1.7e308 it asked for the radius infinity."""
+    asked = []
+
+    def up_to(question):
+        asked.append(question.radius)
+        return question.radius if question.radius <= 1.5e308 else 0.0
+
+    monkeypatch.setitem(searching.TESTS, "up to", up_to)
+    setting = searching.Setting(network(), "up to", "inf", None, (1e308, 1.7e308), 0.01, {}, None)
+    margins = np.array([np.inf, 1.0, 1.0])
+    task = searching.Task(0, np.zeros(2), 0, margins, np.array([np.inf, 0.0, 0.0]), np.inf)
+    found = searching.search(setting, task, lambda: False)
+    assert np.isfinite(asked).all()
+    assert 1.48e308 <= found.radius <= 1.5e308
+
+
+@pytest.mark.parametrize("via", ["lipschitz-local", "sdp"])
+def test_a_stronger_way_never_certifies_less(via, monkeypatch):
+    """Searches began from constants of shor, whatever the relaxation: 11 of 48 radii were smaller than the global's."""
+    monkeypatch.setattr(module.Certifying, "exclude_together", lambda *_: None)
+    monkeypatch.setitem(searching.TESTS, via, lambda _: 0.0)  # the search adds nothing
+    net, inputs = network(3), np.random.default_rng(3).uniform(-1, 1, (4, 2))
+    options = {"radii": RADII, "relaxation": "hr2", "attack_starts": 0}
+    weaker = hr2jax.certify(net, inputs, via="lipschitz-global", **options)
+    stronger = hr2jax.certify(net, inputs, via=via, **options)
+    assert stronger.radius.tolist() == weaker.radius.tolist()
+    assert weaker.radius.max() > 0
