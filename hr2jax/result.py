@@ -61,6 +61,8 @@ class Status(enum.Enum):
 
 # The message beside STOPPED in the result of `Interrupted`; without it a callback has stopped the solve.
 CTRL_C = "Ctrl-C stopped it; the bound is the best certified so far"
+# Said of a solve that is SOLVED where `bound` and `lower` are apart all the same.
+RELAXATION_SOLVED = "relaxation solved; the gap is the relaxation's, or what the search for a witness has missed"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import hr2jax
-from hr2jax import Network
+from hr2jax import Network, Status
+from hr2jax.result import RELAXATION_SOLVED
+from hr2jax.solving import stages
 
 
 def solved(**options):
@@ -51,3 +53,45 @@ def test_equal_results_have_one_hash_whatever_the_sign_of_0(sign):
     a, b = (dataclasses.replace(result, witness=np.full(3, zero)) for zero in (0.0, sign))
     assert a == b
     assert hash(a) == hash(b)
+
+
+def test_solved_beside_a_gap_says_whose_the_gap_is():
+    """SOLVED stood beside gaps of 90 %, with the sentence that the bound is within tol of the optimum."""
+    result = solved()
+    assert result.gap > 0.1
+    assert (result.status, result.message) == (Status.SOLVED, RELAXATION_SOLVED)
+    assert RELAXATION_SOLVED in str(result)
+
+
+def test_stalled_is_not_said_where_bound_and_lower_agree(monkeypatch):
+    """An engine that found nothing better than the optimum had STALLED."""
+    called = []
+
+    def stalled(session, _):
+        called.append((session.bound, session.lower))
+        return Status.STALLED
+
+    monkeypatch.setattr(stages, "choose_engine", lambda *_: stalled)
+    result = hr2jax.solve(Network([[[0.1, 0.7]], [[0.3]]], [[1.0], [0.0]]), relaxation="hr2")
+    assert called
+    assert result.bound > result.lower
+    assert (result.status, result.message) == (Status.SOLVED, Status.SOLVED.value)
+
+
+def test_hr2_plus_is_not_looser_than_hr2_where_time_runs_out(monkeypatch):
+    """It had what its own unfinished multipliers proved, and could be looser than `hr2`, which takes less time."""
+    choose = stages.choose_engine
+
+    def chosen(lifting, families, record, options, steered):
+        if record.cuts:
+            return lambda *_: Status.TIME_LIMIT
+        return choose(lifting, families, record, options, steered)
+
+    monkeypatch.setattr(stages, "choose_engine", chosen)
+    rng = np.random.default_rng(0)
+    net = Network([rng.standard_normal((4, 3)), rng.standard_normal((1, 4))], [rng.standard_normal(4), np.zeros(1)])
+    result = hr2jax.solve(net, relaxation="hr2+", time_limit=60.0)
+    assert result.status is Status.TIME_LIMIT
+    assert result.problem["bound_by"] == "hr2"
+    assert result.bound <= hr2jax.solve(net, relaxation="hr2").bound * (1 + 1e-3)
+    assert result.certificate.verify(net) == result.bound

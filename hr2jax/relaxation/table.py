@@ -37,6 +37,8 @@ class Relaxation:
         degree: of its Krivine-Stengle certificate; None: its certificate is another.
         lifting: the one lifting that it has (presolve.LIFTINGS), all families of which it uses; None: the caller's.
         climbs: relaxations that are solved one after the other, and which share of the time left each may take.
+        before: with a time limit, what is solved first and which share of it that may take, so that the bound is never
+            looser than the cheaper one's where time runs out; None: nothing.
         baseline: whether it needs no solver.
     """
 
@@ -51,6 +53,7 @@ class Relaxation:
     degree: int | None = None
     lifting: str | None = None
     climbs: tuple[tuple[str, float], ...] = ()
+    before: tuple[str, float] | None = None
     baseline: bool = False
 
     @property
@@ -67,6 +70,11 @@ class Relaxation:
     def by_blocks(self) -> bool:
         """Whether engines of block forms (`admm`, interior points) solve it, at one hidden layer and norm inf."""
         return self.cliques is not None
+
+    @property
+    def steps(self) -> Names:
+        """Names of the relaxations that its bound may come from."""
+        return (self.name, *(name for name, _ in (*self.climbs, *((self.before,) if self.before else ()))))
 
     @property
     def hardest(self) -> Relaxation:
@@ -95,7 +103,7 @@ RELAXATIONS: dict[str, Relaxation] = {
         ),
         Relaxation(name="hr2z", one_layer=((), (*Z_EXACT, *XT)), cliques=((), ("u,z", "x,t"))),
         Relaxation(
-            name="hr2+", quantities=BOTH, cuts=True,
+            name="hr2+", quantities=BOTH, cuts=True, before=("hr2", 0.5),
             one_layer=(UT, (*Z_EXACT, *UT, *XT)), several_layers=(UT, (*Z_EXACT, *UT)),
         ),
         Relaxation(

@@ -33,7 +33,7 @@ from ..problem import Problem
 from ..progress import progress_line
 from ..relaxation import Lifting, lift
 from ..relaxation.presolve import LIFTINGS, Presolve, presolve
-from ..result import CTRL_C, Progress, Result, Status, relative_gap
+from ..result import CTRL_C, RELAXATION_SOLVED, Progress, Result, Status, relative_gap
 from ..version import versions
 from .session import Session
 from .stages import Stage, stages_of
@@ -221,26 +221,33 @@ def _result(
     message: str | None = None,
 ) -> Result:  # fmt: skip
     """The session's best; `message`: None for the status's own."""
-    if message is None:
-        message = CTRL_C if status is Status.STOPPED and is_interrupted() else status.value
     timings = dict.fromkeys(("setup", "compile", "solve", "certify", "lower"), 0.0) | session.timings.seconds
     timings |= {"setup": setup, "compile": compiling, "peak_bytes": peak_bytes()}
-    bound = session.bound
+    bound, gap = session.bound, relative_gap(session.bound, session.lower)
+    if status is Status.STALLED and gap <= session.options.tol:
+        status = Status.SOLVED  # nothing better is left to be found
     description = _description(session, size)
     return Result(
         bound=bound,
         lower=session.lower,
         witness=session.witness,
         relaxation_value=session.relaxation_value if bound != 0 else 0.0,
-        gap=relative_gap(bound, session.lower),
+        gap=gap,
         status=status,
-        message=message,
+        message=_sentence(status, gap > session.options.tol) if message is None else message,
         certificate=session.certificate,
         iterations=session.iteration,
         history=session.arrays(),
         timings=timings,
         problem=description | {"estimated_bytes": int(estimated)},
     )
+
+
+def _sentence(status: Status, is_apart: bool) -> str:
+    """The status for a reader who sees the bounds besides; `is_apart`: whether there is a gap between them."""
+    if status is Status.SOLVED and is_apart:
+        return RELAXATION_SOLVED
+    return CTRL_C if status is Status.STOPPED and is_interrupted() else status.value
 
 
 def _search(session: Session, seconds: float) -> None:
@@ -285,9 +292,8 @@ def _load_checkpoint(net: Network, problem: Problem, options: Options) -> Certif
         bound = certificate.verify(net)
     except CertificateError as error:
         raise ValueError(f"checkpoint {str(path)!r} exists but cannot be resumed from: {error}") from None
-    # a certificate that best has kept names the step it came from
-    expected = {options.relaxation, *(name for name, _ in options.record.climbs)}
-    if certificate.lipschitz_problem != problem or certificate.relaxation not in expected:
+    # a certificate names the step that it came from
+    if certificate.lipschitz_problem != problem or certificate.relaxation not in options.record.steps:
         raise ValueError(f"checkpoint {str(path)!r} exists but is of another problem; give another path or remove it")
     return certificate.with_bound(bound)
 

@@ -39,11 +39,14 @@ class Stage:
 
 
 def stages_of(lifting: Lifting, options: Options, steered: Steered | None) -> list[Stage]:
-    """The relaxation asked for, or those that `best` climbs; the easy ones need no more than a first idea."""
+    """The relaxation asked for and what comes before it, or those that `best` climbs: to a first idea, but the last."""
     asked, stages = options.record, []
     depth, local = lifting.presolve.depth, "xi" in lifting.sizes
     before: list[tuple[Names | None, bool]] = []
-    for name, share in asked.climbs or ((asked.name, 1.0),):
+    steps = asked.climbs or ((asked.name, 1.0),)
+    if asked.before is not None and options.time_limit is not None:
+        steps = (asked.before, *steps)
+    for name, share in steps:
         record = RELAXATIONS[name]
         states = (record.families(depth, local), record.cuts)
         if asked.climbs and (states[0] is None or states in before):
@@ -51,7 +54,8 @@ def stages_of(lifting: Lifting, options: Options, steered: Steered | None) -> li
         before.append(states)
         families = preset(name, lifting)
         known = {family.name for family in families} | ({TRIANGLES} if record.cuts else set())
-        tolerance = options.tol if name == asked.hardest.name else max(options.tol, COARSE)
+        is_only_climbed = asked.climbs and name != asked.hardest.name
+        tolerance = max(options.tol, COARSE) if is_only_climbed else options.tol
         engine = choose_engine(lifting, families, record, options, steered)
         method = engine_for(lifting, families, record, options)
         stages.append(Stage(record, frozenset(known), engine, method, tolerance, share))
