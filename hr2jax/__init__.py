@@ -1,5 +1,6 @@
 """Certified upper bounds of Lipschitz constants of ReLU networks by the HR-2 moment relaxation."""
 
+import logging
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ __all__ = [
     "Result", "RobustnessReport", "Status", "__version__", "certify", "lipschitz_bounds", "lipschitz_penalty", "load",
     "maximum", "solve", "solve_all",
 ]  # fmt: skip
+
+# Nothing is printed unless the application asks for it (the logging HOWTO, "Configuring logging for a library").
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 # Where they are. Imported on use (PEP 562): JAX takes a second, in which the command line must already hear Ctrl-C.
 _MODULES = {

@@ -73,7 +73,7 @@ def solve(
         device: None (JAX's default), "cpu" or "gpu".
         seed: of every random choice.
         warm_start: an earlier Result of the same widths, whose multipliers to begin from.
-        progress: show a live line on stderr.
+        progress: show a live line on a terminal, else messages in `logging.getLogger("hr2jax")`.
         callback: called with a Progress now and then; returning True stops.
         checkpoint: path of a certificate file that always holds the best bound so far; resumed from if it exists.
         cuts: which cutting planes "hr2+" separates, of "T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0" (pairs of

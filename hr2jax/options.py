@@ -48,7 +48,7 @@ class Options:
         device: where JAX runs, of DEVICES; None: JAX's default.
         seed: of every random choice, a nonnegative integer.
         warm_start: an earlier Result of the same widths, whose multipliers to begin from.
-        progress: whether a live line is shown on stderr.
+        progress: whether a live line is shown on a terminal, or messages in the log "hr2jax".
         callback: called with a Progress now and then; returning True stops.
         checkpoint: path of a certificate file that always holds the best bound so far; resumed from if it exists.
         cuts: names of the cutting planes to separate, of CUTS, in that order; None: all, where there are any.

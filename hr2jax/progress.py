@@ -1,8 +1,9 @@
-"""Progress for people: a live line or log lines while a solve runs."""
+"""Progress for people: a live line on a terminal, else messages of `logging.getLogger("hr2jax")` now and then."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import sys
 import time
@@ -15,7 +16,8 @@ from .text import lower_text, upper_text
 if TYPE_CHECKING:
     from .result import Progress
 
-# Seconds between lines where stderr is a file: a log wants few.
+LOG = logging.getLogger("hr2jax")
+# Seconds between messages: a log wants few.
 LOG_INTERVAL = 5.0
 
 
@@ -28,15 +30,20 @@ class Show(Protocol):
 
 @contextlib.contextmanager
 def progress_line(wanted: bool) -> Iterator[Show | None]:
-    """A function that shows a Progress on stderr, or None: one live line on a terminal, few lines in a log."""
+    """A function that shows a Progress, or None: one live line on a terminal, few messages in the log."""
     if not wanted:
         yield None
-    elif sys.stderr.isatty():
+    elif _is_terminal():
         with _live_line() as show:
             yield show
     else:
         with _log_lines() as show:
             yield show
+
+
+def _is_terminal() -> bool:
+    """Whether stderr is there (pythonw has none) and somebody looks at it."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 @contextlib.contextmanager
@@ -55,14 +62,14 @@ def _log_lines() -> Iterator[Show]:
         nonlocal due, last
         last = about + _progress_text(record)
         if time.monotonic() >= due:
-            print(last, file=sys.stderr, flush=True)
+            LOG.info("%s", last)
             due, last = time.monotonic() + LOG_INTERVAL, ""
 
     try:
         yield show
     finally:
         if last:
-            print(last, file=sys.stderr, flush=True)
+            LOG.info("%s", last)
 
 
 def _progress_text(record: Progress) -> str:
@@ -92,11 +99,11 @@ class Line:
         if not self.wanted or now < self.due:
             return
         text = f"{text}, {now - self.began:.0f} s"
-        if sys.stderr.isatty():
+        if _is_terminal():
             print(f"\r{text:<{self.width}}", end="", file=sys.stderr, flush=True)
             self.width, self.due = len(text), now + 0.1
         else:
-            print(text, file=sys.stderr, flush=True)
+            LOG.info("%s", text)
             self.due = now + LOG_INTERVAL
 
     def end(self) -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -39,8 +40,9 @@ def main(argv: Sequence[str] | None = None, ready: Callable[[], None] = lambda: 
         argv: the words after `hr2jax`; None: this process's.
         ready: called when all that the command needs is imported, before it does anything and hears signals.
     """
+    _open_streams()
     signals = Signals()
-    with contextlib.ExitStack() as stack:
+    with _log_on_stderr(), contextlib.ExitStack() as stack:
 
         def begin() -> None:
             ready()
@@ -70,6 +72,35 @@ def _answered(argv: Sequence[str] | None, signals: Signals, ready: Callable[[], 
         if isinstance(error, BAD_INPUT) or _is_one(error, BAD_STATE):
             return _complain("error", error, BAD)
         raise
+
+
+def _open_streams() -> None:
+    """/dev/null where stdin, stdout or stderr is closed: else the next file would take its number and what is said."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (until the process ends)
+
+
+@contextlib.contextmanager
+def _log_on_stderr() -> Iterator[None]:
+    """The library's messages, each on a line: progress as it is, the others after what they are."""
+    log, handler = logging.getLogger("hr2jax"), logging.StreamHandler(sys.stderr)
+    handler.format = _line  # type: ignore[method-assign]
+    level, propagates = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        log.propagate = propagates
+
+
+def _line(record: logging.LogRecord) -> str:
+    text = record.getMessage()
+    return text if record.levelno <= logging.INFO else f"hr2jax: {record.levelname.lower()}: {text}"
 
 
 def _is_one(error: Exception, classes: Sequence[tuple[str, str]]) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,29 +22,26 @@ def solve_command(arguments: argparse.Namespace) -> int:
     net = network(arguments)
     center, radius = box(arguments.center, arguments.radius, arguments.norm)
     outputs = _outputs(arguments)
-    with warnings.catch_warnings():
-        warnings.showwarning = _warn
-        warnings.filterwarnings("always", "checkpoint ", RuntimeWarning)  # python -W error must not lose the answer
-        result = found(
-            arguments.signals,
-            lambda: solve(
-                net,
-                output=arguments.output,
-                norm=arguments.norm,
-                center=center,
-                radius=radius,
-                relaxation=arguments.relaxation,
-                method=arguments.method,
-                tol=arguments.tol,
-                time_limit=arguments.time_limit,
-                max_iterations=arguments.max_iterations,
-                device=arguments.device,
-                seed=arguments.seed,
-                progress=not arguments.quiet,
-                checkpoint=arguments.checkpoint,
-                cuts=None if arguments.cuts is None else [name for name in arguments.cuts.split(",") if name],
-            ),
-        )
+    result = found(
+        arguments.signals,
+        lambda: solve(
+            net,
+            output=arguments.output,
+            norm=arguments.norm,
+            center=center,
+            radius=radius,
+            relaxation=arguments.relaxation,
+            method=arguments.method,
+            tol=arguments.tol,
+            time_limit=arguments.time_limit,
+            max_iterations=arguments.max_iterations,
+            device=arguments.device,
+            seed=arguments.seed,
+            progress=not arguments.quiet,
+            checkpoint=arguments.checkpoint,
+            cuts=None if arguments.cuts is None else [name for name in arguments.cuts.split(",") if name],
+        ),
+    )
     return deliver(result, outputs, _write)
 
 
@@ -59,10 +54,6 @@ def _write(result: Result, name: str, path: Path) -> None:
         from ..plot import plot_result
 
         plot_result(result, path)
-
-
-def _warn(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"hr2jax: warning: {message}", file=sys.stderr)
 
 
 # --- what is given ----------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from ..machine.stopping import check, in_callers_thread, is_left
 from ..network import Network
 from ..options import Options
 from ..problem import Problem
+from ..progress import LOG
 from ..relaxation.presolve import Presolve
 from ..result import Progress, Status, relative_gap
 
@@ -98,12 +98,10 @@ class Session:
             if not self._warned:  # once; but each better certificate tries again
                 self._warned = True
                 reason = getattr(error, "strerror", None) or error
-                warnings.warn(
-                    f"checkpoint {str(path)!r} could not be written ({reason}); the solve goes on, "
-                    "but what it finds is not saved there until it can be",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
+                LOG.warning(
+                    "checkpoint %r could not be written (%s); the solve goes on, but what it finds is not saved there "
+                    "until it can be", str(path), reason,
+                )  # fmt: skip
 
     def _is_better_on_disk(self, path: Path) -> bool:
         """Whether somebody else has left a certificate of this problem there that proves at least as good a bound."""

@@ -524,3 +524,12 @@ def test_arrays_are_data_only(tmp_path: Path) -> None:
             read_numbers(str(tmp_path / name))
     np.savez(tmp_path / "named.npz", a=np.ones(2), center=np.zeros((1, 2)))
     np.testing.assert_array_equal(read_numbers(str(tmp_path / "named.npz")), [0.0, 0.0])
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_closed_stream_is_no_fault(solved: tuple[int, Path], stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`hr2jax verify ... >&-` ended in a traceback: Python has None for a closed stdout, which cannot be flushed."""
+    monkeypatch.setattr(sys, stream, None)
+    _, folder = solved
+    assert main(["verify", str(folder / "cert.npz"), str(folder / "net.npz")]) == 0
+    getattr(sys, stream).close()
