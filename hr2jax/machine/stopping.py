@@ -169,10 +169,14 @@ class _Work:
             self._serve(None)
         except BaseException as error:  # Ctrl-C, or what a handler of the user's raises
             self._end(error)
-        if self._error is not None and not isinstance(self._error, KeyboardInterrupt):
-            raise self._error
-        if self._error is not None or self.is_heard:
-            self.interrupted()
+        raised, self._error = self._error, None  # or it would hold what held it, and all of the work's arrays with it
+        try:
+            if raised is not None and not isinstance(raised, KeyboardInterrupt):
+                raise raised
+            if raised is not None or self.is_heard:
+                self.interrupted()
+        finally:
+            del raised
         value: T = self._value[0]
         return value
 
@@ -202,6 +206,7 @@ class _Work:
             self._serve(GRACE)
         self.is_left = True
         if self.thread is not None and self.thread.is_alive():
+            _left.difference_update([thread for thread in _left if not thread.is_alive()])
             if not _left:
                 atexit.register(_wait)  # now: what is registered last is done first, before JAX ends
             _left.add(self.thread)

@@ -304,3 +304,88 @@ def test_a_loop_under_ctrl_c_ends(call, said):
 def test_ctrl_c_at_any_moment(call, seed):
     said = {"solve_all": "whole 3\n", "certify": "whole 20\n"}.get(call, "whole 1\n")
     assert looped(call, seed) in (said, "nothing\n")
+
+
+KILLED = """
+import sys
+import hr2jax
+net = hr2jax.load(sys.argv[1])
+hr2jax.solve(net, output=0, relaxation="hr2+", tol=1e-9, checkpoint=sys.argv[2])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(8))
+def test_kill_9_leaves_a_checkpoint_that_verifies_resumes_and_is_hardly_worse(seed, tmp_path):
+    """No worse than 1.3 times what as many seconds as it had, but five at least, give from the beginning."""
+    net, path = network(10, 16, 1, seed), tmp_path / "c.npz"
+    net.save(tmp_path / "net.npz")
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "net.npz"), str(path)])
+    while not path.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(np.random.default_rng(seed).uniform(5.0, 12.0))
+    process.kill()
+    process.wait()
+    bound = hr2jax.Certificate.load(path).verify(net)
+    assert bound <= 1.3 * hr2jax.solve(net, output=0, relaxation="hr2+", tol=1e-9, time_limit=5).bound
+    assert hr2jax.solve(net, output=0, relaxation="hr2+", time_limit=1, checkpoint=path).bound <= bound
+    assert sorted(f.name for f in tmp_path.iterdir() if not f.name.startswith(".hr2jax-")) == ["c.npz", "net.npz"]
+
+
+ORPHANS = """
+import sys
+import numpy as np
+import hr2jax
+if __name__ == "__main__":
+    rng = np.random.default_rng(0)
+    A, C = rng.standard_normal((30, 20)), rng.standard_normal((10, 30))
+    net = hr2jax.Network([A, C], [rng.standard_normal(30), np.zeros(10)])
+    x = rng.uniform(-1, 1, (200, 20))
+    print("ready", flush=True)
+    hr2jax.certify(net, x, radii=[0.05, 0.2], via="lipschitz-local", relaxation="hr2", workers=2)
+"""
+
+
+def children(pid):
+    """Processes of multiprocessing whose parent this is."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat") as stat, open(f"/proc/{entry}/cmdline") as words:
+                    is_child = int(stat.read().rsplit(")", 1)[1].split()[1]) == pid
+                    if is_child and "spawn_main" in words.read():
+                        found.append(int(entry))
+            except (OSError, IndexError):
+                pass
+    return found
+
+
+def is_running(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="processes are looked for in /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_the_processes_of_certify_end_with_it(number, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + ORPHANS)
+    process = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    until = time.monotonic() + 120
+    while len(workers := children(process.pid)) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    until = time.monotonic() + 60
+    while any(map(is_running, workers)):
+        assert time.monotonic() < until
+        time.sleep(0.1)

@@ -151,6 +151,22 @@ def test_the_first_checkpoint_may_fail_too(tmp_path, monkeypatch):
         assert math.isfinite(session_of(checkpoint=tmp_path / "c.npz").bound)
 
 
+def test_of_two_sessions_with_one_checkpoint_the_worse_does_not_replace_what_the_better_has_left(tmp_path):
+    path = tmp_path / "c.npz"
+    worse, better = session_of(checkpoint=path), session_of(checkpoint=path)
+    d = good_diagonal(worse)
+    good = better.certify({}, d)
+    fair = worse.certify({}, 1.01 * d)
+    assert good < fair < worse.baseline
+    assert Certificate.load(path).bound == good
+    # a better one is written, and so is one beside a file that is of no use
+    assert worse.certify({}, d) == Certificate.load(path).bound == good
+    path.write_bytes(b"nothing")
+    best = session_of(checkpoint=path)
+    path.write_bytes(b"nothing at all")
+    assert best.certify({}, d) == Certificate.load(path).bound
+
+
 def test_a_checkpoint_that_exists_is_not_replaced_by_a_worse_one(tmp_path):
     path = tmp_path / "c.npz"
     session = session_of()
