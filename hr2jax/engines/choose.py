@@ -45,7 +45,8 @@ def engine_for(lifting: Lifting, families: list[Family], record: Relaxation, opt
     """`engine_of` a lifted problem."""
 
     def is_few() -> bool:
-        from .product.newton import FEW, FEW_WITH_CUTS, affordable
+        from .product.memory import FEW, FEW_WITH_CUTS
+        from .product.newton import affordable
 
         return affordable(lifting, families, FEW_WITH_CUTS if record.cuts and options.planes else FEW)
 
@@ -63,7 +64,8 @@ def choose_engine(
     cuts = options.planes if record.cuts else ()
     name = engine_for(lifting, families, record, options)
     if name == "newton":
-        from .product.newton import MOST, affordable, solve_newton
+        from .product.memory import MOST
+        from .product.newton import affordable, solve_newton
         from .product.newton_cuts import solve_with_cuts
 
         if options.method == "newton" and not affordable(lifting, families, MOST):

@@ -1,32 +1,18 @@
-"""What a problem's sizes need of memory, engine by engine."""
+"""A problem's sizes, which decide how much memory an engine needs (each kind of engines has a memory.py)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from ..problem import Problem
-from ..relaxation.presolve import Presolve
-
-# How many float64 arrays of a shape are alive at once, and bytes that do not grow, as measured.
-TABLE = {
-    "process": 500e6,  # Python, JAX and compiled programs
-    "certificate": 13.0,  # entries of the arrow: the Lagrangian matrix, its enclosure and the proof
-    "lowrank": 30.0,  # (N, rank + 1): L-BFGS and the products' gradients
-    "newton": 3.0,  # (N + m)^2, m multipliers: Newton's matrix and what it is made of
-    "gram": 12.0,  # (N, N): Y, what is scattered to its cuts, the separation's copies
-    "all pairs": 8.0,  # the multipliers' shape, per family of all pairs
-    "admm": 14.0,  # (N, N): the iterates, the eigendecomposition
-    "woodbury": 4.0,  # (m, m)
-    "gathered": 5.0,  # (m, N): rows of the extended basis
-    "sparse": 100.0 / 8,  # entries of the conic constraints, a few copies while they are assembled
-    "clarabel": 20.0 / 8,  # squares of the cones' svec lengths: a dense block and its factor
-    "clarabel beside": 80.0 / 8,  # the largest svec length times the variables
-    "lasserre2 admm": 5.0,  # matrix entries times moments
-    "lasserre2": 3.0,  # the same, interior point
-}
+from ..network import Network
+from ..problem import Problem, checked_problem
+from ..relaxation.basis import Lifting
+from ..relaxation.lifting import lift
+from ..relaxation.presolve import Presolve, presolve
 
 
 @dataclass(frozen=True)
@@ -69,6 +55,10 @@ class Sizes:
         """Side of M_1."""
         return 1 + self.n + (2 if self.local else 1) * self.q + self.masked
 
+    def count(self, kind: str) -> int:
+        """How many there are of a kind: "pair", the groups "v" and "z" (neurons), "t" and "xi" (inputs)."""
+        return self.pairs if kind == "pair" else self.n if kind in ("v", "z") else self.q
+
 
 class Need(NamedTuple):
     """Bytes: of the process on the host, and of the engine's arrays wherever the engine runs."""
@@ -81,6 +71,9 @@ class Need(NamedTuple):
         return self.host + (0.0 if gpu else self.engine)
 
 
-def newton_bytes(N: int, rows: float, extended: float) -> float:
-    """The same of what is known: multipliers given row by row, and entries of the extended basis."""
-    return 8.0 * (TABLE["newton"] * (rows + N) ** 2 + 4.0 * rows * extended + 15.0 * extended**2)
+@lru_cache
+def smallest_lifting(local: bool) -> Lifting:
+    """One input, one neuron: whatever exists for each pair, neuron or input exists here once (`Sizes.count`)."""
+    net = Network([[[1.0]], [[1.0]]], [[0.1], [0.0]])
+    problem = checked_problem(net, center=[0.0], radius=1.0) if local else checked_problem(net)
+    return lift(net, problem, presolve(net, problem))

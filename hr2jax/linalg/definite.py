@@ -34,12 +34,12 @@ class Definite:
 
     def logdet(self, d: Array) -> float:
         """The logarithm of its determinant; minus infinity where it cannot be factored."""
-        factor = cholesky(self.negative, d, self._buffer(0))
+        factor = shifted_cholesky(self.negative, d, self._buffer(0))
         return -np.inf if factor is None else _logdet(factor)
 
     def inverse(self, d: Array) -> tuple[Array | None, float]:
         """The lower triangle of its inverse, to be written to, None where it cannot be factored; its `logdet`."""
-        factor = cholesky(self.negative, d, self._buffer(1))
+        factor = shifted_cholesky(self.negative, d, self._buffer(1))
         if factor is None:
             return None, -np.inf
         logdet = _logdet(factor)
@@ -82,18 +82,20 @@ class Definite:
         return None if failed else x
 
 
-def cholesky(negative: Array, d: Array, S: Array) -> Array | None:
-    """The lower Cholesky factor of Diag(d) + `negative`, symmetric; what is above its diagonal is not part of it.
+def cholesky(S: Array, overwrite: bool = False) -> Array | None:
+    """The lower Cholesky factor of S (N, N), symmetric; what is above its diagonal is not part of it.
 
-    None where LAPACK finds none. S (N, N) is written to; it may be `negative`.
+    None where LAPACK finds none. `overwrite`: S may be lost, and is the factor where its order is Fortran's.
     """
-    if not np.isfinite(d).all():
-        return None
+    factor, failed = scipy.linalg.lapack.dpotrf(S, lower=True, clean=False, overwrite_a=overwrite)
+    return None if failed or not np.isfinite(np.diag(factor)).all() else factor  # OpenBLAS lets NaN pass
+
+
+def shifted_cholesky(negative: Array, d: Array, S: Array) -> Array | None:
+    """`cholesky` of Diag(d) + `negative`. S (N, N), in C's order, is written to; it may be `negative`."""
     np.copyto(S, negative)
     np.einsum("ii->i", S)[...] += d
-    # the transpose of a symmetric matrix in C's order is itself in Fortran's: LAPACK need not copy it
-    factor, failed = scipy.linalg.lapack.dpotrf(S.T, lower=True, clean=False, overwrite_a=True)
-    return None if failed or not np.isfinite(np.diag(factor)).all() else factor  # OpenBLAS lets NaN pass
+    return cholesky(S.T, overwrite=True)  # the transpose, the same, is in Fortran's order: LAPACK need not copy it
 
 
 def _logdet(factor: Array) -> float:

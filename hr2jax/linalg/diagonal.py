@@ -15,7 +15,7 @@ import scipy.sparse
 from ..arithmetic.float64 import Array
 from ..machine.stopping import check
 from .arrow import Arrow, arrow
-from .definite import Definite, cholesky
+from .definite import Definite, shifted_cholesky
 
 # More negative eigenvalues than this and a single weighted shift is used instead of one correction for each.
 MAX_CORRECTED = 64
@@ -154,7 +154,7 @@ def is_feasible(M: Array | Arrow, d: Array) -> bool:
     if C is None:
         return False
     negative = -C
-    return cholesky(negative, d[M.kept], negative) is not None
+    return shifted_cholesky(negative, d[M.kept], negative) is not None
 
 
 def tighten(

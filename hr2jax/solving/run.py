@@ -18,8 +18,8 @@ from ..certificate.certificate import Certificate, CertificateError
 from ..certificate.names import transfer
 from ..engines.bilinear.mixing import first_bound
 from ..engines.choose import HIGHS
-from ..engines.lipopt.lipopt import check_size, krivine_engine
-from ..engines.memory import check_memory, refuse_many_moments
+from ..engines.lipopt.lipopt import krivine_engine
+from ..engines.memory import check_krivine_memory, check_memory, refuse_many_moments
 from ..engines.monitor import Stop
 from ..engines.pace import certificate_seconds
 from ..engines.sizes import Sizes
@@ -154,7 +154,7 @@ def _plan(
     """
     record, sizes = options.record, Sizes.of(problem, fixed)
     if record.degree is not None:
-        estimated = check_size(net, problem, record.degree)
+        estimated = check_krivine_memory(net, problem, record.degree)
         engine = krivine_engine(net, problem, record.degree)
         return Plan(lift(net, problem, fixed), [Stage(record, frozenset(), engine, HIGHS, options.tol, 1.0)], estimated)
     if record.matrices:  # counted: `block_form` would take long to enumerate them

@@ -9,14 +9,9 @@ import pytest
 import hr2jax
 from hr2jax import Network
 from hr2jax.engines import memory
-from hr2jax.engines.block.conic_dual import DualBatch, memory_needed
-from hr2jax.engines.block.form import block_form
 from hr2jax.engines.memory import estimate
 from hr2jax.engines.sizes import Need, Sizes
 from hr2jax.machine import memory as memory_module
-from hr2jax.problem import checked_problem
-from hr2jax.relaxation import lift
-from hr2jax.relaxation.presolve import presolve
 from hr2jax.solving import run, stages
 
 RELAXATIONS = ("shor", "hr2", "hr2z")
@@ -66,24 +61,6 @@ def test_the_estimate_is_near_the_measured_peak(case):
     relaxation, method, n, q, local = case
     ratio = sum(estimate(relaxation, method, Sizes(n, q, min(n, q), local))) / MEASURED[case]
     assert 1 / 1.3 <= ratio <= 2.0
-
-
-@pytest.mark.parametrize("domain", [False, True])
-@pytest.mark.parametrize("relaxation", RELAXATIONS)
-@pytest.mark.parametrize(("p", "m"), [(12, 9), (9, 20)])
-def test_sizes_are_those_of_the_block_form(relaxation, domain, p, m):
-    net = random_net(p, m)
-    problem = checked_problem(net, **(box(p) if domain else {}))
-    fixed = presolve(net, problem)
-    form, sizes = block_form(relaxation, lift(net, problem, fixed)), Sizes.of(problem, fixed)
-    assert form.lifting.size == sizes.N
-    block = memory._block(relaxation, sizes)
-    assert block.shared == sum(batch.shared.shape[0] * batch.shared.shape[1] for batch in form.batches)
-    duals = [DualBatch.of(batch) for batch in form.batches]
-    assert block.variables == form.pinned.sum() + sum(dual.count for dual in duals)
-    for solver in ("clarabel", "cvxopt", "sdpa"):
-        predicted = memory._interior_point(relaxation, solver, sizes)
-        assert predicted == pytest.approx(memory_needed(form, solver, duals), rel=0.1)
 
 
 def test_the_estimate_grows_with_the_problem():
@@ -215,3 +192,25 @@ def test_a_relaxation_that_is_no_better_is_not_offered(monkeypatch):
     text = refusal(random_net(300, 9000), relaxation="hr2+")
     assert "relaxation='hr2' with method='lowrank'" in text
     assert "hr2z" not in text
+
+
+@pytest.mark.usefixtures("no_work")
+def test_what_several_layers_do_not_have_is_not_offered(monkeypatch):
+    """No block form, so no method='admm'; and lipsdp has none at any depth, which once ended in a ValueError of its."""
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1e8)
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal((4, 3)), rng.standard_normal((4, 4)), np.ones((1, 4))]
+    deep = Network(weights, [np.full(4, 0.1), np.full(4, 0.1), [0.0]])
+    for ask in ({"relaxation": "hr2"}, {"relaxation": "lipsdp", "norm": 2}):
+        text = refusal(deep, **ask)
+        assert "admm" not in text and "hr2z" not in text
+        assert "nothing fits: " in text
+    assert "nothing fits: " in refusal(random_net(4, 4), relaxation="lipsdp", norm=2)
+
+
+def test_lipopt_that_does_not_fit_is_refused_before_building(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1e9)
+    monkeypatch.setattr(run, "krivine_engine", None)
+    text = refusal(random_net(80, 80), relaxation="lipopt4")
+    assert text.startswith("relaxation='lipopt4' needs about ")
+    assert text.endswith(" products) and 1.0 GB are available")

@@ -14,7 +14,7 @@ import hr2jax
 from hr2jax import Certificate, CertificateError, Network, Status
 from hr2jax.certificate.certificate import certify_multipliers
 from hr2jax.engines import memory
-from hr2jax.engines.block.form import MAX_DENSE_BYTES, block_form
+from hr2jax.engines.block.form import block_form
 from hr2jax.engines.block.interior_point import solve_interior_point
 from hr2jax.engines.sizes import Sizes
 from hr2jax.problem import checked_problem
@@ -278,9 +278,9 @@ def test_the_size_is_counted_without_building(p, m, domain, monkeypatch):
     plan = layout(matrices, lifting)
     entries = sum(len(matrix.basis) ** 2 for matrix in matrices)
     need = 8 * entries * len(plan.monomials)
-    monkeypatch.setattr(memory, "MAX_DENSE_BYTES", need)
+    monkeypatch.setattr(memory, "MAX_MOMENT_BYTES", need)
     memory.refuse_many_moments(sizes)
-    monkeypatch.setattr(memory, "MAX_DENSE_BYTES", need - 1)
+    monkeypatch.setattr(memory, "MAX_MOMENT_BYTES", need - 1)
     with pytest.raises(ValueError, match=f"{entries} matrix entries and {len(plan.monomials)} moments"):
         memory.refuse_many_moments(sizes)
 
@@ -296,7 +296,7 @@ def test_a_larger_network_is_refused_before_any_work(p, m, local, monkeypatch):
     assert "\n" not in text
     assert "tiny networks" in text
     assert "'hr2'" in text
-    assert MAX_DENSE_BYTES == 2**30
+    assert memory.MAX_MOMENT_BYTES == 2**30
 
 
 def test_these_networks_tell_the_relaxations_apart():

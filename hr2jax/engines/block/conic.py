@@ -8,7 +8,6 @@ Packages are imported when they are asked for.
 from __future__ import annotations
 
 import importlib
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -68,7 +67,7 @@ class ConicSolution:
     iterations: int
 
 
-def triangle(side: Array | int) -> Any:
+def svec_length(side: Array | int) -> Any:
     """Length of the svec of a matrix of that side."""
     return side * (side + 1) // 2
 
@@ -76,7 +75,7 @@ def triangle(side: Array | int) -> Any:
 def svec_position(i: Array, j: Array) -> Array:
     """Where entry (i, j), or (j, i), of a symmetric matrix stands in its svec."""
     large, small = np.maximum(i, j), np.minimum(i, j)
-    return triangle(large) + small
+    return svec_length(large) + small
 
 
 def matrix_of(svec: Array, side: int) -> Array:
@@ -90,7 +89,7 @@ def matrix_of(svec: Array, side: int) -> Array:
 def full_squares(problem: ConicProblem) -> sp.csc_matrix:
     """U (full rows, rows): from svec to full square matrices, column by column; U^T U = 1, so U^T goes back."""
     sides = problem.sides
-    starts = problem.nonnegative + np.concatenate([[0], np.cumsum(triangle(sides))])
+    starts = problem.nonnegative + np.concatenate([[0], np.cumsum(svec_length(sides))])
     squares = problem.nonnegative + np.concatenate([[0], np.cumsum(sides**2)])
     rows, columns = [np.arange(problem.nonnegative)], [np.arange(problem.nonnegative)]
     values = [np.ones(problem.nonnegative)]
@@ -235,11 +234,11 @@ def mosek_triplets(problem: ConicProblem) -> tuple[Array, ...]:
     """
     sides = np.concatenate([np.ones(problem.nonnegative, dtype=np.int64), problem.sides])
     data = sp.hstack([sp.csc_matrix(problem.h[:, None]), problem.G]).tocoo()
-    which = np.repeat(np.arange(len(sides)), triangle(sides))
-    entry = np.arange(len(which)) - np.repeat(np.cumsum(triangle(sides)) - triangle(sides), triangle(sides))
+    which = np.repeat(np.arange(len(sides)), svec_length(sides))
+    entry = np.arange(len(which)) - np.repeat(np.cumsum(svec_length(sides)) - svec_length(sides), svec_length(sides))
     row = ((np.sqrt(8.0 * entry + 1.0) - 1.0) / 2.0).astype(np.int64)
-    row += (entry >= triangle(row + 1)).astype(np.int64) - (entry < triangle(row)).astype(np.int64)
-    column = entry - triangle(row)
+    row += (entry >= svec_length(row + 1)).astype(np.int64) - (entry < svec_length(row)).astype(np.int64)
+    column = entry - svec_length(row)
     at = data.row
     value = -data.data * np.where(row[at] == column[at], 1.0, np.sqrt(0.5))
     indices = (data.col.astype(np.int64) - 1, which[at], row[at], column[at])
@@ -351,11 +350,3 @@ def package(solver: str) -> Any:
         raise ImportError(
             f'{solver} needs the package {name}, which cannot be imported: pip install "hr2jax[{extra}]"'
         ) from error
-
-
-def physical_memory() -> float:
-    """Bytes of memory that this machine has; infinity where the system does not say."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE")) * float(os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):
-        return float("inf")

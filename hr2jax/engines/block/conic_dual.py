@@ -24,12 +24,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from ...arithmetic.float64 import Array
-from ..sizes import TABLE
 from .cliques import CliqueBatch
-from .conic import ConicProblem, svec_position, triangle
+from .conic import ConicProblem, svec_length, svec_position
 from .form import BlockForm
 
 
@@ -119,8 +117,8 @@ def conic_dual(form: BlockForm, duals: Sequence[DualBatch], scale: float) -> Con
         columns.append(of_S.col)
         values.append(-of_S.data)
     i, j = np.tril_indices(N)
-    h = np.zeros(nonnegative + int(triangle(sides).sum()))
-    h[nonnegative : nonnegative + triangle(N)] = -form.C[i, j] * np.where(i == j, 1.0, np.sqrt(2.0)) / scale
+    h = np.zeros(nonnegative + int(svec_length(sides).sum()))
+    h[nonnegative : nonnegative + svec_length(N)] = -form.C[i, j] * np.where(i == j, 1.0, np.sqrt(2.0)) / scale
     G = sp.csc_matrix(
         (-np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=(len(h), offset)
     )
@@ -132,11 +130,11 @@ def _rows(duals: Sequence[DualBatch], N: int) -> tuple[list[Array], Array, int]:
     """Per batch the rows (n, e) of its svec entries; the sides of all matrices in row order; how many are 1x1."""
     positions = [np.zeros(dual.variables.shape[:2], dtype=np.int64) for dual in duals]
     nonnegative = sum(len(dual.variables) * dual.sides.count(1) for dual in duals)
-    small, large, sides = 0, nonnegative + triangle(N), [N]
+    small, large, sides = 0, nonnegative + svec_length(N), [N]
     for position, dual in zip(positions, duals, strict=True):
         start = 0
         for side in dual.sides:
-            length = triangle(side)
+            length = svec_length(side)
             rows = np.arange(len(position) * length).reshape(-1, length)
             if side == 1:
                 position[:, start : start + length] = small + rows
@@ -159,52 +157,4 @@ def _symmetric_products(E: sp.csr_matrix, pairs: Array) -> sp.csc_matrix:
     at_a, at_b = E.indptr[a][k] + within // count_b[k], E.indptr[b][k] + within % count_b[k]
     i, j = E.indices[at_a].astype(np.int64), E.indices[at_b].astype(np.int64)
     value = E.data[at_a] * E.data[at_b] * np.where(i == j, 1.0, np.sqrt(0.5))
-    return sp.csc_matrix((value, (svec_position(i, j), k)), shape=(triangle(E.shape[1]), len(pairs)))
-
-
-def memory_needed(form: BlockForm, solver: str, duals: Sequence[DualBatch]) -> float:
-    """An estimate, to a factor of about two, of the bytes that building and solving the form take."""
-    N = len(form.C)
-    E = sp.csr_matrix(np.abs(form.extended()))
-    length = np.diff(E.indptr).astype(np.int64)
-    a, b = np.concatenate([batch.shared.reshape(-1, 2) for batch in form.batches]).T
-    sides = np.concatenate([np.repeat(dual.sides, len(dual.variables)) for dual in duals])
-    variables = int(form.pinned.sum()) + sum(dual.count for dual in duals)
-    entries = int((length[a] * length[b]).sum()) + sum(int(np.count_nonzero(dual.variables)) for dual in duals)
-    built = 8.0 * TABLE["sparse"] * entries
-    if solver == "clarabel":  # as measured: a dense block over the svec of every matrix, its factor, what is beside
-        touched = sp.csr_matrix(np.abs(form.C)) + E[a].T @ E[b] + sp.eye(N)
-        fronts = [*front_sides(sp.csr_matrix(touched + touched.T)), *sides.tolist()]
-        beside = TABLE["clarabel beside"] * float(triangle(max(fronts))) * variables + 2.0 * variables**2
-        return built + 8.0 * (TABLE["clarabel"] * sum(float(triangle(side)) ** 2 for side in fronts) + beside)
-    if solver == "cvxopt":  # the constraint matrix, dense, and two matrices over the variables
-        return built + 8.0 * variables * float(N**2 + (sides**2).sum()) + 16.0 * variables**2
-    return 3.0 * built + 16.0 * variables**2  # SDPA's binding passes Python lists
-
-
-def front_sides(pattern: sp.csr_matrix) -> list[int]:
-    """Sides of the dense matrices that Clarabel's chordal decomposition leaves of one with this pattern, roughly.
-
-    Rows that most others touch are in every one of them; the rest are ordered along a band, and
-    neighbouring cliques of the band are merged where that saves work, as Clarabel does.
-    """
-    full = np.diff(pattern.indptr) > pattern.shape[0] / 2
-    rest = np.flatnonzero(~full)
-    common = len(full) - len(rest)
-    if len(rest) == 0:
-        return [common]
-    inner = pattern[rest][:, rest]
-    order = reverse_cuthill_mckee(inner, symmetric_mode=True)
-    inner = inner[order][:, order].tocoo()
-    last = np.arange(len(rest))
-    np.maximum.at(last, inner.row, inner.col)
-    last = np.maximum.accumulate(last)
-    merged = [(0, int(last[0]))]
-    for first, reach in enumerate(last[1:].tolist(), start=1):
-        start, end = merged[-1]
-        before, this, both = (common + 1 + length for length in (end - start, reach - first, reach - start))
-        if both**3 <= before**3 + this**3:
-            merged[-1] = (start, reach)
-        elif reach > end:
-            merged.append((first, reach))
-    return [common + 1 + end - start for start, end in merged]
+    return sp.csc_matrix((value, (svec_position(i, j), k)), shape=(svec_length(E.shape[1]), len(pairs)))

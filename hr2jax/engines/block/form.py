@@ -24,8 +24,6 @@ from .cliques import Clique, CliqueBatch, CliqueBlock, Polynomial
 
 Arrangement = Literal["clique", "product"]
 
-MAX_DENSE_BYTES = 2**30  # of lasserre2's map from moments to matrix entries
-
 
 @dataclass(frozen=True)
 class BlockForm:
@@ -137,12 +135,6 @@ def _lasserre(lifting: Lifting) -> CliqueBatch:
     """All the cliques of `lasserre2` as one: they share moments that M_1 does not have."""
     matrices = lasserre_matrices(lifting)
     plan = layout(matrices, lifting)
-    entries = sum(index.shape[0] ** 2 for index in plan.index)
-    if entries * len(plan.monomials) * 8 > MAX_DENSE_BYTES:
-        raise ValueError(
-            f"relaxation='lasserre2' is for tiny networks: here it has {entries} matrix entries and "
-            f"{len(plan.monomials)} moments; 'hr2' and 'hr2z' fit"
-        )
     blocks = tuple(
         CliqueBlock(m.key, index, np.broadcast_to([float(c.mid) for c in m.factor.values()], (1, *index.shape)))
         for m, index in zip(matrices, plan.index, strict=True)

@@ -13,8 +13,8 @@ from ...certificate.lagrangian import SOS, add_squares, lagrangian_matrix
 from ...linalg.diagonal import tighten
 from ...result import Status
 from ..monitor import Monitor, Stop
-from .conic import ITERATIONS, SOLVERS, matrix_of, package, physical_memory, triangle
-from .conic_dual import DualBatch, conic_dual, memory_needed
+from .conic import ITERATIONS, SOLVERS, matrix_of, package, svec_length
+from .conic_dual import DualBatch, conic_dual
 from .duals import clique_multipliers
 from .form import BlockForm
 
@@ -58,7 +58,7 @@ def solve_interior_point(
     max_iterations: int | None = None,
     verbose: bool = False,
 ) -> InteriorPointSolution:
-    """Solve the dual of a block form by an interior-point solver.
+    """Solve the dual of a block form by an interior-point solver, however large (`engines.memory` refuses before).
 
     Args:
         form: the relaxation in block form.
@@ -72,12 +72,10 @@ def solve_interior_point(
         ValueError: an unknown solver.
         ImportError: its package is not installed; the message names the extra that brings it.
         RuntimeError: MOSEK without a licence.
-        MemoryError: the solver would need more memory than the machine has.
     """
     started = time.perf_counter()
     module = package(solver)
     duals = [DualBatch.of(batch) for batch in form.batches]
-    _refuse_if_too_large(form, solver, duals)
     # Duals of size 1. A power of two keeps the objective's bits.
     scale = 2.0 ** np.frexp(float(np.abs(form.C).sum()) / len(form.C))[1]
     problem = conic_dual(form, duals, scale)
@@ -92,7 +90,7 @@ def solve_interior_point(
     polynomials = [np.einsum("nmv,nv->nm", d.polynomial, part) for d, part in zip(duals, parts, strict=True)]
     factors = _square_factors(form, duals, parts)
     N = len(form.C)
-    M1 = matrix_of(solution.X[problem.nonnegative :][: triangle(N)], N)
+    M1 = matrix_of(solution.X[problem.nonnegative :][: svec_length(N)], N)
     return InteriorPointSolution(
         value=float(problem.cost @ solution.y) * scale,
         polynomials=polynomials,
@@ -151,19 +149,8 @@ def _square_factors(form: BlockForm, duals: Sequence[DualBatch], parts: Sequence
     for batch, dual, part in zip(form.batches, duals, parts, strict=True):
         start = 0
         for block, side in zip(batch.blocks, dual.sides, strict=True):
-            entries = slice(start, start := start + triangle(side))
+            entries = slice(start, start := start + svec_length(side))
             if block.name.startswith(SOS):
                 values, vectors = np.linalg.eigh(matrix_of(dual.variables[0, entries] @ part[0], side))
                 out[block.name] = vectors * np.sqrt(np.maximum(values, 0.0))
     return out
-
-
-def _refuse_if_too_large(form: BlockForm, solver: str, duals: Sequence[DualBatch]) -> None:
-    """Raise MemoryError, before anything large is built, if the solver could not hold the problem."""
-    need, memory = memory_needed(form, solver, duals), physical_memory()
-    if need > memory:
-        raise MemoryError(
-            f"{solver} would need about {need / 2**30:.1f} GiB for this problem, whose moment matrix has side "
-            f"{len(form.C)}, and this machine has {memory / 2**30:.1f} GiB; "
-            'method="lowrank" or method="admm" need far less'
-        )

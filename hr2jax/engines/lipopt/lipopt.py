@@ -14,7 +14,6 @@ from scipy.optimize import linprog
 
 from ...arithmetic.float64 import Array
 from ...certificate.krivine import KRIVINE, check_krivine
-from ...machine.memory import available_bytes
 from ...machine.stopping import check
 from ...network import Network
 from ...problem import Problem
@@ -23,15 +22,14 @@ from ...relaxation.lifting import lift
 from ...relaxation.presolve import presolve
 from ...result import Status
 from ..monitor import Engine, Monitor
-from .pool import Group, Program, adjacency, krivine_program
+from .memory import FIRST
+from .pool import Group, Program, krivine_program
 
 VIOLATED = 1e-6  # an inequality below -this is added
 AT_ONCE = 4  # inequalities added in a later round, per monomial; the first takes FIRST of them, by degree
-FIRST = {3: 40, 4: 8}
 FEWER = 1e-9  # relative decrease after which slack inequalities are dropped: they can come back only finitely often
 
 EXACT = 1e-9  # relative: signs that come as near to the value show that it is the maximum
-
 
 
 @dataclass
@@ -85,11 +83,10 @@ def solve_krivine(
         no linear program was solved), {"krivine": (K, degree + 1)}, and SOLVED, TIME_LIMIT, STOPPED or NUMERICAL_ERROR.
 
     Raises:
-        ValueError: another kind of problem, or one that does not fit in memory.
+        ValueError: another kind of problem.
     """
     began = time.perf_counter()
     check_krivine(net, problem, degree)
-    check_size(net, problem, degree)
     lifting = lift(net, problem, presolve(net, problem))
     deadline = math.inf if time_limit is None else began + time_limit
     run = CuttingPlanes(lifting, degree, deadline, callback)
@@ -235,58 +232,6 @@ def _rows(groups: list[Group], active: _Active, dual: Array, degree: int) -> Arr
         out[:, :, -1] = dual[of_group, None] / group.kind.scale
         parts.append(out.reshape(-1, degree + 1))
     return np.concatenate(parts)
-
-
-def krivine_size(net: Network, problem: Problem, degree: int) -> tuple[int, int, int, float]:
-    """Rows, columns and nonzeros of the published linear program, and the bytes that solving it here takes.
-
-    A row is a monomial whose coefficients must agree, a column a product of `degree` factors. Counted from the
-    network's zeros; of cliques among the neurons an upper bound is counted. Nothing of that size is built. The
-    bytes are of our own form of it: every tuple's columns, the linear program of a round, and a dense factor.
-
-    Raises:
-        ValueError: another kind of network or problem.
-    """
-    check_krivine(net, problem, degree)
-    lifting = lift(net, problem, presolve(net, problem))
-    reached = np.asarray(lifting.objective_v.mid != 0)
-    count, later = reached.sum(axis=0).tolist(), np.triu(adjacency(reached), 1).sum(axis=1).tolist()
-
-    def tuples(size: int) -> int:
-        """Upper bound of the cliques of so many variables."""
-        return sum(math.comb(m, size - 1) for m in count) + sum(math.comb(k, size - 1) for k in later)
-
-    monomials = 1 + sum(tuples(size) for size in range(1, degree + 1))
-    products = 2**degree * tuples(degree)
-    kept = 1 + sum(tuples(size) for size in range(1, degree))
-    inequalities = (32 if degree == 4 else 4) * tuples(degree) + 2 ** (degree - 1) * tuples(degree - 1)
-    table = tuples(degree) * (8 * degree + 4 * (15 if degree == 4 else 4)) + tuples(degree - 1) * (
-        8 * (degree - 1) + 4 * 2 ** (degree - 1)
-    )
-    each = 8.0 if degree == 4 else 4.0  # entries of an inequality
-    program = min(inequalities, FIRST[degree] * kept) * each * BYTES_PER_ENTRY
-    return monomials, products, products * 2**degree, BYTES + 2.0 * table + program + FACTOR * kept**2
-
-
-BYTES = 300e6  # Python, NumPy and SciPy
-BYTES_PER_ENTRY = 60.0  # of the linear program, with HiGHS's copies
-FACTOR = 2.0  # bytes per squared number of monomials
-
-
-def check_size(net: Network, problem: Problem, degree: int) -> float:
-    """The bytes that the program will need; refuses, before building, one that does not fit in memory.
-
-    Raises:
-        ValueError: how much it needs and how much there is.
-    """
-    rows, columns, _, need = krivine_size(net, problem, degree)
-    there = available_bytes()
-    if need > there:
-        raise ValueError(
-            f"relaxation='lipopt{degree}' needs about {need / 1e9:.1f} GB here ({rows} monomials, {columns} products) "
-            f"and {there / 1e9:.1f} GB are available"
-        )
-    return need
 
 
 def krivine_engine(net: Network, problem: Problem, degree: int) -> Engine:

@@ -26,15 +26,9 @@ from ...result import Status
 from ..monitor import Monitor, Stop
 from ..pace import certificate_seconds
 from ..scale import in_units
-from ..sizes import newton_bytes
+from .memory import MOST, newton_bytes
 from .newton_step import Interior, Problem, places_of
 
-# Newton's matrix has a row for each multiplier and each number of the diagonal: at most so many (1.2 GB).
-MOST = 12000
-# Below this many it is the faster one where there are several layers (bench/depth.py --engines).
-FEW = 1500
-# The same of what is there before cutting planes, of which so many may come.
-FEW_WITH_CUTS, MOST_CUTS = 250, 2500
 STEPS = 60
 # What the moments attain is believed when their equations hold to within this.
 RESIDUAL = 1e-4

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...arithmetic.float64 import Array
+from ...linalg.definite import cholesky
 from ...machine.threads import few_threads
 from ...relaxation.basis import Lifting
 from ...relaxation.forms import Family
@@ -19,8 +20,9 @@ from ...relaxation.triangles import TRIANGLES
 from ...result import Status
 from ..monitor import Monitor, Stop
 from .arrays import Factored
-from .newton import MOST, MOST_CUTS, follow
-from .newton_step import Problem, cholesky
+from .memory import MOST, MOST_CUTS
+from .newton import follow
+from .newton_step import Problem
 from .product_cuts import ProductPool
 from .triangle_cuts import Pool, Separator
 
@@ -126,9 +128,10 @@ class _Cuts:
         limit = min(PER_ROW * self.lifting.size, (self.room - len(self)) // 3)
         if limit <= 0:
             return 0
-        V = cholesky(Y)
-        if V is None:
+        factor = cholesky(Y)
+        if factor is None:
             return None
+        V = np.tril(factor)
         gram = self.separator.gram(V)
         before = len(self)
         for triples, pattern, values in (

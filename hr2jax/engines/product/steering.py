@@ -30,7 +30,8 @@ from ..pace import certificate_seconds
 from ..scale import ABSURD, in_units, mean_diagonal, unit_rows
 from .arrays import Factored
 from .lagrangian import Cuts, Data, Spec, Step, begin, minimise_on
-from .newton import FEW_WITH_CUTS, affordable
+from .memory import FEW_WITH_CUTS
+from .newton import affordable
 from .product_cuts import ProductPool
 from .schedule import SMALL, Schedule, columns_for
 from .triangle_cuts import Pool, Separator

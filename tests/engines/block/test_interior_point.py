@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from hr2jax import Network
 from hr2jax.certificate.bound import dual_bound
 from hr2jax.certificate.lagrangian import lagrangian_matrix
-from hr2jax.engines.block import conic, conic_dual, interior_point
+from hr2jax.engines.block import conic, conic_dual
 from hr2jax.engines.block.form import block_form
 from hr2jax.engines.block.interior_point import run_interior_point, solve_interior_point
 from hr2jax.engines.monitor import Stop
@@ -78,13 +78,13 @@ def test_the_dual_is_the_lagrangian_of_the_moment_problem():
     S = -form.C / 2.0
     S[form.pinned, form.pinned] += y[: form.pinned.sum()]
     E = form.extended()
-    value, small, large = y[: form.pinned.sum()].sum(), 0, problem.nonnegative + conic.triangle(N)
+    value, small, large = y[: form.pinned.sum()].sum(), 0, problem.nonnegative + conic.svec_length(N)
     adjoints = [np.zeros((batch.count, len(batch.monomials))) for batch in form.batches]
     for batch, q in zip(form.batches, adjoints, strict=True):
         start = 0
         for block in batch.blocks:
             d = block.index.shape[0]
-            length = conic.triangle(d)
+            length = conic.svec_length(d)
             maps = batch.dense()[:, start : start + d * d]
             start += d * d
             for i in range(batch.count):
@@ -99,7 +99,7 @@ def test_the_dual_is_the_lagrangian_of_the_moment_problem():
         assert np.allclose(q[:, 1 + batch.shared.shape[1] :], 0.0, atol=1e-12)
     assert (small, large) == (problem.nonnegative, len(rows))
     start = problem.nonnegative
-    assert np.allclose(conic.matrix_of(rows[start : start + conic.triangle(N)], N), S, atol=1e-12)
+    assert np.allclose(conic.matrix_of(rows[start : start + conic.svec_length(N)], N), S, atol=1e-12)
     assert problem.cost @ y == pytest.approx(value)
 
 
@@ -124,38 +124,6 @@ def test_a_missing_package_is_named_with_its_extra(solver, monkeypatch):
 def test_an_unknown_solver_is_refused():
     with pytest.raises(ValueError, match="clarabel, cvxopt, sdpa, mosek"):
         solve_interior_point(form_of(), "scs")
-
-
-@pytest.mark.parametrize("solver", [*SOLVERS, "mosek"])
-def test_what_does_not_fit_is_refused_before_it_is_built(solver, monkeypatch):
-    form = form_of()
-    monkeypatch.setattr(interior_point, "package", types.ModuleType)
-    monkeypatch.setattr(interior_point, "physical_memory", lambda: 1e5)
-    monkeypatch.setattr(interior_point, "conic_dual", lambda *_: pytest.fail("it was built"))
-    with pytest.raises(MemoryError, match=f'{solver} would need about .* GiB.*method="lowrank"'):
-        solve_interior_point(form, solver)
-
-
-def test_memory_estimates_follow_what_the_solvers_allocate():
-    form = form_of(p0=8, p1=8)
-    duals = [conic_dual.DualBatch.of(batch) for batch in form.batches]
-    N, variables = len(form.C), sum(dual.count for dual in duals) + form.pinned.sum()
-    # M_1 is dense here: Clarabel holds the square of its svec, CVXOPT its square times the variables
-    assert conic_dual.memory_needed(form, "clarabel", duals) > 16 * conic.triangle(N) ** 2
-    assert conic_dual.memory_needed(form, "cvxopt", duals) > 8 * N**2 * variables
-    assert conic_dual.memory_needed(form, "sdpa", duals) < conic_dual.memory_needed(form, "cvxopt", duals)
-    assert conic.physical_memory() > 1e8
-
-
-def test_chordal_fronts():
-    """A full matrix is one front; a band of 2 beside two full rows gives small ones that cover it."""
-    assert conic_dual.front_sides(sp.csr_matrix(np.ones((7, 7)))) == [7]
-    band = sp.diags([np.ones(100)] * 5, [-2, -1, 0, 1, 2], shape=(100, 100)).toarray()
-    band[:2], band[:, :2] = 1.0, 1.0
-    fronts = conic_dual.front_sides(sp.csr_matrix(band))
-    assert max(fronts) <= 12
-    assert sum(fronts) >= 100
-    assert conic_dual.front_sides(sp.csr_matrix(np.eye(5))) == [1] * 5
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-import hr2jax.engines.lipopt.lipopt as engine
 from hr2jax import Network
 from hr2jax.certificate.krivine import KRIVINE, krivine_bound
-from hr2jax.engines.lipopt.lipopt import krivine_size, solve_krivine
+from hr2jax.engines.lipopt.lipopt import solve_krivine
 from hr2jax.engines.lipopt.pool import cliques, products_kind, triangles_kind
 from hr2jax.problem import checked_problem
 from hr2jax.result import Status
@@ -210,27 +209,6 @@ def test_inputs_that_reach_one_neuron_or_none():
     net = Network([A, np.array([[1.0, -3.0]])], [np.zeros(2), np.zeros(1)])
     for degree in (3, 4):
         assert solved(net, checked_problem(net), degree) == pytest.approx(7.0)
-
-
-def test_size_counts_the_published_program():
-    """Dense: q C(n, 2) + C(n, 3) triples of 8 products each."""
-    net, _ = published_network(20, 40, 0)
-    monomials, products, nonzeros, need = krivine_size(net, checked_problem(net), 3)
-    triples = 20 * math.comb(20, 2) + math.comb(20, 3)
-    assert (products, nonzeros) == (8 * triples, 64 * triples)
-    assert monomials == 1 + 40 + 20 * 20 + math.comb(20, 2) + triples
-    assert need > 1e8
-
-
-def test_what_does_not_fit_is_refused_before_building(monkeypatch):
-    def built(*_):
-        raise AssertionError("built")
-
-    monkeypatch.setattr(engine, "krivine_program", built)
-    monkeypatch.setattr(engine, "available_bytes", lambda: 1e9)
-    net, _ = published_network(80, 80, 0)
-    with pytest.raises(ValueError, match=r"lipopt4.* GB .* are available"):
-        solve_krivine(net, checked_problem(net), 4)
 
 
 @pytest.mark.parametrize("kind", [products_kind(2), products_kind(3), triangles_kind(3), triangles_kind(4)])

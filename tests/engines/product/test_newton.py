@@ -7,7 +7,7 @@ import hr2jax
 from hr2jax import Network, Status
 from hr2jax.bounds.slopes.search import find_slopes
 from hr2jax.certificate.lagrangian import lagrangian_matrix
-from hr2jax.engines.product import newton
+from hr2jax.engines.product import newton, newton_step
 from hr2jax.engines.product.lowrank import solve_lowrank
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
@@ -181,7 +181,7 @@ def test_what_it_cannot_take_is_refused():
 
 
 def test_too_many_multipliers_are_refused(monkeypatch):
-    monkeypatch.setattr(newton, "MOST", 10)
+    monkeypatch.setattr("hr2jax.engines.product.memory.MOST", 10)
     net = random_net(np.random.default_rng(0), [3, 3, 3, 1], 1.0, 0.3)
     with pytest.raises(NotImplementedError, match="at most 10"):
         hr2jax.solve(net, method="newton")
@@ -192,3 +192,22 @@ def test_auto_takes_it_for_few_multipliers_of_several_layers():
     bounds = {method: hr2jax.solve(net, method=method, tol=1e-6).bound for method in ("auto", "newton", "lowrank")}
     assert bounds["auto"] == bounds["newton"]
     assert bounds["auto"] == pytest.approx(bounds["lowrank"], rel=2e-6)
+
+
+@pytest.mark.parametrize("n", [40, 150])
+@pytest.mark.parametrize("kind", ["indefinite", "low rank", "all alike", "nothing", "upwards"])
+def test_the_longest_step_is_that_of_all_eigenvalues(n, kind):
+    """By Lanczos' method above DENSE; where that does not converge or has nothing to find, by all of them."""
+    rng = np.random.default_rng(n)
+    A, B = rng.standard_normal((2, n, n))
+    L = np.linalg.cholesky(A @ A.T / n + 0.1 * np.eye(n))
+    inner = {
+        "indefinite": B + B.T, "low rank": -B[:, :3] @ B[:, :3].T, "all alike": -2.0 * np.eye(n),
+        "nothing": np.zeros((n, n)), "upwards": B @ B.T,
+    }[kind]  # fmt: skip
+    exact = np.linalg.eigvalsh(inner)[0]
+    found = newton_step._least_eigenvalue(L, L @ inner @ L.T)
+    assert found == pytest.approx(exact, rel=1e-3, abs=1e-3)
+    assert newton_step._least_eigenvalue(L, np.full((n, n), np.nan)) == -np.inf
+    if kind != "nothing":
+        assert newton_step._least_eigenvalue(1e-200 * L, inner) == -np.inf
