@@ -192,7 +192,7 @@ def test_factors_that_do_not_fit_are_refused(name):
         refused("monomials must be int64 rows", monomials=wrong)
     refused("row for each monomial", monomials=monomials[:-1])
     refused("distinct ones", monomials=np.vstack([monomials[:-1], monomials[:1]]))
-    refused("distinct ones", monomials=np.column_stack([monomials, monomials, monomials]))
+    refused("distinct ones|square of a sign", monomials=np.column_stack([monomials, monomials, monomials]))
     refused("no variable", index=certificate.multipliers["sos/index"] + 77)
     with pytest.raises(CertificateError, match="no matrix"):
         refusing = {"sos/M_3(x)/factor": values, "sos/M_3(x)/monomials": monomials}
