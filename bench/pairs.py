@@ -15,7 +15,7 @@ import argparse
 import json
 from pathlib import Path
 
-from hr2jax.options import CUTS
+from hr2jax.options import CUT_NAMES
 from measure import RESULTS, Table, in_process, solve_alone, solve_seconds
 from networks import published_network, sdp_nn
 
@@ -52,7 +52,7 @@ def measure(network: str, local: bool, cuts: list[str], tol: float, time_limit: 
 
 
 def main() -> None:
-    assert set(ORDER) == set(CUTS[: CUTS.index("triangles") + 1])  # the others are for several hidden layers
+    assert set(ORDER) == set(CUT_NAMES[: CUT_NAMES.index("triangles") + 1])  # the others are for several hidden layers
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="only the published network of (10, 10)")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))

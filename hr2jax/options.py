@@ -31,7 +31,7 @@ METHODS = ("auto", "admm", "lowrank", "newton", *INTERIOR_POINT)
 # exist with several hidden layers only (relaxation/products.py).
 FLAT_CUTS = ("T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0", "triangles")
 DEEP_CUTS = ("T.V", "T.VC", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "U.X", "U.XC", "X0.X", "X0.XC")
-CUTS = (*FLAT_CUTS, *DEEP_CUTS)
+CUT_NAMES = (*FLAT_CUTS, *DEEP_CUTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Options:
         progress: whether a live line is shown on a terminal, or messages in the log "hr2jax".
         callback: called with a Progress now and then; returning True stops.
         checkpoint: path of a certificate file that always holds the best bound so far; resumed from if it exists.
-        cuts: names of the cutting planes to separate, of CUTS, in that order; None: all, where there are any.
+        cuts: names of the cutting planes to separate, of CUT_NAMES, in that order; None: all, where there are any.
         lifting: with several hidden layers, which variables carry the derivative: "auto" or of table.CHOICES.
 
     Raises:
@@ -103,7 +103,7 @@ class Options:
                     f"cuts are part of relaxation={' and '.join(map(repr, names(cuts=True)))}, but "
                     f"relaxation={self.relaxation!r} was given"
                 )
-            self._keep("cuts", _names("cuts", self.cuts, CUTS))
+            self._keep("cuts", _names("cuts", self.cuts, CUT_NAMES))
 
     def _keep(self, name: str, value: Any) -> None:
         """Replace what was given by what it means; for `__post_init__` alone."""
@@ -117,7 +117,7 @@ class Options:
     @property
     def planes(self) -> tuple[str, ...]:
         """The cutting planes to separate where the relaxation has any."""
-        return CUTS if self.cuts is None else tuple(self.cuts)
+        return CUT_NAMES if self.cuts is None else tuple(self.cuts)
 
     def check(self, net: Network, problem: Problem) -> Options:
         """These options, if they do for this problem.

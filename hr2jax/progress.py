@@ -80,14 +80,14 @@ def _progress_text(record: Progress) -> str:
 
 
 # Seconds of work that need no line.
-PATIENCE = 2.0
+QUIET = 2.0
 
 
 class Line:
     """Shows what is being done: one live line on a terminal, a line now and then in a log."""
 
     def __init__(self, wanted: bool, began: float):
-        self.wanted, self.due, self.width = wanted, began + PATIENCE, 0
+        self.wanted, self.due, self.width = wanted, began + QUIET, 0
         self.began = began
 
     def __enter__(self) -> Line:

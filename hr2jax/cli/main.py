@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
-from ..options import CUTS, DEVICES, METHODS, Options
+from ..options import CUT_NAMES, DEVICES, METHODS, Options
 from ..relaxation.table import RELAXATIONS
 from ..version import __version__
 from . import certify as robustness
@@ -190,7 +190,7 @@ def _parser() -> argparse.ArgumentParser:
                    help=f"{', '.join(RELAXATIONS)} (default %(default)s); tighter ones take longer; "
                         "best climbs")  # fmt: skip
     p.add_argument("--cuts", metavar="NAMES",
-                   help=f"cutting planes of hr2+ and best, among {','.join(CUTS)} (default all)")  # fmt: skip
+                   help=f"cutting planes of hr2+ and best, among {','.join(CUT_NAMES)} (default all)")  # fmt: skip
     p.add_argument("--method", default=Options.method, metavar="NAME",
                    help=f"the solver: {', '.join(METHODS)} (default %(default)s)")  # fmt: skip
     p.add_argument("--tol", type=float, default=Options.tol, metavar="T",

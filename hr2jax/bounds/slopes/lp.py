@@ -1,6 +1,7 @@
-"""Slopes from the duals of the triangle relaxation, a linear program per target and layer, by HiGHS. Steering only.
+"""Slopes from the duals of Planet's relaxation, a linear program per target and layer, by HiGHS. Steering only.
 
-The least value of row . x_k + shift when each unstable neuron obeys x >= 0, x >= z, x <= s (z - l): in the last
+The least value of row . x_k + shift when each unstable neuron obeys x >= 0, x >= z, x <= s (z - l) (Ehlers 2017,
+"Formal verification of piece-wise linear feed-forward neural networks": Planet's triangle of a neuron): in the last
 layer x sits on its upper line where row < 0, above its two lower lines where row > 0. With the multipliers a of
 x >= 0 and b of x >= z, a + b = row, the slope b / row leaves the program's value as it is and turns layer k
 into linear functions of x_{k-1}, whose least value is the same question for layer k - 1. (The duals of one
@@ -23,7 +24,7 @@ from .targets import Targets
 TOLERANCE = 1e-10
 
 
-def triangle_slopes(targets: Targets, start: Mapping[int, Array], end: float | None) -> dict[int, Array]:
+def planet_slopes(targets: Targets, start: Mapping[int, Array], end: float | None) -> dict[int, Array]:
     """Optimal slopes k -> (n, p_k) of each target; `start`'s for those not reached by `end` or where HiGHS fails."""
     result = {k: np.array(values) for k, values in start.items()}
     programs = {k: _Program(targets, k) for k in result}

@@ -46,7 +46,7 @@ def find_slopes(
         net: the network.
         problem: a local problem.
         method: "interval": none. "linear": per target the best of a few rules. "lp": tightened towards the
-            optimum of the triangle relaxation, which slopes attain: exactly (HiGHS) for small sizes and
+            optimum of Planet's relaxation, which slopes attain: exactly (HiGHS) for small sizes and
             boxes, else by projected gradient ascent. Only neurons that "linear" leaves undecided are tightened.
         seconds: when to stop tightening (the ascent ends the round it is in and may have to compile, seconds a
             layer); None: no limit.
@@ -153,9 +153,9 @@ def _tightened(
     part, start = targets.chosen(some), {k: values[some] for k, values in slopes.items()}
     size = sum(targets.net.widths[: len(targets.bounds) + 1])
     if targets.problem.domain.shape == "inf" and size <= HIGHS_SIZE:
-        from .lp import triangle_slopes
+        from .lp import planet_slopes
 
-        found = triangle_slopes(part, start, end)
+        found = planet_slopes(part, start, end)
     else:
         from .ascent import ascend
 

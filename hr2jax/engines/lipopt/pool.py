@@ -22,7 +22,7 @@ from ...arithmetic.float64 import Array
 from ...relaxation.basis import Lifting
 
 TUPLES = 2**17  # tuples whose inequalities are evaluated together
-TRIANGLES = tuple((s, r) for s in (1, -1) for r in (1, -1))
+TRIANGLE_SIGNS = tuple((s, r) for s in (1, -1) for r in (1, -1))  # of the triangle inequalities of three variables
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def triangles_kind(size: int) -> Kind:
     signs = []
     for other in range(size) if size == 4 else (None,):
         three = [k for k in range(size) if k != other]
-        for (s, r), sign in product(TRIANGLES, (1, -1) if size == 4 else (1,)):
+        for (s, r), sign in product(TRIANGLE_SIGNS, (1, -1) if size == 4 else (1,)):
             pair = np.full((2, size), sign)
             pair[:, three] = [[1, s, r], [-1, -s, -r]]
             signs.append(pair)

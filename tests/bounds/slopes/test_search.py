@@ -1,4 +1,4 @@
-"""Slopes found against the triangle relaxation's optimum, solved by HiGHS and by CVXOPT."""
+"""Slopes found against Planet's relaxation's optimum, solved by HiGHS and by CVXOPT."""
 
 import itertools
 import time
@@ -51,7 +51,7 @@ def triangle(net, problem, bounds, row):
 
 
 def optimum(net, problem, bounds, row):
-    """The least value of row . x_k in the triangle relaxation."""
+    """The least value of row . x_k in Planet's relaxation."""
     c, G, h, A, b = triangle(net, problem, bounds, row)
     n = net.widths[0]
     if problem.norm == "inf":

@@ -8,7 +8,7 @@ import pytest
 import hr2jax
 from hr2jax import Network, Status
 from hr2jax.engines.product import schedule, steering
-from hr2jax.options import CUTS as EVERY
+from hr2jax.options import CUT_NAMES as EVERY
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift, preset
 from hr2jax.relaxation.presolve import presolve

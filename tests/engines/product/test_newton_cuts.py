@@ -7,7 +7,7 @@ import hr2jax
 from hr2jax import Status
 from hr2jax.engines.product import newton_cuts
 from hr2jax.engines.product.newton_cuts import solve_with_cuts
-from hr2jax.options import CUTS
+from hr2jax.options import CUT_NAMES
 from hr2jax.relaxation.families import preset
 from hr2jax.relaxation.products import GLOBAL_PAIRS, LOCAL_PAIRS, PRODUCTS
 from hr2jax.relaxation.triangles import TRIANGLES
@@ -28,7 +28,7 @@ CASES = [
 
 def solved(lifting, tolerance=1e-4, start=None, **more):
     monitor = Monitor(lifting, tolerance, **more)
-    return solve_with_cuts(lifting, preset("hr2+", lifting), monitor, CUTS, start), monitor
+    return solve_with_cuts(lifting, preset("hr2+", lifting), monitor, CUT_NAMES, start), monitor
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -87,7 +87,7 @@ def test_an_interrupt_certifies_the_last_step(monkeypatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(monitor, "report", report)
-    assert solve_with_cuts(lifting, preset("hr2+", lifting), monitor, CUTS) is Status.STOPPED
+    assert solve_with_cuts(lifting, preset("hr2+", lifting), monitor, CUT_NAMES) is Status.STOPPED
     assert np.isfinite(monitor.bounds[-1])
 
 

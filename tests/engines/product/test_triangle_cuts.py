@@ -9,7 +9,7 @@ import pytest
 
 from hr2jax.engines.product.lagrangian import Cuts, _cut_penalty, cut_penalty, cut_values
 from hr2jax.engines.product.triangle_cuts import SMALLEST, Pool, Separator, kinds
-from hr2jax.options import CUTS as EVERY
+from hr2jax.options import CUT_NAMES as EVERY
 from hr2jax.relaxation.triangles import EDGES, PATTERNS, encode
 
 from .test_lowrank import lifting_of
