@@ -121,7 +121,7 @@ def _what_fits(options: Options, sizes: Sizes, host: float, device: float | None
     asked = (options.relaxation, method_of(options.relaxation, options.method, sizes))
     for relaxation in (options.relaxation, *_others(options.relaxation, sizes)):
         record = RELAXATIONS[relaxation].hardest
-        for method in ("lowrank",) * record.by_products + ("admm",) * (record.by_blocks and sizes.depth == 1):
+        for method in ("lowrank",) * record.by_products + ("admm",) * (record.by_blocks and sizes.blocks):
             if (relaxation, method) == asked:
                 continue
             need = estimate(relaxation, method, sizes)

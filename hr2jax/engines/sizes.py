@@ -27,6 +27,7 @@ class Sizes:
         masked: variables behind masks (several hidden layers).
         derived: rows of derived groups (several hidden layers).
         depth: hidden layers.
+        blocks: whether there are block forms: one hidden layer, norm inf, no ball.
     """
 
     n: int
@@ -36,6 +37,7 @@ class Sizes:
     masked: int = 0
     derived: int = 0
     depth: int = 1
+    blocks: bool = True
 
     @staticmethod
     def of(problem: Problem, fixed: Presolve) -> Sizes:
@@ -43,12 +45,13 @@ class Sizes:
         n, pairs = fixed.switching, len(np.intersect1d(fixed.unstable, fixed.free))
         if problem.quantity == "maximum" or fixed.chains == ("q",):
             signs = n if problem.quantity == "maximum" else 0
-            return Sizes(signs, len(fixed.free), 0, False, n, n, fixed.depth)
+            return Sizes(signs, len(fixed.free), 0, False, n, n, fixed.depth, blocks=False)
         local = problem.is_local and n > 0
         inner = n - len(fixed.layers[-1].unstable)
         masked = (len(fixed.chains) + local) * inner
         derived = masked + local * (n - inner) if inner else 0
-        return Sizes(n, len(fixed.free), pairs, local, masked, derived, fixed.depth)
+        blocks = fixed.depth == 1 and problem.norm == problem.domain.shape == "inf"
+        return Sizes(n, len(fixed.free), pairs, local, masked, derived, fixed.depth, blocks)
 
     @property
     def N(self) -> int:

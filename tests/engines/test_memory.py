@@ -195,17 +195,22 @@ def test_a_relaxation_that_is_no_better_is_not_offered(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_work")
-def test_what_several_layers_do_not_have_is_not_offered(monkeypatch):
-    """No block form, so no method='admm'; and lipsdp has none at any depth, which once ended in a ValueError of its."""
+def test_what_a_problem_does_not_have_is_not_offered(monkeypatch):
+    """Where there is no block form, no method="admm"; for lipsdp, asking what it needs once raised."""
     monkeypatch.setattr(memory, "available_bytes", lambda: 1e8)
     rng = np.random.default_rng(0)
     weights = [rng.standard_normal((4, 3)), rng.standard_normal((4, 4)), np.ones((1, 4))]
     deep = Network(weights, [np.full(4, 0.1), np.full(4, 0.1), [0.0]])
     for ask in ({"relaxation": "hr2"}, {"relaxation": "lipsdp", "norm": 2}):
         text = refusal(deep, **ask)
-        assert "admm" not in text and "hr2z" not in text
+        assert "admm" not in text
+        assert "hr2z" not in text
         assert "nothing fits: " in text
-    assert "nothing fits: " in refusal(random_net(4, 4), relaxation="lipsdp", norm=2)
+    ball = {"center": np.zeros(4), "radius": 1.0}
+    for ask in ({"relaxation": "lipsdp"}, {"relaxation": "hr2"}, {"relaxation": "hr2", **ball}):
+        text = refusal(random_net(4, 4), norm=2, **ask)
+        assert "admm" not in text
+        assert "nothing fits: " in text
 
 
 def test_lipopt_that_does_not_fit_is_refused_before_building(monkeypatch):
