@@ -50,9 +50,9 @@ def in_units(value: float, lifting: Lifting) -> float:
         return float(np.ldexp(value, clipped_exponent(lifting.exponent)))
 
 
-# bilinear/mixing.py alternates between the best rows of an arrow's two parts too, and lipopt's `best_signs` between the
-# best signs. They share no more than this division, and not even that: mixing.py's norms are of rows that share a
-# bound, and summed in another order, so that one function for both would change the bits of bounds.
+# hr2jax/engines/bilinear/mixing.py alternates between the best rows of an arrow's two parts too, and lipopt's
+# `best_signs` between the best signs. They share no more than this division, and not even that: the norms there are of
+# rows that share a bound, and summed in another order, so that one function for both would change the bits of bounds.
 def unit_rows(rows: Array) -> Array:
     """Each row divided by its norm (a zero row stays)."""
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
