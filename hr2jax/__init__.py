@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from .network import Network
     from .penalty import lipschitz_bounds, lipschitz_penalty
     from .reading import load
-    from .result import Progress, Result, Status
+    from .result import Progress, Result, Results, Status
     from .robustness import RobustnessReport, certify
     from .solving.many import solve_all
 
 __all__ = [
     "Ball", "Box", "Certificate", "CertificateError", "Interrupted", "Layer", "Network", "PenaltyState", "Progress",
-    "Result", "RobustnessReport", "Status", "__version__", "certify", "lipschitz_bounds", "lipschitz_penalty", "load",
-    "maximum", "solve", "solve_all",
+    "Result", "Results", "RobustnessReport", "Status", "__version__", "certify", "lipschitz_bounds",
+    "lipschitz_penalty", "load", "maximum", "solve", "solve_all",
 ]  # fmt: skip
 
 # Nothing is printed unless the application asks for it (the logging HOWTO, "Configuring logging for a library").
@@ -35,7 +35,7 @@ _MODULES = {
     "api": ("maximum", "solve"), "certificate": ("Certificate", "CertificateError"), "reading": ("load",),
     "solving.many": ("solve_all",), "domain": ("Ball", "Box"), "network": ("Network",), "layer": ("Layer",),
     "interrupted": ("Interrupted",),
-    "result": ("Progress", "Result", "Status"),
+    "result": ("Progress", "Result", "Results", "Status"),
     "penalty": ("PenaltyState", "lipschitz_bounds", "lipschitz_penalty"),
     "robustness": ("RobustnessReport", "certify"),
 }  # fmt: skip

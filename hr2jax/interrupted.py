@@ -10,7 +10,7 @@ class Interrupted(KeyboardInterrupt):
 
     Attributes:
         result: what is proved so far, of the type that the call returns: a Result (status STOPPED, and a message that
-            names Ctrl-C), a list of them (what was finished, and cheap bounds for the rest), a RobustnessReport;
+            names Ctrl-C), Results (what was finished, and cheap bounds for the rest), a RobustnessReport;
             None where nothing was proved yet. A notebook finds it as sys.last_value.result.
     """
 

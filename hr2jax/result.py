@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 
@@ -86,6 +86,9 @@ class Progress:
     gap: float
     relaxation_value: float
     residual: float
+
+
+LONGEST_TABLE = 40  # rows of results that a table shows
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -172,6 +175,40 @@ class Result:
 
 def _same(a: Mapping[str, Array], b: Mapping[str, Array]) -> bool:
     return a.keys() == b.keys() and all(np.array_equal(values, b[name]) for name, values in a.items())
+
+
+class Results(list[Result]):
+    """Results of several outputs, as `solve_all` gives them: a list, whose slices are Results too."""
+
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> Result: ...
+
+    @overload
+    def __getitem__(self, index: slice, /) -> Results: ...
+
+    def __getitem__(self, index: SupportsIndex | slice, /) -> Result | Results:
+        if isinstance(index, slice):
+            return Results(super().__getitem__(index))
+        return super().__getitem__(index)
+
+    def __str__(self) -> str:
+        """A table of at most LONGEST_TABLE results, the first and the last of them where there are more."""
+        rows: list[tuple[str, ...]] = [
+            (output_text(r.problem["output"]), upper_text(r.bound), lower_text(r.lower), f"{100 * r.gap:.2f} %",
+             r.status.name)
+            for r in self
+        ]  # fmt: skip
+        if len(rows) > LONGEST_TABLE:
+            first = LONGEST_TABLE // 2
+            last = LONGEST_TABLE - first - 1
+            rows = [*rows[:first], (f"... {len(rows) - first - last} more", "", "", "", ""), *rows[-last:]]
+        rows = [("output", "bound", "lower", "gap", "status"), *rows]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        aligned = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:4], widths[1:4]), row[4]] for row in rows)
+        return "\n".join("  ".join(row).rstrip() for row in aligned)
+
+    def __repr__(self) -> str:
+        return f"Results({len(self)} of them)"
 
 
 def relative_gap(bound: float, lower: float) -> float:

@@ -7,7 +7,7 @@ import pytest
 
 import hr2jax
 from hr2jax import Network, Status
-from hr2jax.result import RELAXATION_SOLVED
+from hr2jax.result import RELAXATION_SOLVED, Results
 from hr2jax.solving import stages
 
 
@@ -95,3 +95,32 @@ def test_hr2_plus_is_not_looser_than_hr2_where_time_runs_out(monkeypatch):
     assert result.problem["bound_by"] == "hr2"
     assert result.bound <= hr2jax.solve(net, relaxation="hr2").bound * (1 + 1e-3)
     assert result.certificate.verify(net) == result.bound
+
+
+def test_many_results_are_one_table():
+    """Printed, a list of results was every array of every result."""
+    net = Network([np.eye(3), np.eye(3)[:, ::-1]], [np.zeros(3), np.zeros(3)])
+    results = hr2jax.solve_all(net, relaxation="product")
+    assert isinstance(results, Results) and isinstance(results, list) and isinstance(results[1:], Results)
+    lines = str(results).splitlines()
+    assert len(lines) == 1 + len(results) == 4
+    assert [line.split("  ")[0] for line in lines[1:]] == ["F_0 - F_1", "F_0 - F_2", "F_1 - F_2"]
+    assert "\n" not in repr(results)
+    many = str(Results(list(results) * 100)).splitlines()
+    assert len(many) == 1 + 40
+    assert "261 more" in "".join(many)
+
+
+def test_messages_go_to_the_log_and_nowhere_else(capfd, tmp_path):
+    """The checkpoint's warning was a RuntimeWarning on stderr."""
+    solved(checkpoint=tmp_path / "c.npz", progress=True)
+    (tmp_path / "folder").mkdir()
+    checkpoint = tmp_path / "folder" / "c.npz"
+
+    def replace_by_a_folder(_):
+        if checkpoint.is_file():
+            checkpoint.unlink()
+            checkpoint.mkdir()
+
+    solved(relaxation="hr2", checkpoint=checkpoint, callback=replace_by_a_folder)
+    assert capfd.readouterr() == ("", "")

@@ -19,7 +19,7 @@ from ..options import Options
 from ..problem import Output, checked_problem
 from ..progress import progress_line
 from ..relaxation import lift, preset
-from ..result import CTRL_C, Result, Status
+from ..result import CTRL_C, Result, Results, Status
 from ..text import output_text
 from .run import bounded_at_once, check_package, prepare, solve_checked
 
@@ -28,7 +28,7 @@ ONE_PROBLEM = ("output", "warm_start", "checkpoint")
 
 
 @stoppable
-def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: Any) -> list[Result]:
+def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: Any) -> Results:
     """`solve` for several outputs: one compilation, and each problem begins from what the others found.
 
     On an accelerator small problems of one shape are steered together (vmapped); others warm-start from an earlier pair
@@ -41,8 +41,8 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
         options: those of `solve`, for every problem, but for `output`, `warm_start` and `checkpoint`.
 
     Returns:
-        A Result for each of `pairs`, in their order. A `callback` that returns true ends the problem that runs, and
-        those after it are bounded at once, with status STOPPED.
+        A list with a Result for each of `pairs`, in their order, that prints as one table. A `callback` that returns
+        true ends the problem that runs, and those after it are bounded at once, with status STOPPED.
 
     Raises:
         Interrupted: Ctrl-C; its `result` is that list, ended as a callback ends it, or None before there is one.
@@ -65,17 +65,17 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
     for problem in problems or [checked_problem(net, 0, **domain)]:
         chosen.check(net, problem)
     if not problems:
-        return []
+        return Results()
     check_arithmetic()
     check_package(chosen)
-    results: list[Result] = []
+    results = Results()
 
     def at_once(k: int, message: str) -> Result:
         return bounded_at_once(net, problems[k], fixed[k], chosen, message)
 
     with on_device(chosen.device), progress_line(chosen.progress) as show:
         fixed = [prepare(net, problem, chosen) for problem in problems]
-        tell(lambda: [*results, *map(at_once, range(len(results), len(problems)), repeat(CTRL_C))])
+        tell(lambda: Results([*results, *map(at_once, range(len(results), len(problems)), repeat(CTRL_C))]))
         steered: list[Any] = [None] * len(problems)
         # steered together are rounds that are the same for all problems: without cuts
         if chosen.method in ("auto", "lowrank") and chosen.record.by_products and not chosen.record.cuts:
