@@ -317,14 +317,22 @@ hr2jax.solve(net, output=0, relaxation="hr2+", tol=1e-9, checkpoint=sys.argv[2])
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_kill_9_leaves_a_checkpoint_that_verifies_resumes_and_is_hardly_worse(seed, tmp_path):
-    """No worse than 1.3 times what as many seconds as it had, but five at least, give from the beginning."""
+    """No worse than 1.3 times what a time limit of five seconds gives, once the solver has improved on the first bound.
+
+    How long that takes depends on what else the machine does, and on what is compiled already.
+    """
     net, path = network(10, 16, 1, seed), tmp_path / "c.npz"
     net.save(tmp_path / "net.npz")
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "net.npz"), str(path)])
-    while not path.exists():
+    until = time.monotonic() + 240
+    written = set()  # an improvement has a file of its own
+    while len(written) < 3:
         assert process.poll() is None
-        time.sleep(0.01)
-    time.sleep(np.random.default_rng(seed).uniform(5.0, 12.0))
+        assert time.monotonic() < until
+        if path.exists():
+            written.add(path.stat().st_mtime_ns)
+        time.sleep(0.001)
+    time.sleep(np.random.default_rng(seed).uniform(0.0, 5.0))
     process.kill()
     process.wait()
     bound = hr2jax.Certificate.load(path).verify(net)
