@@ -123,8 +123,8 @@ def random_multipliers(lifting, rng, share=0.7):
     """Of families, triangles and products, of sizes from 0 to far too large, some of them negative."""
     size = 10.0 ** rng.uniform(-4, 1)
     out = {}
-    for name, build in catalogue(lifting).items():
-        shape = build().shape
+    for name, family in catalogue(lifting).items():
+        shape = family.shape
         if rng.random() < share:
             out[name] = size * rng.standard_normal(shape) * rng.integers(0, 2, shape)
     count = int(rng.integers(6))

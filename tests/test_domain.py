@@ -20,6 +20,7 @@ from hr2jax.domain import Everywhere, domain_from
 from hr2jax.lower.attained import attained
 from hr2jax.problem import Problem, checked_problem
 from hr2jax.relaxation import lift
+from hr2jax.relaxation.basis import XI, T
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.robustness.attack import broken
 
@@ -232,8 +233,8 @@ def test_the_lifting_takes_t_from_the_norm_and_xi_from_the_domain(kind, norm):
     domain = Box([-2.0, -2.0], [2.0, 2.1]) if kind == "box" else Ball([0.0, 0.0], 3.0, kind)
     problem = checked_problem(net, norm=norm, domain=domain)
     lifting = lift(net, problem, presolve(net, problem))
-    assert lifting.balls == (("t",) if norm == 2 else ()) + (("xi",) if kind in (2, 1) else ())
-    assert lifting.square_is_one[lifting.slice("t")].all() == (norm == "inf")
+    assert lifting.balls == ((T,) if norm == 2 else ()) + ((XI,) if kind in (2, 1) else ())
+    assert lifting.square_is_one[lifting.slice(T)].all() == (norm == "inf")
 
 
 @pytest.mark.parametrize("norm", ["inf", 2])

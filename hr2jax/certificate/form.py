@@ -13,7 +13,7 @@ import numpy as np
 from ..arithmetic.enclosure import Enclosure, pieces
 from ..arithmetic.float64 import Array
 from ..linalg.arrow import LONG_PIECE, ArrowEnclosure
-from ..relaxation.basis import Lifting
+from ..relaxation.basis import ONE, Group, Lifting, Placement
 from ..relaxation.forms import Family, Term
 
 # Up to so many groups the best choice of those to eliminate is looked for, among more a good one.
@@ -43,9 +43,9 @@ class QuadraticForm:
     def __init__(self, lifting: Lifting, arithmetic: type[Enclosure]):
         self.lifting = lifting
         self.arithmetic = arithmetic
-        self.blocks: dict[tuple[str, str], Block] = {}
+        self.blocks: dict[tuple[Group, Group], Block] = {}
 
-    def add(self, g: str, h: str, rows: Array | slice, columns: Array | slice, values: Enclosure) -> None:
+    def add(self, g: Group, h: Group, rows: Array | slice, columns: Array | slice, values: Enclosure) -> None:
         """Add `values` at [rows, columns] of block (g, h).
 
         Positions given one by one (1-D rows, columns and values) are kept as such; others make the block dense.
@@ -86,7 +86,7 @@ class QuadraticForm:
                 return
         block.entries.append((row, column, values))
 
-    def eliminable(self) -> tuple[str, ...]:
+    def eliminable(self) -> tuple[Group, ...]:
         """Basis groups with no products among them but squares: those with the most entries (see linalg/arrow.py)."""
         sizes = self.lifting.sizes
         derived = self.lifting.derived
@@ -94,7 +94,7 @@ class QuadraticForm:
         for (g, h), block in self.blocks.items():
             if not (g == h and g not in derived and block.is_diagonal):
                 coupled |= {frozenset((a, b)) for a in derived.get(g, (g,)) for b in derived.get(h, (h,))}
-        groups = [g for g in sizes if g != "one" and frozenset((g,)) not in coupled]
+        groups = [g for g in sizes if g != ONE and frozenset((g,)) not in coupled]
         if len(groups) <= FEW_GROUPS:
             choices = [
                 chosen
@@ -103,7 +103,7 @@ class QuadraticForm:
                 if not any(frozenset((a, b)) in coupled for a in chosen for b in chosen)
             ]
             return max(choices, key=lambda chosen: sum(sizes[g] for g in chosen))
-        chosen: set[str] = set()
+        chosen: set[Group] = set()
         for group in sorted(groups, key=lambda g: -sizes[g]):
             if not any(frozenset((group, other)) in coupled for other in chosen):
                 chosen.add(group)
@@ -118,13 +118,12 @@ class QuadraticForm:
         sizes = self.lifting.sizes
         eliminated = self.eliminable() if eliminate else ()
         kept = tuple(g for g in sizes if g not in eliminated)
-        place: dict[str, slice] = {}  # where each group lies among the eliminated or among the kept rows
-        for side in (eliminated, kept):
-            starts = np.cumsum([0, *(sizes[g] for g in side)]).tolist()
-            place |= {g: slice(a, b) for g, a, b in zip(side, starts, starts[1:], strict=False)}
-        n, m = (sum(sizes[g] for g in side) for side in (eliminated, kept))
+        sides = [Placement.of({g: sizes[g] for g in side}) for side in (eliminated, kept)]
+        # where each group lies among the eliminated or among the kept rows
+        place = {g: side.slice(g) for side in sides for g in side.lengths}
+        n, m = (side.size for side in sides)
         diagonal, coupling, block = (self.arithmetic(np.zeros(shape)) for shape in ((n,), (n, m), (m, m)))
-        begun: set[tuple[str, str]] = set()
+        begun: set[tuple[Group, Group]] = set()
         for term in self._in_the_basis():
             g, h, rows, columns, values = term if term[1] not in eliminated else _flipped(*term)
             if h in eliminated:  # squares of one group, by the choice of `eliminated`
@@ -141,17 +140,14 @@ class QuadraticForm:
             else:
                 target[place[g], place[h]] = values
             begun.add((g, h))
-        positions = np.arange(self.lifting.size)
-        at = [
-            np.concatenate([positions[:0], *(positions[self.lifting.slice(g)] for g in side)])
-            for side in (eliminated, kept)
-        ]
+        every = self.lifting.placement
+        at = [np.concatenate([np.arange(0), *map(every.places, side.lengths)]) for side in sides]
         block = block + block.T
         block.halve()
         coupling.halve()
         return ArrowEnclosure(at[0], at[1], diagonal, coupling, block)
 
-    def _in_the_basis(self) -> Iterator[tuple[str, str, Any, Any, Enclosure]]:
+    def _in_the_basis(self) -> Iterator[tuple[Group, Group, Any, Any, Enclosure]]:
         """(g, h, rows, columns, values) of basis groups: whole blocks (slices) and entries one by one."""
         every = slice(None)
         derived = self.lifting.derived
@@ -175,18 +171,18 @@ class QuadraticForm:
                     for a, dense in self._expand_entries(h, g, columns, rows, values):
                         yield a, g, every, every, dense
 
-    def _expand(self, group: str, block: Enclosure) -> list[tuple[str, Enclosure]]:
+    def _expand(self, group: Group, block: Enclosure) -> list[tuple[Group, Enclosure]]:
         """The block with its rows' group replaced by basis groups: z^T B = one z_one^T B + xi^T z_xi^T B."""
         coefficients = self.lifting.rows(group)
         return [(group, block)] if coefficients is None else [(a, z.T @ block) for a, z in coefficients.items()]
 
     def _expand_entries(
-        self, group: str, other: str, rows: Array, columns: Array, values: Enclosure
-    ) -> list[tuple[str, Enclosure]]:
+        self, group: Group, other: Group, rows: Array, columns: Array, values: Enclosure
+    ) -> list[tuple[Group, Enclosure]]:
         """`_expand` of the block (derived group, other) with `values` at [rows, columns] and nothing else."""
         coefficients = self.lifting.derived[group]
         shape = (self.lifting.length(group), self.lifting.length(other))
-        if other == "one":
+        if other == ONE:
             return [(a, z[rows].T @ values.reshape(-1, 1)) for a, z in coefficients.items()]
         if len(np.unique(columns)) < len(columns):  # several to be added in one column
             dense = self.arithmetic(np.zeros(shape))
@@ -203,7 +199,9 @@ class QuadraticForm:
         return out
 
 
-def _flipped(g: str, h: str, rows: Any, columns: Any, values: Enclosure) -> tuple[str, str, Any, Any, Enclosure]:
+def _flipped(
+    g: Group, h: Group, rows: Any, columns: Any, values: Enclosure
+) -> tuple[Group, Group, Any, Any, Enclosure]:
     """The same term with the groups in the other order."""
     return h, g, columns, rows, values.T
 
@@ -229,7 +227,7 @@ def add_family(form: QuadraticForm, family: Family, multipliers: Enclosure) -> N
 
 
 def _add_diagonal(form: QuadraticForm, a: Term, b: Term, weights: Enclosure) -> None:
-    if a.group == b.group == "one":  # the only case in which positions repeat
+    if a.group == b.group == ONE:  # the only case in which positions repeat
         weights, rows, columns = weights.sum().reshape(1), a.index[:1], b.index[:1]
     else:
         rows, columns = a.index, b.index
@@ -238,8 +236,8 @@ def _add_diagonal(form: QuadraticForm, a: Term, b: Term, weights: Enclosure) -> 
 
 def _add_all(form: QuadraticForm, a: Term, b: Term, weights: Enclosure) -> None:
     rows, columns = a.index, b.index
-    if a.group == "one":
+    if a.group == ONE:
         weights, rows = weights.sum(axis=0).reshape(1, -1), rows[:1]
-    if b.group == "one":
+    if b.group == ONE:
         weights, columns = weights.sum(axis=1).reshape(-1, 1), columns[:1]
     form.add(a.group, b.group, rows[:, None], columns[None, :], weights)

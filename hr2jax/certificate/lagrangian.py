@@ -9,15 +9,15 @@ import numpy as np
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
 from ..linalg.arrow import ArrowEnclosure
-from ..relaxation.basis import Lifting
+from ..relaxation.basis import V1, XI, Lifting, T
 from ..relaxation.families import catalogue
 from ..relaxation.lasserre import LocalizingMatrix, lasserre_matrices, lasserre_size, layout
 from ..relaxation.products import PRODUCTS, product_entries
-from ..relaxation.triangles import TRIANGLES, entries
+from ..relaxation.triangles import TRIANGLES, triangle_entries
 from .form import QuadraticForm, add_family
 
-# cutting planes: multipliers of this name are rows, what they say is theirs
-CUTS = {TRIANGLES: entries, PRODUCTS: product_entries}
+# cutting planes: multipliers of this name are rows, and what those add to a form is these functions'
+ROWS = {TRIANGLES: triangle_entries, PRODUCTS: product_entries}
 SOS = "sos."  # multipliers of this name are factors of lasserre2's dual matrices
 # More than any solver finds: rows of cuts, and entries of lasserre2's matrices, which Python enumerates.
 MOST_ROWS, MOST_ENTRIES = 10**7, 10**6
@@ -53,15 +53,15 @@ def _lagrangian(lifting: Lifting, multipliers: Mapping[str, Array], arithmetic: 
     for name, values in multipliers.items():
         if name.startswith(SOS):
             continue
-        if name in CUTS:
+        if name in ROWS:
             if len(values) > MOST_ROWS:
                 raise ValueError(f"{len(values)} rows of {name!r} are more than the {MOST_ROWS} that can be checked")
-            for term in CUTS[name](lifting, values, arithmetic):
+            for term in ROWS[name](lifting, values, arithmetic):
                 form.add(*term)
             continue
         if name not in known:
             raise ValueError(f"there is no family {name!r} in this problem")
-        family = known[name]()
+        family = known[name]
         if np.shape(values) != family.shape:
             raise ValueError(f"the multipliers of {name!r} have shape {np.shape(values)}, not {family.shape}")
         if family.F.rows:
@@ -77,7 +77,7 @@ def matrices_of(
     Raises:
         ValueError: one that does not exist on this lifting, or a problem for which no `lasserre2` can have been solved.
     """
-    count, _ = lasserre_size(lifting.sizes["v"], lifting.sizes["t"], "xi" in lifting.sizes)
+    count, _ = lasserre_size(lifting.sizes.get(V1, 0), lifting.sizes.get(T, 0), XI in lifting.sizes)
     if count > MOST_ENTRIES:  # before they are enumerated
         raise ValueError(f"the matrices of lasserre2 would have {count} entries here; {MOST_ENTRIES} can be checked")
     matrices = {matrix.key: matrix for matrix in lasserre_matrices(lifting, arithmetic)}

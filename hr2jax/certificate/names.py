@@ -1,30 +1,28 @@
 """Multipliers by name: what a certificate holds, and what the proof of one lifting counts through.
 
 An engine offers arrays that follow the order of a lifting's groups and factors. A certificate says of each multiplier
-by name what it belongs to: the family and the layer, or the variables or factors by layer and index (tables.py). Both
-are the same multipliers; here one is made of the other. docs/certificate.md lists the names, which mean what they mean
-for ever: whatever is new gets a new name, and a name that is not known is refused.
+by name what it belongs to: the family and the layer, as engines do (`forms.Family.name`), or the variables or factors
+by layer and index (tables.py). Both are the same multipliers; here one is made of the other. docs/certificate.md lists
+the names, which mean what they mean for ever: whatever is new gets a new name, and a name that is not known is refused.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from ..arithmetic.float64 import Array
-from ..relaxation.basis import Lifting, tag
-from ..relaxation.families import CATALOGUE, catalogue
+from ..relaxation.basis import Lifting
+from ..relaxation.families import catalogue
 from ..relaxation.lasserre import Monomial, reduce
 from ..relaxation.presolve import Layout
 from ..relaxation.products import PRODUCTS
-from ..relaxation.table import UT, XT
 from ..relaxation.triangles import TRIANGLES
 from .krivine import KRIVINE
 from .lagrangian import SOS, matrices_of
-from .tables import Table, columns, factor_numbers, members, read, split, variables
+from .tables import Table, columns, factor_numbers, read, variables
 
 Named = Mapping[str, Array]
 
@@ -44,7 +42,7 @@ NO_VARIABLE = -1  # in a monomial of fewer variables than the others
 
 def named_diagonal(lifting: Lifting, d: Array) -> dict[str, Array]:
     """The diagonal (N,) by group: "one", "t", "v1", ..."""
-    return {_group(name): np.array(d[lifting.slice(name)], dtype=np.float64) for name in lifting.sizes}
+    return {str(group): np.array(d[lifting.slice(group)], dtype=np.float64) for group in lifting.sizes}
 
 
 def diagonal_of(lifting: Lifting, named: Named) -> Array:
@@ -53,18 +51,13 @@ def diagonal_of(lifting: Lifting, named: Named) -> Array:
     Raises:
         ValueError: groups that are not those of the basis, or of another length.
     """
-    wanted = {_group(name): size for name, size in lifting.sizes.items()}
+    wanted = {str(group): size for group, size in lifting.sizes.items()}
     if set(named) != set(wanted):
         raise ValueError(f"the diagonal's groups must be {', '.join(wanted)}, not {', '.join(map(str, named))}")
     for name, size in wanted.items():
         if np.shape(named[name]) != (size,):
             raise ValueError(f"the diagonal of group {name} has shape {np.shape(named[name])}, not ({size},)")
     return np.concatenate([named[name] for name in wanted])
-
-
-def _group(name: str) -> str:
-    kind, layer = split(name)
-    return f"{kind}{layer}" if layer else kind
 
 
 # --- all multipliers --------------------------------------------------------------------------------------
@@ -81,7 +74,7 @@ def named(lifting: Lifting, multipliers: Mapping[str, Array], inputs: int) -> di
         elif name == KRIVINE:
             out |= _named_krivine(values, inputs)
         elif not name.startswith(SOS):
-            out[_family_name(name, lifting.presolve.depth)] = np.asarray(values, dtype=np.float64)
+            out[name] = np.asarray(values, dtype=np.float64)
     return out | _named_squares(lifting, {k: v for k, v in multipliers.items() if k.startswith(SOS)})
 
 
@@ -100,11 +93,15 @@ def numbered(lifting: Lifting, entries: Named, widths: tuple[int, ...]) -> dict[
         out[KRIVINE] = _krivine(entries, widths)
     if SQUARES in records:
         out |= _squares(lifting, entries)
+    families = {name for name in entries if name.partition("/")[0] not in (*RECORDS, SQUARES)}
+    unknown = families - catalogue(lifting).keys() if families else set()
+    if unknown:
+        raise ValueError(f"there is no family {min(unknown)!r} in this problem")
     for name, values in entries.items():
-        if name.partition("/")[0] not in (*RECORDS, SQUARES):
+        if name in families:
             if values.dtype != np.float64:
                 raise ValueError(f"the multipliers of {name!r} must be float64, not {values.dtype}")
-            out[_family(name, lifting.presolve.depth)] = values
+            out[name] = values
     return out
 
 
@@ -129,62 +126,23 @@ def transfer(entries: Named, layout: Layout, free: Array, to: Lifting) -> dict[s
     What has no counterpart starts at 0, what is nonsense is left out; LipOpt's and lasserre2's are not carried over.
     """
     out: dict[str, Array] = {}
-    known, depth = catalogue(to), to.presolve.depth
+    known = catalogue(to) if len(layout.unstable) == to.presolve.depth else {}
     for name, values in entries.items():
-        if name.partition("/")[0] in (*RECORDS, SQUARES) or len(layout.unstable) != depth:
+        if name not in known:
             continue
-        family = _family(name, depth, "")
-        if family not in known:
-            continue
-        old, new = _rows(name, layout, free), _rows(name, to.presolve.layout(), to.presolve.free)
+        family = known[name]
+        old, new = family.owners(layout, free), family.owners(to.presolve.layout(), to.presolve.free)
         if np.shape(values) != np.shape(old):
             continue
         _, there, here = np.intersect1d(old, new, return_indices=True)
-        out[family] = np.zeros(len(new))
-        out[family][here] = known[family]().clipped(values[there])
+        out[name] = np.zeros(len(new))
+        out[name][here] = family.clipped(values[there])
     for record, build in _RECORDS.items():
         if record == PRODUCTS and not to.masked_layers:
             continue
         with contextlib.suppress(ValueError, KeyError):  # what is not whole is no start
             out[record] = build(to, entries, strict=False)
     return out
-
-
-# --- families ---------------------------------------------------------------------------------------------
-
-
-def _family_name(name: str, depth: int) -> str:
-    """A family's name in a lifting, as NAME/LAYER; those of the input have no layer."""
-    if name in CATALOGUE:
-        layer = 0 if name in XT else 1 if name in UT else depth
-        return f"{name}/{layer}" if layer else name
-    base = name.rstrip("0123456789")
-    return f"{base}/{name.removeprefix(base) or 1}"
-
-
-def _family(name: str, depth: int, unknown: str | None = None) -> str:
-    """The inverse of `_family_name`; `unknown` where there is no such family.
-
-    Raises:
-        ValueError: there is no such family, and nothing to be said instead.
-    """
-    base, _, layer = name.partition("/")
-    inner = base if base in CATALOGUE else ""
-    if not inner and re.fullmatch(r"[1-9]\d{0,8}", layer):
-        inner = base + tag(int(layer) - 1, depth)
-    if not inner or _family_name(inner, depth) != name:
-        if unknown is not None:
-            return unknown
-        raise ValueError(f"there is no family {name!r} in this problem")
-    return inner
-
-
-def _rows(name: str, layout: Layout, free: Array) -> Array:
-    """Which neuron or input each row of a family belongs to."""
-    base, _, layer = name.partition("/")
-    if base in UT:
-        return np.intersect1d(layout.unstable[0], free)
-    return members(layout, free, int(layer or 0))
 
 
 # --- cutting planes ---------------------------------------------------------------------------------------

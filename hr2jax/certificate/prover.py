@@ -55,13 +55,17 @@ class Prover:
         """The lifting, every coefficient enclosed."""
         return lift(self.net, self.problem, self.fixed, self.arithmetic)
 
+    def _place_in_sum(self, item: tuple[str, Array]) -> str:
+        """In which order families are added up: by name, the only layer's number left out ("X+" before "X+.X-")."""
+        return item[0].removesuffix("/1") if self.net.depth == 1 else item[0]
+
     def bound(self, multipliers: Mapping[str, Array], diagonal: Array | None, relaxation: str = "") -> float:
         """The upper bound that the multipliers prove, or infinity; whatever their order, to the last bit.
 
         Raises:
             ValueError: the multipliers do not fit.
         """
-        arithmetic, multipliers = self.arithmetic, dict(sorted(multipliers.items()))
+        arithmetic, multipliers = self.arithmetic, dict(sorted(multipliers.items(), key=self._place_in_sum))
         with np.errstate(all="ignore"):
             if diagonal is None and not multipliers:
                 return baseline(self.net, self.problem, self.fixed, relaxation, arithmetic)

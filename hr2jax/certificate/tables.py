@@ -7,18 +7,14 @@ are in layer 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..arithmetic.float64 import Array
 from ..relaxation.basis import Lifting
-from ..relaxation.presolve import Layout
-from ..relaxation.products import FactorTable, letters
-
-# Groups and factors of the input; "one" is the constant. All others belong to a hidden layer.
-OF_INPUT = ("one", "t", "xi", "T", "X0")
+from ..relaxation.products import FactorTable
 
 
 @dataclass(frozen=True)
@@ -100,37 +96,17 @@ class Numbering:
         return numbers
 
 
-def members(layout: Layout, free: Array, layer: int) -> Array:
-    """The neurons of a layer that have a variable, or (0) the inputs that do."""
-    return layout.unstable[layer - 1] if layer else free
-
-
-def split(name: str) -> tuple[str, int]:
-    """The kind of a group's or factor's name of a lifting, and its layer ("v2": "v", 2); layer 1 where none is said."""
-    kind = name if name in OF_INPUT else name.rstrip("0123456789")
-    return kind, 0 if kind in OF_INPUT else int(name.removeprefix(kind) or 1)
-
-
 def variables(lifting: Lifting) -> Numbering:
     """The entries of the basis."""
-    layout, free = lifting.presolve.layout(), lifting.presolve.free
-    names = [split(group) for group in lifting.sizes]
-    labels = [np.zeros(1, np.int64) if g == "one" else members(layout, free, layer) for g, layer in names]
-    return Numbering(tuple((g, 0, layer) for g, layer in names), tuple(labels))
+    names = tuple((group.kind, 0, group.layer) for group in lifting.sizes)
+    return Numbering(names, tuple(map(lifting.owners, lifting.sizes)))
 
 
 def factor_numbers(lifting: Lifting) -> Numbering:
     """The factors of products, numbered as `products.FactorTable` does."""
-    layout, free = lifting.presolve.layout(), lifting.presolve.free
-    names = tuple(_factors(FactorTable(lifting).names))
-    return Numbering(names, tuple(members(layout, free, layer) for _, _, layer in names))
-
-
-def _factors(names: tuple[str, ...]) -> Iterator[tuple[str, int, int]]:
-    for name in names:
-        kind = letters(name)
-        sign, layer = name[len(kind)], name[len(kind) + 1 :]
-        yield kind, 1 if sign == "+" else -1, 0 if kind in OF_INPUT else int(layer or 1)
+    names = FactorTable(lifting).names
+    labels = tuple(lifting.presolve.members(name.layer) for name in names)
+    return Numbering(tuple((name.kind, name.sign, name.layer) for name in names), labels)
 
 
 def columns(table: Table, prefix: str, first: str, signed: bool = False) -> dict[str, Array]:

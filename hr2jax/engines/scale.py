@@ -6,7 +6,7 @@ import numpy as np
 
 from ..arithmetic.enclosure import clipped_exponent
 from ..arithmetic.float64 import Array
-from ..relaxation.basis import Lifting
+from ..relaxation.basis import ONE, Lifting, T
 
 # Multipliers in the engines' units are of size 1; beyond this, a warm start is of no use.
 ABSURD = 1e6
@@ -18,14 +18,14 @@ def mean_diagonal(lifting: Lifting, rng: np.random.Generator, attained: float = 
     With several hidden layers unit rows are far from what is feasible: there, what is `attained` (in the problem's
     own units), if anything is, tells more.
     """
-    if lifting.presolve.depth > 1 and "t" in lifting.sizes and 0.0 < attained < np.inf:
+    if lifting.presolve.depth > 1 and T in lifting.sizes and 0.0 < attained < np.inf:
         with np.errstate(over="ignore", under="ignore"):
             value = float(np.ldexp(attained, clipped_exponent(-lifting.exponent)))
         if 1e-300 < value < np.inf:
             # few neurons may carry all of it, whatever the number of inputs
             return value / min(lifting.size, 2 * lifting.presolve.switching + 1)
-    groups = [g for g in lifting.sizes if g != "one" and any(g in pair for pair in lifting.objective)]
-    rows = {g: unit_rows(rng.standard_normal((lifting.sizes[g], 8))) for g in groups} | {"one": np.eye(1, 8)}
+    groups = [g for g in lifting.sizes if g != ONE and any(g in pair for pair in lifting.objective)]
+    rows = {g: unit_rows(rng.standard_normal((lifting.sizes[g], 8))) for g in groups} | {ONE: np.eye(1, 8)}
     for _ in range(30):
         for group in groups:
             direction = np.zeros(rows[group].shape)
@@ -39,7 +39,7 @@ def mean_diagonal(lifting: Lifting, rng: np.random.Generator, attained: float = 
             else:
                 rows[group] = unit_rows(direction)
     value = sum(
-        float((rows[g] * (block.mid @ rows[h])).sum()) for (g, h), block in lifting.objective.items() if h != "one"
+        float((rows[g] * (block.mid @ rows[h])).sum()) for (g, h), block in lifting.objective.items() if h != ONE
     )
     return value / lifting.size if value > 1e-300 else 1.0  # 1: nothing that it could scale
 

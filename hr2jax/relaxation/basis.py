@@ -1,8 +1,11 @@
-"""The lifted basis: one vector of variables, and the linear forms over it."""
+"""The lifted basis: groups of variables, where their entries lie in a vector, and what is linear in them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,15 +19,126 @@ NOTHING = -(2**16)  # the exponent of 0: below that of every product of float64 
 # lie between 0 and y
 BEFORE_MASK = {"p": "w", "x": "z", "a": "g", "q": "y"}
 
-LinearMap = dict[str, Enclosure]  # rows of linear forms: basis group -> (rows, size of the group) coefficients
+
+class Group(NamedTuple):
+    """Variables of one kind (`Lifting`), of a hidden layer counted from 1, or of none: the constant's, the inputs'."""
+
+    kind: str
+    layer: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.kind}{self.layer}" if self.layer else self.kind
+
+
+ONE, T, XI = Group("one"), Group("t"), Group("xi")
+# Of the first hidden layer, where there may be no other.
+V1, Z1 = Group("v", 1), Group("z", 1)
+
+LinearMap = dict[Group, Enclosure]  # rows of linear forms: basis group -> (rows, size of the group) coefficients
 
 
 @dataclass(frozen=True)
-class Lifting:
+class Placement:
+    """Where the entries of groups lie in a vector, those of each one behind the other.
+
+    Attributes:
+        lengths: group -> number of entries.
+        starts: group -> where they begin.
+        size: of the vector.
+    """
+
+    lengths: Mapping[Group, int]
+    starts: Mapping[Group, int]
+    size: int
+
+    @staticmethod
+    def of(lengths: Mapping[Group, int]) -> Placement:
+        """The groups one behind the other, in their order."""
+        ends = np.cumsum([0, *lengths.values()]).tolist()
+        return Placement(lengths, dict(zip(lengths, ends, strict=False)), ends[-1])
+
+    def slice(self, group: Group) -> slice:
+        """A group's entries."""
+        return slice(self.starts[group], self.starts[group] + self.lengths[group])
+
+    def places(self, group: Group) -> Array:
+        """(length,) positions of a group's entries."""
+        return self.starts[group] + np.arange(self.lengths[group])
+
+    def groups_of(self, positions: Array) -> tuple[Array, Array]:
+        """Which group each position is of, counted in their order, and which entry of it; of a vector without gaps."""
+        starts = np.array(list(self.starts.values()), dtype=np.int64)
+        number = np.searchsorted(starts, positions, side="right") - 1
+        return number, positions - starts[number]
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Groups of variables, one behind the other in a vector y (N,), and groups derived from them.
+
+    The *extended* basis has the derived groups behind the others: (N + M,).
+
+    Attributes:
+        sizes: group -> number of entries, in basis order.
+        derived: derived group -> its coefficients.
+    """
+
+    sizes: dict[Group, int]
+    derived: dict[Group, LinearMap]
+
+    @cached_property
+    def placement(self) -> Placement:
+        """Of the groups in y."""
+        return Placement.of(self.sizes)
+
+    @cached_property
+    def extended(self) -> Placement:
+        """Of basis and derived groups in the extended basis."""
+        return Placement.of({group: self.length(group) for group in (*self.sizes, *self.derived)})
+
+    @property
+    def size(self) -> int:
+        """N, the number of basis entries: the side of M_1."""
+        return self.placement.size
+
+    def slice(self, group: Group) -> slice:
+        """Where a basis group lies in y."""
+        return self.placement.slice(group)
+
+    def length(self, group: Group) -> int:
+        """Number of entries of a basis or derived group."""
+        return self.sizes[group] if group in self.sizes else next(iter(self.derived[group].values())).shape[0]
+
+    def rows(self, group: Group) -> LinearMap | None:
+        """A derived group's coefficients; None for a basis group."""
+        return self.derived.get(group)
+
+    def derived_rows(self) -> Array:
+        """(M, N): the derived groups' rows over the basis, the middles of their coefficients."""
+        out = np.zeros((self.extended.size - self.size, self.size))
+        for group, terms in self.derived.items():
+            places = self.extended.places(group) - self.size
+            for other, matrix in terms.items():
+                out[places, self.slice(other)] = matrix.mid
+        return out
+
+    def extend(self, V: Array, placement: Placement | None = None) -> Array:
+        """The extended rows (size, r) of the basis' rows V (N, r), placed as `placement` says (default: `extended`)."""
+        placement = self.extended if placement is None else placement
+        E = np.zeros((placement.size, V.shape[1]))
+        for group in self.sizes:
+            E[placement.slice(group)] = V[self.slice(group)]
+        for group, terms in self.derived.items():
+            E[placement.slice(group)] = sum(m.mid @ V[self.slice(other)] for other, m in terms.items())
+        return E
+
+
+@dataclass(frozen=True)
+class Lifting(Basis):
     """The maximum of  t^T A_1^T D(u_1) ... A_L^T D(u_L) c,  or of f itself, as a quadratic form.
 
-    Basis groups, every entry at most 1 in magnitude at every feasible point; those of hidden layer l end in the
-    layer's tag, its number, or nothing where there is one layer only:
+    Kinds of basis groups, every entry at most 1 in magnitude at every feasible point; but for one, t and xi there is a
+    group for each hidden layer:
       one   the constant 1
       v     signs of the layer's unstable neurons, v = 2u - 1 in {-1, 1}
       t     (q,) the direction; in {-1, 1} for norm inf (a linear function of t is largest at a vertex)
@@ -32,59 +146,48 @@ class Lifting:
       a     adjoints after the mask, u_l (A_{l+1}^T a_{l+1}), a_L = c u_L, scaled; in all layers but the last
       xi    (q,) the input, x = center + scale * xi (`Domain`); local problems with unstable neurons only
       x     values after the mask, u_l z_l, scaled; local problems, in all layers but the last
-    and derived groups, linear in the basis: z, w and g, what the masks of x, p and a multiply, in their scales:
+    and of derived groups, linear in the basis: z, w and g, what the masks of x, p and a multiply, in their scales:
       z     pre-activations  z_i / 2**exponent_i;  local problems only
       w, g  tangents and adjoints before the mask, over 2**reach_exponent_i
     Where f itself is bounded there are one, v, xi and x, in all layers; in LipSDP's relaxation one, t, and in all
     layers q with its y, tangents whose mask may be anything from 0 to 1.
 
     Attributes:
-        sizes: group name -> number of entries, in basis order.
-        derived: derived group -> its coefficients.
         objective: (g, h) -> (size g, size h) enclosure B; the objective is the sum of y_g^T B y_h.
         exponent: the true objective is 2**exponent times that.
         presolve: the neurons and inputs that the groups stand for.
         balls: groups whose squares add up to at most 1: t in norm 2, xi in a ball; every other entry has its own bound.
     """
 
-    sizes: dict[str, int]
-    derived: dict[str, LinearMap]
-    objective: dict[tuple[str, str], Enclosure]
+    objective: dict[tuple[Group, Group], Enclosure]
     exponent: int
     presolve: Presolve
-    balls: tuple[str, ...] = ()
-
-    @property
-    def size(self) -> int:
-        """N, the number of basis entries: the side of M_1."""
-        return sum(self.sizes.values())
-
-    def slice(self, group: str) -> slice:
-        """Where a basis group lies in y."""
-        names = list(self.sizes)
-        start = sum(self.sizes[name] for name in names[: names.index(group)])
-        return slice(start, start + self.sizes[group])
+    balls: tuple[Group, ...] = ()
 
     @property
     def square_is_one(self) -> Array:
         """(N,) bool: y_k^2 = 1 at every feasible point (elsewhere y_k^2 <= 1)."""
         mask = np.zeros(self.size, dtype=bool)
         for group in self.sizes:
-            if _letter(group) in ("one", "v") or (group == "t" and "t" not in self.balls):
+            if group.kind in ("one", "v") or (group == T and T not in self.balls):
                 mask[self.slice(group)] = True
         return mask
 
     @property
     def chains(self) -> tuple[str, ...]:
         """The chains that have variables, "x" first."""
-        values = ("x",) if any(kind == "x" for kind in map(_letter, self.sizes)) else ()
+        values = ("x",) if any(group.kind == "x" for group in self.sizes) else ()
         return values + self.presolve.chains
+
+    @property
+    def by_chains(self) -> bool:
+        """Whether all products are of the chains' variables: f itself is bounded, or tangents without signs."""
+        return self.presolve.chains in ((), ("q",))
 
     @property
     def masked_layers(self) -> int:
         """How many layers, from the first on, have variables behind their masks."""
-        every = self.presolve.chains in ((), ("q",))
-        return self.presolve.depth - (0 if every else 1)
+        return self.presolve.depth - (0 if self.by_chains else 1)
 
     @property
     def budget(self) -> Array:
@@ -95,42 +198,28 @@ class Lifting:
             out[where] = where.start
         return np.unique(out, return_inverse=True)[1]
 
-    def length(self, group: str) -> int:
-        """Number of entries of a basis or derived group."""
-        return self.sizes[group] if group in self.sizes else next(iter(self.derived[group].values())).shape[0]
-
-    def rows(self, group: str) -> LinearMap | None:
-        """A derived group's coefficients; None for a basis group."""
-        return self.derived.get(group)
+    def owners(self, group: Group) -> Array:
+        """Of a basis group's entries, the neurons or inputs in the network's numbering; 0 of the constant."""
+        return np.zeros(1, np.int64) if group == ONE else self.presolve.members(group.layer)
 
     # --- one hidden layer ---
 
     @property
     def z_one(self) -> Enclosure | None:
         """(n, 1) z's constants; None without xi."""
-        return self.derived["z"]["one"] if "z" in self.derived else None
+        return self.derived[Z1][ONE] if Z1 in self.derived else None
 
     @property
     def z_xi(self) -> Enclosure | None:
         """(n, q) z's coefficients of xi; None without xi."""
-        return self.derived["z"]["xi"] if "z" in self.derived else None
+        return self.derived[Z1][XI] if Z1 in self.derived else None
 
     @property
     def objective_v(self) -> Enclosure:
         """(n, q); the objective is sum_ij objective_v_ij v_i t_j + sum_j objective_one_j t_j."""
-        return self.objective["v", "t"]
+        return self.objective[V1, T]
 
     @property
     def objective_one(self) -> Enclosure:
         """(1, q)."""
-        return self.objective["one", "t"]
-
-
-def _letter(group: str) -> str:
-    """A group's name without its layer."""
-    return group.rstrip("0123456789")
-
-
-def tag(l: int, depth: int) -> str:
-    """What the groups of hidden layer l = 0 .. depth - 1 end in."""
-    return str(l + 1) if depth > 1 else ""
+        return self.objective[ONE, T]

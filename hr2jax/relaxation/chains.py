@@ -16,31 +16,45 @@ Each of them alone and times its mirror is a family of every relaxation; other p
 (products.py). All of it in the variables' scales: p stands for p / 2**reach_exponent and so on.
 """
 
+
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
-from .basis import BEFORE_MASK, Lifting, tag
+from .basis import BEFORE_MASK, XI, Group, Lifting, T
 from .forms import Family, Form, constant, entries
 
-# chain -> the letters of its factors
-LETTERS = {"p": "V", "a": "A"}
+# chain -> the kinds of its factors, those of its variables and those of their complements
+KINDS = {"p": ("V", "VC"), "a": ("A", "AC"), "x": ("X", "XC")}
 
 
-def u_of(lifting: Lifting, l: int) -> Form:
-    """u = (1 + v)/2 of layer l's unstable neurons."""
-    name = f"v{tag(l, lifting.presolve.depth)}"
-    n = lifting.sizes[name]
-    return constant(0.5, n) + entries(name, np.arange(n), 0.5)
+class FactorName(NamedTuple):
+    """Factors of one kind and sign, 1 or -1, of a hidden layer counted from 1 or (0) of the input."""
+
+    kind: str
+    sign: int
+    layer: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.kind}{'+' if self.sign > 0 else '-'}{self.layer or ''}"
 
 
-def off_of(lifting: Lifting, l: int) -> Form:
+def u_of(lifting: Lifting, layer: int) -> Form:
+    """u = (1 + v)/2 of a layer's unstable neurons."""
+    return _half_of_signs(lifting, layer, 0.5)
+
+
+def off_of(lifting: Lifting, layer: int) -> Form:
     """1 - u."""
-    name = f"v{tag(l, lifting.presolve.depth)}"
-    n = lifting.sizes[name]
-    return constant(0.5, n) + entries(name, np.arange(n), -0.5)
+    return _half_of_signs(lifting, layer, -0.5)
+
+
+def _half_of_signs(lifting: Lifting, layer: int, factor: float) -> Form:
+    signs = Group("v", layer)
+    n = lifting.sizes[signs]
+    return constant(0.5, n) + entries(signs, np.arange(n), factor)
 
 
 def _times(form: Form, factor: np.ndarray) -> Form:
@@ -48,90 +62,88 @@ def _times(form: Form, factor: np.ndarray) -> Form:
     return Form(tuple(type(t)(t.group, t.index, t.coefficient * factor) for t in form.terms))
 
 
-def _pair(lifting: Lifting, chain: str, l: int) -> tuple[Form, Form]:
-    """(m, b) of a chain in layer l: behind the mask and before it."""
+def _pair(lifting: Lifting, chain: str, layer: int) -> tuple[Form, Form]:
+    """(m, b) of a chain in a layer: behind the mask and before it."""
     if chain == "u":
-        n = len(lifting.presolve.layers[l].unstable)
-        return u_of(lifting, l), constant(1.0, n)
-    name = tag(l, lifting.presolve.depth)
-    every = np.arange(lifting.sizes[f"{chain}{name}"])
-    return entries(f"{chain}{name}", every), entries(f"{BEFORE_MASK[chain]}{name}", every)
+        return u_of(lifting, layer), constant(1.0, len(lifting.presolve.members(layer)))
+    masked = Group(chain, layer)
+    every = np.arange(lifting.sizes[masked])
+    return entries(masked, every), entries(Group(BEFORE_MASK[chain], layer), every)
 
 
-def layer_factors(lifting: Lifting, l: int) -> dict[str, Form]:
-    """Factors of layer l, in mirrored pairs NAME+ and NAME-."""
+def layer_factors(lifting: Lifting, layer: int) -> dict[FactorName, Form]:
+    """Factors of a layer, in mirrored pairs."""
     if lifting.presolve.chains == ("q",):
         return {}
-    out = {"U+": u_of(lifting, l), "U-": off_of(lifting, l)}
-    if l >= lifting.masked_layers:
+    u, off = u_of(lifting, layer), off_of(lifting, layer)
+    out = _mirrored("U", layer, u, off)
+    if layer > lifting.masked_layers:
         return out
-    layer = lifting.presolve.layers[l]
+    neurons = lifting.presolve.layers[layer - 1]
     for chain in lifting.chains:
-        m, b = _pair(lifting, chain, l)
+        (m, b), (kind, complement) = _pair(lifting, chain, layer), KINDS[chain]
         if chain == "x":
             # h is on the grid and at most 1, so its half is exact
-            out |= {"X+": m, "X-": _times(u_of(lifting, l), layer.high) - m}
-            out |= {"XC+": m - b, "XC-": b - m - _times(off_of(lifting, l), layer.low)}
+            out |= _mirrored(kind, layer, m, _times(u, neurons.high) - m)
+            out |= _mirrored(complement, layer, m - b, b - m - _times(off, neurons.low))
         else:
-            W, letter = layer.reach[chain], LETTERS[chain]
-            on, off = _times(u_of(lifting, l), W), _times(off_of(lifting, l), W)
-            out |= {f"{letter}+": on + m, f"{letter}-": on - m}
-            out |= {f"{letter}C+": off + (b - m), f"{letter}C-": off - (b - m)}
+            on_W, off_W = _times(u, neurons.reach[chain]), _times(off, neurons.reach[chain])
+            out |= _mirrored(kind, layer, on_W + m, on_W - m)
+            out |= _mirrored(complement, layer, off_W + (b - m), off_W - (b - m))
     return out
 
 
-def input_factors(lifting: Lifting) -> dict[str, Form]:
+def _mirrored(kind: str, layer: int, plus: Form, minus: Form) -> dict[FactorName, Form]:
+    return {FactorName(kind, 1, layer): plus, FactorName(kind, -1, layer): minus}
+
+
+def input_factors(lifting: Lifting) -> dict[FactorName, Form]:
     """Factors of t and xi."""
-    out: dict[str, Form] = {}
-    for letter, group in (("T", "t"), ("X0", "xi")):
+    out: dict[FactorName, Form] = {}
+    for kind, group in (("T", T), ("X0", XI)):
         if group in lifting.sizes:
             every = np.arange(lifting.sizes[group])
             one = constant(1.0, len(every))
-            out |= {f"{letter}+": one + entries(group, every), f"{letter}-": one - entries(group, every)}
+            out |= _mirrored(kind, 0, one + entries(group, every), one - entries(group, every))
     return out
 
 
-def factors(lifting: Lifting) -> dict[str, Form]:
-    """Every factor of the problem, named LETTER SIGN LAYER; the order and the names are part of the certificate."""
+def factors(lifting: Lifting) -> dict[FactorName, Form]:
+    """Every factor of the problem, the input's first and then layer by layer."""
     out = input_factors(lifting)
-    for l in range(lifting.presolve.depth):
-        out |= {f"{name}{tag(l, lifting.presolve.depth)}": form for name, form in layer_factors(lifting, l).items()}
+    for layer in range(1, lifting.presolve.depth + 1):
+        out |= layer_factors(lifting, layer)
     return out
 
 
-def _equality(lifting: Lifting, l: int, first: str, second: str) -> Family:
+def _equality(lifting: Lifting, layer: int, first: str, second: str) -> Family:
     """m (b' - m') = 0."""
-    m, (n, b) = _pair(lifting, first, l)[0], _pair(lifting, second, l)
-    name = f"{first}.({'1-u' if second == 'u' else f'{BEFORE_MASK[second]}-{second}'}){tag(l, lifting.presolve.depth)}"
-    return Family(name, m, off_of(lifting, l) if second == "u" else b - n, equality=True)
+    m, (n, b) = _pair(lifting, first, layer)[0], _pair(lifting, second, layer)
+    other = "1-u" if second == "u" else f"{BEFORE_MASK[second]}-{second}"
+    return Family(
+        f"{first}.({other})", layer, m, off_of(lifting, layer) if second == "u" else b - n, equality=True
+    )
 
 
-def base_families(lifting: Lifting) -> dict[str, Callable[[], Family]]:
-    """The families of every relaxation at several hidden layers, by name."""
-    out: dict[str, Callable[[], Family]] = {}
+def chain_families(lifting: Lifting) -> list[Family]:
+    """The families of every relaxation in the layers that have variables behind their masks."""
+    return [family for layer in range(1, lifting.masked_layers + 1) for family in _of_layer(lifting, layer)]
 
-    def add(family: Family) -> None:
-        out[family.name] = lambda: family
 
-    depth = lifting.presolve.depth
-    for l in range(lifting.masked_layers):
-        if lifting.presolve.chains == ("q",):
-            q, y = _pair(lifting, "q", l)
-            add(Family(f"q.(y-q){tag(l, depth)}", q, y - q))
-            continue
-        chains = ["u", *lifting.chains]
-        for first in chains:
-            for second in chains:
-                if (first, second) != ("u", "u"):
-                    add(_equality(lifting, l, first, second))
-        every = layer_factors(lifting, l)
-        for letter in dict.fromkeys(name[:-1] for name in every):
-            if letter == "U":
-                continue  # u (1 - u) = 0 is v^2 = 1
-            plus, minus = every[f"{letter}+"], every[f"{letter}-"]
-            one = constant(1.0, plus.rows)
-            name = tag(l, depth)
-            add(Family(f"{letter}+{name}", one, plus))
-            add(Family(f"{letter}-{name}", one, minus))
-            add(Family(f"{letter}+.{letter}-{name}", plus, minus))
+def _of_layer(lifting: Lifting, layer: int) -> list[Family]:
+    if lifting.presolve.chains == ("q",):
+        q, y = _pair(lifting, "q", layer)
+        return [Family("q.(y-q)", layer, q, y - q)]
+    chains = ["u", *lifting.chains]
+    pairs = [(first, second) for first in chains for second in chains if (first, second) != ("u", "u")]
+    out = [_equality(lifting, layer, first, second) for first, second in pairs]
+    every = layer_factors(lifting, layer)
+    for kind in dict.fromkeys(name.kind for name in every):
+        if kind == "U":
+            continue  # u (1 - u) = 0 is v^2 = 1
+        plus, minus = every[FactorName(kind, 1, layer)], every[FactorName(kind, -1, layer)]
+        one = constant(1.0, plus.rows)
+        out.append(Family(f"{kind}+", layer, one, plus))
+        out.append(Family(f"{kind}-", layer, one, minus))
+        out.append(Family(f"{kind}+.{kind}-", layer, plus, minus))
     return out

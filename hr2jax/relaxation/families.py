@@ -2,139 +2,90 @@
 
 A *form* is a linear form of the extended basis, one per row. A *family* is a pair of lists of forms (F, G) with
 f.y g.y >= 0 at every feasible point, row by row or for all pairs of rows. All coefficients of forms are exact
-float64 numbers; only derived groups such as z carry enclosures. Here is what one hidden layer, or the last of
-several, has; chains.py adds the layers before it.
+float64 numbers; only derived groups such as z carry enclosures. Here is what the last hidden layer and the input
+have; chains.py adds the layers before, of which there are none where one hidden layer is all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from ..arithmetic.float64 import Array
-from .basis import Lifting, tag
-from .chains import base_families
+from .basis import V1, XI, Group, Lifting, T
+from .chains import chain_families
 from .forms import Family, Form, Term, constant, entries
 from .table import RELAXATIONS
 
 __all__ = ["Family", "Form", "Term", "catalogue", "constant", "entries", "preset"]
 
-
-def _last(lifting: Lifting) -> str:
-    """What the groups of the last hidden layer end in."""
-    return tag(lifting.presolve.depth - 1, lifting.presolve.depth)
+SIGNS = (("+", 1.0), ("-", -1.0))
 
 
-def _neurons(lifting: Lifting) -> tuple[Array, Form, Form]:
-    """Indices, v and z of the last hidden layer."""
-    name = _last(lifting)
-    i = np.arange(lifting.sizes[f"v{name}"])
-    return i, entries(f"v{name}", i), entries(f"z{name}", i)
+def _of_last_layer(lifting: Lifting) -> list[Family]:
+    """Products of u, z and z's bounds l <= z <= h, the last hidden layer's."""
+    layer, neurons = lifting.presolve.depth, lifting.presolve.layers[-1]
+    n = len(neurons.unstable)
+    i, one = np.arange(n), constant(1.0, n)
+    v, z = entries(Group("v", layer), i), entries(Group("z", layer), i)
+    low, high = neurons.low, neurons.high
+    on, off = one + v, one - v  # 2u and 2(1 - u)
+    # h u + l (1-u): (h +- l)/2 are exact on the grid
+    bound = constant((high + low) / 2, n) + entries(Group("v", layer), i, (high - low) / 2)
+    return [
+        Family("v.z", layer, v, z),  # (u - 1/2) z >= 0, `shor`'s only statement about z
+        Family("u.z", layer, on, z),
+        Family("(1-u).(-z)", layer, off, -z),
+        Family("u.(h-z)", layer, on, constant(high, n) - z),
+        Family("(1-u).(z-l)", layer, off, z - constant(low, n)),
+        Family("z.(hu+l(1-u)-z)", layer, z, bound - z),  # z^2 <= h z where on, z^2 <= l z where off
+    ]
 
 
-def _sign_times_z(lifting: Lifting) -> Family:
-    """(u - 1/2) z >= 0, `shor`'s only statement about z."""
-    _, v, z = _neurons(lifting)
-    return Family("v.z", v, z)
+def _of_cliques(lifting: Lifting, group: Group, letter: str) -> list[Family]:
+    """(1 +- y_i)(1 +- t_i) >= 0 for the cliques {y_i, t_i} of `clique_pairs`; `letter` names y."""
+    first, second = clique_pairs(lifting, group)
+    one = constant(1.0, len(first))
+    return [
+        Family(
+            f"(1{a}{letter}).(1{b}t)", group.layer, one + entries(group, first, x), one + entries(T, second, y),
+            paired=group == V1,
+        )
+        for a, x in SIGNS
+        for b, y in SIGNS
+    ]  # fmt: skip
 
 
-def _on_z(lifting: Lifting) -> Family:
-    """u z >= 0."""
-    i, v, z = _neurons(lifting)
-    return Family("u.z", constant(1.0, len(i)) + v, z)
-
-
-def _off_z(lifting: Lifting) -> Family:
-    """(1-u)(-z) >= 0."""
-    i, v, z = _neurons(lifting)
-    return Family("(1-u).(-z)", constant(1.0, len(i)) - v, -z)
-
-
-def _on_high(lifting: Lifting) -> Family:
-    """u (h - z) >= 0."""
-    i, v, z = _neurons(lifting)
-    return Family("u.(h-z)", constant(1.0, len(i)) + v, constant(lifting.presolve.layers[-1].high, len(i)) - z)
-
-
-def _off_low(lifting: Lifting) -> Family:
-    """(1-u)(z - l) >= 0."""
-    i, v, z = _neurons(lifting)
-    return Family("(1-u).(z-l)", constant(1.0, len(i)) - v, z - constant(lifting.presolve.layers[-1].low, len(i)))
-
-
-def _z_range(lifting: Lifting) -> Family:
-    """z (h u + l (1-u) - z) >= 0: z^2 <= h z where on, z^2 <= l z where off; (h +- l)/2 are exact on the grid."""
-    i, _, z = _neurons(lifting)
-    low, high = lifting.presolve.layers[-1].low, lifting.presolve.layers[-1].high
-    bound = constant((high + low) / 2, len(i)) + entries(f"v{_last(lifting)}", i, (high - low) / 2)
-    return Family("z.(hu+l(1-u)-z)", z, bound - z)
-
-
-def _signed(name: str, group: str, other: str, a: float, b: float) -> Callable[[Lifting], Family]:
-    """(1 +- y_i)(1 +- y'_i) >= 0 for the cliques {y_i, y'_i}."""
-
-    def build(lifting: Lifting) -> Family:
-        first, second = clique_pairs(lifting, group, other)
-        rows = len(first)
-        one = constant(1.0, rows)
-        signs = f"v{tag(0, lifting.presolve.depth)}" if group == "v" else group
-        return Family(name, one + entries(signs, first, a), one + entries(other, second, b))
-
-    return build
-
-
-def clique_pairs(lifting: Lifting, group: str, other: str) -> tuple[Array, Array]:
-    """Positions (in their groups) of the cliques {u_i, t_i} or {x_i, t_i}, i in the network's numbering.
+def clique_pairs(lifting: Lifting, group: Group) -> tuple[Array, Array]:
+    """Positions in `group` and t of the cliques {u_i, t_i} (`V1`) or {x_i, t_i} (`XI`), i in the network's numbering.
 
     u is the first hidden layer's. {u_i, t_i} exists for i <= min(p_0, p_1); where neuron i is stable or input i is
     fixed the products say nothing that M_1 does not, and the clique is left out.
     """
-    if (group, other) == ("v", "t"):
+    if group == V1:
         _, first, second = np.intersect1d(lifting.presolve.unstable, lifting.presolve.free, return_indices=True)
         return first, second
-    every = np.arange(lifting.sizes[other])
+    every = np.arange(lifting.sizes[T])
     return every, every
 
 
-SIGNS = (("+", 1.0), ("-", -1.0))
+def _beside_chains(lifting: Lifting) -> list[Family]:
+    """The families that are not of chains.py; none where all are."""
+    if lifting.by_chains:
+        return []
+    if XI not in lifting.sizes:
+        return _of_cliques(lifting, V1, "v")
+    return [*_of_last_layer(lifting), *_of_cliques(lifting, V1, "v"), *_of_cliques(lifting, XI, "x")]
 
-# the names' products of z are of the last hidden layer, those of t of the first
-CATALOGUE: dict[str, Callable[[Lifting], Family]] = {
-    "v.z": _sign_times_z,
-    "u.z": _on_z,
-    "(1-u).(-z)": _off_z,
-    "u.(h-z)": _on_high,
-    "(1-u).(z-l)": _off_low,
-    "z.(hu+l(1-u)-z)": _z_range,
-} | {
-    f"(1{a}{g}).(1{b}t)": _signed(f"(1{a}{g}).(1{b}t)", group, "t", x, y)
-    for g, group in (("v", "v"), ("x", "xi"))
-    for a, x in SIGNS
-    for b, y in SIGNS
-}
 
-def catalogue(lifting: Lifting) -> dict[str, Callable[[], Family]]:
+def catalogue(lifting: Lifting) -> dict[str, Family]:
     """Every family that exists on this lifting, by name."""
-    local = "xi" in lifting.sizes
-
-    def of(build: Callable[[Lifting], Family]) -> Callable[[], Family]:
-        return lambda: build(lifting)
-
-    out = {n: of(build) for n, build in CATALOGUE.items() if local or not ("z" in n or "x" in n)}
-    if "t" not in lifting.sizes or lifting.presolve.chains == ("q",):
-        return base_families(lifting)
-    return out | base_families(lifting)
+    return {family.name: family for family in (*chain_families(lifting), *_beside_chains(lifting))}
 
 
 def preset(relaxation: str, lifting: Lifting) -> list[Family]:
     """The families of a named relaxation on this lifting, none of them empty."""
-    known, local = catalogue(lifting), "xi" in lifting.sizes
-    depth = lifting.presolve.depth
-    if "t" not in lifting.sizes or lifting.presolve.chains == ("q",):
-        names = list(known)
-    else:
-        before = (n for n in known if n not in CATALOGUE) if depth > 1 else ()
-        names = [*before, *(RELAXATIONS[relaxation].families(depth, local) or ())]
-    built = [known[name]() for name in names]
-    return [family for family in built if family.F.rows]
+    record, local = RELAXATIONS[relaxation], XI in lifting.sizes
+    others = {family.product: family for family in _beside_chains(lifting)}
+    wanted = (record.families(lifting.presolve.depth, local) or ()) if others else ()
+    every = [*chain_families(lifting), *(others[product] for product in wanted)]
+    return [family for family in every if family.F.rows]

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from ..arithmetic.float64 import Array
+from .basis import ONE, Group, Placement
+from .presolve import Layout
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 
 @dataclass(frozen=True)
 class Term:
-    """coefficient * y[group][index], row by row; `index` (n,) has no repeats unless the group is `one`."""
+    """coefficient * y[group][index], row by row; `index` (n,) has no repeats unless the group is `ONE`."""
 
-    group: str
+    group: Group
     index: Array
     coefficient: Array
+
+    def places(self, placement: Placement) -> Array:
+        """(n,) where the entries lie."""
+        return placement.starts[self.group] + self.index
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,15 @@ class Form:
     def rows(self) -> int:
         """n."""
         return len(self.terms[0].index)
+
+    def csr(self, placement: Placement) -> sp.csr_matrix:
+        """(n, size) the forms' rows over a vector in which the groups lie so."""
+        import scipy.sparse as sp  # here: `import hr2jax` loads no SciPy
+
+        rows = np.concatenate([np.arange(self.rows)] * len(self.terms))
+        columns = np.concatenate([term.places(placement) for term in self.terms])
+        values = np.concatenate([term.coefficient for term in self.terms])
+        return sp.csr_matrix((values, (rows, columns)), shape=(self.rows, placement.size))
 
     def __add__(self, other: Form) -> Form:
         return Form(self.terms + other.terms)
@@ -44,14 +62,27 @@ class Form:
 class Family:
     """Products f.y g.y >= 0: row by row (`diagonal`, multipliers (n,)) or all pairs (`all`, multipliers (n, m)).
 
-    `equality`: products f.y g.y = 0, with multipliers of any sign.
+    Attributes:
+        product: what they are, "u.z" or "(1+v).(1-t)".
+        layer: the hidden layer, from 1, whose neurons own the rows of `diagonal` products; 0: the inputs do.
+        F, G: the factors.
+        pairs: see above.
+        equality: products f.y g.y = 0, with multipliers of any sign.
+        paired: each row belongs to a neuron and the input of its number, where both have variables.
     """
 
-    name: str
+    product: str
+    layer: int
     F: Form
     G: Form
     pairs: Literal["diagonal", "all"] = "diagonal"
     equality: bool = False
+    paired: bool = False
+
+    @property
+    def name(self) -> str:
+        """What its multipliers are called, in certificates too."""
+        return family_name(self.product, self.layer)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -62,8 +93,18 @@ class Family:
         """The multipliers, at least 0 unless the products are equal to 0."""
         return multipliers if self.equality else np.maximum(multipliers, 0.0)
 
+    def owners(self, layout: Layout, free: Array) -> Array:
+        """(n,) the neuron or input of each row, in the network's numbering, if those of the layout have variables."""
+        own = layout.members(self.layer, free)
+        return np.intersect1d(own, free) if self.paired else own
 
-def entries(group: str, index: Array, coefficient: Array | float = 1.0) -> Form:
+
+def family_name(product: str, layer: int) -> str:
+    """"u.z/2" in hidden layer 2, "(1+x).(1-t)" of the inputs alone."""
+    return f"{product}/{layer}" if layer else product
+
+
+def entries(group: Group, index: Array, coefficient: Array | float = 1.0) -> Form:
     """coefficient * y[group][index] as a form."""
     index = np.asarray(index, dtype=np.int64)
     return Form((Term(group, index, np.broadcast_to(np.asarray(coefficient, dtype=np.float64), index.shape)),))
@@ -71,4 +112,4 @@ def entries(group: str, index: Array, coefficient: Array | float = 1.0) -> Form:
 
 def constant(value: Array | float, rows: int) -> Form:
     """A constant as a form of `rows` rows."""
-    return entries("one", np.zeros(rows, dtype=np.int64), value)
+    return entries(ONE, np.zeros(rows, dtype=np.int64), value)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
-from .basis import Lifting
+from .basis import V1, XI, Lifting, T
 
 Monomial = tuple[int, ...]  # positions in the basis (1, v, t, xi), sorted, with repeats; () is 1
 
@@ -37,7 +37,7 @@ class LocalizingMatrix:
 
 def reduce(monomial: Sequence[int], lifting: Lifting) -> Monomial:
     """Substitute v^2 = 1."""
-    v, out = lifting.slice("v"), []
+    v, out = lifting.slice(V1), []
     for k in sorted(set(monomial)):
         power = monomial.count(k)
         out += [k] * (power % 2 if v.start <= k < v.stop else power)
@@ -48,10 +48,15 @@ def lasserre_matrices(lifting: Lifting, arithmetic: type[Enclosure] = Enclosure)
     """All matrices of the relaxation: M_2({x,u}) and its localizers (local), M_2({u,t_j}) and M_1(1-t_j^2).
 
     Their names count neurons and inputs as the network does.
+
+    Raises:
+        ValueError: several hidden layers, or another quantity than a Lipschitz constant.
     """
+    if lifting.presolve.depth > 1 or T not in lifting.sizes or V1 not in lifting.sizes:
+        raise ValueError("lasserre2 is a relaxation of the Lipschitz constant of networks with one hidden layer")
     neurons, inputs = lifting.presolve.unstable.tolist(), lifting.presolve.free.tolist()
-    v = list(range(*lifting.slice("v").indices(lifting.size)))
-    t = list(range(*lifting.slice("t").indices(lifting.size)))
+    v = list(range(*lifting.slice(V1).indices(lifting.size)))
+    t = list(range(*lifting.slice(T).indices(lifting.size)))
     one, minus = arithmetic(np.ones(())), arithmetic(-np.ones(()))
 
     def basis(variables: list[int], degree: int) -> tuple[Monomial, ...]:
@@ -60,7 +65,7 @@ def lasserre_matrices(lifting: Lifting, arithmetic: type[Enclosure] = Enclosure)
 
     out = []
     if lifting.z_one is not None and lifting.z_xi is not None:
-        xi = list(range(*lifting.slice("xi").indices(lifting.size)))
+        xi = list(range(*lifting.slice(XI).indices(lifting.size)))
         first = basis(v + xi, 1)
         out.append(LocalizingMatrix("M_2(x,u)", basis(v + xi, 2), {(): one}))
         for j, x in zip(inputs, xi, strict=True):

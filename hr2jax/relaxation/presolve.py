@@ -82,6 +82,10 @@ class Layout:
     free: Array | None = None
     unit: int | None = None
 
+    def members(self, layer: int, free: Array) -> Array:
+        """The neurons of a hidden layer (from 1) that have a variable, or (0) the inputs `free`, which do."""
+        return self.unstable[layer - 1] if layer else free
+
 
 @dataclass(frozen=True)
 class Presolve:
@@ -136,6 +140,10 @@ class Presolve:
     def switching(self) -> int:
         """How many neurons have a variable."""
         return sum(len(layer.unstable) for layer in self.layers)
+
+    def members(self, layer: int) -> Array:
+        """The neurons of a hidden layer (from 1), or (0) the inputs, that have a variable."""
+        return self.layers[layer - 1].unstable if layer else self.free
 
     def layout(self) -> Layout:
         """What a certificate states."""

@@ -11,12 +11,12 @@ import numpy as np
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
 from ..arithmetic.sums import sums_by_place
-from .basis import Lifting
+from .basis import Group, Lifting
 from .chains import factors
 
 PRODUCTS = "products"
 
-# pairs of kinds that hr2+ separates: globally, locally (kinds without sign and layer, see chains.py)
+# pairs of kinds that hr2+ separates: globally, locally (see chains.py)
 GLOBAL_PAIRS = ("T.U", "T.V", "T.VC", "U.U", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC")
 LOCAL_PAIRS = (
     "T.U", "X0.U", "T.X0", "T.V", "T.VC", "U.U", "U.V", "U.VC", "U.X", "U.XC", "X0.X", "X0.XC", "T.A", "T.AC", "U.A",
@@ -48,14 +48,9 @@ class FactorTable:
         return np.searchsorted(self.starts, number, side="right") - 1
 
 
-def letters(name: str) -> str:
-    """The kind of a factor's name, without sign and layer: "T", "X0", "U", "V", "VC", ..."""
-    return name.split("+", maxsplit=1)[0].split("-", maxsplit=1)[0]
-
-
 def product_entries(
     lifting: Lifting, rows: Array, arithmetic: type[Enclosure] = Enclosure
-) -> list[tuple[str, str, Array, Array, Enclosure]]:
+) -> list[tuple[Group, Group, Array, Array, Enclosure]]:
     """What sum lambda f_a f_b adds to a quadratic form, as arguments of its `add`; no position twice.
 
     Args:
@@ -74,7 +69,7 @@ def product_entries(
         raise ValueError(f"a product's factors must be numbers from 0 to {table.count - 1}")
     a, b = pair.astype(np.int64).T
     kind_a, kind_b = table.of(a), table.of(b)
-    parts: dict[tuple[str, str], list[tuple[Array, Array, Array]]] = {}
+    parts: dict[tuple[Group, Group], list[tuple[Array, Array, Array]]] = {}
     kinds, inverse = np.unique(np.stack([kind_a, kind_b]), axis=1, return_inverse=True)
     for k, (first, second) in enumerate(kinds.T.tolist()):
         here = np.ravel(inverse) == k

@@ -22,7 +22,7 @@ import numpy as np
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
 from ..arithmetic.sums import sums_by_place
-from .basis import Lifting
+from .basis import Group, Lifting
 
 TRIANGLES = "triangles"
 EDGES = ((0, 1), (1, 2), (0, 2))
@@ -50,9 +50,9 @@ def decode(rows: Array, size: int) -> tuple[Array, Array, Array]:
     return np.abs(signed).astype(np.int64) - 1, np.sign(signed), np.maximum(rows[:, 3], 0.0)
 
 
-def entries(
+def triangle_entries(
     lifting: Lifting, rows: Array, arithmetic: type[Enclosure] = Enclosure
-) -> list[tuple[str, str, Array, Array, Enclosure]]:
+) -> list[tuple[Group, Group, Array, Array, Enclosure]]:
     """What sum lambda (1 + ab + bc + ca) adds to a quadratic form, as arguments of its `add`; no position twice.
 
     Raises:
@@ -67,16 +67,12 @@ def entries(
     # the constant lambda, times y_0 y_0
     place = np.concatenate([first * size + second, np.zeros(len(weight), dtype=np.int64)])
     sums = sums_by_place(place, np.concatenate([value, weight]))
-    names = np.array(list(lifting.sizes))
-    starts = np.cumsum([0, *lifting.sizes.values()])[:-1]
-    i, j = np.divmod(sums[0], size)
-    group_i = np.searchsorted(starts, i, side="right") - 1
-    group_j = np.searchsorted(starts, j, side="right") - 1
+    groups = list(lifting.sizes)
+    (group_i, i), (group_j, j) = map(lifting.placement.groups_of, np.divmod(sums[0], size))
     out = []
-    for a in range(len(names)):
-        for b in range(a, len(names)):
+    for a, g in enumerate(groups):
+        for b, h in enumerate(groups[a:], start=a):
             here = (group_i == a) & (group_j == b)
             if here.any():
-                values = arithmetic(sums[1][here], sums[2][here])
-                out.append((str(names[a]), str(names[b]), i[here] - starts[a], j[here] - starts[b], values))
+                out.append((g, h, i[here], j[here], arithmetic(sums[1][here], sums[2][here])))
     return out

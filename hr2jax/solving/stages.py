@@ -11,6 +11,7 @@ from ..engines.choose import choose_engine, engine_for
 from ..engines.monitor import Engine
 from ..options import Options
 from ..relaxation import Lifting, preset
+from ..relaxation.basis import XI
 from ..relaxation.table import RELAXATIONS, Names, Relaxation
 from ..relaxation.triangles import TRIANGLES
 
@@ -41,7 +42,7 @@ class Stage:
 def stages_of(lifting: Lifting, options: Options, steered: Steered | None) -> list[Stage]:
     """The relaxation asked for and what comes before it, or those that `best` climbs: to a first idea, but the last."""
     asked, stages = options.record, []
-    depth, local = lifting.presolve.depth, "xi" in lifting.sizes
+    depth, local = lifting.presolve.depth, XI in lifting.sizes
     before: list[tuple[Names | None, bool]] = []
     steps = asked.climbs or ((asked.name, 1.0),)
     if asked.before is not None and options.time_limit is not None:

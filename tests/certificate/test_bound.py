@@ -31,7 +31,8 @@ from hr2jax.linalg.diagonal import tighten
 from hr2jax.network import Network
 from hr2jax.problem import Problem, checked_problem
 from hr2jax.relaxation import presolve
-from hr2jax.relaxation.families import CATALOGUE, catalogue
+from hr2jax.relaxation.basis import ONE, V1, XI, Z1, T
+from hr2jax.relaxation.families import catalogue
 from hr2jax.relaxation.forms import Family, entries
 from hr2jax.relaxation.lifting import lift
 from hr2jax.relaxation.presolve import Layout
@@ -147,7 +148,7 @@ def exact_constant(net: Network, problem: Problem, rng, segments=6) -> Fraction:
 
 def available(lifting):
     """The families that exist on this lifting."""
-    return [build() for build in catalogue(lifting).values()]
+    return list(catalogue(lifting).values())
 
 
 SIZES = {
@@ -319,20 +320,20 @@ def test_nearly_optimal_multipliers_prove_bounds_at_or_just_above_the_exact_cons
 
 def feasible_points(net, problem, fixed, lifting, rng):
     """y by groups, exactly: (1, v, t, xi, z) at points of the box with their patterns."""
-    n, q = lifting.sizes["v"], lifting.sizes["t"]
+    n, q = lifting.sizes[V1], lifting.sizes[T]
     if not problem.is_local:
         cases = [(None, tuple(rng.integers(0, 2, net.widths[1]))) for _ in range(3)]
     else:
         cases = list(cells_met(net, problem, rng, 4))
     for x, pattern in cases:
         t = rational(rng.choice([-1.0, 1.0], q))
-        y = {"one": exact([Fraction(1)], (1,)), "t": t if problem.norm == "inf" else t / max(q, 1)}
-        y["v"] = exact([Fraction(2 * int(pattern[i]) - 1) for i in fixed.unstable], (n,))
-        if "xi" in lifting.sizes:
+        y = {ONE: exact([Fraction(1)], (1,)), T: t if problem.norm == "inf" else t / max(q, 1)}
+        y[V1] = exact([Fraction(2 * int(pattern[i]) - 1) for i in fixed.unstable], (n,))
+        if XI in lifting.sizes:
             c, r = rational(problem.domain.center)[fixed.free], rational(problem.domain.radius)[fixed.free]
-            y["xi"] = (x[fixed.free] - c) / r
+            y[XI] = (x[fixed.free] - c) / r
             scale = exact([Fraction(2) ** int(e) for e in fixed.exponent], (n,))
-            y["z"] = exact_z(net, x)[fixed.unstable] / scale
+            y[Z1] = exact_z(net, x)[fixed.unstable] / scale
         yield pattern, y
 
 
@@ -347,7 +348,7 @@ def products_of(family, y):
 
 
 def check_families(net, problem, rng):
-    """Every product of every family of CATALOGUE is >= 0 at every feasible point."""
+    """Every product of every family of the catalogue is >= 0 at every feasible point."""
     fixed = presolve.presolve(net, problem)
     lifting = lift(net, problem, fixed)
     for _, y in feasible_points(net, problem, fixed, lifting, rng):
@@ -395,7 +396,7 @@ def test_the_lagrangian_matrix_encloses_objective_plus_products(kind, local, nor
     for pattern, y in feasible_points(net, problem, fixed, lifting, rng):
         full = reduce(lambda a, b: np.concatenate([a, b]), [y[group] for group in lifting.sizes])
         A = rational(net.weights[0][:, fixed.free])
-        expected = ((c * np.array(pattern, dtype=object)) @ A) @ y["t"] / Fraction(2) ** lifting.exponent
+        expected = ((c * np.array(pattern, dtype=object)) @ A) @ y[T] / Fraction(2) ** lifting.exponent
         for family in available(lifting):
             if family.F.rows:
                 weights = rational(np.maximum(multipliers[family.name], 0.0))
@@ -489,7 +490,7 @@ def test_everything_else_is_an_enclosure(kind, data):
     constant = sum(half, zero) + sum(W[fixed.active], zero)
     assert_encloses(lifting.objective_v, half.reshape(-1, len(fixed.free)))
     assert_encloses(lifting.objective_one, constant.reshape(1, -1))
-    if "xi" in lifting.sizes:
+    if XI in lifting.sizes:
         scale = exact([Fraction(2) ** int(e) for e in fixed.exponent], (-1, 1))
         middle = (A @ rational(problem.domain.center) + rational(net.biases[0]))[fixed.unstable].reshape(-1, 1)
         assert_encloses(lifting.z_one, middle / scale)
@@ -521,7 +522,7 @@ def test_exact_products_take_errors_of_either_sign():
     net = net_of([[1.0, 1.0]], [1.0], -(2.0**60))
     problem = checked_problem(net, norm="inf", center=[2.0**60 - 2.0**8, 2.0**8], radius=[1.0, 1.0])
     lifting = lift(net, problem, presolve.presolve(net, problem))
-    for name in ("v.z", "u.z", "(1-u).(-z)"):
+    for name in ("v.z/1", "u.z/1", "(1-u).(-z)/1"):
         plain, used = (lagrangian_matrix(lifting, {name: np.array([mu])}) for mu in (0.0, 1e6))
         assert used.rad.max() >= 1e6 * lifting.z_one.rad.max() / 2 > plain.rad.max()
 
@@ -592,9 +593,8 @@ def test_multipliers_and_diagonals_that_are_not_finite_prove_nothing(kind, bad):
     fixed = presolve.presolve(net, problem, kind)
     truth = exact_constant(net, problem, np.random.default_rng(0))
     N = lift(net, problem, fixed, kind).size
-    for name in CATALOGUE:
-        rows = CATALOGUE[name](lift(net, problem, fixed, kind)).shape
-        values = np.full(rows, bad)
+    for name, family in catalogue(lift(net, problem, fixed, kind)).items():
+        values = np.full(family.shape, bad)
         assert prove(net, problem, fixed.layout(), {name: values}, np.ones(N), kind) == np.inf
     bound = prove(net, problem, fixed.layout(), {}, np.full(N, bad), kind)
     assert bound == np.inf or Fraction(bound) >= truth
@@ -603,7 +603,7 @@ def test_multipliers_and_diagonals_that_are_not_finite_prove_nothing(kind, bad):
 def test_multipliers_that_overflow_prove_nothing():
     net = net_of([[1.0], [0.5]], [1.0, -1.0], 0.1)
     problem = checked_problem(net, norm="inf", center=[0.0], radius=1.0)
-    multipliers = {name: np.full(2, 1.7e308) for name in ("u.z", "u.(h-z)", "z.(hu+l(1-u)-z)")}
+    multipliers = {name: np.full(2, 1.7e308) for name in ("u.z/1", "u.(h-z)/1", "z.(hu+l(1-u)-z)/1")}
     assert bound_of(net, problem, multipliers) == np.inf
 
 
@@ -626,12 +626,12 @@ def test_multipliers_must_fit_a_family_of_the_problem(kind):
     net = net_of([[1.0], [0.5]], [1.0, -1.0], 0.1)
     local = checked_problem(net, norm="inf", center=[0.0], radius=1.0)
     for problem, name, values in (
-        (local, "v.z", np.ones(3)),
-        (local, "v.z", np.ones((2, 1))),
-        (local, "v.z", np.float64(1.0)),
+        (local, "v.z/1", np.ones(3)),
+        (local, "v.z/1", np.ones((2, 1))),
+        (local, "v.z/1", np.float64(1.0)),
         (local, "nonsense", np.ones(2)),
         (local, "", np.ones(2)),
-        (checked_problem(net), "v.z", np.ones(2)),
+        (checked_problem(net), "v.z/1", np.ones(2)),
         (checked_problem(net), "(1+x).(1+t)", np.ones(1)),
     ):
         with pytest.raises(ValueError, match=r"multipliers of|there is no family"):
@@ -647,10 +647,10 @@ def test_a_form_that_repeats_an_index_is_refused(kind, pairs):
     net = net_of([[1.0, 1.0], [0.5, 2.0]], [1.0, -1.0], 0.1)
     problem = checked_problem(net)
     form = QuadraticForm(lift(net, problem, presolve.presolve(net, problem, kind), kind), kind)
-    repeated = Family("repeated", entries("v", np.array([0, 0])), entries("t", np.array([1, 1])), pairs)
+    repeated = Family("repeated", 1, entries(V1, np.array([0, 0])), entries(T, np.array([1, 1])), pairs)
     with pytest.raises(ValueError, match="repeats an index"):
         add_family(form, repeated, kind(np.ones(repeated.shape)))
-    once = Family("once", entries("v", np.array([0, 0])), entries("t", np.array([1, 0])))
+    once = Family("once", 1, entries(V1, np.array([0, 0])), entries(T, np.array([1, 0])))
     add_family(form, once, kind(np.ones(2)))
 
 
@@ -807,9 +807,9 @@ def check_last_sliver():
     lifting = lift(net, problem, fixed)
     weight = 1.0 / max(abs(fixed.high[0]), 1e-9) * 2.0**-lifting.exponent
     multipliers = {
-        "u.z": np.array([weight / 2]),
-        "u.(h-z)": np.array([weight / 2]),
-        "(1+v).(1-t)": np.array([2.0**-lifting.exponent / 2]),
+        "u.z/1": np.array([weight / 2]),
+        "u.(h-z)/1": np.array([weight / 2]),
+        "(1+v).(1-t)/1": np.array([2.0**-lifting.exponent / 2]),
     }
     d = np.full(lifting.size, 1e-9)
     assert Fraction(bound_of(net, problem, multipliers, d)) >= 1
@@ -917,7 +917,7 @@ def test_planted_fault_of_unclipped_multipliers_is_caught(monkeypatch):
 
     def check():
         lifting = lift(net, problem, presolve.presolve(net, problem))
-        values = {"(1+v).(1+t)": np.array([-(2.0**-lifting.exponent) / 2])}
+        values = {"(1+v).(1+t)/1": np.array([-(2.0**-lifting.exponent) / 2])}
         assert Fraction(bound_of(net, problem, values, np.full(lifting.size, 1e-9))) >= 1
 
     check()

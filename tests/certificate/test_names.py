@@ -49,7 +49,7 @@ def widths_of(lifting):
 
 def multipliers_of(lifting, rng):
     """Random ones of every family, triangles and products."""
-    out = {name: rng.random(build().shape) for name, build in catalogue(lifting).items()}
+    out = {name: rng.random(family.shape) for name, family in catalogue(lifting).items()}
     corners = rng.integers(1, lifting.size + 1, (9, 3)) * rng.choice([-1.0, 1.0], (9, 3))
     out["triangles"] = np.column_stack([corners, rng.random(9)])
     if (count := FactorTable(lifting).count) > 0:
@@ -136,7 +136,7 @@ def test_what_another_problem_has_too_goes_along_by_name():
     assert len(kept) < len(first.presolve.unstable)
     multipliers = multipliers_of(first, rng)
     moved = transfer(named(first, multipliers, 3), first.presolve.layout(), first.presolve.free, other)
-    for name, owners in (("v.z", lambda x: x.presolve.unstable), ("(1+x).(1-t)", lambda x: x.presolve.free)):
+    for name, owners in (("v.z/1", lambda x: x.presolve.unstable), ("(1+x).(1-t)", lambda x: x.presolve.free)):
         values = dict(zip(owners(first).tolist(), multipliers[name], strict=True))
         assert moved[name].tolist() == [values.get(k, 0.0) for k in owners(other).tolist()]
     places = {name: k for k, name in enumerate(names_of(other))}
@@ -164,6 +164,25 @@ def test_to_itself_and_back_changes_nothing():
         for name in moved:
             np.testing.assert_array_equal(moved[name], multipliers[name])
         assert multipliers.keys() - moved.keys() <= {"products"}
+
+
+@pytest.mark.parametrize("kind", LIFTED)
+def test_a_name_that_is_not_of_this_problem_is_refused(kind):
+    """What engines call cuts and matrices is no name of a certificate's either."""
+    lifting = LIFTED[kind]()
+    layers = lifting.presolve.depth
+    for name in ("u.z", "u.z/0", f"u.z/{layers + 1}", "(1+x).(1-t)/1", "v1", "sos.M_2(x,u)", "U+/1", "one", ""):
+        with pytest.raises(ValueError, match=r"there is no family"):
+            numbered(lifting, {name: np.ones(2)}, widths_of(lifting))
+    for name in ("triangles", "products", "sos"):
+        with pytest.raises(ValueError, match=r"unknown or missing entry"):
+            numbered(lifting, {name: np.ones((2, 4))}, widths_of(lifting))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in LIFTED if kind not in ("global", "local")])
+def test_matrices_of_lasserre2_exist_for_the_constant_of_one_hidden_layer_only(kind):
+    with pytest.raises(ValueError, match="one hidden layer"):
+        lasserre_matrices(LIFTED[kind]())
 
 
 def test_another_depth_and_nonsense_are_left_out():

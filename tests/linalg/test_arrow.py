@@ -24,7 +24,8 @@ from hr2jax.linalg.definite import Definite
 from hr2jax.linalg.diagonal import feasible, is_feasible, lowest, tighten
 from hr2jax.network import Network
 from hr2jax.problem import checked_problem
-from hr2jax.relaxation.families import CATALOGUE
+from hr2jax.relaxation.basis import V1, XI, T
+from hr2jax.relaxation.families import catalogue
 from hr2jax.relaxation.lifting import lift
 from hr2jax.relaxation.presolve import presolve
 
@@ -54,7 +55,7 @@ def case(p, m, local, kind=Enclosure, seed=0):
 
 
 def some_multipliers(lifting, names, rng):
-    return {name: 0.1 * rng.random(CATALOGUE[name](lifting).shape) for name in names}
+    return {name: 0.1 * rng.random(catalogue(lifting)[name].shape) for name in names}
 
 
 def names_of(relaxation, lifting):
@@ -110,13 +111,13 @@ def test_pieces_cover_all_rows_once():
 @pytest.mark.parametrize(
     ("relaxation", "local", "p", "m", "expected"),
     [
-        ("shor", False, 5, 3, {"t"}),
-        ("shor", False, 3, 5, {"v"}),
-        ("hr2", False, 3, 5, {"v"}),
-        ("hr2", True, 5, 3, {"t", "xi"}),  # t and xi meet v only
-        ("hr2", True, 2, 7, {"v"}),
-        ("hr2z", True, 2, 7, {"v"}),  # z^2 couples xi with itself, the cliques xi with t
-        ("hr2z", True, 7, 2, {"t"}),
+        ("shor", False, 5, 3, {T}),
+        ("shor", False, 3, 5, {V1}),
+        ("hr2", False, 3, 5, {V1}),
+        ("hr2", True, 5, 3, {T, XI}),  # t and xi meet v only
+        ("hr2", True, 2, 7, {V1}),
+        ("hr2z", True, 2, 7, {V1}),  # z^2 couples xi with itself, the cliques xi with t
+        ("hr2z", True, 7, 2, {T}),
     ],
 )
 def test_what_is_eliminated_is_as_much_as_can_be(relaxation, local, p, m, expected):
@@ -133,10 +134,10 @@ def test_what_is_eliminated_is_as_much_as_can_be(relaxation, local, p, m, expect
 @KINDS
 def test_a_product_within_a_group_keeps_it_and_a_square_does_not(kind):
     _, _, lifting = case(3, 5, False, kind)
-    for rows, columns, expected in (([0, 2], [1, 2], ("t",)), ([0, 2], [0, 2], ("v",))):
+    for rows, columns, expected in (([0, 2], [1, 2], (T,)), ([0, 2], [0, 2], (V1,))):
         form = QuadraticForm(lifting, kind)
-        form.add("v", "t", slice(None), slice(None), lifting.objective_v)
-        form.add("v", "v", np.array(rows), np.array(columns), kind(np.array([3.0, 5.0])))
+        form.add(V1, T, slice(None), slice(None), lifting.objective_v)
+        form.add(V1, V1, np.array(rows), np.array(columns), kind(np.array([3.0, 5.0])))
         assert form.eliminable() == expected
         M = form.matrix()
         assert M.mid[1:6, 1:6].sum() == 8.0
@@ -394,7 +395,7 @@ def test_correcting_the_kept_rows_costs_no_more_than_a_uniform_shift():
 
 def test_tighten_is_the_same_for_an_arrow_and_its_dense_matrix():
     _, _, lifting = case(9, 14, True)
-    M = lagrangian_matrix(lifting, {"v.z": np.full(lifting.sizes["v"], 0.2)}).middle()
+    M = lagrangian_matrix(lifting, {"v.z/1": np.full(lifting.sizes[V1], 0.2)}).middle()
     d = M.row_sums()
     np.testing.assert_allclose(
         tighten(M, lifting.square_is_one, d), tighten(M.dense(), lifting.square_is_one, d), rtol=1e-9

@@ -9,10 +9,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from hr2jax.relaxation.basis import BEFORE_MASK, tag
+from hr2jax.relaxation.basis import BEFORE_MASK, ONE, XI, Group, T
 from tests.reference.cases import exact, forward
 
-HALF, ONE = Fraction(1, 2), Fraction(1)
+HALF, UNIT = Fraction(1, 2), Fraction(1)
 
 
 @dataclass
@@ -36,13 +36,13 @@ def lifted_point(net, problem, fixed, rng, x=None, t=None):
     A = [exact(W) for W in net.weights]
     c = exact(problem.coefficients) @ A[-1]
     t = direction(problem, len(free), rng) if t is None else t
-    y = {"one": np.array([ONE], dtype=object), "t": t}
+    y = {ONE: np.array([UNIT], dtype=object), T: t}
     if problem.is_local:
         x = inside(problem, rng) if x is None else x
         z, _ = forward(net, x)
         u = [mask(values, layer, rng) for values, layer in zip(z, fixed.layers, strict=True)]
         center, radius = exact(problem.domain.center)[free], exact(problem.domain.radius)[free]
-        y["xi"] = (x[free] - center) / radius
+        y[XI] = (x[free] - center) / radius
     else:
         u = [exact(rng.integers(0, 2, W.shape[0])) for W in A[:-1]]
     full = np.array([Fraction(0)] * net.widths[0], dtype=object)
@@ -56,16 +56,16 @@ def lifted_point(net, problem, fixed, rng, x=None, t=None):
         g[l] = A[l].T @ adjoint[l + 1]
         adjoint[l] = u[l - 1] * g[l]
     for l, layer in enumerate(fixed.layers):
-        name, kept = tag(l, depth), layer.unstable
-        y[f"v{name}"] = 2 * u[l][kept] - 1
+        kept = layer.unstable
+        y[Group("v", l + 1)] = 2 * u[l][kept] - 1
         if problem.is_local:
             scaled = z[l][kept] / power(layer.exponent)
-            y |= {f"z{name}": scaled, f"x{name}": u[l][kept] * scaled}
+            y |= {Group("z", l + 1): scaled, Group("x", l + 1): u[l][kept] * scaled}
         if l + 1 < depth:
             for chain, before in (("p", w[l]), ("a", g[l + 1])):
                 if chain in fixed.chains:
                     scaled = before[kept] / power(layer.reach_exponent[chain])
-                    y |= {f"{BEFORE_MASK[chain]}{name}": scaled, f"{chain}{name}": u[l][kept] * scaled}
+                    y |= {Group(BEFORE_MASK[chain], l + 1): scaled, Group(chain, l + 1): u[l][kept] * scaled}
     return LiftedPoint(y, c @ tangent[-1])
 
 
@@ -89,8 +89,8 @@ def inside(problem, rng):
 
 def mask(z, layer, rng):
     """dReLU(z): any value of {0, 1} at 0, but for neurons that the presolve calls active."""
-    u = np.array([ONE if v > 0 else Fraction(0) if v < 0 else Fraction(int(rng.integers(2))) for v in z], dtype=object)
-    u[layer.active] = ONE
+    u = np.array([UNIT if v > 0 else Fraction(0) if v < 0 else Fraction(int(rng.integers(2))) for v in z], dtype=object)
+    u[layer.active] = UNIT
     return u
 
 

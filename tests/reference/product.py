@@ -14,7 +14,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from hr2jax.relaxation.chains import factors
-from hr2jax.relaxation.products import letters
 
 
 def extended_basis(lifting):
@@ -61,7 +60,7 @@ def every_product(lifting, kinds):
     """Symmetric matrices whose inner products with Y the products of factors want >= 0: all pairs of those kinds."""
     rows = {}
     for name, form in factors(lifting).items():
-        rows.setdefault(letters(name), []).extend(dense_form(lifting, form))
+        rows.setdefault(name.kind, []).extend(dense_form(lifting, form))
     out = []
     for name in kinds:
         first, second = (rows.get(part, []) for part in name.split("."))
@@ -75,12 +74,12 @@ def every_triangle(lifting, cuts):
 
     "T.U" and so on are those through the constant with a corner in t and one in v; "triangles" are the others.
     """
-    group = np.repeat(list(lifting.sizes), list(lifting.sizes.values()))
-    letters = {"U": "v", "T": "t", "X0": "xi"}
-    wanted = {frozenset(letters[part] for part in name.split(".")) for name in cuts if name != "triangles"}
+    kind = [group.kind for group, size in lifting.sizes.items() for _ in range(size)]
+    kinds = {"U": "v", "T": "t", "X0": "xi"}
+    wanted = {frozenset(kinds[part] for part in name.split(".")) for name in cuts if name != "triangles"}
     out = []
     for i, j, k in combinations(range(lifting.size), 3):
-        if frozenset((group[j], group[k])) not in wanted if i == 0 else "triangles" not in cuts:
+        if frozenset((kind[j], kind[k])) not in wanted if i == 0 else "triangles" not in cuts:
             continue
         for a, b, c in ((1, 1, 1), (-1, 1, 1), (1, -1, 1), (1, 1, -1)):  # 1 + ab + bc + ca
             P = np.zeros((lifting.size, lifting.size))

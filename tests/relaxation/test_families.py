@@ -9,9 +9,11 @@ from hr2jax.certificate.form import QuadraticForm, add_family
 from hr2jax.certificate.lagrangian import lagrangian_matrix
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import RELAXATIONS, Family, lift, preset
-from hr2jax.relaxation.families import CATALOGUE, clique_pairs
-from hr2jax.relaxation.forms import constant, entries
+from hr2jax.relaxation.basis import V1, XI, Z1, T
+from hr2jax.relaxation.families import catalogue, clique_pairs
+from hr2jax.relaxation.forms import constant, entries, family_name
 from hr2jax.relaxation.presolve import presolve
+from hr2jax.relaxation.table import UT, XT, Z_EXACT
 from tests.reference.product import dense_form, extended_basis, objective
 
 PRESETS = [name for name, record in RELAXATIONS.items() if record.one_layer]
@@ -46,7 +48,7 @@ def points(net, problem, lifting, count=50):
         t = np.zeros(q)
         t[fixed.free] = rng.choice([-1.0, 1.0], len(fixed.free))
         y = [np.ones(1), 2 * u[fixed.unstable] - 1, t[fixed.free]]
-        if "xi" in lifting.sizes:
+        if XI in lifting.sizes:
             y.append((x - center)[fixed.free] / radius[fixed.free])
         yield np.concatenate(y), u, t
 
@@ -59,7 +61,7 @@ def test_the_quadratic_form_is_the_directional_derivative(local):
     for y, u, t in points(net, problem, lifting):
         exact = t @ (net.weights[0].T @ (u * net.weights[1][0]))
         if not local:  # every neuron is a variable there
-            u_all = (y[lifting.slice("v")] + 1) / 2
+            u_all = (y[lifting.slice(V1)] + 1) / 2
             assert np.array_equal(u_all, u)
         assert np.ldexp(y @ C @ y, lifting.exponent) == pytest.approx(exact, abs=1e-12)
 
@@ -69,15 +71,15 @@ def test_z_is_the_scaled_preactivation():
     fixed, basis = lifting.presolve, extended_basis(lifting)
     for y, _, _ in points(net, problem, lifting):
         x = problem.domain.center.copy()
-        x[fixed.free] += problem.domain.radius[fixed.free] * y[lifting.slice("xi")]
+        x[fixed.free] += problem.domain.radius[fixed.free] * y[lifting.slice(XI)]
         z = (net.weights[0] @ x + net.biases[0])[fixed.unstable]
-        assert np.allclose(np.ldexp(basis["z"] @ y, fixed.exponent), z, atol=1e-12)
+        assert np.allclose(np.ldexp(basis[Z1] @ y, fixed.exponent), z, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", [family_name(p, 0 if p in XT else 1) for p in ("v.z", *Z_EXACT, *UT, *XT)])
 def test_every_product_is_nonnegative_at_every_point(name):
     net, problem, lifting = lifted()
-    family = CATALOGUE[name](lifting)
+    family = catalogue(lifting)[name]
     F, G = dense_form(lifting, family.F), dense_form(lifting, family.G)
     assert family.shape == (len(F),) == (len(G),)
     products = np.array([(F @ y) * (G @ y) for y, _, _ in points(net, problem, lifting, 200)])
@@ -108,13 +110,13 @@ def test_all_pairs_are_the_dense_product():
     """A family of all pairs: sym(F^T Lambda G) with a full Lambda, of forms with several terms, z among them."""
     _, _, lifting = lifted()
     rng = np.random.default_rng(2)
-    n, q = lifting.sizes["v"], lifting.sizes["t"]
-    v, z, t = entries("v", np.arange(n)), entries("z", np.arange(n)), entries("t", np.arange(q), rng.normal(size=q))
+    n, q = lifting.sizes[V1], lifting.sizes[T]
+    v, z, t = entries(V1, np.arange(n)), entries(Z1, np.arange(n)), entries(T, np.arange(q), rng.normal(size=q))
     first, second = constant(rng.normal(size=n), n) + v - z, constant(2.0, q) - t
     for F, G in ((first, second), (second, first), (first, first), (v, v)):
         weights = rng.uniform(size=(F.rows, G.rows))
         form = QuadraticForm(lifting, Enclosure)
-        add_family(form, Family("test", F, G, "all"), Enclosure(weights))
+        add_family(form, Family("test", 1, F, G, "all"), Enclosure(weights))
         product = dense_form(lifting, F).T @ weights @ dense_form(lifting, G)
         assert np.allclose(form.matrix().mid, (product + product.T) / 2, rtol=0, atol=1e-13)
 
@@ -122,12 +124,12 @@ def test_all_pairs_are_the_dense_product():
 def test_form_arithmetic():
     _, _, lifting = lifted()
     i = np.array([2, 0])
-    form = constant(np.array([1.0, 2.0]), 2) - entries("v", i, 3.0) + (-entries("xi", i, np.array([4.0, 5.0])))
+    form = constant(np.array([1.0, 2.0]), 2) - entries(V1, i, 3.0) + (-entries(XI, i, np.array([4.0, 5.0])))
     expected = np.zeros((2, lifting.size))
     expected[:, 0] = 1.0, 2.0
     for row, k in enumerate(i):
-        expected[row, lifting.slice("v").start + k] = -3.0
-        expected[row, lifting.slice("xi").start + k] = -(4.0, 5.0)[row]
+        expected[row, lifting.slice(V1).start + k] = -3.0
+        expected[row, lifting.slice(XI).start + k] = -(4.0, 5.0)[row]
     assert form.rows == 2
     assert np.array_equal(dense_form(lifting, form), expected)
 
@@ -137,14 +139,14 @@ def test_clique_pairs_with_stable_neurons_and_fixed_inputs():
     _, _, lifting = lifted()
     assert lifting.presolve.unstable.tolist() == [0, 2, 3, 5]
     assert lifting.presolve.free.tolist() == [0, 1, 3, 4]
-    first, second = clique_pairs(lifting, "v", "t")
+    first, second = clique_pairs(lifting, V1)
     assert (first.tolist(), second.tolist()) == ([0, 2], [0, 2])
-    first, second = clique_pairs(lifting, "xi", "t")
+    first, second = clique_pairs(lifting, XI)
     assert (first.tolist(), second.tolist()) == ([0, 1, 2, 3], [0, 1, 2, 3])
-    family = CATALOGUE["(1+v).(1-t)"](lifting)
+    family = catalogue(lifting)["(1+v).(1-t)/1"]
     v, t = dense_form(lifting, family.F), dense_form(lifting, family.G)
-    assert np.flatnonzero(v[1]).tolist() == [0, lifting.slice("v").start + 2]
-    assert np.flatnonzero(t[1]).tolist() == [0, lifting.slice("t").start + 2]
+    assert np.flatnonzero(v[1]).tolist() == [0, lifting.slice(V1).start + 2]
+    assert np.flatnonzero(t[1]).tolist() == [0, lifting.slice(T).start + 2]
     assert (v[1].sum(), t[1].sum()) == (2.0, 0.0)
 
 
@@ -154,7 +156,7 @@ def test_clique_pairs_follow_the_networks_numbering():
     radius = np.array([0.0, 0.0, 0.5, 0.5, 0.5])
     problem = checked_problem(net, center=center, radius=radius)
     lifting = lift(net, problem, presolve(net, problem))
-    first, second = clique_pairs(lifting, "v", "t")
+    first, second = clique_pairs(lifting, V1)
     neurons, inputs = lifting.presolve.unstable[first], lifting.presolve.free[second]
     assert np.array_equal(neurons, inputs)
     assert set(neurons) == set(lifting.presolve.unstable) & {2, 3, 4}
@@ -166,21 +168,21 @@ def test_globally_cliques_stop_at_the_smaller_width():
         rng = np.random.default_rng(0)
         net = Network([rng.normal(size=(p1, p0)), np.ones((1, p1))], [np.zeros(p1), [0.0]])
         problem = checked_problem(net)
-        first, second = clique_pairs(lift(net, problem, presolve(net, problem)), "v", "t")
+        first, second = clique_pairs(lift(net, problem, presolve(net, problem)), V1)
         assert first.tolist() == second.tolist() == [0, 1, 2]
 
 
 def test_presets():
     _, _, local = lifted()
     _, _, everywhere = lifted(False)
-    names = {r: {family.name for family in preset(r, local)} for r in PRESETS}
+    names = {r: {family.product for family in preset(r, local)} for r in PRESETS}
     products = {f"(1{a}v).(1{b}t)" for a in "+-" for b in "+-"}
     assert names["shor"] == {"v.z"}
     assert names["hr2"] == {"v.z"} | products
     assert names["hr2z"] == {"u.z", "(1-u).(-z)", "u.(h-z)", "(1-u).(z-l)", "z.(hu+l(1-u)-z)"} | {
         f"(1{a}x).(1{b}t)" for a in "+-" for b in "+-"
     }
-    names = {r: {family.name for family in preset(r, everywhere)} for r in PRESETS}
+    names = {r: {family.product for family in preset(r, everywhere)} for r in PRESETS}
     assert names["shor"] == names["hr2z"] == set()
     assert names["hr2"] == products
 
@@ -193,6 +195,6 @@ def test_without_cliques_there_is_no_family():
     problem = checked_problem(net, center=np.zeros(2), radius=0.1)
     lifting = lift(net, problem, presolve(net, problem))
     assert lifting.presolve.unstable.tolist() == [2]
-    assert {family.name for family in preset("hr2", lifting)} == {"v.z"}
-    M = lagrangian_matrix(lifting, {"(1+v).(1+t)": np.zeros(0)})
+    assert {family.name for family in preset("hr2", lifting)} == {"v.z/1"}
+    M = lagrangian_matrix(lifting, {"(1+v).(1+t)/1": np.zeros(0)})
     assert np.array_equal(M.mid, lagrangian_matrix(lifting, {}).mid)

@@ -19,6 +19,7 @@ from hr2jax.engines.block.interior_point import solve_interior_point
 from hr2jax.engines.sizes import Sizes
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
+from hr2jax.relaxation.basis import V1, XI, T
 from hr2jax.relaxation.lasserre import lasserre_matrices, layout, reduce
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.solving import run, stages
@@ -60,15 +61,15 @@ def feasible_points(net, problem, lifting, rng, count=30):
     """Points y of the basis (1, v, t, xi); t at vertices and inside."""
     fixed = lifting.presolve
     for _ in range(count):
-        t = rng.uniform(-1, 1, lifting.sizes["t"])
+        t = rng.uniform(-1, 1, lifting.sizes[T])
         t = np.sign(t) if rng.random() < 0.5 else t
-        if "xi" in lifting.sizes:
-            xi = rng.uniform(-1, 1, lifting.sizes["xi"])
+        if XI in lifting.sizes:
+            xi = rng.uniform(-1, 1, lifting.sizes[XI])
             x = problem.domain.center.copy()
             x[fixed.free] += problem.domain.radius[fixed.free] * xi
             v = np.where(net.weights[0] @ x + net.biases[0] > 0, 1.0, -1.0)[fixed.unstable]
         else:
-            xi, v = np.zeros(0), rng.choice([-1.0, 1.0], lifting.sizes["v"])
+            xi, v = np.zeros(0), rng.choice([-1.0, 1.0], lifting.sizes[V1])
         yield np.concatenate([[1.0], v, t, xi])
 
 

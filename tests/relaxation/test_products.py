@@ -12,7 +12,7 @@ from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.presolve import presolve
-from hr2jax.relaxation.products import FactorTable, letters, product_entries
+from hr2jax.relaxation.products import FactorTable, product_entries
 from tests.reference.cases import exact, random_net
 from tests.reference.lifted_points import form_values, lifted_point
 
@@ -53,8 +53,8 @@ def example():
 def test_factors_are_numbered_kind_by_kind():
     lifting = example()
     table = FactorTable(lifting)
-    assert [letters(name) for name in table.names[:4]] == ["T", "T", "X0", "X0"]
-    assert {letters(name) for name in table.names} == {"T", "X0", "U", "V", "VC", "X", "XC"}
+    assert [name.kind for name in table.names[:4]] == ["T", "T", "X0", "X0"]
+    assert {name.kind for name in table.names} == {"T", "X0", "U", "V", "VC", "X", "XC"}
     numbers = np.arange(table.count)
     assert [table.names[k] for k in table.of(numbers)] == [
         name for name, form in zip(table.names, table.forms, strict=True) for _ in range(form.rows)

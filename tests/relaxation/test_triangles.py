@@ -1,4 +1,4 @@
-"""Triangle inequalities: valid on the whole cube, and `entries` is their exact sum, in either arithmetic."""
+"""Triangle inequalities: valid on the whole cube, and `triangle_entries` is their exact sum, in either arithmetic."""
 
 from fractions import Fraction
 from itertools import combinations_with_replacement, product
@@ -16,7 +16,7 @@ from hr2jax.certificate.lagrangian import lagrangian_matrix
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift, triangles
 from hr2jax.relaxation.presolve import presolve
-from hr2jax.relaxation.triangles import EDGES, PATTERNS, decode, encode, entries
+from hr2jax.relaxation.triangles import EDGES, PATTERNS, decode, encode, triangle_entries
 
 from ..arithmetic.test_enclosure import assert_encloses
 
@@ -53,9 +53,9 @@ def exact_sums(rows, size):
 
 
 def dense_sums(lifting, rows, kind):
-    """`entries` as a dense upper triangle; asserts that every position occurs in one term only, and only there."""
+    """`triangle_entries` as a dense upper triangle; every position must occur in one term only, and only there."""
     found, seen = kind(np.zeros((lifting.size, lifting.size))), np.zeros((lifting.size, lifting.size), dtype=int)
-    for g, h, i, j, values in entries(lifting, rows, kind):
+    for g, h, i, j, values in triangle_entries(lifting, rows, kind):
         assert isinstance(values, kind)
         index = (i + lifting.slice(g).start, j + lifting.slice(h).start)
         assert (i >= 0).all() and (i < lifting.sizes[g]).all() and (j >= 0).all() and (j < lifting.sizes[h]).all()
@@ -223,7 +223,7 @@ def test_the_form_is_the_dense_sum_at_any_point(local):
     rows = np.column_stack([rng.permutation(every * 2), rng.exponential(size=2 * len(every))])
     rows[:, :3] *= rng.choice([-1, 1], (len(rows), 3))
     form = QuadraticForm(lifting, Enclosure)
-    for term in entries(lifting, rows):
+    for term in triangle_entries(lifting, rows):
         form.add(*term)
     matrices = {
         "its own": form.matrix().mid,
@@ -241,7 +241,7 @@ def test_the_form_is_the_dense_sum_at_any_point(local):
 @KINDS
 def test_no_rows_add_nothing(kind):
     lifting = lifting_of(local=True)
-    assert entries(lifting, np.zeros((0, 4)), kind) == []
+    assert triangle_entries(lifting, np.zeros((0, 4)), kind) == []
     with_none = lagrangian_matrix(lifting, {"triangles": np.zeros((0, 4))}, kind)
     np.testing.assert_array_equal(with_none.mid, lagrangian_matrix(lifting, {}, kind).mid)
 

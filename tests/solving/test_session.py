@@ -95,8 +95,8 @@ def test_multipliers_that_are_not_finite_prove_nothing_and_change_nothing():
     n = session.fixed.switching
     before = session.certificate
     for value in (np.nan, np.inf, -np.inf):
-        assert session.certify({"v.z": np.full(n, value)}, None) == math.inf
-    assert session.certify({"v.z": np.full(n, 1e308)}, None) == math.inf
+        assert session.certify({"v.z/1": np.full(n, value)}, None) == math.inf
+    assert session.certify({"v.z/1": np.full(n, 1e308)}, None) == math.inf
     assert session.certificate is before
     with pytest.raises(ValueError, match="no family"):
         session.certify({"nonsense": np.ones(n)}, None)

@@ -35,7 +35,7 @@ from ...linalg.on_device import definite_on_device, eigh
 from ...machine.compile_clock import Stopwatch
 from ...machine.run import put, run
 from ...machine.threads import few_threads
-from ...relaxation.basis import Lifting
+from ...relaxation.basis import XI, Lifting, T
 from ...relaxation.table import RELAXATIONS
 from ...result import Status
 from ..monitor import Monitor, Stop
@@ -164,7 +164,7 @@ class Admm:
         """(1 or 2, M, M): `take_parts`, in NumPy."""
         if not self.form.chordal:
             return Y[None]
-        t, xi = self.form.lifting.slice("t"), self.form.lifting.slice("xi")
+        t, xi = self.form.lifting.slice(T), self.form.lifting.slice(XI)
         return np.stack([np.delete(np.delete(Y, other, 0), other, 1) for other in (xi, t)])
 
     def small_at(self, Y: Array) -> list[Array]:

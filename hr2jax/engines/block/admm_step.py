@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse
 
 from ...arithmetic.float64 import Array
+from ...relaxation.basis import V1
 from .cliques import CliqueBatch
 from .eigenspace import Eigenspace, follow
 from .form import BlockForm
@@ -68,7 +69,7 @@ def build_maps(form: BlockForm, scale: float) -> tuple[Maps, Shapes]:
         # G: inner products of the functionals, in the metric that the affine step inverts
         G = _inner_products(E, a, b)
         if form.chordal:
-            twice = slice(0, lifting.slice("v").stop)  # entries of (1, v) are in both parts
+            twice = slice(0, lifting.slice(V1).stop)  # entries of (1, v) are in both parts
             G -= 0.5 * _inner_products(E[:, twice], a, b)
         fixed = E[a][:, form.pinned] * E[b][:, form.pinned] / np.sqrt(_copies(form)[form.pinned])
         G -= fixed @ fixed.T  # pinned entries of Y do not move
@@ -89,7 +90,7 @@ def _separate(form: BlockForm, a: Array, b: Array, parts: list[dict[str, Array]]
     """(I + K G)^-1 per batch (n, k, k), where every functional is an entry of Y of its own: G is diagonal."""
     G = np.where(a == b, 1.0, 0.5)
     if form.chordal:
-        G[b < form.lifting.slice("v").stop] *= 0.5  # an entry of both parts
+        G[b < form.lifting.slice(V1).stop] *= 0.5  # an entry of both parts
     G[(a == b) & form.pinned[a]] = 0.0
     out, start = [], 0
     for part in parts:
@@ -109,7 +110,7 @@ def _copies(form: BlockForm) -> Array:
     """(N,): in how many parts of M_1 a diagonal entry lies."""
     copies = np.ones(len(form.C))
     if form.chordal:
-        copies[: form.lifting.slice("v").stop] = 2.0
+        copies[: form.lifting.slice(V1).stop] = 2.0
     return copies
 
 

@@ -9,7 +9,9 @@ import numpy as np
 
 from ...arithmetic.float64 import Array
 from ...relaxation.families import preset
+from ...relaxation.forms import family_name
 from ...relaxation.lasserre import Monomial
+from ...relaxation.table import XT
 from .cliques import Polynomial
 from .form import BlockForm
 
@@ -80,7 +82,7 @@ def clique_multipliers(form: BlockForm, polynomials: Sequence[Array]) -> dict[st
                 for b, t in (("+", 1.0), ("-", -1.0)):
                     value = of[()] + of[1, 1] + v * of[0,] + t * of[1,] + v * t * of[0, 1]
                     out[f"(1{a}v).(1{b}t)"] = np.maximum(value / 4, 0.0)
-    return out
+    return {_name(product): values for product, values in out.items()}
 
 
 def clique_polynomials(form: BlockForm, multipliers: Mapping[str, Array]) -> list[Array]:
@@ -94,9 +96,9 @@ def clique_polynomials(form: BlockForm, multipliers: Mapping[str, Array]) -> lis
         q = np.zeros((batch.count, len(batch.monomials)))
         column = {m: k for k, m in enumerate(batch.monomials)}
 
-        def add(name: str, polynomial: Polynomial, q: Array = q, column: dict[Monomial, int] = column) -> None:
+        def add(product: str, polynomial: Polynomial, q: Array = q, column: dict[Monomial, int] = column) -> None:
             for monomial, value in polynomial.items():
-                q[:, column[monomial]] += multipliers.get(name, 0.0) * value
+                q[:, column[monomial]] += multipliers.get(_name(product), 0.0) * value
 
         if batch.name == "{u_i,z_i}" and len(batch.blocks) == 1:
             add("v.z", {(0, 1): 1.0})
@@ -109,10 +111,15 @@ def clique_polynomials(form: BlockForm, multipliers: Mapping[str, Array]) -> lis
         elif batch.name in ("{x_i,t_i}", "{u_i,t_i}"):
             for a, s in (("+", 1.0), ("-", -1.0)):
                 for b, t in (("+", 1.0), ("-", -1.0)):
-                    name = f"(1{a}{'x' if 'x' in batch.name else 'v'}).(1{b}t)"
-                    add(name, {(): 1.0, (0,): s, (1,): t, (0, 1): s * t})
+                    product = f"(1{a}{'x' if 'x' in batch.name else 'v'}).(1{b}t)"
+                    add(product, {(): 1.0, (0,): s, (1,): t, (0, 1): s * t})
         out.append(q)
     return out
+
+
+def _name(product: str) -> str:
+    """The name of a family, of one hidden layer or of the inputs."""
+    return family_name(product, 0 if product in XT else 1)
 
 
 def _ends(constant: Array, slope: Array, square: Array, low: Array, high: Array) -> tuple[Array, Array]:

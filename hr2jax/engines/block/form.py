@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from ...arithmetic.float64 import Array
-from ...relaxation.basis import Lifting
+from ...relaxation.basis import ONE, V1, XI, Z1, Group, Lifting, T
 from ...relaxation.families import clique_pairs, preset
 from ...relaxation.forms import Family
 from ...relaxation.lasserre import lasserre_matrices, layout
@@ -50,43 +50,26 @@ class BlockForm:
 
     def extended(self) -> Array:
         """E (N + n, N): rows of the extended basis (1, v, t, xi, z) in the basis, so that M = E Y E^T."""
-        return extended_rows(self.lifting)
+        return np.concatenate([np.eye(self.lifting.size), self.lifting.derived_rows()])
 
 
-def extended_rows(lifting: Lifting) -> Array:
-    """The basis followed by z, as rows over the basis: (N + n, N), or (N, N) without z."""
-    rows = np.eye(lifting.size)
-    if lifting.z_one is None or lifting.z_xi is None:
-        return rows
-    z = np.zeros((lifting.sizes["v"], lifting.size))
-    z[:, lifting.slice("one")] = lifting.z_one.mid
-    z[:, lifting.slice("xi")] = lifting.z_xi.mid
-    return np.concatenate([rows, z])
-
-
-def _positions(lifting: Lifting, group: str) -> Array:
-    """Positions of a group in the extended basis."""
-    start = lifting.size if group == "z" else lifting.slice(group).start
-    return start + np.arange(lifting.length(group))
-
-
-def _bounded(lifting: Lifting, group: str, symbol: str) -> CliqueBatch:
+def _bounded(lifting: Lifting, group: Group) -> CliqueBatch:
     """y^2 <= 1 for a group that is not pinned."""
-    clique = Clique(f"{{{symbol}_i}}", [_positions(lifting, group)], [False])
-    clique.add(f"1-{symbol}_i^2", [()], {(): 1.0, (0, 0): -1.0})
+    clique = Clique(f"{{{group}_i}}", [lifting.extended.places(group)], [False])
+    clique.add(f"1-{group}_i^2", [()], {(): 1.0, (0, 0): -1.0})
     return clique.build()
 
 
 def _sign_times_z(lifting: Lifting) -> CliqueBatch:
     """E[(u_i - 1/2) z_i] >= 0."""
-    clique = Clique("{u_i,z_i}", [_positions(lifting, "v"), _positions(lifting, "z")], [True, False])
+    clique = Clique("{u_i,z_i}", [lifting.extended.places(V1), lifting.extended.places(Z1)], [True, False])
     clique.add("(u_i-1/2)z_i", [()], {(0, 1): 1.0})
     return clique.build()
 
 
 def _x_clique(lifting: Lifting) -> CliqueBatch:
     """M_2({x_i}) and M_1(eps^2-(x_i-xbar_i)^2, {x_i})."""
-    clique = Clique("{x_i}", [_positions(lifting, "xi")], [False])
+    clique = Clique("{x_i}", [lifting.extended.places(XI)], [False])
     clique.add("M_2({x_i})", clique.basis(2))
     clique.add("M_1(1-xi_i^2,{x_i})", clique.basis(1), {(): 1.0, (0, 0): -1.0})
     return clique.build()
@@ -94,8 +77,8 @@ def _x_clique(lifting: Lifting) -> CliqueBatch:
 
 def _ut_clique(lifting: Lifting) -> CliqueBatch:
     """M_2({u_i,t_i}) and M_1(1-t_i^2, {u_i,t_i})."""
-    first, second = clique_pairs(lifting, "v", "t")
-    variables = [_positions(lifting, "v")[first], _positions(lifting, "t")[second]]
+    first, second = clique_pairs(lifting, V1)
+    variables = [lifting.extended.places(V1)[first], lifting.extended.places(T)[second]]
     clique = Clique("{u_i,t_i}", variables, [True, False])
     clique.add("M_2({u_i,t_i})", clique.basis(2))
     clique.add("M_1(1-t_i^2,{u_i,t_i})", clique.basis(1), {(): 1.0, (1, 1): -1.0})
@@ -109,7 +92,7 @@ def _uz_clique(lifting: Lifting) -> CliqueBatch:
     not in their basis.
     """
     low, high = lifting.presolve.low, lifting.presolve.high
-    variables = [_positions(lifting, "v"), _positions(lifting, "z")]
+    variables = [lifting.extended.places(V1), lifting.extended.places(Z1)]
     clique = Clique("{u_i,z_i}", variables, [True, False])
     clique.add("M_2({u_i,z_i})", clique.basis(2))
     clique.add("M_1((u_i-1/2)z_i,{u_i,z_i})", clique.basis(1), {(0, 1): 1.0})
@@ -120,7 +103,7 @@ def _uz_clique(lifting: Lifting) -> CliqueBatch:
 
 def _xt_clique(lifting: Lifting) -> CliqueBatch:
     """M_2({x_i,t_i}), its localizers, and the four products (1 +- xi_i)(1 +- t_i) >= 0."""
-    clique = Clique("{x_i,t_i}", [_positions(lifting, "xi"), _positions(lifting, "t")], [False, False])
+    clique = Clique("{x_i,t_i}", [lifting.extended.places(XI), lifting.extended.places(T)], [False, False])
     clique.add("M_2({x_i,t_i})", clique.basis(2))
     clique.add("M_1(1-xi_i^2,{x_i,t_i})", clique.basis(1), {(): 1.0, (0, 0): -1.0})
     clique.add("M_1(1-t_i^2,{x_i,t_i})", clique.basis(1), {(): 1.0, (1, 1): -1.0})
@@ -146,21 +129,21 @@ def _lasserre(lifting: Lifting) -> CliqueBatch:
 
 def _product_batches(lifting: Lifting, families: Sequence[Family]) -> list[CliqueBatch]:
     """The diagonal families as 1 by 1 blocks f.y g.y >= 0; those over the same variables are one batch."""
-    batches: dict[tuple[tuple[str, bytes], ...], Clique] = {}
+    batches: dict[tuple[tuple[Group, bytes], ...], Clique] = {}
     for family in families:
         if family.pairs != "diagonal":
             raise ValueError(f"family {family.name!r} is of all pairs: the product layout takes one product per row")
         terms = (*family.F.terms, *family.G.terms)
-        variables = sorted({(t.group, t.index.tobytes()) for t in terms if t.group != "one"}, reverse=True)
+        variables = sorted({(t.group, t.index.tobytes()) for t in terms if t.group != ONE}, reverse=True)
         position = {variable: k for k, variable in enumerate(variables)}
         if (key := tuple(variables)) not in batches:
-            places = {(t.group, t.index.tobytes()): _positions(lifting, t.group)[t.index] for t in terms}
-            signs = [group == "v" for group, _ in variables]
-            batches[key] = Clique(",".join(g for g, _ in variables), [places[v] for v in variables], signs)
+            places = {(t.group, t.index.tobytes()): t.places(lifting.extended) for t in terms}
+            signs = [group == V1 for group, _ in variables]
+            batches[key] = Clique(",".join(g.kind for g, _ in variables), [places[v] for v in variables], signs)
         product: Polynomial = {}
         for f in family.F.terms:
             for g in family.G.terms:
-                names = [(t.group, t.index.tobytes()) for t in (f, g) if t.group != "one"]
+                names = [(t.group, t.index.tobytes()) for t in (f, g) if t.group != ONE]
                 monomial = batches[key]._reduce(tuple(position[name] for name in names))
                 product[monomial] = product.get(monomial, 0.0) + f.coefficient * g.coefficient
         batches[key].add(family.name, [()], product)
@@ -181,9 +164,9 @@ def block_form(relaxation: str, lifting: Lifting, layout: Arrangement = "clique"
         ValueError: a relaxation that has no such form: lasserre2 no product layout, and chordal only where
             there is an xi and nothing couples it with t.
     """
-    local = "xi" in lifting.sizes
+    local = XI in lifting.sizes
     pinned = np.zeros(lifting.size, dtype=bool)
-    pinned[lifting.slice("one")] = pinned[lifting.slice("v")] = True
+    pinned[lifting.slice(ONE)] = pinned[lifting.slice(V1)] = True
     batches = []
     if layout == "product":
         if not RELAXATIONS[relaxation].by_products:
@@ -191,14 +174,14 @@ def block_form(relaxation: str, lifting: Lifting, layout: Arrangement = "clique"
         pinned = lifting.square_is_one
         batches = _product_batches(lifting, preset(relaxation, lifting))
     else:
-        batches.append(_bounded(lifting, "t", "t"))
+        batches.append(_bounded(lifting, T))
     if local:
-        batches.append(_bounded(lifting, "xi", "xi"))
+        batches.append(_bounded(lifting, XI))
     if layout == "clique":
         batches += _clique_batches(relaxation, lifting)
     C = np.zeros((lifting.size, lifting.size))
-    C[lifting.slice("v"), lifting.slice("t")] = lifting.objective_v.mid
-    C[lifting.slice("one"), lifting.slice("t")] = lifting.objective_one.mid
+    C[lifting.slice(V1), lifting.slice(T)] = lifting.objective_v.mid
+    C[lifting.slice(ONE), lifting.slice(T)] = lifting.objective_one.mid
     form = BlockForm(
         relaxation, lifting, (C + C.T) / 2, pinned, tuple(batch for batch in batches if batch.count), layout, chordal
     )
@@ -209,10 +192,10 @@ def block_form(relaxation: str, lifting: Lifting, layout: Arrangement = "clique"
 
 def splits(form: BlockForm) -> bool:
     """Whether M_1 may be split: there is an xi, and no block has a moment of both t and xi."""
-    if "xi" not in form.lifting.sizes:
+    if XI not in form.lifting.sizes:
         return False
     E = form.extended() != 0
-    t, xi = (E[:, form.lifting.slice(group)].any(axis=1) for group in ("t", "xi"))
+    t, xi = (E[:, form.lifting.slice(group)].any(axis=1) for group in (T, XI))
     pairs = [batch.shared.reshape(-1, 2).T for batch in form.batches]
     return not any((t[a] & xi[b] | xi[a] & t[b]).any() for a, b in pairs)
 
@@ -222,7 +205,7 @@ def _clique_batches(relaxation: str, lifting: Lifting) -> list[CliqueBatch]:
     cliques = RELAXATIONS[relaxation].cliques
     if cliques is None:
         raise ValueError(f"relaxation={relaxation!r} has no block form")
-    return [CLIQUES[name](lifting) for name in cliques["xi" in lifting.sizes]]
+    return [CLIQUES[name](lifting) for name in cliques[XI in lifting.sizes]]
 
 
 # What a relaxation's record calls them.

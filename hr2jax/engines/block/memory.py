@@ -118,16 +118,16 @@ def clique_sizes(record: Relaxation, local: bool) -> tuple[CliqueSizes, ...]:
     from .form import block_form
 
     lifting = smallest_lifting(local)
-    groups = [*lifting.sizes, "z"]
+    kinds = [group.kind for group in lifting.extended.lengths]
     out = []
     for batch in block_form(record.name, lifting).batches:
         dual, sides = DualBatch.of(batch), [float(block.index.shape[0]) for block in batch.blocks]
-        of = {groups[k] for k in batch.shared.ravel().tolist()}
+        of = {kinds[k] for k in batch.shared.ravel().tolist()}
         squares = sum(side**2 for side in sides)
         out.append(
             CliqueSizes(
                 kind="pair" if {"v", "t"} <= of and "xi" not in of else "v" if "v" in of else "t",
-                with_z=tuple((groups[a] == "z") + (groups[b] == "z") for a, b in batch.shared[0].tolist()),
+                with_z=tuple((kinds[a] == "z") + (kinds[b] == "z") for a, b in batch.shared[0].tolist()),
                 maps=squares * (3.0 * len(batch.monomials) + 10.0),
                 variables=float(dual.count),
                 squares=squares,

@@ -7,12 +7,13 @@ nearby sizes share a compiled one. Padding rows have coefficient 0.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ...arithmetic.float64 import Array
-from ...relaxation.basis import BEFORE_MASK, Lifting
+from ...relaxation.basis import BEFORE_MASK, ONE, Group, Lifting, Placement
 from ...relaxation.forms import Family, Form
 from .lagrangian import Data, Rows, Spec
 from .lbfgs import MEMORY
@@ -36,9 +37,14 @@ LONG_MEMORY = 60
 CHAINS = ("p", "a", "q")
 
 
-def kind_of(group: str) -> str:
-    """A group's name without its layer's number."""
-    return group.rstrip("0123456789")
+def _by_kind(groups: Mapping[Group, int]) -> tuple[dict[str, int], dict[Group, int]]:
+    """Kind -> number of its groups' entries, and group -> where its own begin among them."""
+    total: dict[str, int] = {}
+    within = {}
+    for group, size in groups.items():
+        within[group] = total.get(group.kind, 0)
+        total[group.kind] = within[group] + size
+    return total, within
 
 
 class Factored:
@@ -47,40 +53,35 @@ class Factored:
     Attributes:
         spec: static structure.
         stacks: the families of each stack.
+        placement: where each group, basis or derived, lies among the padded extended rows: those of one kind one behind
+            the other, derived ones behind the basis.
         rows: (N,) positions of the basis entries among the padded ones.
-        offset: group, basis or derived -> where it begins in the group of its kind.
-        starts: kind -> where its group begins among the extended rows, derived ones behind the basis.
     """
 
     def __init__(self, lifting: Lifting, families: list[Family]):
         self.lifting = lifting
-        self.offset: dict[str, int] = {}
-        basis: dict[str, int] = {}
-        derived: dict[str, int] = {}
+        basis, within = _by_kind(lifting.sizes)
+        derived, within_derived = _by_kind({group: lifting.length(group) for group in lifting.derived})
+        self._within = within | within_derived
         self._terms: dict[str, list[str]] = {}
-        for group, size in lifting.sizes.items():
-            self.offset[group] = basis.get(kind_of(group), 0)
-            basis[kind_of(group)] = self.offset[group] + size
         for group, terms in lifting.derived.items():
-            kind = kind_of(group)
-            self.offset[group] = derived.get(kind, 0)
-            derived[kind] = self.offset[group] + lifting.length(group)
-            known = self._terms.setdefault(kind, [])
-            known += [k for k in dict.fromkeys(map(kind_of, terms)) if k not in known]
+            known = self._terms.setdefault(group.kind, [])
+            known += [kind for kind in dict.fromkeys(other.kind for other in terms) if kind not in known]
         self.coarse = lifting.masked_layers > 0
         self.sizes = {kind: 1 if kind == "one" else self.padded(size) for kind, size in basis.items()}
-        every = self.sizes | {kind: self.padded(size) for kind, size in derived.items()}
-        self.starts = dict(zip(every, np.cumsum([0, *every.values()])[:-1].tolist(), strict=True))
-        self.extended_size = sum(every.values())
-        self._every = every
-        self.rows = np.concatenate([self.places(group) for group in lifting.sizes])
+        self._every = self.sizes | {kind: self.padded(size) for kind, size in derived.items()}
+        ends = np.cumsum([0, *self._every.values()]).tolist()
+        starts = dict(zip(self._every, ends, strict=False))
+        places = {group: starts[group.kind] + start for group, start in self._within.items()}
+        self.placement = Placement(lifting.extended.lengths, places, ends[-1])
+        self.rows = np.concatenate([self.placement.places(group) for group in lifting.sizes])
         by_structure: dict[Any, list[Family]] = {}
         for family in families:
             key = (_terms_of(family.F), _terms_of(family.G), family.pairs)
             # a family of all pairs is a matrix of its own; rows of diagonal families can be stacked
             by_structure.setdefault(key if family.pairs == "diagonal" else (*key, family.name), []).append(family)
         self.stacks = list(by_structure.values())
-        objective = dict.fromkeys((kind_of(g), kind_of(h)) for g, h in lifting.objective)
+        objective = dict.fromkeys((g.kind, h.kind) for g, h in lifting.objective)
         self.spec = Spec(
             tuple(self.sizes.items()),
             tuple(objective),
@@ -91,8 +92,8 @@ class Factored:
         typical = typical_squares(lifting)
         self.unit = np.ones((self.size, 1))
         for group in lifting.sizes:
-            if kind_of(group) in CHAINS:
-                self.unit[self.places(group), 0] = np.sqrt(typical[group])
+            if group.kind in CHAINS:
+                self.unit[self.placement.places(group), 0] = np.sqrt(typical[group])
         self.row_scales = [[row_scale(lifting, f, typical) for f in stack] for stack in self.stacks]
 
     def padded(self, n: int) -> int:
@@ -100,16 +101,8 @@ class Factored:
         return padded(n, self.coarse)
 
     def extend(self, V: Array) -> Array:
-        """The extended rows (extended_size, r) of the basis' rows V (N, r)."""
-        E = np.zeros((self.extended_size, V.shape[1]))
-        E[self.rows] = V
-        for group, terms in self.lifting.derived.items():
-            E[self.places(group)] = sum(m.mid @ V[self.lifting.slice(g)] for g, m in terms.items())
-        return E
-
-    def places(self, group: str) -> Array:
-        """Positions of a group's entries among the extended rows."""
-        return self.starts[kind_of(group)] + self.offset[group] + np.arange(self.lifting.length(group))
+        """The padded extended rows (extended size, r) of the basis' rows V (N, r)."""
+        return self.lifting.extend(V, self.placement)
 
     @property
     def size(self) -> int:
@@ -121,21 +114,21 @@ class Factored:
         lifting, every = self.lifting, self._every
         objective = {pair: np.zeros((every[pair[0]], every[pair[1]]), dtype) for pair in self.spec.objective}
         for (g, h), block in lifting.objective.items():
-            objective[kind_of(g), kind_of(h)][self._within(g), self._within(h)] = block.mid / scale
+            objective[g.kind, h.kind][self._slice(g), self._slice(h)] = block.mid / scale
         derived = {
             kind: {other: np.zeros((every[kind], every[other]), dtype) for other in terms}
             for kind, terms in self.spec.derived
         }
         for group, terms in lifting.derived.items():
             for other, matrix in terms.items():
-                derived[kind_of(group)][kind_of(other)][self._within(group), self._within(other)] = matrix.mid
+                derived[group.kind][other.kind][self._slice(group), self._slice(other)] = matrix.mid
         slack = np.zeros((self.size, 1))
         slack[self.rows, 0] = ~lifting.square_is_one
         budget = np.zeros(0, np.int32)
         if lifting.balls:
             shared = np.arange(self.size)
             for group in lifting.balls:
-                places = self.places(group)
+                places = self.placement.places(group)
                 shared[places] = places[0]
                 slack[places[1:]] = 0.0
             budget = np.unique(shared, return_inverse=True)[1].astype(np.int32)
@@ -158,16 +151,17 @@ class Factored:
         """Per stack, the shape of its multipliers, bool: whose products are to be 0."""
         return [self.stack([np.full(f.shape, f.equality) for f in stack]) for stack in self.stacks]
 
-    def _within(self, group: str) -> slice:
-        return slice(self.offset[group], self.offset[group] + self.lifting.length(group))
+    def _slice(self, group: Group) -> slice:
+        """A group's entries among those of its kind."""
+        return slice(self._within[group], self._within[group] + self.placement.lengths[group])
 
     def _stack(self, forms: list[Form], dtype: Any) -> Rows:
         shape = (self.padded(sum(form.rows for form in forms)),)
         constants = [
-            sum((t.coefficient for t in form.terms if t.group == "one"), np.zeros(form.rows)) for form in forms
+            sum((t.coefficient for t in form.terms if t.group == ONE), np.zeros(form.rows)) for form in forms
         ]
-        others = [[t for t in form.terms if t.group != "one"] for form in forms]
-        index = [np.concatenate([self.places(t.group)[t.index] for t in terms]) for terms in zip(*others, strict=True)]
+        others = [[t for t in form.terms if t.group != ONE] for form in forms]
+        index = [np.concatenate([t.places(self.placement) for t in terms]) for terms in zip(*others, strict=True)]
         coefficient = [np.concatenate([t.coefficient for t in terms]) for terms in zip(*others, strict=True)]
         empty = np.zeros((0, *shape))
         return Rows(
@@ -197,30 +191,30 @@ class Factored:
         return out
 
 
-def typical_squares(lifting: Lifting) -> dict[str, Array]:
+def typical_squares(lifting: Lifting) -> dict[Group, Array]:
     """About what y_k^2 is, by group, derived ones too: 1 but for what a ball or a chain of layers makes smaller."""
     out = {g: np.full(n, 1.0 / n if g in lifting.balls else 1.0) for g, n in lifting.sizes.items()}
     before = {g: m for m, g in BEFORE_MASK.items()}
-    order = [g for g in lifting.derived if kind_of(g) != "g"]
-    order += [g for g in reversed(lifting.derived) if kind_of(g) == "g"]  # adjoints run backwards
+    order = [g for g in lifting.derived if g.kind != "g"]
+    order += [g for g in reversed(lifting.derived) if g.kind == "g"]  # adjoints run backwards
     for group in order:
         terms = lifting.derived[group].items()
         out[group] = sum((m.mid**2 @ out[other] for other, m in terms), np.zeros(lifting.length(group)))
-        chain = before[kind_of(group)]
+        chain = before[group.kind]
         if chain != "x":  # between what independent directions give and the bound, which aligned ones reach
             out[group] = np.sqrt(out[group])
-        if chain != "x" and (masked := group.replace(kind_of(group), chain)) in out:
+        if chain != "x" and (masked := Group(chain, group.layer)) in out:
             out[masked] = np.clip(out[group], LEAST_TYPICAL**2, 1.0)
     return out
 
 
-def row_scale(lifting: Lifting, family: Family, typical: dict[str, Array]) -> Array:
+def row_scale(lifting: Lifting, family: Family, typical: dict[Group, Array]) -> Array:
     """What brings all the products of a family to one size, so that one penalty suits them all."""
     norm_f, norm_g = _row_norms(family.F, typical), _row_norms(family.G, typical)
     return 2.0 / (norm_f * norm_g if family.pairs == "diagonal" else np.outer(norm_f, norm_g))
 
 
-def _row_norms(form: Form, typical: dict[str, Array]) -> Array:
+def _row_norms(form: Form, typical: dict[Group, Array]) -> Array:
     """Typical sizes of forms: Euclidean norms in the basis, its entries weighted."""
     total = np.zeros(form.rows)
     for term in form.terms:
@@ -230,7 +224,7 @@ def _row_norms(form: Form, typical: dict[str, Array]) -> Array:
 
 def _terms_of(form: Form) -> int:
     """Terms beside the constant."""
-    return sum(t.group != "one" for t in form.terms)
+    return sum(t.group != ONE for t in form.terms)
 
 
 def _pad(array: Array, shape: tuple[int, ...]) -> Array:

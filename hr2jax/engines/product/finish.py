@@ -7,6 +7,7 @@ import numpy as np
 from ...arithmetic.float64 import Array
 from ...linalg.arrow import Arrow
 from ...linalg.diagonal import cost, lowest
+from ...relaxation.basis import XI
 from ...result import Status
 from ..scale import in_units
 from .newton import affordable, solve_newton
@@ -76,7 +77,7 @@ class Finishing:
         self.best, self.idle, self.confirmed, self.looks_again = np.inf, 0, np.inf, False
         self.polished = False
         # the multipliers of another output are near, but in a box those of its input's variables lag behind
-        is_nearer = run.is_warm and not self.lifting.masked_layers and "xi" not in self.lifting.sizes
+        is_nearer = run.is_warm and not self.lifting.masked_layers and XI not in self.lifting.sizes
         self.tightening = 0.6 if run.separator is not None else 0.5 if is_nearer else 0.3
         self.steps = (FREE if run.accelerated else 1) * run.schedule.finish_steps
 

@@ -5,6 +5,7 @@ The constants say how many float64 arrays of a shape are alive at once, as measu
 
 from __future__ import annotations
 
+from ...relaxation.basis import ONE
 from ...relaxation.families import preset
 from ...relaxation.table import RELAXATIONS, Relaxation
 from ..sizes import Need, Sizes, smallest_lifting
@@ -65,7 +66,7 @@ def _lowrank(record: Relaxation, sizes: Sizes) -> float:
     like = record if record.one_layer else RELAXATIONS["hr2"]
     for family in preset(like.name, smallest_lifting(sizes.local)):
         rows, others = (
-            form.rows * max((sizes.count(t.group) for t in form.terms if t.group != "one"), default=1)
+            form.rows * max((sizes.count(t.group.kind) for t in form.terms if t.group != ONE), default=1)
             for form in (family.F, family.G)
         )
         if family.pairs == "all":

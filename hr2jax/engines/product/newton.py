@@ -27,7 +27,7 @@ from ..monitor import Monitor, Stop
 from ..pace import certificate_seconds
 from ..scale import in_units
 from .memory import MOST, newton_bytes
-from .newton_step import Interior, Problem, places_of
+from .newton_step import Interior, Problem
 
 STEPS = 60
 # What the moments attain is believed when their equations hold to within this.
@@ -40,8 +40,8 @@ def affordable(lifting: Lifting, families: list[Family], most: int = MOST) -> bo
     """Whether the multipliers are few enough, and given row by row."""
     if not all(f.pairs == "diagonal" for f in families) or _count(lifting, families) > most:
         return False
-    rows, extended = sum(f.F.rows for f in families), places_of(lifting)[1]
-    return newton_bytes(lifting.size, rows, extended) <= 0.7 * available_bytes()
+    rows = sum(f.F.rows for f in families)
+    return newton_bytes(lifting.size, rows, lifting.extended.size) <= 0.7 * available_bytes()
 
 
 def _count(lifting: Lifting, families: list[Family]) -> int:

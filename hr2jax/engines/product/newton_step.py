@@ -16,7 +16,7 @@ from ...certificate.lagrangian import lagrangian_matrix
 from ...linalg.definite import cholesky
 from ...linalg.diagonal import feasible, levelled
 from ...relaxation.basis import Lifting
-from ...relaxation.forms import Family, Form
+from ...relaxation.forms import Family
 from ...relaxation.products import PRODUCTS, FactorTable
 from ...relaxation.triangles import TRIANGLES, decode
 from ..scale import ABSURD, mean_diagonal
@@ -40,13 +40,6 @@ class _Rows:
     names: list[tuple[str, int]]  # family (or TRIANGLES, PRODUCTS) and its rows, in order
 
 
-def places_of(lifting: Lifting) -> tuple[dict[str, int], int]:
-    """Where each group begins in the extended basis, and its length."""
-    groups = (*lifting.sizes, *lifting.derived)
-    ends = np.cumsum([0, *(lifting.length(group) for group in groups)]).tolist()
-    return dict(zip(groups, ends, strict=False)), ends[-1]
-
-
 @dataclass
 class Interior:
     """Where the method stands."""
@@ -64,14 +57,10 @@ class Problem:
     def __init__(self, lifting: Lifting, families: list[Family], multipliers: Mapping[str, Array]):
         self.lifting = lifting
         self.budget = budget = lifting.budget if lifting.balls else None
-        self.places, self.extended = places_of(lifting)
+        self.extended = lifting.extended.size
         self.given = {name: np.asarray(values, dtype=np.float64) for name, values in multipliers.items()}
         self.rows, self.start = self._collect(families)
-        self.D = np.zeros((self.extended - lifting.size, lifting.size))
-        for group, terms in lifting.derived.items():
-            start = self.places[group] - lifting.size
-            for other, matrix in terms.items():
-                self.D[start : start + lifting.length(group), lifting.slice(other)] = matrix.mid
+        self.D = lifting.derived_rows()
         self.constants = lagrangian_matrix(lifting, {}).middle() @ np.eye(lifting.size)
         self.box_entries = ~lifting.square_is_one
         n = lifting.size
@@ -97,8 +86,8 @@ class Problem:
         F, G, equality, names, start = [], [], [], [], []
         for family in families:
             values = self.given.get(family.name, np.zeros(family.shape))
-            F.append(self.sparse(family.F))
-            G.append(self.sparse(family.G))
+            F.append(family.F.csr(self.lifting.extended))
+            G.append(family.G.csr(self.lifting.extended))
             equality.append(np.full(len(values), family.equality))
             names.append((family.name, len(values)))
             start.append(values)
@@ -110,7 +99,7 @@ class Problem:
             start.append(self.triangles[:, 3])
         if PRODUCTS in self.given:
             cuts = self.given[PRODUCTS]
-            every = sp.vstack([self.sparse(form) for form in FactorTable(self.lifting).forms]).tocsr()
+            every = sp.vstack([form.csr(self.lifting.extended) for form in FactorTable(self.lifting).forms]).tocsr()
             a, b = cuts[:, :2].astype(np.int64).T
             F.append(every[a])
             G.append(every[b])
@@ -143,13 +132,6 @@ class Problem:
             where = (np.concatenate([at, at]), np.concatenate([index[:, 0], index[:, other]]))
             forms.append(sp.csr_matrix((values, where), shape=(len(rows), self.extended)))
         self.centers, self.triangles = index[:, 0], rows
-
-    def sparse(self, form: Form) -> sp.csr_matrix:
-        """A form's rows over the extended basis."""
-        rows = np.concatenate([np.arange(form.rows)] * len(form.terms))
-        columns = np.concatenate([self.places[t.group] + t.index for t in form.terms])
-        values = np.concatenate([t.coefficient for t in form.terms])
-        return sp.csr_matrix((values, (rows, columns)), shape=(form.rows, self.extended))
 
     def point(self, d: Array, weights: Array) -> Array:
         """From a diagonal and multipliers."""

@@ -9,8 +9,8 @@ import numpy as np
 
 from ...arithmetic.float64 import Array
 from ...machine.run import put, run
-from ...relaxation.basis import Lifting
-from ...relaxation.products import GLOBAL_PAIRS, LOCAL_PAIRS, FactorTable, letters
+from ...relaxation.basis import XI, Group, Lifting
+from ...relaxation.products import GLOBAL_PAIRS, LOCAL_PAIRS, FactorTable
 from .arrays import Factored
 from .lagrangian import Cuts
 from .triangle_cuts import padded_cuts
@@ -32,23 +32,22 @@ class ProductPool:
     def __init__(self, lifting: Lifting, factored: Factored, names: tuple[str, ...]):
         self.table = FactorTable(lifting)
         self.factored = factored
-        wanted = LOCAL_PAIRS if "xi" in lifting.sizes else GLOBAL_PAIRS
+        wanted = LOCAL_PAIRS if XI in lifting.sizes else GLOBAL_PAIRS
         # pairs of +-1-like entries are triangles through the constant: triangle_cuts.py has them
         self._kinds = [tuple(n.split(".")) for n in wanted if n in names and n not in ("T.U", "U.U", "T.X0", "X0.U")]
         count = self.table.count
         self._place, self._coefficient = np.zeros((count, TERMS[1]), np.int64), np.zeros((count, TERMS[1]))
-        for name, form, start in zip(self.table.names, self.table.forms, self.table.starts, strict=False):
-            del name
+        for form, start in zip(self.table.forms, self.table.starts, strict=False):
             rows = slice(start, start + form.rows)
-            used: dict[str, int] = {}
+            used: dict[Group, int] = {}
             for term in form.terms:  # terms of one group are at the same entries: they are added up
                 k = used.setdefault(term.group, len(used))
-                self._place[rows, k] = factored.places(term.group)[term.index]
+                self._place[rows, k] = term.places(factored.placement)
                 self._coefficient[rows, k] += term.coefficient
         largest = np.abs(self._coefficient).max(axis=1, initial=0.0)
         self._unit = 1.0 / np.maximum(largest, 1e-300)
         self._coefficient *= self._unit[:, None]
-        self._letters = np.array([letters(name) for name in self.table.names])
+        self._kind_of = np.array([name.kind for name in self.table.names])
         self.clear()
 
     def clear(self) -> None:
@@ -59,10 +58,10 @@ class ProductPool:
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def numbers(self, letter: str) -> Array:
+    def numbers(self, kind: str) -> Array:
         """Numbers of the factors of a kind, all signs and layers."""
         parts = [
-            np.arange(self.table.starts[k], self.table.starts[k + 1]) for k in np.flatnonzero(self._letters == letter)
+            np.arange(self.table.starts[k], self.table.starts[k + 1]) for k in np.flatnonzero(self._kind_of == kind)
         ]
         return np.concatenate([np.zeros(0, np.int64), *parts])
 
@@ -70,7 +69,7 @@ class ProductPool:
         """The cuts over the Gram matrix of the extended rows, and their multipliers, padded."""
         first, second = TERMS
         a, b = self.pairs.T
-        size = self.factored.extended_size
+        size = self.factored.placement.size
         place = self._place[a][:, :first, None] * size + self._place[b][:, None, :second]
         coefficient = self._coefficient[a][:, :first, None] * self._coefficient[b][:, None, :second]
         flat = (first * second, len(self))

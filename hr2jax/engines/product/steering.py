@@ -331,7 +331,7 @@ class Run:
         """Their arrays; nothing before the first cut."""
         if not any(len(pool) for pool in self.pools):
             return (), []
-        size = self.factored.size if self.products is None else self.factored.extended_size
+        size = self.factored.size if self.products is None else self.factored.placement.size
         arrays = [self.pool.arrays(size, dtype)]
         if self.products is not None:
             arrays.append(self.products.arrays(dtype))

@@ -19,7 +19,6 @@ from ...arithmetic.float64 import Array
 from ...machine.run import put, run
 from ...relaxation.basis import Lifting
 from ...relaxation.triangles import EDGES, PATTERNS, decode, encode
-from .arrays import kind_of
 from .lagrangian import Cuts
 
 EDGES_AT_ONCE = 4096  # entries of Y looked at together: one compiled program, rows of Y that stay in cache
@@ -111,7 +110,7 @@ def kinds(lifting: Lifting) -> dict[str, tuple[str, str]]:
         "T.U": ("v", "t"), "U.U": ("v", "v"), "T.T": ("t", "t"),
         "X0.U": ("v", "xi"), "T.X0": ("t", "xi"), "X0.X0": ("xi", "xi"),
     }  # fmt: skip
-    return {name: pair for name, pair in every.items() if set(pair) <= set(map(kind_of, lifting.sizes))}
+    return {name: pair for name, pair in every.items() if set(pair) <= {group.kind for group in lifting.sizes}}
 
 
 class Separator:
@@ -125,15 +124,15 @@ class Separator:
 
     def __init__(self, lifting: Lifting, rows: Array, names: tuple[str, ...]):
         self.rows, self.triangles = rows, "triangles" in names
-        groups = list(dict.fromkeys(map(kind_of, lifting.sizes)))
-        wanted = np.zeros((len(groups), len(groups)), bool)
+        number = {kind: k for k, kind in enumerate(dict.fromkeys(group.kind for group in lifting.sizes))}
+        wanted = np.zeros((len(number), len(number)), bool)
         for name, (a, b) in kinds(lifting).items():
             if name in names:
-                wanted[groups.index(a), groups.index(b)] = wanted[groups.index(b), groups.index(a)] = True
+                wanted[number[a], number[b]] = wanted[number[b], number[a]] = True
         self.wanted = wanted
-        self.group = np.repeat([groups.index(kind_of(g)) for g in lifting.sizes], list(lifting.sizes.values()))
+        self.kind = np.repeat([number[group.kind] for group in lifting.sizes], list(lifting.sizes.values()))
         # only signs, directions and inputs come near enough to +-1 for triangles among them to matter
-        self.corner = np.isin(self.group, [k for k, g in enumerate(groups) if g in ("one", "v", "t", "xi")])
+        self.corner = np.isin(self.kind, [k for kind, k in number.items() if kind in ("one", "v", "t", "xi")])
 
     def gram(self, V: Array) -> Any:
         """Y = V V^T (N, N) float32 on the device, from the basis' rows V; ones on the diagonal."""
@@ -143,7 +142,7 @@ class Separator:
         """The at most `limit` most violated pairs of factors, by more than `least`: triples, patterns, values."""
         if not self.wanted.any():
             return _nothing()
-        mask = put(self.wanted[self.group][:, self.group])
+        mask = put(self.wanted[self.kind][:, self.kind])
         size = np.asarray(run(_pairs, Y, mask))
         flat = np.flatnonzero(size.ravel() > 1.0 + least)
         flat = flat[_largest(size.ravel()[flat], limit)]

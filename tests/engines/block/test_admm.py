@@ -30,6 +30,7 @@ from hr2jax.engines.monitor import Stop
 from hr2jax.engines.scale import in_units
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift, preset
+from hr2jax.relaxation.basis import XI, T
 from hr2jax.relaxation.presolve import presolve
 from tests.reference.product import solve_product_form
 
@@ -119,7 +120,7 @@ def parts_of(form):
     every = np.arange(len(form.C))
     if not form.chordal:
         return [every]
-    t, xi = form.lifting.slice("t"), form.lifting.slice("xi")
+    t, xi = form.lifting.slice(T), form.lifting.slice(XI)
     return [np.delete(every, xi), np.delete(every, t)]
 
 
@@ -400,7 +401,7 @@ def test_a_warm_start_is_split_into_psd_parts():
     run = admm.Admm(form, Monitor(form.lifting), 1.0)
     A = np.random.default_rng(7).standard_normal((13, 26))
     S = A @ A.T
-    S[form.lifting.slice("t"), form.lifting.slice("xi")] = S[form.lifting.slice("xi"), form.lifting.slice("t")] = 0
+    S[form.lifting.slice(T), form.lifting.slice(XI)] = S[form.lifting.slice(XI), form.lifting.slice(T)] = 0
     S += np.diag(np.maximum(0.1 - np.linalg.eigvalsh(S)[0], 0) * np.ones(13))
     total = np.zeros_like(S)
     for part, values in zip(parts_of(form), run.split(S), strict=True):

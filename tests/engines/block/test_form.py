@@ -16,6 +16,7 @@ from hr2jax.engines.block.interior_point import solve_interior_point
 from hr2jax.linalg.diagonal import tighten
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift, preset
+from hr2jax.relaxation.basis import V1, XI, T
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.result import Status
 from tests.reference.product import solve_product_form
@@ -222,9 +223,9 @@ def test_the_cases_tell_the_relaxations_apart():
     assert any(hr2z < hr2 * (1 - 1e-4) for _, hr2, hr2z in local.values())
     assert any(hr2 < hr2z * (1 - 1e-4) for _, hr2, hr2z in local.values())
     sizes = [lifted(case, "local")[2].sizes for case in CASES]
-    assert sum("xi" not in size for size in sizes) >= 2
-    assert any(size["v"] < size["t"] for size in sizes)
-    assert any(size["v"] > size["t"] for size in sizes)
+    assert sum(XI not in size for size in sizes) >= 2
+    assert any(size[V1] < size[T] for size in sizes)
+    assert any(size[V1] > size[T] for size in sizes)
 
 
 @pytest.mark.parametrize("case", ["2-2", "3-5", "one unstable", "equal neurons", "lopsided"])
@@ -251,10 +252,10 @@ def test_every_block_holds_at_every_point(case, domain, relaxation):
         x = center + radius * rng.uniform(-1.0, 1.0, len(center))
         z = net.weights[0] @ x + net.biases[0]
         y = np.ones(lifting.size)
-        y[lifting.slice("v")] = np.where(z[lifting.presolve.unstable] > 0, 1.0, -1.0)
-        y[lifting.slice("t")] = rng.choice([-1.0, 1.0], lifting.sizes["t"])
-        if "xi" in lifting.sizes:
-            y[lifting.slice("xi")] = ((x - center) / np.where(radius > 0, radius, 1.0))[lifting.presolve.free]
+        y[lifting.slice(V1)] = np.where(z[lifting.presolve.unstable] > 0, 1.0, -1.0)
+        y[lifting.slice(T)] = rng.choice([-1.0, 1.0], lifting.sizes[T])
+        if XI in lifting.sizes:
+            y[lifting.slice(XI)] = ((x - center) / np.where(radius > 0, radius, 1.0))[lifting.presolve.free]
         extended = form.extended() @ y
         for batch in form.batches:
             variables = variables_of(batch)
@@ -328,7 +329,7 @@ def test_the_x_t_blocks_nearly_imply_their_products():
     form = block_form("hr2z", lifting)
     f, g = np.zeros(lifting.size), np.zeros(lifting.size)
     f[0] = g[0] = 1.0
-    f[lifting.slice("xi").start] = g[lifting.slice("t").start] = -1.0
+    f[lifting.slice(XI).start] = g[lifting.slice(T).start] = -1.0
     form = dataclasses.replace(form, C=-(np.outer(f, g) + np.outer(g, f)) / 2)
     names = [f"(1{a}xi_i)(1{b}t_i)" for a in "+-" for b in "+-"]
     assert abs(solve_interior_point(form, "clarabel", tolerance=1e-9).value) < 1e-7

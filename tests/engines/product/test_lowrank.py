@@ -22,6 +22,7 @@ from hr2jax.engines.scale import in_units, mean_diagonal, unit_rows
 from hr2jax.linalg.diagonal import cost
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import Family, lift, preset
+from hr2jax.relaxation.basis import ONE, V1, XI, T
 from hr2jax.relaxation.forms import entries
 from hr2jax.relaxation.presolve import presolve
 from tests.reference.product import dense_form, objective, product_rows, solve_product_form
@@ -108,10 +109,10 @@ def value_and_products(factored, scale, V):
 
 def families_of(lifting, relaxation):
     """The preset's, and one family of all pairs of unlike numbers of rows (none of the presets has one)."""
-    one = entries("one", np.zeros(3, dtype=np.int64))
-    some = one + entries("v", np.array([0, 2, 1]), np.array([0.5, -1.0, 0.25]))
-    every = entries("t", np.arange(lifting.sizes["t"]), -1.0)
-    return [*preset(relaxation, lifting), Family("pairs", some, every, "all")]
+    one = entries(ONE, np.zeros(3, dtype=np.int64))
+    some = one + entries(V1, np.array([0, 2, 1]), np.array([0.5, -1.0, 0.25]))
+    every = entries(T, np.arange(lifting.sizes[T]), -1.0)
+    return [*preset(relaxation, lifting), Family("pairs", 1, some, every, "all")]
 
 
 @ALL
@@ -236,7 +237,7 @@ def test_rows_are_normalised_and_only_slack_rows_may_be_shorter():
 def test_rows_of_a_ball_are_normalised_together(local):
     """Norm 2: the squares of t's rows add up to 1 at most, and so do those of xi's; the signs' rows have length 1."""
     lifting = lifting_of(3, 5, local, norm=2)
-    assert lifting.balls == (("t", "xi") if local else ("t",))
+    assert lifting.balls == ((T, XI) if local else (T,))
     factored = Factored(lifting, preset("hr2", lifting))
     data = factored.data(1.0, np.float64)
     rng = np.random.default_rng(5)
@@ -248,7 +249,7 @@ def test_rows_of_a_ball_are_normalised_together(local):
         square = (V**2).sum(axis=1)
         np.testing.assert_allclose(square[lifting.square_is_one], 1.0, rtol=1e-12)
         for group in lifting.balls:
-            rows = np.arange(factored.size)[factored.places(group)]
+            rows = np.arange(factored.size)[factored.placement.places(group)]
             total = square[lifting.slice(group)].sum()
             expected = (P[rows, :-1] ** 2).sum() / ((P[rows, :-1] ** 2).sum() + P[rows[0], -1] ** 2)
             assert total == pytest.approx(expected, rel=1e-12)

@@ -35,12 +35,12 @@ def gram(separator, size, rank, seed):
 
 def enumerated(lifting, V, through_constant, group_pairs=None):
     """(positions, pattern) -> value of every triangle, by the definition: signs of three unit vectors."""
-    group = np.repeat(list(lifting.sizes), list(lifting.sizes.values()))
+    kind = [group.kind for group, size in lifting.sizes.items() for _ in range(size)]
     out = {}
     for triple in combinations(range(lifting.size), 3):
         if (triple[0] == 0) != through_constant:
             continue
-        if group_pairs is not None and frozenset((group[triple[1]], group[triple[2]])) not in group_pairs:
+        if group_pairs is not None and frozenset((kind[triple[1]], kind[triple[2]])) not in group_pairs:
             continue
         for pattern in range(4):
             signed = encode(np.array([triple]), np.array([pattern]), np.ones(1))[0, :3]
