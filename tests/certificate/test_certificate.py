@@ -27,6 +27,7 @@ from hr2jax.problem import checked_problem
 from hr2jax.relaxation.lifting import lift
 from hr2jax.relaxation.presolve import Layout, presolve
 
+from ..reference.ids import ids
 from .test_bound import best_multipliers, exact_constant, random_multipliers
 
 CLAIMS = {
@@ -304,7 +305,7 @@ def test_another_claim_than_the_one_given_is_refused(claim, given):
         {"arithmetic": "quad"},
         {"arithmetic": None},
     ],
-    ids=repr,
+    ids=ids,
 )
 def test_malformed_arguments_are_value_errors(given):
     with pytest.raises(ValueError):
@@ -683,7 +684,7 @@ def test_a_pickle_in_the_archive_is_never_run(tmp_path):
         [1, 0, 2, 3],
         [0, 1, 2, 3],
     ],
-    ids=repr,
+    ids=ids,
 )
 def test_any_choice_of_unstable_neurons_is_refused_or_valid(unstable, tmp_path):
     for claim in ("local", "global"):
@@ -781,7 +782,7 @@ def test_any_change_of_numbers_with_a_fresh_digest_is_refused_or_valid(claim, ch
         ("coefficients", [1.0, 0.0, 0.0]),
         ("coefficients", []),
     ],
-    ids=repr,
+    ids=ids,
 )
 def test_claims_that_do_not_fit_the_network_are_refused(name, value, tmp_path):
     entries = entries_of(certificate_of("local")) | {name: np.array(value, dtype=np.float64)}
@@ -803,7 +804,7 @@ def test_claims_that_do_not_fit_the_network_are_refused(name, value, tmp_path):
         ("coefficients", [1e300, -1e300]),
         ("coefficients", [5e-324, 0.0]),
     ],
-    ids=repr,
+    ids=ids,
 )
 def test_a_changed_claim_is_refused_or_proved_and_never_passes_for_the_old_one(name, value, tmp_path):
     original = certificate_of("local")
@@ -975,7 +976,7 @@ def test_the_relaxations_name_is_descriptive_only(tmp_path):
         ("diagonal", np.array(["1"])),
         ("diagonal", np.ones((2, 2))),
     ],
-    ids=repr,
+    ids=ids,
 )
 def test_fields_made_up_in_memory_are_refused(field, value):
     cert = dataclasses.replace(certificate_of("local"), **{field: value})

@@ -18,6 +18,7 @@ from hr2jax.relaxation.presolve import LIFTINGS, Layout, presolve
 from hr2jax.relaxation.scales import GRID, LARGEST_SCALE, MARGIN, on_grid
 
 from ..bounds.test_interval import NUMBERS, TAME, exact_range, local_problems
+from ..reference.ids import ids
 
 KINDS = pytest.mark.parametrize("kind", [Enclosure, Arb])
 ROWS = [[1.0, 0.0], [-1.0, 0.0], [1.0, 1.0], [1.0, 1.0], [1.0, -1.0], [0.0, 5.0], [0.0, 0.0], [1.0, 1.0]]
@@ -98,7 +99,7 @@ def test_scales_must_be_valid(kind):
 @pytest.mark.parametrize(
     "wrong",
     [np.array([False, True]), np.array([4.0, 0.0]), np.array([4, 0], np.int32), np.array([[4], [0]]), [4, 0], "40"],
-    ids=repr,
+    ids=ids,
 )
 def test_neurons_and_scales_of_another_type_are_refused(kind, wrong):
     """Booleans once counted as the indices 0 and 1 here, and as a mask there: neurons that switch were left out."""
