@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 
 import hr2jax
 from hr2jax import Certificate, Network, Status
-from hr2jax.certificate.certificate import CertificateError
+from hr2jax.certificate.errors import CertificateError
 from hr2jax.certificate.names import named
 from hr2jax.problem import checked_problem
 from hr2jax.solving import run as run_module
 from hr2jax.solving import stages
 
-from .certificate.test_certificate import entries_of, same, write
-from .reference.certificates import in_order, lifting_of
-from .test_soundness import check, truth
+from .reference.certificates import entries_of, in_order, lifting_of, same, write
+from .reference.truth import check, truth
 
 BOTH = pytest.mark.parametrize("local", [False, True], ids=["global", "local"])
 STEPS = ("shor", "hr2", "hr2z", "hr2+")

@@ -13,7 +13,8 @@ from hr2jax import Ball, Box, Network
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.bounds import interval_bounds, output_range, preactivation_bounds
 from hr2jax.bounds.slopes.search import find_slopes
-from hr2jax.certificate.certificate import Certificate, CertificateError
+from hr2jax.certificate.certificate import Certificate
+from hr2jax.certificate.errors import CertificateError
 from hr2jax.certificate.prover import prover_of
 from hr2jax.cli.main import main
 from hr2jax.domain import Everywhere, domain_from

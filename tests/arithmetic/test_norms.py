@@ -12,8 +12,8 @@ from hr2jax.arithmetic.arb import Arb
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.arithmetic.norms import row_norms, spectral_norm, times_up, vector_norm
 
-from ..bounds.test_interval import NUMBERS
 from ..reference.cases import exact
+from ..reference.intervals import NUMBERS
 
 KINDS = pytest.mark.parametrize("kind", [Enclosure, Arb])
 LISTS = st.lists(NUMBERS, min_size=1, max_size=5)

@@ -15,7 +15,7 @@ from hr2jax.network import Network
 from hr2jax.problem import checked_problem
 
 from ..reference.cases import exact, random_cases, random_net
-from .test_interval import NUMBERS
+from ..reference.intervals import NUMBERS
 
 KINDS = pytest.mark.parametrize("kind", [Enclosure, Arb])
 

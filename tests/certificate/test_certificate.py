@@ -5,7 +5,6 @@ import dataclasses
 import json
 import os
 import struct
-import warnings
 import zipfile
 from fractions import Fraction
 from functools import cache
@@ -19,7 +18,8 @@ from hypothesis import strategies as st
 import hr2jax
 from hr2jax.arithmetic.enclosure import UnsoundArithmeticError
 from hr2jax.certificate import certificate, file, lagrangian
-from hr2jax.certificate.certificate import Certificate, CertificateError, certify_multipliers
+from hr2jax.certificate.certificate import Certificate, certify_multipliers
+from hr2jax.certificate.errors import CertificateError
 from hr2jax.certificate.names import diagonal_of, numbered
 from hr2jax.certificate.prover import prove, prover_of
 from hr2jax.network import Network
@@ -27,8 +27,9 @@ from hr2jax.problem import checked_problem
 from hr2jax.relaxation.lifting import lift
 from hr2jax.relaxation.presolve import Layout, presolve
 
+from ..reference.certificates import entries_of, same, write
 from ..reference.ids import ids
-from .test_bound import best_multipliers, exact_constant, random_multipliers
+from ..reference.proofs import best_multipliers, exact_constant, random_multipliers
 
 CLAIMS = {
     "global": {"output": (0, 1)},
@@ -62,21 +63,6 @@ def certificate_of(claim: str, sharp: bool = True) -> Certificate:
     return certify_multipliers(net, problem, "hr2z", fixed, multipliers, d, {"hr2jax": "test"})
 
 
-def entries_of(cert: Certificate) -> dict:
-    """Its file's entries, but for the digest; arrays of their own."""
-    return {name: np.array(values) for name, values in cert.entries().items()}
-
-
-def write(path: Path, entries: dict, digest=None) -> Path:
-    """A file with those entries and the digest that belongs to them (an adversary knows the format)."""
-    entries = dict(entries)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        entries["digest"] = np.array(file.digest(entries) if digest is None else digest)
-        np.savez(path, **entries)
-    return path
-
-
 @cache
 def truth(claim: str) -> Fraction:
     net = network()
@@ -100,13 +86,6 @@ def outcome(path: Path, net: Network | None = None, arithmetic: str = "float") -
     assert np.isfinite(bound)
     assert Fraction(bound) >= least
     return bound
-
-
-def same(a: Certificate, b: Certificate) -> bool:
-    x, y = entries_of(a), entries_of(b)
-    return x.keys() == y.keys() and all(
-        x[k].dtype == y[k].dtype and x[k].shape == y[k].shape and x[k].tobytes() == y[k].tobytes() for k in x
-    )
 
 
 # What it is for -------------------------------------------------------------------------------------------
@@ -894,8 +873,6 @@ NONSENSE = {
     "NaN": lambda head: json.dumps(head | {"norm": float("nan")}),
 }
 KEYS = file.KEYS
-NONSENSE |= {f"no {key}": (lambda head, key=key: json.dumps({k: v for k, v in head.items() if k != key}))
-             for key in KEYS}  # fmt: skip
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hr2jax.cli.main import main
-from tests.robustness.test_certify import network
+from tests.reference.classifier import network
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.io.bombs import outcomes
-from tests.io.test_pt import dictionary, file_of, tensor, text
+from tests.reference.pt_files import dictionary, file_of, tensor, text
 
 EYE = {"A_1": np.eye(2), "b_1": np.ones(2), "C": np.eye(2)}
 

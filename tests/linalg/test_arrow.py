@@ -29,7 +29,7 @@ from hr2jax.relaxation.families import catalogue
 from hr2jax.relaxation.lifting import lift
 from hr2jax.relaxation.presolve import presolve
 
-from ..certificate.test_bound import available, exact_constant, rational
+from ..reference.proofs import available, exact_constant, rational
 
 ULP = 2.0**-52
 KINDS = pytest.mark.parametrize("kind", [Enclosure, Arb])

@@ -12,7 +12,7 @@ from hr2jax import Network
 from hr2jax.lower import attained, search
 from hr2jax.problem import checked_problem
 
-from ..certificate.test_bound import exact_z, gradient_norm, rational
+from ..reference.proofs import exact_z, gradient_norm, rational
 from ..reference.regions import as_float, at_most, exact_gradient, pattern_at, random_network
 
 

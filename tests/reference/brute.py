@@ -29,7 +29,6 @@ TABLE = 2**17  # the most gradients at once
 class TooManyRegionsError(RuntimeError):
     """The network is not tiny."""
 
-
 def exact_constant(net: Network, problem: Problem, *, programs: int = 400_000, seed: int = 0) -> float:
     """The largest dual norm of the gradient over the free inputs, over regions with an interior.
 

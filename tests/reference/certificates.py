@@ -1,12 +1,39 @@
 """Certificates' multipliers in the order of their lifting, as engines have them, and back."""
 
 import dataclasses
+import warnings
+from pathlib import Path
 
+import numpy as np
+
+from hr2jax.certificate import file
 from hr2jax.certificate.certificate import Certificate
 from hr2jax.certificate.names import diagonal_of, named, named_diagonal, numbered
 from hr2jax.certificate.prover import Prover
 from hr2jax.network import Network
 from hr2jax.relaxation.basis import Lifting
+
+
+def entries_of(cert: Certificate) -> dict:
+    """Its file's entries, but for the digest; arrays of their own."""
+    return {name: np.array(values) for name, values in cert.entries().items()}
+
+
+def write(path: Path, entries: dict, digest=None) -> Path:
+    """A file with those entries and the digest that belongs to them (an adversary knows the format)."""
+    entries = dict(entries)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        entries["digest"] = np.array(file.digest(entries) if digest is None else digest)
+        np.savez(path, **entries)
+    return path
+
+
+def same(a: Certificate, b: Certificate) -> bool:
+    x, y = entries_of(a), entries_of(b)
+    return x.keys() == y.keys() and all(
+        x[k].dtype == y[k].dtype and x[k].shape == y[k].shape and x[k].tobytes() == y[k].tobytes() for k in x
+    )
 
 
 def lifting_of(cert: Certificate, net: Network) -> Lifting:

@@ -2,45 +2,19 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hr2jax import Network
-from hr2jax.arithmetic.arb import Arb
-from hr2jax.arithmetic.enclosure import Enclosure
-from hr2jax.bounds.slopes.search import find_slopes
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.chains import factors
 from hr2jax.relaxation.families import catalogue, preset
 from hr2jax.relaxation.presolve import LIFTINGS, presolve
-from tests.reference.cases import SCALES, exact, random_cases, random_net
+from tests.reference.cases import exact, random_net
 from tests.reference.lifted_points import encloses, form_values, lifted_point
 
-CHAINS = st.sampled_from(["forward", "adjoint", "both"])
-BOUNDS = st.sampled_from(["interval", "interval", "linear"])
-
-
-def refused(error):
-    return any(word in str(error) for word in ("overflow", "float64", "too large", "2**"))
-
-
-@st.composite
-def lifted_cases(draw, depths=(2, 3, 4), scales=SCALES):
-    """(net, problem, presolve, lifting, rng), half of them global."""
-    net, problem, rng = draw(random_cases(depths, widest=4, scales=scales))
-    if draw(st.booleans()):
-        problem = checked_problem(net, problem.coefficients, problem.norm)
-    method = draw(BOUNDS) if problem.is_local else "interval"
-    kind = draw(st.sampled_from([Enclosure, Enclosure, Arb]))
-    try:
-        slopes = None if method == "interval" else find_slopes(net, problem, method, seconds=1.0)
-        fixed = presolve(net, problem, slopes=slopes, chains=LIFTINGS[draw(CHAINS)])
-        lifting = lift(net, problem, fixed, kind)
-    except ValueError as error:  # said in one sentence, before any work
-        assert refused(error), error
-        assume(False)
-    return net, problem, fixed, lifting, rng
+from ..reference.lifted_cases import lifted_cases
 
 
 @settings(max_examples=200, deadline=None)

@@ -23,7 +23,7 @@ from hr2jax.relaxation.basis import V1, XI, T
 from hr2jax.relaxation.lasserre import lasserre_matrices, layout, reduce
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.solving import run, stages
-from tests.test_soundness import truth
+from tests.reference.truth import truth
 
 from ..reference.certificates import with_multipliers
 

@@ -17,8 +17,8 @@ from hr2jax.relaxation.lifting import lift
 from hr2jax.relaxation.presolve import LIFTINGS, Layout, presolve
 from hr2jax.relaxation.scales import GRID, LARGEST_SCALE, MARGIN, on_grid
 
-from ..bounds.test_interval import NUMBERS, TAME, exact_range, local_problems
 from ..reference.ids import ids
+from ..reference.intervals import NUMBERS, TAME, exact_range, local_problems
 
 KINDS = pytest.mark.parametrize("kind", [Enclosure, Arb])
 ROWS = [[1.0, 0.0], [-1.0, 0.0], [1.0, 1.0], [1.0, 1.0], [1.0, -1.0], [0.0, 5.0], [0.0, 0.0], [1.0, 1.0]]

@@ -16,7 +16,7 @@ from hr2jax.relaxation.products import FactorTable, product_entries
 from tests.reference.cases import exact, random_net
 from tests.reference.lifted_points import form_values, lifted_point
 
-from .test_chains import lifted_cases
+from ..reference.lifted_cases import lifted_cases
 
 
 @settings(max_examples=150, deadline=None)

@@ -18,7 +18,7 @@ from hr2jax.relaxation import lift, triangles
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.relaxation.triangles import EDGES, PATTERNS, decode, encode, triangle_entries
 
-from ..arithmetic.test_enclosure import assert_encloses
+from ..reference.enclosures import assert_encloses
 
 KINDS = pytest.mark.parametrize("kind", [Enclosure, Arb])
 BOTH = pytest.mark.parametrize("local", [False, True], ids=["global", "local"])

@@ -7,8 +7,8 @@ import hr2jax
 from hr2jax.robustness import bilinear
 from hr2jax.robustness.bilinear import certificates
 from hr2jax.robustness.margins import margins
+from tests.reference.classifier import network
 from tests.reference.margins import least_margin
-from tests.robustness.test_certify import network
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-150, 1e150])

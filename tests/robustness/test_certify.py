@@ -14,15 +14,9 @@ from hr2jax.robustness.margins import percent_down, percent_up
 from hr2jax.robustness.rivals import Stopped
 from tests.reference.margins import least_margin
 
+from ..reference.classifier import network
+
 RADII = [0.2, 0.05, 0.6, 0.1]  # in no order
-
-
-def network(seed=0, p=2, m=4, outputs=3):
-    rng = np.random.default_rng(seed)
-    return hr2jax.Network(
-        [rng.standard_normal((m, p)), rng.standard_normal((outputs, m))],
-        [0.3 * rng.standard_normal(m), 0.1 * rng.standard_normal(outputs)],
-    )
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from hr2jax import Status
 from hr2jax.engines.product import batch, lowrank, schedule
 from hr2jax.relaxation import RELAXATIONS, preset
 from hr2jax.solving import many
-from tests.engines.product.test_lowrank import Monitor, lifting_of
+from tests.reference.monitor import Monitor, lifting_of
 from tests.reference.product import solve_product_form
 
 BOX = {"center": np.zeros(6), "radius": 0.5}

@@ -34,7 +34,7 @@ from hr2jax.relaxation.basis import XI, T
 from hr2jax.relaxation.presolve import presolve
 from tests.reference.product import solve_product_form
 
-from ..product.test_lowrank import Monitor
+from ...reference.monitor import Monitor
 
 RELAXATIONS = ("shor", "hr2", "hr2z")
 BOTH = pytest.mark.parametrize("local", [False, True], ids=["global", "local"])

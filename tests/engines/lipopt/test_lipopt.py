@@ -19,8 +19,8 @@ from hr2jax.engines.lipopt.pool import cliques, products_kind, triangles_kind
 from hr2jax.problem import checked_problem
 from hr2jax.result import Status
 
-from ...certificate.test_krivine import maximum, network, problem_of
 from ...reference.data import shared
+from ...reference.krivine import maximum, network, problem_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "bench"))
 from exact import RADIUS, enumerated, mixed_integer, sampled, samples_of

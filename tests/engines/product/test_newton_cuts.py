@@ -13,8 +13,8 @@ from hr2jax.relaxation.products import GLOBAL_PAIRS, LOCAL_PAIRS, PRODUCTS
 from hr2jax.relaxation.triangles import TRIANGLES
 
 from ...reference.cases import random_net
+from ...reference.deep_monitor import Monitor, lifting_of
 from ...reference.product import every_product, every_triangle, solve_product_form
-from .test_newton import Monitor, lifting_of
 
 # seed, widths, norm, local, lifting: where cuts matter
 CASES = [

@@ -12,7 +12,7 @@ from hr2jax.engines.product.triangle_cuts import SMALLEST, Pool, Separator, kind
 from hr2jax.options import CUT_NAMES as EVERY
 from hr2jax.relaxation.triangles import EDGES, PATTERNS, encode
 
-from .test_lowrank import lifting_of
+from ...reference.monitor import lifting_of
 
 BOTH = pytest.mark.parametrize("local", [False, True], ids=["global", "local"])
 LEAST = 0.01

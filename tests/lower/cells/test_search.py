@@ -11,7 +11,7 @@ from hr2jax.lower import attained, search
 from hr2jax.problem import checked_problem
 
 from ...reference.data import shared
-from ...test_soundness import truth
+from ...reference.truth import truth
 
 COUNT = 40
 
