@@ -33,6 +33,7 @@ from hr2jax.relaxation.families import catalogue
 from hr2jax.relaxation.forms import Family, entries
 from hr2jax.relaxation.lifting import lift
 from hr2jax.relaxation.presolve import Layout
+from hr2jax.relaxation.scales import LARGEST_SCALE
 
 from ..reference.enclosures import assert_encloses, ends, exact
 from ..reference.intervals import exact_range
@@ -352,8 +353,11 @@ def test_scales_are_fixed_floats_proved_valid(kind):
     for bad in (fixed.exponent - 1, fixed.exponent - [0, 1], fixed.exponent[:1], np.full(2, -(10**6))):
         with pytest.raises(ValueError, match="scale"):
             prove(net, problem, Layout((fixed.unstable,), (bad,)), {}, None, kind)
-    for good in (fixed.exponent + 3, np.full(2, 10**6), np.full(2, 2**62)):
+    for good in (fixed.exponent + 3, np.full(2, LARGEST_SCALE)):
         assert prove(net, problem, Layout((fixed.unstable,), (good,)), {}, None, kind) >= 1.75
+    for beyond in (np.full(2, LARGEST_SCALE + 1), np.full(2, 2**62)):
+        with pytest.raises(ValueError, match="scale is beyond"):
+            prove(net, problem, Layout((fixed.unstable,), (beyond,)), {}, None, kind)
 
 
 @KINDS
@@ -718,11 +722,12 @@ def sliver():
 
 
 def shrunk_factor(monkeypatch, change):
-    """The presolve's `high`, changed, wherever it is used."""
+    """The presolve's `high`, changed, wherever it is used: behind the proof of what a layout states."""
     original = presolve.presolve
 
-    def faulty(*args, **kwargs):
-        fixed = original(*args, **kwargs)
+    def faulty(net, problem, arithmetic=Enclosure, layout=None, *rest):
+        decided = layout if layout is None else replace(layout, low=None, high=None)
+        fixed = original(net, problem, arithmetic, decided, *rest)
         [layer] = fixed.layers
         return replace(fixed, layers=(replace(layer, high=change(layer.high)),))
 
