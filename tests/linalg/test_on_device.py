@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import hr2jax
-from hr2jax.engines.product import lowrank, schedule
+from hr2jax.engines.product import schedule, steering
 from hr2jax.linalg import on_device as device
 from hr2jax.machine.device import default_device, is_accelerated, on_device
 
@@ -39,7 +39,7 @@ def test_where_inner_steps_are_free_the_bound_is_as_good(relaxation, monkeypatch
     monkeypatch.setattr(device, "_logdet", lambda M, d: (sizes.append(len(d)), there(M, d))[1])
     bounds = []
     for accelerated in (False, True):
-        for module in (device, lowrank):
+        for module in (device, steering):
             monkeypatch.setattr(module, "is_accelerated", lambda accelerated=accelerated: accelerated)
         result = hr2jax.solve(net, relaxation=relaxation, tol=1e-3)
         assert result.status is hr2jax.Status.SOLVED
