@@ -20,7 +20,7 @@ import numpy as np
 import optax
 
 from hr2jax.engines.product.lagrangian import augmented_lagrangian
-from hr2jax.engines.product.lbfgs import lbfgs
+from hr2jax.engines.product.lbfgs import advance, beginning
 from hr2jax.engines.product.schedule import Schedule
 from hr2jax.engines.product.steering import Run
 from hr2jax.problem import checked_problem
@@ -52,8 +52,8 @@ def ours(fun, x, steps):
         value, gradient = jax.value_and_grad(fun)(flat)
         return value, gradient
 
-    x, norm, used = lbfgs(evaluate, x, jnp.asarray(1.0), TOLERANCE * np.sqrt(x.size), steps)
-    return norm, used
+    state = advance(evaluate, beginning(x), jnp.asarray(1.0), TOLERANCE * np.sqrt(x.size), steps)
+    return jnp.linalg.norm(state["g"]), state["used"]
 
 
 def optax_lbfgs(fun, x, steps):

@@ -37,9 +37,10 @@ def test_every_pair_gets_the_bound_that_solve_finds(relaxation, box):
         assert result.lower <= alone.bound * (1 + 1e-12)
 
 
-def test_progress_names_the_problem_that_runs(capsys):
-    hr2jax.solve_all(network(), [(0, 1), (0, 2), 3], progress=True)
-    lines = capsys.readouterr().err.splitlines()
+def test_progress_names_the_problem_that_runs(caplog):
+    with caplog.at_level("INFO", "hr2jax"):
+        hr2jax.solve_all(network(), [(0, 1), (0, 2), 3], progress=True)
+    lines = caplog.messages
     assert lines[0].startswith("1 of 3, F_0 - F_1: iteration")
     assert lines[-1].startswith("3 of 3, F_3: iteration")
 

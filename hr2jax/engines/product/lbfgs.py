@@ -14,26 +14,6 @@ MEMORY = 10
 SHORTEN, MAX_SHORTENINGS = 0.4, 12
 
 
-def lbfgs(
-    value_and_gradient: Callable[[Any], tuple[Any, Any]], x: Any, first_step: Any, tolerance: Any, steps: Any,
-    memory: int = MEMORY, longest: Any = jnp.inf,
-) -> tuple[Any, Any, Any]:
-    """Minimise from x (flat array) until the gradient's norm is below `tolerance` or `steps` evaluations are spent.
-
-    Armijo backtracking on the compact form of the inverse Hessian's estimate (Byrd, Nocedal and Schnabel 1994): two
-    products with all that is remembered, where the two-loop recursion has two per remembered step, and no branches,
-    for which a GPU waits for its host. To be called inside jit; a single evaluation site keeps the compiled program
-    small. `first_step` is the length of the first move, `memory` how many steps are remembered, `longest` what no
-    later step exceeds: where x is rows of directions, values hardly change far out, and a step that overflows would
-    be accepted.
-
-    Returns:
-        x, the gradient's norm there, and the evaluations used.
-    """
-    s = advance(value_and_gradient, beginning(x, memory), first_step, tolerance, steps, longest)
-    return s["x"], jnp.linalg.norm(s["g"]), s["used"]
-
-
 def beginning(x: Any, memory: int = MEMORY) -> dict[str, Any]:
     """The state of a minimisation from x (n,), NumPy's or JAX's arrays as x is one."""
     np_or_jnp = np if isinstance(x, np.ndarray) else jnp
@@ -54,7 +34,17 @@ def advance(
     value_and_gradient: Callable[[Any], tuple[Any, Any]], state: dict[str, Any], first_step: Any, tolerance: Any,
     steps: Any, longest: Any = jnp.inf,
 ) -> dict[str, Any]:  # fmt: skip
-    """The state after `steps` evaluations from the beginning, or where the minimisation ends before."""
+    """Minimise on from a state until the gradient's norm is below `tolerance` or `steps` evaluations are spent in all.
+
+    Armijo backtracking on the compact form of the inverse Hessian's estimate (Byrd, Nocedal and Schnabel 1994): two
+    products with all that is remembered, where the two-loop recursion has two per remembered step, and no branches,
+    for which a GPU waits for its host. To be called inside jit; a single evaluation site keeps the compiled program
+    small. `first_step` is the length of the first move, `longest` what no later step exceeds: where x is rows of
+    directions, values hardly change far out, and a step that overflows would be accepted.
+
+    Returns:
+        The state: x, the gradient g there, and the evaluations used, among others.
+    """
     dtype = state["x"].dtype
     eps = jnp.finfo(dtype).eps
 

@@ -5,9 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hr2jax.engines.product.lbfgs import _inverse_hessian_times, lbfgs
+from hr2jax.engines.product.lbfgs import MEMORY, _inverse_hessian_times, advance, beginning
 
 SIZE = 20
+
+
+def lbfgs(value_and_gradient, x, first_step, tolerance, steps, memory=MEMORY, **longest):
+    """A minimisation in one piece: x, the gradient's norm there, and the evaluations used."""
+    s = advance(value_and_gradient, beginning(x, memory), first_step, tolerance, steps, **longest)
+    return s["x"], jnp.linalg.norm(s["g"]), s["used"]
 
 
 @jax.jit
