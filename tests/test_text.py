@@ -75,22 +75,25 @@ def _record(iteration: int) -> Progress:
     return Progress(iteration, 0.5 * iteration, 1 / 3, 0.25, 0.25, np.nan, np.nan)
 
 
-def test_a_log_gets_the_first_and_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_gets_the_first_and_the_last_line(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "hr2jax")
     with progress_line(True) as show:
         assert show is not None
         for i in range(5):
             show(_record(i))
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert [line.split()[1] for line in err.splitlines()] == ["0", "4"]
-    assert "certified 0.333334" in err
+    assert capsys.readouterr() == ("", "")
+    assert [line.split()[1] for line in caplog.messages] == ["0", "4"]
+    assert "certified 0.333334" in caplog.text
 
 
-def test_a_line_says_what_it_is_about(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_says_what_it_is_about(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "hr2jax")
     with progress_line(True) as show:
         assert show is not None
         show(_record(3), about="2 of 7, F_1: ")
-    assert capsys.readouterr().err.startswith("2 of 7, F_1: iteration 3")
+    assert caplog.messages[0].startswith("2 of 7, F_1: iteration 3")
 
 
 def test_a_terminal_gets_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
