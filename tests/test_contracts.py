@@ -1,7 +1,10 @@
 """The trust line, seen from outside: what the import-linter's contracts in pyproject.toml promise, in a process."""
 
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ UNTRUSTED = ("jax", "jaxlib", "optax", "onnx", "torch", "tensorflow", "tqdm")
 
 VERIFY = """
 import sys
+from pathlib import Path
 
 class Refuse:
     def find_spec(self, name, path=None, target=None):
@@ -58,3 +62,44 @@ def test_the_hook_refuses_what_is_above_the_line():
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 1
         assert "was imported" in done.stderr
+
+
+# A violation of each contract in pyproject.toml: where it is planted, the import, and which contract sees it.
+PLANTED = [
+    ("machine/files.py", "from ..network import Network", "floors"),
+    ("unheard_of.py", "", "floors"),  # a module without a floor
+    ("certificate/bound.py", "import jax", "the trust line"),
+    ("bounds/interval.py", "from .slopes import ascent", "the trust line"),
+    ("engines/product/lbfgs.py", "from ..block import form", "engines stand apart"),
+    ("io/npz.py", "from .. import network", "readers know no network"),
+    ("lower/attained.py", "from ..engines import choose", "lower's proofs"),
+]
+
+
+def lint(root):
+    """What the import-linter says of a copy of the package."""
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as f; f()", "--no-cache"]
+    environment = os.environ | {"PYTHONPATH": str(root), "COLUMNS": "200"}
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_a_planted_violation_of_each_contract_is_caught(tmp_path):
+    package = Path(hr2jax.__file__).parent
+    settings = package.parent / "pyproject.toml"
+    if not settings.exists():
+        pytest.skip("the contracts stand in the repository's pyproject.toml, which an installed package does not have")
+    shutil.copytree(package, tmp_path / "hr2jax", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(settings, tmp_path)
+    assert lint(tmp_path).returncode == 0
+    for where, planted, contract in PLANTED:
+        path = tmp_path / "hr2jax" / where
+        before = path.read_text() if path.exists() else None
+        path.write_text(f"{before or ''}\n{planted}\n")
+        done = lint(tmp_path)
+        assert done.returncode == 1, (where, done.stdout)
+        assert f"{contract} BROKEN" in done.stdout, (where, done.stdout)
+        if before is None:
+            path.unlink()
+        else:
+            path.write_text(before)
