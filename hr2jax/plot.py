@@ -25,10 +25,18 @@ def check_plot(path: str | os.PathLike[str]) -> None:
         ImportError: matplotlib is not installed.
         ValueError: a suffix that is no picture format.
     """
-    formats = new_canvas().get_supported_filetypes()
+    formats = _new_canvas().get_supported_filetypes()
     suffix = Path(path).suffix.lower().removeprefix(".")
     if suffix not in formats:
         raise ValueError(f"{os.fspath(path)}: a plot's name must end in one of .{', .'.join(sorted(formats))}")
+
+
+def new_axes(path: str | os.PathLike[str]) -> tuple[Any, Any]:
+    """(figure, axes) of a picture that is to be saved as `path`; raises what `check_plot` does."""
+    check_plot(path)
+    figure = _new_canvas().figure
+    figure.set_layout_engine("constrained")
+    return figure, figure.add_subplot()
 
 
 def plot_result(result: Result, path: str | os.PathLike[str]) -> None:
@@ -39,11 +47,7 @@ def plot_result(result: Result, path: str | os.PathLike[str]) -> None:
         ValueError: a suffix that is no picture format.
         OSError: `path` cannot be written.
     """
-    check_plot(path)
-    canvas = new_canvas()
-    figure = canvas.figure
-    figure.set_layout_engine("constrained")
-    axes = figure.add_subplot()
+    figure, axes = new_axes(path)
     seconds, bound, estimate = (
         np.asarray(result.history[name], dtype=np.float64) for name in ("seconds", "bound", "relaxation_value")
     )
@@ -77,7 +81,7 @@ def plot_result(result: Result, path: str | os.PathLike[str]) -> None:
     figure.savefig(path)
 
 
-def new_canvas() -> Any:
+def _new_canvas() -> Any:
     """A figure on an Agg canvas of its own: pyplot's state and the user's backend stay as they are."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg

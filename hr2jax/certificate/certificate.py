@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from ..arithmetic.enclosure import check_arithmetic
 from ..arithmetic.float64 import Array
 from ..network import Network
 from ..problem import Problem
-from ..relaxation.presolve import Layout, Presolve
+from ..relaxation.presolve import Presolve
 from . import file
 from .claim import UNASKED, Asked
 from .errors import CertificateError, reason
@@ -27,8 +27,8 @@ WRONG = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowEr
 
 
 @dataclass(frozen=True)
-class Certificate:
-    """A claim and its multipliers.
+class Certificate(file.Content):
+    """A claim and its multipliers, which `verify` proves.
 
     Attributes:
         bound: the proved upper bound, in the units of f per unit of the input norm.
@@ -42,17 +42,6 @@ class Certificate:
         lifting: "forward", "adjoint", "both", "values" or "lipsdp" (`presolve.LIFTINGS`).
         slopes: what proves the pre-activation bounds beside intervals; None: nothing.
     """
-
-    bound: float
-    lipschitz_problem: Problem
-    relaxation: str
-    network_hash: str
-    layout: Layout
-    multipliers: Mapping[str, Array]
-    diagonal: Mapping[str, Array] | None
-    versions: Mapping[str, str] = field(default_factory=dict)
-    lifting: str = "forward"
-    slopes: Mapping[tuple[int, int], Array] | None = None
 
     @property
     def problem(self) -> dict[str, Any]:
@@ -126,7 +115,7 @@ class Certificate:
 
     def entries(self) -> dict[str, Array]:
         """The entries of its file, but for the digest."""
-        return file.entries(file.Content(**{f.name: getattr(self, f.name) for f in fields(file.Content)}))
+        return file.entries(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the certificate to `path` (a NumPy .npz archive, docs/certificate.md), all or nothing."""
@@ -141,15 +130,12 @@ class Certificate:
             FileNotFoundError: there is no such file.
         """
         try:
-            return _certificate(file.content(file.read(path)))
+            content = file.content(file.read(path))
+            return Certificate(**{f.name: getattr(content, f.name) for f in fields(content)})
         except (FileNotFoundError, CertificateError):
             raise
         except Exception as error:  # whatever a damaged archive makes a reader raise
             raise CertificateError(f"{os.fspath(path)} is not a whole certificate: {reason(error)}") from error
-
-
-def _certificate(content: file.Content) -> Certificate:
-    return Certificate(**{f.name: getattr(content, f.name) for f in fields(file.Content)})
 
 
 def proved(net: Network, content: file.Content, arithmetic: Any) -> float:

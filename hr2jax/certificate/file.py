@@ -12,7 +12,7 @@ import os
 import re
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,8 +31,6 @@ KEYS = (
     "format", "bound", "quantity", "norm", "output_norm", "domain", "relaxation", "proof", "lifting", "bounds", "depth",
     "network_hash", "versions",
 )  # fmt: skip
-# Multipliers and a diagonal; LipOpt's products; interval arithmetic alone, norm products alone, the better of the two.
-PROOFS = ("lagrangian", "krivine", "interval", "product", "baseline")
 BOUNDS = ("interval", "linear")
 # What a relaxation may be called: people are shown it, so that it may hold no line of a report, nor move a cursor.
 NAME = re.compile(r"(?!.*  )[A-Za-z0-9+._ -]{0,60}")
@@ -45,7 +43,7 @@ OUTPUT = "output"  # what slopes are called that bound the output instead of a h
 
 @dataclass(frozen=True)
 class Content:
-    """All that a file holds, the fields of a `Certificate`."""
+    """All that a certificate's file holds; `Certificate` says what each field is."""
 
     bound: float
     lipschitz_problem: Problem
@@ -54,13 +52,15 @@ class Content:
     layout: Layout
     multipliers: Mapping[str, Array]
     diagonal: Mapping[str, Array] | None
-    versions: Mapping[str, str]
-    lifting: str
-    slopes: Mapping[tuple[int, int], Array] | None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    lifting: str = "forward"
+    slopes: Mapping[tuple[int, int], Array] | None = None
 
 
 def proof_of(multipliers: Mapping[str, Array], diagonal: Mapping[str, Array] | None, relaxation: str) -> str:
-    """Which of PROOFS multipliers and a diagonal are."""
+    """What proves: "lagrangian" (multipliers and a diagonal), "krivine" (LipOpt's products), or without any of them
+    "interval" (interval arithmetic), "product" (norm products) or "baseline" (the better of the two).
+    """
     if any(name.partition("/")[0] == "krivine" for name in multipliers):
         return "krivine"
     if multipliers or diagonal is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,33 @@ def found(signals: Signals, work: Callable[[], Any]) -> Any:
             raise
         signals.answering = True
     return answer
+
+
+def checked_outputs(outputs: dict[str, Path], read: Iterable[str | os.PathLike[str] | None]) -> dict[str, Path]:
+    """The files to write, by name, if they can be: refused now rather than after an hour of solving.
+
+    Args:
+        outputs: the option's name -> path; a "plot" is checked to be one.
+        read: the files that this command reads; None where an option is not given.
+
+    Raises:
+        ValueError: a file that cannot be written, or that is another file of this command.
+        ImportError: a plot without matplotlib.
+    """
+    from ..machine.files import refusal
+
+    taken = {os.path.realpath(path) for path in read if path}
+    for name, path in outputs.items():
+        if reason := refusal(path):
+            raise ValueError(f"--{name} {path} cannot be written: {reason}")
+        if os.path.realpath(path) in taken:
+            raise ValueError(f"--{name} {path} would overwrite another file of this command")
+        taken.add(os.path.realpath(path))
+    if "plot" in outputs:
+        from ..plot import check_plot
+
+        check_plot(outputs["plot"])
+    return outputs
 
 
 def deliver(answer: Any, outputs: dict[str, Path], write: Callable[[Any, str, Path], None]) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..options import DEVICES, VIA, Options
 from ..relaxation.table import RELAXATIONS
+from .answer import checked_outputs
 from .arguments import add_network, network
 
 if TYPE_CHECKING:
@@ -90,22 +91,9 @@ def write(report: RobustnessReport, name: str, path: Path) -> None:
 
 
 def outputs(arguments: argparse.Namespace) -> dict[str, Path]:
-    """The files to write, by name; ValueError where one cannot be written."""
-    from ..machine.files import refusal
-
+    """The files to write."""
     paths = {name: Path(getattr(arguments, name)) for name in ("json", "plot") if getattr(arguments, name) is not None}
-    taken = {os.path.realpath(arguments.network), os.path.realpath(arguments.data)}
-    for name, path in paths.items():
-        if reason := refusal(path):
-            raise ValueError(f"--{name} {path} cannot be written: {reason}")
-        if os.path.realpath(path) in taken:
-            raise ValueError(f"--{name} {path} would overwrite another file of this command")
-        taken.add(os.path.realpath(path))
-    if "plot" in paths:
-        from ..plot import check_plot
-
-        check_plot(paths["plot"])
-    return paths
+    return checked_outputs(paths, (arguments.network, arguments.data))
 
 
 def read_data(path: str | os.PathLike[str]) -> tuple[Array, Array | None]:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .answer import EXIT_CODES, deliver, found
+from .answer import EXIT_CODES, checked_outputs, deliver, found
 from .arguments import network
 
 if TYPE_CHECKING:
@@ -60,28 +60,14 @@ def _write(result: Result, name: str, path: Path) -> None:
 
 
 def _outputs(arguments: argparse.Namespace) -> dict[str, Path]:
-    """The files to write, refused now rather than after an hour of solving."""
-    from ..machine.files import refusal
-
+    """The files to write."""
     outputs = {
         name: Path(path)
         for name in ("certificate", "json", "plot")
         if (path := getattr(arguments, name)) is not None
     }
-    taken = {os.path.realpath(path) for path in (arguments.network, arguments.center, arguments.checkpoint) if path}
-    if os.path.exists(arguments.radius or ""):
-        taken.add(os.path.realpath(arguments.radius))
-    for name, path in outputs.items():
-        if reason := refusal(path):
-            raise ValueError(f"--{name} {path} cannot be written: {reason}")
-        if os.path.realpath(path) in taken:
-            raise ValueError(f"--{name} {path} would overwrite another file of this command")
-        taken.add(os.path.realpath(path))
-    if "plot" in outputs:
-        from ..plot import check_plot
-
-        check_plot(outputs["plot"])
-    return outputs
+    radius = arguments.radius if os.path.exists(arguments.radius or "") else None  # a number, or a file of them
+    return checked_outputs(outputs, (arguments.network, arguments.center, arguments.checkpoint, radius))
 
 
 SOLVE = """Prove an upper bound of the Lipschitz constant of one output f of the network:

@@ -13,7 +13,7 @@ import numpy as np
 from ..arithmetic.float64 import Array
 from ..certificate.certificate import Certificate
 from ..machine.files import replaced, strict
-from ..plot import check_plot, new_canvas
+from ..plot import new_axes
 from ..result import Status
 from ..text import radius_text, table, widths_text
 from .margins import percent_down, percent_up
@@ -134,8 +134,6 @@ class RobustnessReport:
 
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Draw certified accuracy against radius, and what the attack leaves; see plot.py for what is raised."""
-        from .report import plot_report
-
         plot_report(self, path)
 
 
@@ -147,11 +145,7 @@ def plot_report(report: RobustnessReport, path: str | os.PathLike[str]) -> None:
         ValueError: a suffix that is no picture format.
         OSError: `path` cannot be written.
     """
-    check_plot(path)
-    canvas = new_canvas()
-    figure = canvas.figure
-    figure.set_layout_engine("constrained")
-    axes = figure.add_subplot()
+    figure, axes = new_axes(path)
     end = float(report.radii.max())
     reach = np.sort(report.radius[report.right & (report.radius > 0)])
     inside = reach[reach < end]
