@@ -715,7 +715,8 @@ PERTURBATIONS = {
     "scale": lambda v, rng: v * rng.choice([0.5, 0.99, 1 - 1e-9, 1.01, 2.0, 1e6]),
     "shift": lambda v, rng: v + rng.choice([-1.0, 1e-9, -1e-9, 1e-3, 1.0]),
     "noise": lambda v, rng: v * (1 + 0.1 * rng.standard_normal(v.shape)),
-    "one entry": lambda v, rng: np.where(np.arange(v.size) == rng.integers(v.size), rng.standard_normal(), v),
+    # Entries may be empty (the box of the whole space), where there is no one entry to change.
+    "one entry": lambda v, rng: np.where(np.arange(v.size) == rng.integers(v.size or 1), rng.standard_normal(), v),
     "permuted": lambda v, rng: rng.permutation(v),
     "negated": lambda v, rng: -v,
     "last bit": lambda v, rng: np.nextafter(v, rng.choice([-np.inf, np.inf])),
@@ -725,6 +726,11 @@ PERTURBATIONS = {
 FLOATS = sorted(
     name for name, values in entries_of(certificate_of("rectangle")).items() if values.dtype == np.float64
 )
+
+
+@pytest.mark.parametrize("perturbation", sorted(PERTURBATIONS))
+def test_empty_entries_can_be_perturbed(perturbation):
+    assert PERTURBATIONS[perturbation](np.zeros(0), np.random.default_rng(0)).size == 0
 
 
 @settings(max_examples=100, deadline=None)
