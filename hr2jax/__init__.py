@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from .network import Network
     from .penalty import lipschitz_bounds, lipschitz_penalty
     from .reading import load
-    from .result import Progress, Result, Results, Status
+    from .result import Progress, Result, Status
+    from .results import Results
     from .robustness import RobustnessReport, certify
     from .solving.many import solve_all
 
@@ -35,7 +36,7 @@ _MODULES = {
     "api": ("maximum", "solve"), "certificate": ("Certificate", "CertificateError"), "reading": ("load",),
     "solving.many": ("solve_all",), "domain": ("Ball", "Box"), "network": ("Network",), "layer": ("Layer",),
     "interrupted": ("Interrupted",),
-    "result": ("Progress", "Result", "Results", "Status"),
+    "result": ("Progress", "Result", "Status"), "results": ("Results",),
     "penalty": ("PenaltyState", "lipschitz_bounds", "lipschitz_penalty"),
     "robustness": ("RobustnessReport", "certify"),
 }  # fmt: skip

@@ -225,6 +225,11 @@ def _check_result(value: Any) -> None:
 
     if not isinstance(value, Result):
         raise ValueError(f"warm_start must be an earlier Result, but {type(value).__name__} was given")
+    if value.certificate is None:
+        raise ValueError(
+            "warm_start must be a Result with a certificate, whose multipliers it begins from, but from_json's has none; "
+            "checkpoint= begins from a certificate's file"
+        )
 
 
 def _writable(value: Any) -> Path:

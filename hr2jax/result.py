@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import enum
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, SupportsIndex, overload
+from typing import Any, cast
 
 import numpy as np
 
 from .arithmetic.float64 import Array
 from .certificate.certificate import Certificate
-from .machine.files import replaced, strict
-from .text import lower_text, output_text, table, upper_text, where_text, widths_text
+from .machine.files import opened, strict, written
+from .text import html_table, lower_text, output_text, shown, table, upper_text, where_text, widths_text
 
 
 def result_table(result: Result) -> str:
     """The result as the table that `print(result)` shows."""
+    return table(_rows(result))
+
+
+def _rows(result: Result) -> list[tuple[str, str]]:
     problem, timings = result.problem, result.timings
     what = "largest value" if problem["quantity"] == "maximum" else "constant"
-    rows = [
+    return [
         ("network", f"{widths_text(problem['widths'])}, output {output_text(problem['output'])}"),
         (what, f"{where_text(problem)}, norm {problem['norm']} on the input"),
         ("certified bound", f"{upper_text(result.bound)}   ({_way(problem)})"),
@@ -34,7 +39,6 @@ def result_table(result: Result) -> str:
         ),
         ("peak memory", f"{timings['peak_bytes'] / 2**20:.0f} MiB"),
     ]
-    return table(rows)
 
 
 def _way(problem: Mapping[str, Any]) -> str:
@@ -61,6 +65,8 @@ class Status(enum.Enum):
 
 # The message beside STOPPED in the result of `Interrupted`; without it a callback has stopped the solve.
 CTRL_C = "Ctrl-C stopped it; the bound is the best certified so far"
+# What `problem` always has.
+ASKED = ("widths", "quantity", "output", "norm", "domain", "radius", "relaxation", "engine", "bound_by", "network_hash")
 # Said of a solve that is SOLVED where `bound` and `lower` are apart all the same.
 RELAXATION_SOLVED = "relaxation solved; the gap is the relaxation's, or what the search for a witness has missed"
 
@@ -88,9 +94,6 @@ class Progress:
     residual: float
 
 
-LONGEST_TABLE = 40  # rows of results that a table shows
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """A certified bound and all that belongs to it; a number where a number is expected.
@@ -105,7 +108,7 @@ class Result:
         relaxation_value: the engine's estimate of the relaxation's optimum (not certified).
         gap: (bound - lower) / bound; 0 when bound is 0.
         status, message: why it ended.
-        certificate: proves `bound`.
+        certificate: proves `bound`; None where the result was read by `from_json`.
         iterations: of the engine.
         history: arrays `seconds`, `iteration`, `bound`, `relaxation_value`, `residual`.
         timings: seconds `setup`, `compile`, `solve`, `certify`, `lower`; `peak_bytes` (of this process).
@@ -127,35 +130,73 @@ class Result:
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """Strict JSON (null for a number that is not finite); written to `path`, all or nothing, if one is given."""
-        text = json.dumps(
-            strict(
-                {
-                    "bound": self.bound,
-                    "lower": self.lower,
-                    "gap": self.gap,
-                    "relaxation_value": self.relaxation_value,
-                    "status": self.status.name,
-                    "message": self.message,
-                    "iterations": self.iterations,
-                    "problem": self.problem,
-                    "timings": self.timings,
-                    "history": self.history,
-                    "witness": self.witness,
-                }
-            ),
-            allow_nan=False,
-            indent=1,
+        return written(json.dumps(self.plain(), allow_nan=False, indent=1), path)
+
+    def plain(self) -> dict[str, Any]:
+        """All but the certificate, as plain JSON values."""
+        plain: dict[str, Any] = strict(
+            {
+                "bound": self.bound,
+                "lower": self.lower,
+                "gap": self.gap,
+                "relaxation_value": self.relaxation_value,
+                "status": self.status.name,
+                "message": self.message,
+                "iterations": self.iterations,
+                "problem": self.problem,
+                "timings": self.timings,
+                "history": self.history,
+                "witness": self.witness,
+            }
         )
-        if path is not None:
-            with replaced(path) as file:
-                file.write(f"{text}\n".encode("ascii"))
-        return text
+        return plain
+
+    @classmethod
+    def from_json(cls, source: str | os.PathLike[str]) -> Result:
+        """The result that `to_json` wrote; its certificate, which has a file of its own, is None.
+
+        What it says is believed, nothing is proved: that is `Certificate.verify`'s.
+
+        Args:
+            source: the JSON text (it begins with a brace), or the path of a file that holds it.
+
+        Raises:
+            ValueError: no JSON, or not a result's.
+            OSError: the file is missing or may not be read.
+        """
+        text = source if isinstance(source, str) and source.lstrip()[:1] == "{" else _content(source)
+        try:
+            plain = json.loads(text, parse_constant=_no_number)
+            missing = [name for name in ASKED if name not in plain["problem"]]
+            if missing or plain["bound"] is None or plain["lower"] is None:
+                raise ValueError(f"its problem has no {missing[0]!r}" if missing else "its bounds are no numbers")
+            numbers = {name: _number(plain[name]) for name in ("bound", "lower", "gap", "relaxation_value")}
+            return cls(
+                **numbers,
+                witness=np.array(plain["witness"], dtype=np.float64),
+                status=Status[plain["status"]],
+                message=str(plain["message"]),
+                certificate=cast(Certificate, None),
+                iterations=int(plain["iterations"]),
+                history={name: np.array([*map(_number, values)]) for name, values in plain["history"].items()},
+                timings=dict(plain["timings"]),
+                problem=dict(plain["problem"]),
+            )
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+            raise ValueError(
+                f"{'the text' if text is source else os.fspath(source)} is not the JSON of a Result, as to_json writes "
+                f"it: {why}"
+            ) from None
 
     def __str__(self) -> str:
         return result_table(self)
 
     def __repr__(self) -> str:
         return f"Result(bound={self.bound!r}, lower={self.lower!r}, gap={self.gap:.3g}, status={self.status.name})"
+
+    def _repr_html_(self) -> str:
+        return html_table(_rows(self), is_headed=False)
 
     def __float__(self) -> float:
         return self.bound
@@ -166,49 +207,37 @@ class Result:
         return (
             (self.problem, self.bound, self.lower) == (other.problem, other.bound, other.lower)
             and np.array_equal(self.witness, other.witness)
-            and _same(self.certificate.multipliers, other.certificate.multipliers)
+            and _same(_multipliers(self), _multipliers(other))
         )
 
     def __hash__(self) -> int:
         return hash((self.problem["network_hash"], self.bound, self.lower, tuple(np.ravel(self.witness).tolist())))
 
 
-def _same(a: Mapping[str, Array], b: Mapping[str, Array]) -> bool:
+def _multipliers(result: Result) -> Mapping[str, Array] | None:
+    return None if result.certificate is None else result.certificate.multipliers
+
+
+def _same(a: Mapping[str, Array] | None, b: Mapping[str, Array] | None) -> bool:
+    if a is None or b is None:
+        return a is b
     return a.keys() == b.keys() and all(np.array_equal(values, b[name]) for name, values in a.items())
 
 
-class Results(list[Result]):
-    """Results of several outputs, as `solve_all` gives them: a list, whose slices are Results too."""
+def _content(path: str | os.PathLike[str]) -> bytes:
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"source must be a Result's JSON text or its path, but {shown(path)} was given")
+    with opened(path) as file:
+        return file.read()
 
-    @overload
-    def __getitem__(self, index: SupportsIndex, /) -> Result: ...
 
-    @overload
-    def __getitem__(self, index: slice, /) -> Results: ...
+def _number(value: Any) -> float:
+    """A number of strict JSON: null is one that was not finite."""
+    return math.nan if value is None else float(value)
 
-    def __getitem__(self, index: SupportsIndex | slice, /) -> Result | Results:
-        if isinstance(index, slice):
-            return Results(super().__getitem__(index))
-        return super().__getitem__(index)
 
-    def __str__(self) -> str:
-        """A table of at most LONGEST_TABLE results, the first and the last of them where there are more."""
-        rows: list[tuple[str, ...]] = [
-            (output_text(r.problem["output"]), upper_text(r.bound), lower_text(r.lower), f"{100 * r.gap:.2f} %",
-             r.status.name)
-            for r in self
-        ]  # fmt: skip
-        if len(rows) > LONGEST_TABLE:
-            first = LONGEST_TABLE // 2
-            last = LONGEST_TABLE - first - 1
-            rows = [*rows[:first], (f"... {len(rows) - first - last} more", "", "", "", ""), *rows[-last:]]
-        rows = [("output", "bound", "lower", "gap", "status"), *rows]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        aligned = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:4], widths[1:4]), row[4]] for row in rows)
-        return "\n".join("  ".join(row).rstrip() for row in aligned)
-
-    def __repr__(self) -> str:
-        return f"Results({len(self)} of them)"
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number")
 
 
 def relative_gap(bound: float, lower: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Mapping, Sequence
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_CEILING, ROUND_FLOOR, Context
@@ -34,6 +35,24 @@ def table(rows: Sequence[tuple[str, str]]) -> str:
     """Names and values in two columns."""
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def latex_cell(text: str) -> str:
+    """A cell: what LaTeX reads as commands is escaped, a number's exponent typeset."""
+    mantissa, e, exponent = text.partition("e")
+    if e and exponent.lstrip("+-").isdigit():
+        return rf"${mantissa} \cdot 10^{{{int(exponent)}}}$"
+    return "".join(f"\\{c}" if c in "_%&#$" else c for c in text)
+
+
+def html_table(rows: Sequence[Sequence[str]], is_headed: bool = True) -> str:
+    """A table for a notebook; the first row or the first column has the names."""
+    lines = []
+    for row, cells in enumerate(rows):
+        tags = ["th" if (row if is_headed else column) == 0 else "td" for column in range(len(cells))]
+        inner = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for tag, cell in zip(tags, cells, strict=True))
+        lines.append(f"<tr>{inner}</tr>")
+    return "\n".join(("<table>", *lines, "</table>"))
 
 
 def widths_text(widths: Sequence[int]) -> str:

@@ -1,13 +1,18 @@
 """What a Result is besides its fields: equal to another, hashable, a number, one line."""
 
+import builtins
+import csv
 import dataclasses
+import json
+import math
+import re
 
 import numpy as np
 import pytest
 
 import hr2jax
-from hr2jax import Network, Status
-from hr2jax.result import RELAXATION_SOLVED, Results
+from hr2jax import Network, Result, Results, Status
+from hr2jax.result import RELAXATION_SOLVED
 from hr2jax.solving import stages
 
 
@@ -124,3 +129,99 @@ def test_messages_go_to_the_log_and_nowhere_else(capfd, tmp_path):
 
     solved(relaxation="hr2", checkpoint=checkpoint, callback=replace_by_a_folder)
     assert capfd.readouterr() == ("", "")
+
+
+def several():
+    rng = np.random.default_rng(1)
+    net = Network([rng.standard_normal((4, 3)), 1e-7 * rng.standard_normal((3, 4))], [np.zeros(4), np.zeros(3)])
+    return hr2jax.solve_all(net, relaxation="product", center=np.zeros(3), radius=0.1)
+
+
+def test_a_result_comes_back_from_its_json(tmp_path):
+    result = solved(center=np.zeros(3), radius=[0.1, 0.2, 0.0])
+    result.to_json(tmp_path / "r.json")
+    text = dataclasses.replace(result, relaxation_value=math.nan).to_json()
+    read, again = Result.from_json(tmp_path / "r.json"), Result.from_json(text)
+    assert read.certificate is None and math.isnan(again.relaxation_value)
+    assert str(read) == str(result) and repr(read) == repr(result)
+    assert read == again and hash(read) == hash(result)
+    assert read != result  # whose certificate is there
+    for field in ("bound", "lower", "gap", "relaxation_value", "status", "message", "iterations"):
+        assert getattr(read, field) == getattr(result, field)
+    np.testing.assert_array_equal(read.witness, result.witness)
+    assert read.problem == result.problem and read.timings == result.timings
+    assert read.history.keys() == result.history.keys()
+    assert all(np.array_equal(read.history[name], values, equal_nan=True) for name, values in result.history.items())
+    with pytest.raises(ValueError, match="warm_start must be a Result with a certificate"):
+        solved(relaxation="hr2", warm_start=read)
+
+
+def test_what_is_no_result_is_refused(tmp_path):
+    plain = json.loads(solved().to_json())
+    for change in ({"bound": None}, {"status": "WON"}, {"problem": {}}, {"history": 3}, {"witness": ["a"]}):
+        with pytest.raises(ValueError, match="the text is not the JSON of a Result"):
+            Result.from_json(json.dumps(plain | change))
+    for name in plain:
+        with pytest.raises(ValueError, match=f"has no .*{name}"):
+            Result.from_json(json.dumps({key: value for key, value in plain.items() if key != name}))
+    for text in ("{", "{}", '{"bound": NaN}', "{" * 100_000):
+        with pytest.raises(ValueError, match="not the JSON of a Result"):
+            Result.from_json(text)
+    (tmp_path / "r.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"r\.json is not the JSON of a Result"):
+        Result.from_json(tmp_path / "r.json")
+    with pytest.raises(FileNotFoundError):
+        Result.from_json(tmp_path / "missing.json")
+    with pytest.raises(ValueError, match="source must be"):
+        Result.from_json(3)
+
+
+def test_many_results_as_csv_and_json(tmp_path):
+    results = several()
+    text = results.to_csv(tmp_path / "r.csv")
+    assert (tmp_path / "r.csv").read_text() == text
+    rows = list(csv.DictReader(text.splitlines()))
+    assert [row["output"] for row in rows] == ["F_0 - F_1", "F_0 - F_2", "F_1 - F_2"]
+    assert [float(row["bound"]) for row in rows] == [r.bound for r in results]
+    assert rows[0]["where"] == "local, radius 0.1"
+    results.to_json(tmp_path / "r.json")
+    read = json.loads((tmp_path / "r.json").read_text())
+    assert [Result.from_json(json.dumps(one)).bound for one in read] == [r.bound for r in results]
+    assert Results().to_csv().count("\n") == 1 and Results().to_json() == "[]"
+
+
+def test_many_results_as_a_dataframe(monkeypatch):
+    results = several()
+    frame = pytest.importorskip("pandas") and results.to_dataframe()
+    assert frame["bound"].tolist() == [r.bound for r in results]
+    assert list(Results().to_dataframe().columns) == list(frame.columns)
+    real = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name == "pandas":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ImportError, match=re.escape('pip install "hr2jax[pandas]"')):
+        results.to_dataframe()
+
+
+def test_many_results_as_latex(tmp_path):
+    results = several()
+    text = results.to_latex(tmp_path / "r.tex")
+    assert (tmp_path / "r.tex").read_text() == text + "\n"
+    lines = text.splitlines()
+    assert lines[0] == r"\begin{tabular}{lrrrl}" and lines[-1] == r"\end{tabular}"
+    rows = [line for line in lines if line.endswith(r"\\")]
+    assert len(rows) == 1 + 3 and all(row.count(" & ") == 4 for row in rows)
+    assert r"F\_0 - F\_1" in rows[1] and r"\%" in rows[1] and r"\cdot 10^{-7}$" in rows[1]
+    assert not re.search(r"(?<!\\)[%_]", rows[1])
+
+
+def test_a_notebook_shows_tables():
+    result, results = solved(), several()
+    assert result._repr_html_().count("<tr>") == len(str(result).splitlines())
+    assert results._repr_html_().count("<tr>") == 1 + 3
+    harmful = dataclasses.replace(result, message="<script>")
+    assert "&lt;script&gt;" in harmful._repr_html_() and "<script>" not in harmful._repr_html_()

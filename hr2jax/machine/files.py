@@ -81,6 +81,14 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         raise
 
 
+def written(text: str, path: str | os.PathLike[str] | None, end: str = "\n") -> str:
+    """The text; where `path` is given it is written there too, all or nothing. Raises what `replaced` does."""
+    if path is not None:
+        with replaced(path) as file:
+            file.write(f"{text}{end}".encode())
+    return text
+
+
 def refusal(path: str | os.PathLike[str]) -> str | None:
     """Why `replaced` could not write `path`, such as "permission denied"; None where nothing stands in its way.
 

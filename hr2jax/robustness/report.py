@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arithmetic.float64 import Array
 from ..certificate.certificate import Certificate
-from ..machine.files import replaced, strict
+from ..machine.files import strict, written
 from ..plot import new_axes
 from ..result import Status
 from ..text import radius_text, table, widths_text
@@ -101,10 +101,7 @@ class RobustnessReport:
             allow_nan=False,
             indent=1,
         )
-        if path is not None:
-            with replaced(path) as file:
-                file.write(f"{text}\n".encode("ascii"))
-        return text
+        return written(text, path)
 
     def __repr__(self) -> str:
         n, m = self.certified.shape

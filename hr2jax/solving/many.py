@@ -19,7 +19,8 @@ from ..options import Options
 from ..problem import Output, checked_problem
 from ..progress import progress_line
 from ..relaxation import lift, preset
-from ..result import CTRL_C, Result, Results, Status
+from ..result import CTRL_C, Result, Status
+from ..results import Results
 from ..text import output_text
 from .run import bounded_at_once, check_package, prepare, solve_checked
 
