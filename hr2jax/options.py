@@ -227,8 +227,8 @@ def _check_result(value: Any) -> None:
         raise ValueError(f"warm_start must be an earlier Result, but {type(value).__name__} was given")
     if value.certificate is None:
         raise ValueError(
-            "warm_start must be a Result with a certificate, whose multipliers it begins from, but from_json's has none; "
-            "checkpoint= begins from a certificate's file"
+            "warm_start must be a Result with a certificate, whose multipliers it begins from, but from_json's has "
+            "none; checkpoint= begins from a certificate's file"
         )
 
 
