@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from .arithmetic.enclosure import Enclosure
+from .arithmetic.enclosure import Enclosure, enclosed_in
 from .arithmetic.float64 import Array
-from .layer import Layer
+from .layer import KINKED, Layer, is_sparse, nonzero
 
 Layers = Sequence[Layer]
 # (A, value) pairs: of a layer's inputs, ascending, in a forward walk; of the layers it feeds, descending, in a backward
@@ -71,12 +71,23 @@ def total(terms: Iterable[Any]) -> Any:
 
 def rows_forward(layer: Layer, below: Pairs) -> Any:
     """z = sum_k y_k A_k^T + b of values whose last axis is a layer's neurons."""
-    return total(y @ A.T for A, y in below) + layer.bias
+    return total(_rows_times(y, A.T) for A, y in below) + layer.bias
 
 
 def rows_back(above: Pairs) -> Any:
     """g = sum_m a_m A_m of adjoints whose last axis is a layer's neurons."""
-    return total(a @ A for A, a in above)
+    return total(_rows_times(a, A) for A, a in above)
+
+
+def _rows_times(y: Any, M: Any) -> Any:
+    if is_sparse(M) and y.ndim > 2:
+        return (y.reshape(-1, y.shape[-1]) @ M).reshape(*y.shape[:-1], M.shape[1])
+    return y @ M
+
+
+def enclosed(layers: Layers) -> Layers:
+    """The layers as proofs take them (`Layer.enclosed`)."""
+    return tuple(layer.enclosed() for layer in layers)
 
 
 def evaluate(layers: Layers, x: Any, seen: Callable[[int, Any], None] | None = None) -> Any:
@@ -85,16 +96,19 @@ def evaluate(layers: Layers, x: Any, seen: Callable[[int, Any], None] | None = N
     Args:
         layers: the network.
         x: float64 points, or an `Enclosure` (of float64 or balls): the result then encloses y_n for every x that is
-            enclosed, the layers' arrays taken as exact reals; not finite where float64 overflows.
+            enclosed and every member of the layers, their arrays taken as exact reals; not finite where float64
+            overflows.
         seen: called with each layer's number and its z.
 
     Raises:
         NotImplementedError: an activation that is not built yet.
     """
+    if isinstance(x, Enclosure):
+        layers = enclosed(layers)
 
     def step(l: int, layer: Layer, below: Pairs) -> Any:
         if isinstance(x, Enclosure) and len(x.shape) == 1:
-            z = total(type(x)(A) @ y for A, y in below) + layer.bias
+            z = total(enclosed_in(type(x), A) @ y for A, y in below) + layer.bias
         else:
             z = rows_forward(layer, below)
         if seen is not None:
@@ -108,12 +122,17 @@ def activated(l: int, layer: Layer, z: Any) -> Any:
     """sigma_l(z), float64 or enclosed."""
     if layer.activation == "identity":
         return z
+    if layer.activation == "relu":
+        return z.relu() if isinstance(z, Enclosure) else np.maximum(z, 0.0)
     refuse_unbuilt(l, layer)
-    return z.relu() if isinstance(z, Enclosure) else np.maximum(z, 0.0)
+    alpha, beta = layer.slopes
+    return z.kinked(alpha, beta) if isinstance(z, Enclosure) else np.where(z > 0.0, beta * z, alpha * z)
 
 
 def masks(layers: Layers, x: Array) -> list[Array]:
-    """sigma'(z) of every layer at float64 points x (p_0,) or (n, p_0): bool, shaped as z; the derivative at 0 is 0.
+    """sigma'(z) of every layer at float64 points x (p_0,) or (n, p_0), shaped as z; the derivative at 0 is alpha.
+
+    Bool of ReLUs and identities, whose slopes are 0 and 1; float64 of others.
 
     Raises:
         NotImplementedError: an activation that is not built yet.
@@ -122,7 +141,14 @@ def masks(layers: Layers, x: Array) -> list[Array]:
 
     def see(l: int, z: Array) -> None:
         layer = layers[l - 1]
-        found.append(np.ones(z.shape, dtype=bool) if layer.activation == "identity" else z > 0.0)
+        if layer.activation == "identity":
+            found.append(np.ones(z.shape, dtype=bool))
+        elif layer.activation == "relu":
+            found.append(z > 0.0)
+        else:
+            refuse_unbuilt(l, layer)
+            alpha, beta = layer.slopes
+            found.append(np.where(z > 0.0, beta, alpha))
 
     evaluate(layers, x, see)
     return found
@@ -144,8 +170,15 @@ def pull_back(layers: Layers, on: Sequence[Array], top: Array) -> Array:
 
 def touched(below: Pairs) -> Array:
     """(p_l,) bool: the neurons that an entry which may change reaches, by (A, bool (p_k,)) pairs."""
-    reached: Array = total((A[:, varies] != 0).any(axis=1) for A, varies in below)
+    reached: Array = total(_touched(A, varies) for A, varies in below)
     return reached
+
+
+def _touched(A: Any, varies: Array) -> Array:
+    if is_sparse(A):
+        sizes: Array = abs(A) @ varies.astype(np.float64)  # a positive float64 times 1 does not vanish
+        return np.greater(sizes, 0.0)
+    return np.asarray(nonzero(A[:, varies]).any(axis=1))
 
 
 def moving(layers: Layers, varies: Array, alive: Sequence[Array]) -> list[Array]:
@@ -206,31 +239,47 @@ def check(layers: Layers) -> None:
         raise ValueError(f"layer {n} is the output, whose activation must be identity, not {layers[-1].activation}")
 
 
-def refuse_unlike_a_chain(layers: Layers) -> None:
-    """That layers which are `check`ed are a chain with a ReLU after every layer but the last.
+def refuse_unused(layers: Layers) -> None:
+    """That every one of the layers, which are `check`ed, feeds a later one or is the last.
 
     Raises:
-        NotImplementedError: naming the first layer that is of another kind, which is not built yet.
+        ValueError: naming the first that feeds nothing.
     """
+    taken = {k for layer in layers for k in layer.inputs}
+    for l in range(1, len(layers)):
+        if l not in taken:
+            raise ValueError(f"layer {l} feeds no other layer and is not the last one, so leave it out")
+
+
+def text(layers: Layers) -> str:
+    """What kind of network it is, in a few words: its activations, skips, radii."""
+    kinds = [*dict.fromkeys(layer.activation for layer in layers[:-1])]
+    words = [", ".join(kinds) or "no hidden layer"]
+    if any([*layer.inputs] != [l] for l, layer in enumerate(layers)):
+        words.append("with skips")
+    if any(layer.has_radii for layer in layers):
+        words.append("with radii")
+    return " ".join(words)
+
+
+def is_chain(layers: Layers) -> bool:
+    """Whether layers are a chain of one hidden layer or more, all of them ReLU, without radii: today's ReLU network."""
+    return len(layers) > 1 and all(
+        [*layer.inputs] == [l] and not layer.has_radii and (layer.activation == "relu") == (l + 1 < len(layers))
+        for l, layer in enumerate(layers)
+    )
+
+
+def refuse_smooth(layers: Layers) -> None:
+    """NotImplementedError that names the first activation that has no two slopes."""
     for l, layer in enumerate(layers, 1):
-        if list(layer.inputs) != [l - 1]:
-            takes = " and ".join(map(str, layer.inputs))
-            raise NotImplementedError(
-                f"layer {l} takes the values of {takes}, but networks that are no chains are not built yet: "
-                f"its only input can be layer {l - 1}"
-            )
-        if l < len(layers):
-            refuse_unbuilt(l, layer)
-            if layer.activation != "relu":
-                raise NotImplementedError(
-                    f"layer {l} has the activation {layer.activation}, which is not built yet before the last layer: "
-                    f"it can be relu"
-                )
+        refuse_unbuilt(l, layer)
 
 
 def refuse_unbuilt(l: int, layer: Layer) -> None:
     """NotImplementedError that names an activation which nothing can handle yet."""
-    if layer.activation not in ("identity", "relu"):
+    if not layer.is_kinked:
         raise NotImplementedError(
-            f"layer {l} has the activation {layer.activation}, which is not built yet: it can be relu"
+            f"layer {l} has the activation {layer.activation}, which is not built yet: it can be "
+            f"{', '.join(KINKED[1:])} or {KINKED[0]}"
         )

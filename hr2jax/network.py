@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike
 
 from . import graph
 from .arithmetic.float64 import Array
-from .layer import Layer, checked_map
+from .layer import Layer, checked_map, dense, entries
 from .text import shown
 
 
 class Network:
-    """A fully connected ReLU network  x_i = ReLU(A_i x_{i-1} + b_i),  F(x_0) = C x_L + d.
+    """A fully connected ReLU network  x_i = ReLU(A_i x_{i-1} + b_i),  F(x_0) = C x_L + d, or one of `from_layers`.
 
     Args:
         weights: [A_1, ..., A_L, C]; A_i of shape (p_i, p_{i-1}), C of shape (K, p_L). Any real dtype
@@ -60,41 +60,64 @@ class Network:
         """The network of these layers, the l-th (from 1) with inputs among 0 (x) to l - 1, the last one the output.
 
         Raises:
-            ValueError: no layers, inputs that do not come before or are of another width, an output with an activation;
-                the message names the layer.
-            NotImplementedError: layers that are no chain with a ReLU after each but the last; the message names the
-                first that is not.
+            ValueError: no layers, inputs that do not come before or are of another width, a layer that feeds nothing,
+                an output with an activation; the message names the layer.
+            NotImplementedError: an activation that is not piecewise linear; the message names the first layer with one.
         """
         if isinstance(layers, Layer):
             raise ValueError("layers must be a list of Layers, but a single Layer was given")
         layers = _as_list(layers, "layers")
         graph.check(layers)
-        graph.refuse_unlike_a_chain(layers)
-        if len(layers) < 2:
-            raise NotImplementedError("layer 1 is the output, but a network without a hidden layer is not built yet")
+        graph.refuse_unused(layers)
+        graph.refuse_smooth(layers)
         net = cls.__new__(cls)
         net.layers = tuple(layers)
         return net
 
     @cached_property
+    def is_chain(self) -> bool:
+        """Whether it is a chain of ReLU layers without radii, the one kind that has `weights` and `biases`."""
+        return graph.is_chain(self.layers)
+
+    @cached_property
+    def enclosed(self) -> tuple[Layer, ...]:
+        """The layers as proofs take them: dense arrays, `Enclosure`s where there are radii."""
+        return tuple(graph.enclosed(self.layers))
+
+    @cached_property
     def weights(self) -> list[Array]:
-        """[A_1, ..., A_L, C]."""
-        return [A for layer in self.layers for A in layer.inputs.values()]
+        """[A_1, ..., A_L, C] of a chain.
+
+        Raises:
+            ValueError: no chain.
+        """
+        self._refuse_unlike_a_chain("weights")
+        return [dense(A) for layer in self.layers for A in layer.inputs.values()]
 
     @cached_property
     def biases(self) -> list[Array]:
-        """[b_1, ..., b_L, d]."""
+        """[b_1, ..., b_L, d] of a chain.
+
+        Raises:
+            ValueError: no chain.
+        """
+        self._refuse_unlike_a_chain("biases")
         return [layer.bias for layer in self.layers]
+
+    def _refuse_unlike_a_chain(self, what: str) -> None:
+        if not self.is_chain:
+            raise ValueError(f"only a chain of ReLU layers has {what}; this network is {self!r}: see its layers")
 
     @cached_property
     def depth(self) -> int:
-        """L, the number of hidden layers."""
+        """L, the most layers with an activation that a way from the input to the output passes."""
         return graph.depth(self.layers)
 
     @cached_property
     def widths(self) -> tuple[int, ...]:
-        """(p_0, ..., p_L, K)."""
-        return (self.weights[0].shape[1], *(layer.width for layer in self.layers))
+        """(p_0, p_1, ..., K), the input's entries and every layer's neurons."""
+        width = next(A.shape[1] for layer in self.layers for k, A in layer.inputs.items() if k == 0)
+        return (int(width), *(layer.width for layer in self.layers))
 
     def __call__(self, x: ArrayLike) -> Array:
         """F(x) in float64; x of shape (p_0,) or (n, p_0), result (K,) or (n, K)."""
@@ -102,7 +125,7 @@ class Network:
         return value
 
     def gradient(self, x: ArrayLike, output: int = 0) -> Array:
-        """The formal gradient of F_output at x (dReLU(0) = 0), float64; x (p_0,) or (n, p_0), result alike."""
+        """The formal gradient of F_output at x (sigma'(0) = alpha, 0 of ReLU), float64; x (p_0,) or (n, p_0)."""
         if isinstance(output, bool) or not isinstance(output, int | np.integer) or not 0 <= output < self.widths[-1]:
             raise ValueError(f"output must be an integer in 0..{self.widths[-1] - 1}, but {shown(output)} was given")
         top = np.zeros(self.widths[-1])
@@ -110,7 +133,7 @@ class Network:
         return graph.pull_back(self.layers, graph.masks(self.layers[:-1], self._points(x)), top)
 
     def jacobian(self, x: ArrayLike) -> Array:
-        """The formal Jacobian of F at x (dReLU(0) = 0), float64: (K, p_0) of x (p_0,), (n, K, p_0) of x (n, p_0)."""
+        """The formal Jacobian of F at x (as `gradient`), float64: (K, p_0) of x (p_0,), (n, K, p_0) of x (n, p_0)."""
         on = [mask[..., None, :] for mask in graph.masks(self.layers[:-1], self._points(x))]
         return graph.pull_back(self.layers, on, np.eye(self.widths[-1]))
 
@@ -130,7 +153,9 @@ class Network:
         return points
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network to exactly `path`, a .npz: keys A_1, b_1, ..., A_L, b_L, C, d in float64.
+        """Write the network to exactly `path`, a .npz: keys A_1, b_1, ..., A_L, b_L, C, d in float64 of a ReLU chain.
+
+        Other networks have keys of their own, which an earlier hr2jax takes for no network.
 
         `hr2jax.load` gives a network of the same hash back. The file appears whole or not at all: a file that was
         there before stays until the new one is complete.
@@ -142,18 +167,50 @@ class Network:
         """
         from .io import write
 
-        write(self.weights, self.biases, Path(path))
+        write(self.layers, Path(path))
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the widths and of every weight and bias as little-endian float64: what a certificate is for."""
+        """SHA-256 of the widths and of every weight and bias as little-endian float64: what a certificate is for.
+
+        Of what is no ReLU chain, of its layers: their inputs' numbers and shapes, activations, slopes, entries, radii.
+        """
+        if not self.is_chain:
+            return _hash_of_layers(self.layers)
         digest = hashlib.sha256(repr(self.widths).encode())
         for array in (*self.weights, *self.biases):
             digest.update(array.astype("<f8").tobytes())
         return digest.hexdigest()
 
     def __repr__(self) -> str:
-        return f"Network({'-'.join(map(str, self.widths))})"
+        if self.is_chain:
+            return f"Network({'-'.join(map(str, self.widths))})"
+        return f"Network({'-'.join(map(str, self.widths))}, {graph.text(self.layers)})"
+
+
+def _hash_of_layers(layers: Sequence[Layer]) -> str:
+    digest = hashlib.sha256(b"hr2jax network 2\n")
+
+    def take(array: Array, kind: str) -> None:
+        digest.update(repr(np.shape(array)).encode() + np.asarray(array).astype(kind).tobytes())
+
+    def take_matrix(A: Any) -> None:  # by its entries that are not 0, row by row: the same dense and sparse
+        flat, values = entries(A)
+        digest.update(repr((*A.shape, len(flat))).encode())
+        take(flat, "<i8")
+        take(values, "<f8")
+
+    for layer in layers:
+        names = sorted(name for name, value in layer.parameters.items() if isinstance(value, str))
+        words = [f"{name}={layer.parameters[name]}" for name in names]
+        digest.update(repr((layer.activation, words, [*layer.inputs], [*layer.radii])).encode())
+        for slopes in layer.slopes:
+            take(slopes, "<f8")
+        for A in (*layer.inputs.values(), *layer.radii.values()):
+            take_matrix(A)
+        take(layer.bias, "<f8")
+        take(np.zeros(0) if layer.bias_radius is None else layer.bias_radius, "<f8")
+    return digest.hexdigest()
 
 
 def _as_list(value: Any, what: str) -> list[Any]:

@@ -22,6 +22,7 @@ def load(
 
     .npz, .mat (MATLAB's save -v6 or -v7), .safetensors: keys A_1, b_1, ..., A_L, b_L, C, d, ReLU by definition.
         A 1-D `c` is read as a single-row C, a missing d means zeros; x00, center, inputs and labels are data.
+        A .npz that `Network.save` wrote of another network says its layers' inputs and activations.
     .pt, .pth, .ckpt, .safetensors, .npz: a state dict with PyTorch's names (0.weight, 0.bias, 2.weight, ...),
         which does not say the activation.
     .mat: LipSDP's cells `weights` and, optionally, `biases` (zeros without), which do not say it either; NNV's
@@ -58,6 +59,8 @@ def load_with_data(
     path = Path(path)
     found = io.read(path, io.Told.of(activation, layers, logits))
     try:
+        if isinstance(found, io.Graph):
+            return Network.from_layers(found.layers), found.data
         return Network(found.weights, found.biases), found.data
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

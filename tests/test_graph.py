@@ -5,19 +5,20 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from hr2jax import graph
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.layer import Layer
 
-from .reference.graphs import exact_values, jacobian_by_paths, paths, random_layers
+from .reference.graphs import KINDS, exact_values, jacobian_by_paths, paths, random_layers, slope_at
 
 SEEDS = range(40)
 
 
 def drawn(seed, **options):
     rng = np.random.default_rng(seed)
-    layers = random_layers(rng, int(rng.integers(1, 7)), **options)
+    layers = random_layers(rng, int(rng.integers(1, 7)), **{"activations": KINDS} | options)
     width = next(layer.inputs[0].shape[1] for layer in layers if 0 in layer.inputs)
     return layers, rng.integers(-3, 4, size=(5, width)).astype(float), rng
 
@@ -38,8 +39,7 @@ def test_the_forward_walk_is_the_definition(seed):
         for l, z in seen:
             assert z[i].tolist() == rows(exact[l][0])
         for l, mask in enumerate(graph.masks(layers, x), 1):
-            is_relu = layers[l - 1].activation == "relu"
-            assert mask.tolist() == [v > 0 or not is_relu for v in exact[l][0]]
+            assert mask.tolist() == [float(slope_at(layers[l - 1], i, v)) for i, v in enumerate(exact[l][0])]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -51,6 +51,43 @@ def test_the_backward_walk_is_the_sum_over_all_paths(seed):
         top = rng.integers(-3, 4, size=layers[-1].width).astype(float)
         assert graph.pull_back(layers, on, top).tolist() == (top @ jacobian).tolist()
         assert graph.pull_back(layers, on, np.eye(len(top))).tolist() == jacobian.tolist()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_sparse_matrices_are_what_they_are_dense(seed):
+    layers, points, _ = drawn(seed)
+    sparse = [
+        Layer({k: sp.csr_array(A) for k, A in layer.inputs.items()}, layer.bias, layer.activation, layer.parameters)
+        for layer in layers
+    ]
+    assert graph.evaluate(sparse, points).tolist() == graph.evaluate(layers, points).tolist()
+    on = [mask[..., None, :] for mask in graph.masks(sparse, points)]
+    top = np.eye(layers[-1].width)
+    assert graph.pull_back(sparse, on, top).tolist() == graph.pull_back(layers, on, top).tolist()
+    assert graph.evaluate(sparse, Enclosure(points)).mid.tolist() == graph.evaluate(layers, points).tolist()
+    every = [np.ones(layer.width, dtype=bool) for layer in layers]
+    varies = np.arange(points.shape[1]) == 0
+    for one, other in zip(graph.moving(sparse, varies, every), graph.moving(layers, varies, every), strict=True):
+        assert one.tolist() == other.tolist()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_enclosure_of_the_walk_holds_the_values_of_members(seed):
+    layers, points, rng = drawn(seed)
+    wide, member = [], []
+    for layer in layers:
+        pairs = {k: (A, rng.choice([0.0, 0.25, 1.0], size=A.shape)) for k, A in layer.inputs.items()}
+        bias = layer.bias, rng.choice([0.0, 0.5], size=layer.width)
+        inside = {k: A + r * rng.choice([-1.0, 0.0, 1.0], size=A.shape) for k, (A, r) in pairs.items()}
+        wide.append(Layer(pairs, bias, layer.activation, layer.parameters))
+        shift = bias[0] + bias[1] * rng.choice([-1.0, 0.0, 1.0], size=layer.width)
+        member.append(Layer(inside, shift, layer.activation, layer.parameters))
+    for x in points:
+        value = graph.evaluate(wide, Enclosure(x))
+        truth = exact_values(member, x)[len(layers)][1]
+        for mid, rad, v in zip(value.mid.tolist(), value.rad.tolist(), truth, strict=True):
+            assert abs(v - Fraction(mid)) <= Fraction(rad)
+        assert graph.evaluate(wide, x).tolist() == graph.evaluate(layers, x).tolist()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -77,8 +114,8 @@ def test_the_longest_path_is_the_longest_of_all(seed):
     lengths = [0, *rng.integers(0, 5, size=len(layers)).tolist()]
     ways = paths(layers, len(layers))
     assert graph.longest_path(layers, lambda l, _: lengths[l]) == max(sum(lengths[l] for l in way) for way in ways)
-    relus = [0] + [layer.activation == "relu" for layer in layers]
-    assert graph.depth(layers) == max(sum(relus[l] for l in way) for way in ways)
+    kinked = [0] + [layer.activation != "identity" for layer in layers]
+    assert graph.depth(layers) == max(sum(kinked[l] for l in way) for way in ways)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

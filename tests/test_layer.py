@@ -3,6 +3,7 @@ import pickle
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 import hr2jax
 from hr2jax.layer import ACTIVATIONS, Layer
@@ -92,10 +93,68 @@ def test_a_parameter_that_makes_no_sense_is_refused(activation, parameters, mess
         Layer({0: np.ones((2, 1))}, np.zeros(2), activation, parameters)
 
 
-def test_a_midpoint_and_a_radius_are_not_built_yet():
-    pair = np.ones((1, 1)), np.zeros((1, 1))
-    with pytest.raises(NotImplementedError, match=r"inputs\[0\] is a midpoint and a radius, which is not built yet"):
-        Layer({0: pair}, [0.0])
-    with pytest.raises(NotImplementedError, match="bias is a midpoint and a radius"):
-        Layer({0: np.ones((1, 1))}, (np.zeros(1), np.zeros(1)))
+def test_a_midpoint_and_a_radius():
+    layer = Layer({0: (np.ones((2, 1)), [[0.5], [0.0]]), 1: np.eye(2)}, (np.zeros(2), [0.0, 1.0]))
+    assert (layer.inputs[0].tolist(), layer.radii[0].tolist()) == ([[1.0], [1.0]], [[0.5], [0.0]])
+    assert ([*layer.radii], layer.bias_radius.tolist(), layer.has_radii) == ([0], [0.0, 1.0], True)
+    enclosed = layer.enclosed()
+    assert enclosed.inputs[0].rad.tolist() == [[0.5], [0.0]]
+    assert enclosed.inputs[1] is layer.inputs[1]
+    assert enclosed.bias.rad.tolist() == [0.0, 1.0]
+    again = pickle.loads(pickle.dumps(layer))
+    assert (again.radii[0].tolist(), again.bias_radius.tolist()) == ([[0.5], [0.0]], [0.0, 1.0])
+
+
+def test_radii_of_0_are_none():
+    layer = Layer({0: (np.ones((2, 1)), np.zeros((2, 1)))}, (np.zeros(2), np.zeros(2)))
+    assert not layer.has_radii
+    assert layer.enclosed() is layer
     assert Layer({0: ([1.0, 2.0], [3.0, 4.0])}, (0.0, 1.0)).width == 2  # two rows, two numbers
+
+
+@pytest.mark.parametrize(
+    ("A", "message"),
+    [
+        ((np.ones((1, 2)), np.ones((1, 1))), r"the radius of inputs\[0\] has shape \(1, 1\), but its midpoint has"),
+        ((np.ones((1, 2)), -np.ones((1, 2))), "must be at least 0"),
+        ((np.ones((1, 2)), np.full((1, 2), np.inf)), r"the radius of inputs\[0\] must be finite"),
+        (sp.csr_array(np.array([[np.nan]])), r"inputs\[0\] must be finite"),
+    ],
+)
+def test_a_pair_that_is_none_is_refused(A, message):
+    with pytest.raises(ValueError, match=message):
+        Layer({0: A}, [0.0])
+
+
+def test_a_sparse_matrix_stays_one():
+    A = sp.coo_matrix(([1.0, 2.0, 0.0], ([0, 1, 1], [2, 0, 1])), shape=(2, 3))
+    layer = Layer({0: A, 1: (A.tocsr(), np.full((2, 3), 0.25))}, [0.0, 1.0])
+    assert (layer.inputs[0].nnz, layer.inputs[0].toarray().tolist()) == (2, [[0.0, 0.0, 1.0], [2.0, 0.0, 0.0]])
+    assert layer.radii[1].nnz == 6
+    assert layer.enclosed().inputs[0].tolist() == A.toarray().tolist()
+    with pytest.raises(ValueError, match="read-only"):
+        layer.inputs[0].data[0] = 3.0
+    assert pickle.loads(pickle.dumps(layer)).inputs[0].toarray().tolist() == A.toarray().tolist()
+
+
+@pytest.mark.parametrize(
+    ("activation", "parameters", "alpha"),
+    [
+        ("identity", {}, [1.0, 1.0]),
+        ("relu", {}, [0.0, 0.0]),
+        ("abs", {}, [-1.0, -1.0]),
+        ("leaky_relu", {}, [0.01, 0.01]),
+        ("leaky_relu", {"negative_slope": 0.5}, [0.5, 0.5]),
+        ("prelu", {}, [0.25, 0.25]),
+        ("prelu", {"weight": [0.5]}, [0.5, 0.5]),
+        ("prelu", {"weight": [0.5, -2.0]}, [0.5, -2.0]),
+    ],
+)
+def test_slopes(activation, parameters, alpha):
+    found = Layer({0: np.ones((2, 1))}, np.zeros(2), activation, parameters).slopes
+    assert [array.tolist() for array in found] == [alpha, [1.0, 1.0]]
+
+
+def test_a_smooth_activation_has_no_slopes():
+    with pytest.raises(NotImplementedError, match="tanh is not piecewise linear"):
+        _ = Layer({0: [[1.0]]}, [0.0], "tanh").slopes

@@ -2,12 +2,16 @@ import pickle
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import hr2jax
 from hr2jax.arithmetic.float64 import exact_float64
 from hr2jax.layer import Layer
 from hr2jax.network import Network
+
+from .reference.graphs import KINDS, exact_values, jacobian_by_paths, used_layers
 
 
 def random_network(rng, *widths):
@@ -328,22 +332,113 @@ def test_a_network_of_layers_is_the_chain_that_they_are(tmp_path):
 OUTPUT = Layer({1: [[1.0]]}, [0.0], "identity")
 
 
-@pytest.mark.parametrize(
-    ("layers", "message"),
-    [
-        ([Layer({0: [[1.0]]}, [0.0]), Layer({0: [[1.0]]}, [0.0], "identity")], "^layer 2 takes the values of 0, but"),
-        (
-            [Layer({0: [[1.0]]}, [0.0]), Layer({0: [[1.0]], 1: [[1.0]]}, [0.0], "identity")],
-            "^layer 2 takes the values of 0 and 1, but networks that are no chains are not built yet",
-        ),
-        ([Layer({0: [[1.0]]}, [0.0], "tanh"), OUTPUT], "^layer 1 has the activation tanh, which is not built yet"),
-        ([Layer({0: [[1.0]]}, [0.0], "identity"), OUTPUT], "^layer 1 has the activation identity, which is not built"),
-        ([Layer({0: [[1.0]]}, [0.0], "identity")], "^layer 1 is the output, but a network without a hidden layer"),
-    ],
-)
-def test_layers_that_are_no_relu_chain_are_not_built_yet(layers, message):
-    with pytest.raises(NotImplementedError, match=message):
-        Network.from_layers(layers)
+def test_a_smooth_activation_is_not_built_yet():
+    with pytest.raises(NotImplementedError, match=r"^layer 1 has the activation tanh, which is not built yet"):
+        Network.from_layers([Layer({0: [[1.0]]}, [0.0], "tanh"), OUTPUT])
+
+
+def general(seed, **options):
+    rng = np.random.default_rng(seed)
+    layers = used_layers(rng, int(rng.integers(1, 6)), activations=KINDS, **options)
+    return Network.from_layers(layers), rng
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_general_network_is_its_layers(seed, tmp_path):
+    net, rng = general(seed)
+    assert net.widths == (net.layers[0].inputs[0].shape[1], *(layer.width for layer in net.layers))
+    for x in rng.integers(-3, 4, size=(3, net.widths[0])).astype(float):
+        assert net(x).tolist() == [float(v) for v in exact_values(net.layers, x)[len(net.layers)][1]]
+        jacobian = jacobian_by_paths(net.layers, x)
+        assert net.jacobian(x).tolist() == jacobian.tolist()
+        assert net.gradient(x, net.widths[-1] - 1).tolist() == jacobian[-1].tolist()
+    net.save(tmp_path / "net.npz")
+    again = hr2jax.load(tmp_path / "net.npz")
+    assert again.hash == net.hash
+    assert [repr(layer) for layer in again.layers] == [repr(layer) for layer in net.layers]
+    assert pickle.loads(pickle.dumps(net)).hash == net.hash
+
+
+def test_only_a_chain_of_relus_has_weights():
+    net = Network.from_layers([Layer({0: [[1.0]]}, [0.0], "abs"), OUTPUT])
+    for name in ("weights", "biases"):
+        with pytest.raises(ValueError, match=rf"only a chain of ReLU layers has {name}; .* Network\(1-1-1, abs\)"):
+            getattr(net, name)
+
+
+def relu_chain(A, activation="relu", parameters=None, bias=(0.0,), C=((1.0,),)):
+    return Network.from_layers([Layer({0: A}, bias, activation, parameters or {}), Layer({1: C}, [0.0], "identity")])
+
+
+def test_every_part_of_a_general_network_is_in_its_hash():
+    A, skip = np.array([[1.0, 0.0]]), Layer({0: [[1.0, 0.0]], 1: [[1.0]]}, [0.0], "identity")
+    nets = [
+        relu_chain(A), relu_chain(A, "abs"), relu_chain(A, "leaky_relu"), relu_chain(A, "identity"),
+        relu_chain(A, "leaky_relu", {"negative_slope": 0.0}), relu_chain(A, "leaky_relu", {"negative_slope": 0.02}),
+        relu_chain(A, "prelu", {"weight": [0.01]}), relu_chain((A, A)), relu_chain((A, 2 * A)),
+        relu_chain(A, bias=([0.0], [1.0])), relu_chain(A, C=(np.ones((1, 1)), np.ones((1, 1)))),
+        relu_chain(A, "abs", bias=[1.0]), relu_chain(A[:, ::-1], "abs"), relu_chain(2 * A, "abs"),
+        relu_chain([[1.0]], "abs"), relu_chain([[1.0, 0.0, 0.0]], "abs"),
+        Network.from_layers([Layer({0: A}, [0.0]), skip]), Network.from_layers([Layer({0: A}, [0.0], "identity")]),
+    ]  # fmt: skip
+    assert len({net.hash for net in nets}) == len(nets)
+
+
+def test_the_hash_of_a_sparse_matrix_is_that_of_the_dense_one():
+    A = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 2.0]])
+    for activation in ("relu", "abs"):
+        given = A, sp.csr_array(A), sp.coo_array(A)
+        nets = [relu_chain(M, activation, bias=np.zeros(3), C=np.ones((1, 3))) for M in given]
+        assert len({net.hash for net in nets}) == 1
+    assert nets[0].is_chain is False
+    chain = relu_chain(sp.csr_array(A), bias=np.zeros(3), C=np.ones((1, 3)))
+    assert chain.hash == Network([A, np.ones((1, 3))], [np.zeros(3), np.zeros(1)]).hash
+    assert chain.weights[0].tolist() == A.tolist()
+
+
+def test_radii_and_sparse_matrices_come_back_from_a_file(tmp_path):
+    A = sp.csr_array(np.array([[1.0, 0.0], [0.0, 2.0]]))
+    layers = [
+        Layer({0: (A, 0.5 * A)}, ([1.0, 2.0], [0.0, 0.5]), "prelu", {"weight": [0.5, 0.25]}),
+        Layer({0: A, 1: np.eye(2)}, [0.0, 1.0], "identity"),
+    ]
+    net = Network.from_layers(layers)
+    net.save(tmp_path / "net.npz")
+    again = hr2jax.load(tmp_path / "net.npz")
+    assert again.hash == net.hash
+    assert again.layers[0].radii[0].toarray().tolist() == [[0.5, 0.0], [0.0, 1.0]]
+    assert again.layers[0].bias_radius.tolist() == [0.0, 0.5]
+    assert again.layers[1].inputs[0].nnz == 2
+
+
+def test_a_file_of_a_general_network_that_is_damaged_is_refused(tmp_path):
+    net, _ = general(3)
+    net.save(tmp_path / "net.npz")
+    whole = dict(np.load(tmp_path / "net.npz"))
+    assert not {"A_1", "C", "c"} & {*whole}
+    changes = {key: None for key in whole if ":parameter:" not in key} | {
+        "extra": np.zeros(1), "1:extra": np.zeros(1), "99:bias": np.zeros(1), "hr2jax_network": np.array(3),
+        "1:activation": np.array("softmax"), "1:0": np.zeros(3), "1:bias": np.array([np.nan]), "1:7": np.zeros((1, 1)),
+        "1:0:data": np.zeros(1), "1:bias:radius": -np.ones(net.widths[1]),
+    }  # fmt: skip
+    for key, value in changes.items():
+        changed = {name: array for name, array in {**whole, key: value}.items() if array is not None}
+        np.savez(tmp_path / "changed.npz", **changed)
+        with pytest.raises(ValueError, match=r"changed\.npz: "):
+            hr2jax.load(tmp_path / "changed.npz")
+
+
+def test_what_cannot_be_bounded_yet_is_refused_by_those_who_bound():
+    net = Network.from_layers([Layer({0: [[1.0]]}, [0.0], "abs"), OUTPUT])
+    sentence = r"only chains of ReLU layers can be bounded today, but Network\(1-1-1, abs\) was given"
+    for call in (
+        lambda: hr2jax.solve(net),
+        lambda: hr2jax.maximum(net, center=[0.0], radius=1.0),
+        lambda: hr2jax.certify(net, [[0.0]], radii=[0.1]),
+        lambda: hr2jax.solve_all(net),
+    ):
+        with pytest.raises(NotImplementedError, match=sentence):
+            call()
 
 
 @pytest.mark.parametrize(
@@ -352,6 +447,10 @@ def test_layers_that_are_no_relu_chain_are_not_built_yet(layers, message):
         (OUTPUT, "layers must be a list of Layers, but a single Layer was given"),
         (None, "layers must be a list of arrays, but NoneType was given"),
         ([OUTPUT], "layer 1 takes layer 1"),
+        (
+            [Layer({0: [[1.0]]}, [0.0]), Layer({0: [[1.0]]}, [0.0]), OUTPUT],
+            "layer 2 feeds no other layer and is not the last one, so leave it out",
+        ),
         ([Layer({0: [[1.0]]}, [0.0]), Layer({1: [[1.0]]}, [0.0])], "layer 2 is the output, whose activation must be"),
     ],
 )

@@ -226,6 +226,13 @@ class Enclosure:
         mid, rad = self.mid, self.rad
         return type(self)(np.maximum(mid, 0.0), np.where(mid < -rad, 0.0, rad))
 
+    def kinked(self, alpha: Array, beta: Array) -> Enclosure:
+        """beta z where z > 0 and alpha z elsewhere, of exact slopes: moves at most as far as the steeper one says."""
+        mid, rad, exact = self.mid, self.rad, type(self)
+        off, on = np.abs(alpha), np.abs(beta)
+        steepest = np.where(mid > rad, on, np.where(mid < -rad, off, np.maximum(off, on)))
+        return exact(mid) * np.where(mid > 0, beta, alpha) + exact(np.zeros(mid.shape), rad) * steepest
+
     def upper(self) -> Array:
         """Float64 upper bounds of the entries."""
         return np.where(self.rad == 0, self.mid, np.nextafter(self.mid + self.rad, np.inf))
@@ -252,6 +259,11 @@ def _add(mid: Array, rad: Array, a: Array, a_rad: Array, b: Array, b_rad: Array)
     size *= U
     rad += size
     rad *= _inflation(4)
+
+
+def enclosed_in(arithmetic: type[Enclosure], value: Any) -> Enclosure:
+    """A float64 array, exact, or an `Enclosure`, in an arithmetic."""
+    return arithmetic(value.mid, value.rad) if isinstance(value, Enclosure) else arithmetic(value)
 
 
 def enclose(value: Any) -> Enclosure:

@@ -29,6 +29,9 @@ def info_command(arguments: argparse.Namespace) -> int:
     from ..text import table, upper_text, widths_text
 
     net, data = network_with_data(arguments)
+    if not net.is_chain:
+        print(table([("network", repr(net)), ("hash", net.hash)]))
+        return YES
     parameters = sum(array.size for array in (*net.weights, *net.biases))
     with np.errstate(over="ignore"):
         single = all(np.array_equal(array.astype(np.float32), array) for array in (*net.weights, *net.biases))

@@ -8,16 +8,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..arithmetic.float64 import Array
+from ..layer import Layer
 from ..machine.files import opened, replaced
 from .budget import Budget
-from .layers import Layers
+from .layers import Graph, Layers
 from .told import Told
 from .vnnlib import VnnlibProperty, read_vnnlib
 
-__all__ = ["Told", "VnnlibProperty", "read", "read_vnnlib", "write"]
+__all__ = ["Graph", "Told", "VnnlibProperty", "read", "read_vnnlib", "write"]
 
-# Suffix -> module of this package with  read(file, told, budget) -> Layers  or  write(weights, biases, file).
+# Suffix -> module of this package with  read(file, told, budget) -> Layers | Graph  or  write(layers, file).
 _READERS = {
     ".npz": "npz",
     ".mat": "mat",
@@ -31,7 +31,7 @@ _READERS = {
 _WRITERS = {".npz": "npz"}
 
 
-def read(path: Path, told: Told | None = None) -> Layers:
+def read(path: Path, told: Told | None = None) -> Layers | Graph:
     """The layers in the network file `path`; see `hr2jax.load`."""
     if path.is_dir():
         raise ValueError(f"{path} is a directory, but a network file was expected")
@@ -40,17 +40,17 @@ def read(path: Path, told: Told | None = None) -> Layers:
         if os.fstat(file.fileno()).st_size == 0:
             raise ValueError(f"{path} is empty, but a network file was expected")
         try:
-            layers: Layers = module.read(file, told or Told(), Budget())
+            layers: Layers | Graph = module.read(file, told or Told(), Budget())
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
     return layers
 
 
-def write(weights: Sequence[Array], biases: Sequence[Array], path: Path) -> None:
-    """Write a ReLU chain to exactly `path`; see `Network.save`."""
+def write(layers: Sequence[Layer], path: Path) -> None:
+    """Write a network to exactly `path`; see `Network.save`."""
     module = _module(path, _WRITERS, "written")
     with replaced(path) as file:
-        module.write(weights, biases, file)
+        module.write(layers, file)
 
 
 def _module(path: Path, formats: dict[str, str], done: str) -> Any:

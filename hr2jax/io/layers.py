@@ -1,4 +1,4 @@
-"""What every reader gives: the layers of a ReLU network as arrays."""
+"""What every reader gives: the layers of a ReLU chain as arrays, or of any network as `Layer`s."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from ..arithmetic import exact
 from ..arithmetic.float64 import Array
+from ..layer import Layer
 
 
 class Layers(NamedTuple):
@@ -16,6 +17,13 @@ class Layers(NamedTuple):
 
     weights: list[Array]
     biases: list[Array]
+    data: tuple[str, ...] = ()
+
+
+class Graph(NamedTuple):
+    """The layers of any network, for `Network.from_layers`, and the names of what else the file holds as data."""
+
+    layers: list[Layer]
     data: tuple[str, ...] = ()
 
 

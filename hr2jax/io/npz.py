@@ -1,4 +1,4 @@
-"""NumPy archives: keys A_1, b_1, ..., A_L, b_L, C, d, or a state dict's names."""
+"""NumPy archives: keys A_1, b_1, ..., A_L, b_L, C, d, a general network's (layered.py), or a state dict's names."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from typing import IO, Any
 import numpy as np
 
 from ..arithmetic.float64 import Array
+from ..graph import is_chain
+from ..layer import Layer, dense
 from . import archive as zips
 from .budget import Budget
-from .layers import Layers, reason
+from .layered import VERSION, keys_of, layered
+from .layers import Graph, Layers, reason
 from .names import named
 from .told import Told
 
@@ -21,7 +24,7 @@ _LONGEST = 10_000  # of the heading of an array; NumPy's own limit
 _HEADINGS = {(1, 0): (2, np.lib.format.read_array_header_1_0), (2, 0): (4, np.lib.format.read_array_header_2_0)}
 
 
-def read(file: IO[bytes], told: Told, budget: Budget) -> Layers:
+def read(file: IO[bytes], told: Told, budget: Budget) -> Layers | Graph:
     """The layers in an .npz; see `names.named`. What is data beside the network is not even read.
 
     Raises:
@@ -40,14 +43,24 @@ def read(file: IO[bytes], told: Told, budget: Budget) -> Layers:
             if key in members:
                 raise ValueError(f"the archive holds {ascii(key[:60])[1:-1]} more than once")
             members[key] = member
-        return named(members, lambda key: _array(archive, key, members[key], budget), told, in_order=True)
+
+        def get(key: str) -> Array:
+            return _array(archive, key, members[key], budget)
+
+        if VERSION in members:
+            return layered(members, get, told)
+        return named(members, get, told, in_order=True)
 
 
-def write(weights: Sequence[Array], biases: Sequence[Array], file: IO[bytes]) -> None:
-    """Write a ReLU chain's float64 arrays; uncompressed, since trained weights hardly compress."""
-    keys: dict[str, Any] = {"C": weights[-1], "d": biases[-1]}
-    for i, (A, b) in enumerate(zip(weights[:-1], biases[:-1], strict=True), start=1):
-        keys[f"A_{i}"], keys[f"b_{i}"] = A, b
+def write(layers: Sequence[Layer], file: IO[bytes]) -> None:
+    """Write a network's float64 arrays; uncompressed, since trained weights hardly compress."""
+    if not is_chain(layers):
+        np.savez(file, **keys_of(layers))
+        return
+    keys: dict[str, Any] = {}
+    for i, layer in zip([-1, *range(1, len(layers))], [layers[-1], *layers[:-1]], strict=True):
+        A, b = (f"A_{i}", f"b_{i}") if i > 0 else ("C", "d")
+        keys[A], keys[b] = dense(*layer.inputs.values()), layer.bias
     np.savez(file, **keys)
 
 

@@ -21,6 +21,7 @@ from ..progress import Line
 from ..relaxation.table import RELAXATIONS, names
 from ..result import Status
 from ..solving.many import solve_all
+from ..solving.run import check_network
 from ..text import shown
 from ..version import versions
 from . import bilinear
@@ -95,8 +96,7 @@ def certify(
         TypeError: an option that `solve` does not have.
     """
     began = time.time()
-    if not isinstance(net, Network):
-        raise ValueError(f"net must be a hr2jax.Network, but {type(net).__name__} was given")
+    check_network(net)
     if net.widths[-1] < 2:
         raise ValueError("net must have at least two outputs, the largest of which names the label, but it has 1")
     if not isinstance(via, str) or via not in TESTS:

@@ -22,7 +22,7 @@ from ..relaxation import lift, preset
 from ..result import CTRL_C, Result, Status
 from ..results import Results
 from ..text import output_text
-from .run import bounded_at_once, check_package, prepare, solve_checked
+from .run import bounded_at_once, check_network, check_package, prepare, solve_checked
 
 DOMAIN = ("norm", "output_norm", "center", "radius", "domain")
 ONE_PROBLEM = ("output", "warm_start", "checkpoint")
@@ -51,8 +51,7 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
         TypeError: an option that `solve` does not have.
     """
     began = time.perf_counter()
-    if not isinstance(net, Network):
-        raise ValueError(f"net must be a hr2jax.Network, but {type(net).__name__} was given")
+    check_network(net)
     for name in ONE_PROBLEM:
         if name in options:
             raise ValueError(f"{name} is for one problem: it is given to solve, not to solve_all")

@@ -46,9 +46,11 @@ BOUND_SECONDS = 60.0
 
 
 def check_network(net: Any) -> None:
-    """Refuse what is no Network."""
+    """Refuse what is no Network, and what cannot be bounded yet."""
     if not isinstance(net, Network):
         raise ValueError(f"net must be a hr2jax.Network, but {type(net).__name__} was given")
+    if not net.is_chain:
+        raise NotImplementedError(f"only chains of ReLU layers can be bounded today, but {net!r} was given")
 
 
 def run(net: Network, problem: Problem, options: Options, began: float) -> Result:

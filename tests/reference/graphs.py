@@ -18,10 +18,33 @@ def random_layers(rng, count, *, width=4, integers=True, activations=("relu", "i
         draw = (lambda s: rng.integers(-3, 4, size=s)) if integers else (lambda s: rng.normal(size=s))
         inputs = {int(k): draw((p, widths[k])) for k in taken}
         activation = "identity" if l == count else str(rng.choice(activations))
-        layers.append(Layer(inputs, draw(p), activation))
+        layers.append(Layer(inputs, draw(p), activation, drawn_parameters(rng, activation, p)))
         widths.append(p)
     if not any(0 in layer.inputs for layer in layers):  # then x's width is no one's
         raise AssertionError("some layer takes x: the first can take nothing else")
+    return layers
+
+
+KINDS = ("relu", "identity", "leaky_relu", "prelu", "abs")
+
+
+def drawn_parameters(rng, activation, width):
+    """Slopes that are exact in few bits, some negative, some above 1."""
+    if activation == "leaky_relu":
+        return {"negative_slope": float(rng.choice([0.25, 0.5, -0.5, 2.0]))}
+    if activation == "prelu" and rng.random() < 0.8:
+        return {"weight": rng.choice([0.125, 0.5, -0.25, 1.0, 0.0, 1.5], size=width if rng.random() < 0.5 else 1)}
+    return {}
+
+
+def used_layers(rng, count, **options):
+    """`random_layers`, in which every layer but the last feeds a later one."""
+    layers = random_layers(rng, count, **options)
+    for l in range(len(layers) - 1, 0, -1):
+        if not any(l in layer.inputs for layer in layers[l:]):
+            k = int(rng.integers(l, len(layers)))
+            taker, A = layers[k], rng.integers(-3, 4, size=(layers[k].width, layers[l - 1].width))
+            layers[k] = Layer({**taker.inputs, l: A}, taker.bias, taker.activation, taker.parameters)
     return layers
 
 
@@ -34,8 +57,20 @@ def exact_values(layers, x):
         for k, A in layer.inputs.items():
             for i, row in enumerate(A.tolist()):
                 z[l][i] += sum((Fraction(a) * v for a, v in zip(row, y[k], strict=True)), Fraction(0))
-        y[l] = [max(v, Fraction(0)) if layer.activation == "relu" else v for v in z[l]]
+        y[l] = [v * slope_at(layer, i, v) for i, v in enumerate(z[l])]
     return {l: (z[l], y[l]) for l in z}
+
+
+def slope_at(layer, i, z):
+    """The slope of neuron i of a layer at z, by the activation's name."""
+    if layer.activation == "identity" or z > 0:
+        return Fraction(1)
+    parameters = layer.parameters
+    if layer.activation == "prelu":
+        weight = np.ravel(parameters.get("weight", 0.25))
+        return Fraction(float(weight[i if len(weight) > 1 else 0]))
+    slopes = {"relu": 0.0, "abs": -1.0, "leaky_relu": parameters.get("negative_slope", 0.01)}
+    return Fraction(float(slopes[layer.activation]))
 
 
 def paths(layers, l):
@@ -54,7 +89,6 @@ def jacobian_by_paths(layers, x):
         J = np.eye(len(x))
         for k, l in itertools.pairwise(way):
             J = layers[l - 1].inputs[k] @ J
-            if layers[l - 1].activation == "relu":
-                J = np.array([[float(v > 0)] for v in exact[l][0]]) * J
+            J = np.array([[float(slope_at(layers[l - 1], i, v))] for i, v in enumerate(exact[l][0])]) * J
         total += J
     return total
