@@ -20,7 +20,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from ..interrupted import Interrupted
@@ -76,6 +76,17 @@ def check() -> None:
         raise KeyboardInterrupt
 
 
+@contextlib.contextmanager
+def heeding(flag: Callable[[], bool]) -> Iterator[None]:
+    """Every step within is to end once `flag` says so; for a worker, whose call was made elsewhere."""
+    work = _Work(flag)
+    token = _here.set(work)
+    try:
+        yield
+    finally:
+        _here.reset(token)
+
+
 def is_left() -> bool:
     """Whether nobody waits for this work any more: then it must leave nothing behind."""
     work = _here.get()
@@ -110,7 +121,7 @@ class _Work:
     """One call.
 
     Attributes:
-        is_asked: whether it is to end.
+        flag: says whether it is to end, where somebody else decides that.
         is_heard: whether the work knows.
         is_left: whether nobody waits for it any more.
         thread: the work's; None where it is the caller's.
@@ -118,14 +129,20 @@ class _Work:
         so_far: see `tell`.
     """
 
-    def __init__(self) -> None:
-        self.is_asked = self.is_heard = self.is_left = False
+    def __init__(self, flag: Callable[[], bool] | None = None) -> None:
+        self.flag = flag
+        self._is_asked = self.is_heard = self.is_left = False
         self.thread: threading.Thread | None = None
         self.depth = 0
         self.so_far: Callable[[], Any] | None = None
         self._value: list[Any] = []
         self._error: BaseException | None = None
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether it is to end."""
+        return self._is_asked or (self.flag is not None and self.flag())
 
     def within(self, work: Callable[[], T]) -> T:
         """A call within this one."""
@@ -201,7 +218,7 @@ class _Work:
 
     def _end(self, error: BaseException) -> NoReturn:
         """Let the work end, in GRACE seconds or without being waited for; a second interrupt does not wait."""
-        self.is_asked = True
+        self._is_asked = True
         with contextlib.suppress(KeyboardInterrupt):
             self._serve(GRACE)
         self.is_left = True

@@ -26,7 +26,6 @@ class Question:
         margin: a lower bound of F_label(x) - F_rival(x).
         options: of `solve`.
         deadline: time.time() at which to stop; None without a time limit.
-        stop: whether somebody wants this to end.
     """
 
     net: Network
@@ -39,11 +38,10 @@ class Question:
     clip: Clip | None
     options: Mapping[str, Any]
     deadline: float | None
-    stop: Callable[[], bool]
 
 
 class Stopped(Exception):
-    """The deadline or the user ended the search for an answer."""
+    """The deadline ended the search for an answer."""
 
 # A test returns a radius, at most the question's, within which the rival is proved to be excluded (0: none);
 # it raises Stopped where it was told to stop before it knew, TooLargeError where float64 cannot hold the ball.
@@ -60,14 +58,11 @@ def lipschitz_local(question: Question) -> float:
         center, half = clipped_ball(question.x, question.radius, question.clip)
         if not half.any():  # the clip box holds nothing but x
             return question.radius if question.margin > 0 else 0.0
-    ended = enough = False
 
     def decided(record: Progress) -> bool:
-        nonlocal ended, enough
         enough = bool(exceeds(question.margin, record.bound, question.radius))
         hopeless = record.lower * question.radius > question.margin
-        ended = question.stop()
-        return enough or hopeless or ended
+        return enough or hopeless
 
     left = None if question.deadline is None else max(question.deadline - time.time(), 0.0)
     (result,) = solve_all(
@@ -76,7 +71,7 @@ def lipschitz_local(question: Question) -> float:
     )  # fmt: skip
     radius = min(question.radius, float(largest_radius(question.margin, result.bound)))
     if radius < question.radius:
-        if ended or result.status is Status.TIME_LIMIT:
+        if result.status is Status.TIME_LIMIT:
             raise Stopped
         if result.status is Status.STOPPED and not decided(_last(result)):
             raise KeyboardInterrupt  # which solve_all has kept for itself
@@ -94,12 +89,9 @@ def margin_sdp(question: Question) -> float:
         center, half = clipped_ball(question.x, question.radius, question.clip)
         if not half.any():  # the clip box holds nothing but x
             return question.radius if question.margin > 0 else 0.0
-    ended = False
 
     def decided(record: Progress) -> bool:
-        nonlocal ended
-        ended = question.stop()
-        return record.bound < 0 or record.lower >= 0 or ended
+        return record.bound < 0 or record.lower >= 0
 
     left = None if question.deadline is None else max(question.deadline - time.time(), 0.0)
     options = {name: value for name, value in question.options.items() if name not in ("method", "lifting")}
@@ -109,7 +101,7 @@ def margin_sdp(question: Question) -> float:
     )  # fmt: skip
     if result.bound < 0:
         return question.radius
-    if ended or result.status is Status.TIME_LIMIT:
+    if result.status is Status.TIME_LIMIT:
         raise Stopped
     if result.status is Status.STOPPED and result.lower < 0:
         raise KeyboardInterrupt

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from ..arithmetic.enclosure import TooLargeError
+from ..arithmetic.enclosure import TINY, TooLargeError
 from ..arithmetic.float64 import Array
-from ..machine.stopping import GRACE, LOOK, check
+from ..machine.stopping import is_interrupted
+from ..machine.workers import workers_of
 from ..network import Network
 from .margins import Clip
 from .rivals import TESTS, Question, Stopped, Test
@@ -73,7 +69,7 @@ class Found:
     finished: bool
 
 
-def search(setting: Setting, task: Task, stop: Callable[[], bool]) -> Found:
+def search(setting: Setting, task: Task) -> Found:
     """The certified radius of an input, no farther than the largest radius asked for.
 
     A radius is certified when each rival is excluded, so the first rival that cannot be ends the work on that
@@ -92,34 +88,43 @@ def search(setting: Setting, task: Task, stop: Callable[[], bool]) -> Found:
             if low >= high:
                 break
             middle = (low + high) // 2
-            if _excluded(setting, task, test, radii[middle], known, stop):
+            if _excluded(setting, task, test, radii[middle], known):
                 low = middle + 1
             else:
                 high, failed = middle, min(failed, radii[middle])
-        while setting.accuracy is not None and failed <= setting.radii[-1]:
-            certified = float(known.min())
-            if failed <= certified * (1.0 + setting.accuracy) or failed <= setting.radii[0] * setting.accuracy:
-                break
-            between = 0.5 * certified + 0.5 * failed  # the sum may be beyond float64
-            if not _excluded(setting, task, test, between, known, stop):
-                failed = between
+        if setting.accuracy is not None and failed <= setting.radii[-1]:
+            _narrow(setting, task, test, setting.accuracy, failed, known)
     except Stopped:
         return Found(task.index, float(known.min()), False)
     return Found(task.index, float(known.min()), True)
 
 
-def _excluded(
-    setting: Setting, task: Task, test: Test, radius: float, known: Array, stop: Callable[[], bool]
-) -> bool:
+def _narrow(setting: Setting, task: Task, test: Test, accuracy: float, failed: float, known: Array) -> None:
+    """Bisect between what is certified and what failed, to a relative accuracy: by the geometric mean.
+
+    The arithmetic one takes a step for each power of 2 between them, of which there can be 2000.
+    """
+    least = max(setting.radii[0] * accuracy, TINY)  # what is certified below it counts as 0
+    while failed > (certified := max(float(known.min()), least)) * (1.0 + accuracy):
+        between = math.sqrt(certified) * math.sqrt(failed)  # their product may be beyond float64
+        if not certified < between < failed:  # neighbours: nothing is between them
+            break
+        if not _excluded(setting, task, test, between, known):
+            failed = between
+
+
+def _excluded(setting: Setting, task: Task, test: Test, radius: float, known: Array) -> bool:
     """Whether every rival is excluded within `radius`; the most dangerous one is tried first. Raises `known`."""
     for rival in np.argsort(known, kind="stable"):
         if known[rival] >= radius:
             break
-        if stop() or (setting.deadline is not None and time.time() >= setting.deadline):
+        if is_interrupted():
+            raise KeyboardInterrupt  # also where a solve has heard it
+        if setting.deadline is not None and time.time() >= setting.deadline:
             raise Stopped
         question = Question(
             setting.net, task.x, task.label, int(rival), radius, float(task.margins[rival]), setting.norm,
-            setting.clip, setting.options, setting.deadline, stop,
+            setting.clip, setting.options, setting.deadline,
         )  # fmt: skip
         try:
             proved = test(question)
@@ -132,60 +137,5 @@ def _excluded(
 
 
 def search_all(setting: Setting, tasks: Sequence[Task], workers: int | None) -> Iterator[Found]:
-    """`search` for every task, as they come; ends early at the deadline, and at a stop."""
-    if workers is None or workers == 1 or len(tasks) < 2:
-        for task in tasks:
-            if setting.deadline is not None and time.time() >= setting.deadline:
-                return
-            yield search(setting, task, _never)
-        return
-    context = get_context("spawn")  # a fork would copy JAX's threads in the middle of their work
-    halt = context.Event()
-    with ProcessPoolExecutor(min(workers, len(tasks)), context, _initialise, (setting, halt)) as pool:
-        pending: set[Future[Found]] = {pool.submit(_work, task) for task in tasks}
-        try:
-            while pending:
-                check()
-                done, pending = wait(pending, timeout=LOOK, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        finally:
-            halt.set()  # whatever ended the loop: the workers end, and the rest is not begun
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _never() -> bool:
-    return False
-
-
-# --- in a worker ------------------------------------------------------------------------------------
-
-_own: dict[str, Any] = {}
-
-
-def _initialise(setting: Setting, halt: Any) -> None:
-    """One thread each for BLAS and XLA, before JAX has started its own; Ctrl-C is for the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    threadpool_limits(1)
-    _own.update(setting=setting, stop=halt.is_set)
-    threading.Thread(target=_watch, args=(halt,), daemon=True).start()
-
-
-def _watch(halt: Any) -> None:
-    """End this process where it does not end by itself soon after it was told to, and where its parent is no more."""
-    parent = parent_process()
-    while not halt.is_set():
-        if parent is not None and connection.wait([parent.sentinel], timeout=LOOK):
-            os._exit(1)
-    time.sleep(GRACE)
-    os._exit(0)
-
-
-def _work(task: Task) -> Found:
-    setting, stop = _own["setting"], _own["stop"]
-    if stop() or (setting.deadline is not None and time.time() >= setting.deadline):
-        return Found(task.index, float(task.known.min()), False)
-    return search(setting, task, stop)
+    """`search` for every task, as they come; closing the iterator ends the workers."""
+    return workers_of(workers, len(tasks)).answers(search, setting, tasks)

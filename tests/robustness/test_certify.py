@@ -185,14 +185,14 @@ def test_the_search_is_by_bisection_and_ends_at_the_first_rival_that_fails(monke
     )
     x, margins = np.zeros(2), np.array([np.inf, 1.0, 1.0])
     task = searching.Task(7, x, 0, margins, np.array([np.inf, 0.05, 0.07]), math.inf)
-    found = searching.search(setting, task, lambda: False)
+    found = searching.search(setting, task)
     assert (found.index, found.finished) == (7, True)
     assert 0.31 / 1.05 <= found.radius <= 0.31
     assert (2, 0.4) not in asked  # rival 1, the closer one, has failed there
     assert {radius for _, radius in asked} >= {0.2, 0.4}
     assert not {0.8} & {radius for _, radius in asked}
     asked.clear()
-    found = searching.search(setting, searching.Task(7, x, 0, margins, task.known, 0.2), lambda: False)
+    found = searching.search(setting, searching.Task(7, x, 0, margins, task.known, 0.2))
     assert 0.19 <= found.radius < 0.2
     assert max(radius for _, radius in asked) < 0.2  # broken there: nothing to be tried
 
@@ -200,7 +200,7 @@ def test_the_search_is_by_bisection_and_ends_at_the_first_rival_that_fails(monke
         raise Stopped
 
     monkeypatch.setitem(searching.TESTS, "lipschitz-local", stopped)
-    assert searching.search(setting, task, lambda: False) == searching.Found(7, 0.05, False)
+    assert searching.search(setting, task) == searching.Found(7, 0.05, False)
 
 
 def test_json_is_strict_and_whole(cases, tmp_path):
@@ -367,7 +367,7 @@ def test_bisection_between_radii_whose_sum_is_beyond_float64(monkeypatch):
     setting = searching.Setting(network(), "up to", "inf", None, (1e308, 1.7e308), 0.01, {}, None)
     margins = np.array([np.inf, 1.0, 1.0])
     task = searching.Task(0, np.zeros(2), 0, margins, np.array([np.inf, 0.0, 0.0]), np.inf)
-    found = searching.search(setting, task, lambda: False)
+    found = searching.search(setting, task)
     assert np.isfinite(asked).all()
     assert 1.48e308 <= found.radius <= 1.5e308
 

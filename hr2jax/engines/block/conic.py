@@ -17,8 +17,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from ...arithmetic.float64 import Array
-from ...machine.child import ChildError, in_child
+from ...machine.child import ChildError
 from ...machine.stopping import check, is_interrupted
+from ...machine.workers import Killed, call
 from ...result import Status
 
 ALMOST = 1e-5  # relative errors of an answer that missed its tolerance and is still worth having
@@ -205,9 +206,8 @@ def solve_sdpa(
     b, c = sp.csc_matrix(-problem.cost[:, None]), sp.csc_matrix((U @ problem.h)[:, None])
     K = sdpap.SymCone(l=problem.nonnegative, s=tuple(problem.sides.tolist()))
     try:
-        X, y, _, info = in_child(
-            "sdpap.sdpacall.sdpacall", "solve_sdpa", A, b, c, K, option, quiet=not verbose, seconds=time_limit
-        )
+        workers = Killed(time_limit, quiet=not verbose)
+        ((X, y, _, info),) = workers.answers(call, ("sdpap.sdpacall.sdpacall", "solve_sdpa"), [(A, b, c, K, option)])
     except TimeoutError:
         return _solution(problem, None, None, Status.TIME_LIMIT, "killed at the time limit", 0)
     except ChildError as error:

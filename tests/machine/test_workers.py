@@ -1,0 +1,123 @@
+"""Workers: started, fed and stopped in one way, wherever they are."""
+
+import os
+import threading
+import time
+
+import pytest
+
+from hr2jax.machine.child import ChildError
+from hr2jax.machine.stopping import check, heeding, is_interrupted, stoppable
+from hr2jax.machine.workers import Here, Killed, Processes, call, workers_of
+
+
+def product(shared, task):
+    return shared * task
+
+
+def process(shared, task):
+    return os.getpid()
+
+
+def broken(shared, task):
+    raise ZeroDivisionError(f"{shared} / {task}")
+
+
+def until_told(folder, task):
+    """Steps without an end."""
+    (folder / f"{task}-began").touch()
+    try:
+        while True:
+            check()
+            time.sleep(0.01)
+    except KeyboardInterrupt:
+        (folder / f"{task}-told").touch()
+        raise
+
+
+SOME = {"here": Here(), "killed": Killed(), "processes": Processes(2)}
+WHERE = pytest.mark.parametrize("workers", SOME.values(), ids=list(SOME))
+
+
+@WHERE
+def test_every_task_is_answered(workers):
+    assert sorted(workers.answers(product, 3, [1, 2, 4])) == [3, 6, 12]
+    assert list(workers.answers(product, 3, [])) == []
+
+
+@WHERE
+def test_what_the_work_raises_is_raised(workers):
+    with pytest.raises(ZeroDivisionError, match="1 / 2"):
+        list(workers.answers(broken, 1, [2]))
+
+
+def test_who_works(monkeypatch):
+    assert set(Here().answers(process, None, [0, 1])) == {os.getpid()}
+    others = set(Killed().answers(process, None, [0, 1]))
+    assert len(others) == 2 and os.getpid() not in others
+    assert isinstance(workers_of(None, 9), Here) and isinstance(workers_of(1, 9), Here)
+    assert isinstance(workers_of(4, 1), Here) and isinstance(workers_of(4, 0), Here)
+    assert workers_of(4, 3).count == 3 and workers_of(2, 3).count == 2
+
+
+def test_workers_that_are_not_waited_for_are_told(tmp_path):
+    """The flag is asked for at each step, in the processes too: they end by themselves, before they are killed."""
+
+    def taken():
+        answers = Processes(2).answers(until_told, tmp_path, [0, 1, 2])
+        threading.Thread(target=stop_when_begun, args=(answers,)).start()
+        return list(answers)
+
+    stop = threading.Event()
+
+    def stop_when_begun(answers):
+        while not (tmp_path / "0-began").exists() or not (tmp_path / "1-began").exists():
+            time.sleep(0.01)
+        stop.set()
+
+    began = None
+    with pytest.raises(KeyboardInterrupt), heeding(stop.is_set):
+        try:
+            taken()
+        finally:
+            began = time.monotonic()
+    assert (tmp_path / "0-told").exists() and (tmp_path / "1-told").exists()
+    assert not (tmp_path / "2-began").exists()
+    assert time.monotonic() - began < 5
+
+
+def test_a_flag_is_heard_at_each_step_of_calls_within_in_any_thread():
+    flag, steps = threading.Event(), []
+
+    @stoppable
+    def steps_without_end():
+        while True:
+            check()
+            steps.append(threading.current_thread())
+            if len(steps) == 3:
+                flag.set()
+
+    def work():
+        with heeding(flag.is_set):
+            try:
+                steps_without_end()
+            except KeyboardInterrupt:
+                steps.append(is_interrupted())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(10)
+    assert steps == [thread] * 3 + [True]
+    check()  # no flag is heard outside
+
+
+def test_what_asks_for_nothing_is_killed():
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    with pytest.raises(KeyboardInterrupt), heeding(stop.is_set):
+        list(Killed().answers(call, ("time", "sleep"), [(60,)]))
+    with pytest.raises(TimeoutError):
+        list(Killed(seconds=0.2).answers(call, ("time", "sleep"), [(60,)]))
+    with pytest.raises(ChildError):
+        list(Killed().answers(call, ("os", "_exit"), [(3,)]))
+    assert list(Killed().answers(call, ("math", "hypot"), [(3.0, 4.0), (5.0, 12.0)])) == [5.0, 13.0]
