@@ -28,8 +28,10 @@ def load(
     .mat: LipSDP's cells `weights` and, optionally, `biases` (zeros without), which do not say it either; NNV's
         W, b, act_fcns, which do.
     .nnet: ReLU by definition; inputs and outputs must not be normalised.
-    .onnx: a chain of Gemm, MatMul, Add, Relu and the like; affine operations that follow one another are folded
-        only where that is exact. Needs the extra `onnx`.
+    .onnx: any graph of affine operations (Gemm, Conv, BatchNormalization, pools, Concat, ...) and piecewise linear
+        ones (Relu, LeakyRelu, PRelu, Abs, Clip, Max, Min, MaxPool, ...), weights beside it too; affine operations
+        that follow one another are folded only where that is exact, and numbers that float64 does not hold are
+        enclosed. A batch is taken as 1. Needs the extra `onnx`.
 
     Args:
         path: the file.

@@ -43,23 +43,38 @@ def total(a: Array, b: Array) -> Array:
     Raises:
         InexactError: it is not.
     """
-    limited(*np.broadcast_shapes(a.shape, b.shape))
-    with np.errstate(over="ignore", invalid="ignore"):
-        s: Array = a + b
-        t = s - a
-        exact = (a - (s - t)) + (b - t) == 0.0
-    if not (exact & np.isfinite(s)).all():
+    s, exact = rounded_total(a, b)
+    if not exact.all():
         raise InexactError("sum")
     return s
+
+
+def rounded_total(a: Array, b: Array) -> tuple[Array, Array]:
+    """a + b rounded to float64, and which entries were not rounded (bool)."""
+    limited(*np.broadcast_shapes(a.shape, b.shape))
+    with np.errstate(over="ignore", invalid="ignore"):
+        s: Array = np.asarray(a + b)
+        t = s - a
+        exact = (a - (s - t)) + (b - t) == 0.0
+    return s, exact & np.isfinite(s)
 
 
 def product(a: Array, b: Array) -> Array:
     """a * b, which broadcast; both float64 and finite.
 
-    Dekker's error-free product of the significands, so that nothing over- or underflows; then the exponents.
-
     Raises:
         InexactError: it is not exact.
+    """
+    value, exact = rounded_product(a, b)
+    if not exact.all():
+        raise InexactError("product")
+    return value
+
+
+def rounded_product(a: Array, b: Array) -> tuple[Array, Array]:
+    """a * b rounded to float64, and which entries were not rounded (bool).
+
+    Dekker's error-free product of the significands, so that nothing over- or underflows; then the exponents.
     """
     limited(*np.broadcast_shapes(a.shape, b.shape))
     (m, e), (n, f) = np.frexp(a), np.frexp(b)
@@ -67,11 +82,9 @@ def product(a: Array, b: Array) -> Array:
     (m1, m2), (n1, n2) = _halves(m), _halves(n)
     error = m2 * n2 - (((p - m1 * n1) - m2 * n1) - m1 * n2)
     with np.errstate(over="ignore", under="ignore"):
-        value: Array = np.ldexp(p, e + f)
+        value: Array = np.asarray(np.ldexp(p, e + f))
         back = np.ldexp(value, -(e + f))
-    if not ((error == 0.0) & (back == p)).all():
-        raise InexactError("product")
-    return value
+    return value, (error == 0.0) & (back == p)
 
 
 def _halves(m: Array) -> tuple[Array, Array]:
@@ -87,18 +100,25 @@ def quotient(a: Array, b: Array) -> Array:
         InexactError: it is not exact.
         ValueError: a divisor is 0.
     """
+    q, exact = rounded_quotient(a, b)
+    if not exact.all():
+        raise InexactError("quotient")
+    return q
+
+
+def rounded_quotient(a: Array, b: Array) -> tuple[Array, Array]:
+    """a / b rounded to float64, and which entries were not rounded (bool).
+
+    Raises:
+        ValueError: a divisor is 0.
+    """
     limited(*np.broadcast_shapes(a.shape, b.shape))
     if (b == 0.0).any():
         raise ValueError("a divisor is 0")
     with np.errstate(over="ignore", under="ignore"):
-        q: Array = a / b
-    try:
-        exact = np.isfinite(q).all() and (product(np.where(np.isfinite(q), q, 0.0), b) == a).all()
-    except InexactError:
-        exact = False
-    if not exact:
-        raise InexactError("quotient")
-    return q
+        q: Array = np.asarray(a / b)
+    back, exact = rounded_product(np.where(np.isfinite(q), q, 0.0), b)
+    return q, exact & (back == a) & np.isfinite(q)
 
 
 def root(a: Array) -> Array:
@@ -107,14 +127,17 @@ def root(a: Array) -> Array:
     Raises:
         InexactError: it is not exact.
     """
-    r: Array = np.sqrt(a)
-    try:
-        exact = (product(r, r) == a).all()
-    except InexactError:
-        exact = False
-    if not exact:
+    r, exact = rounded_root(a)
+    if not exact.all():
         raise InexactError("square root")
     return r
+
+
+def rounded_root(a: Array) -> tuple[Array, Array]:
+    """The square root of a >= 0 rounded to float64, and which entries were not rounded (bool)."""
+    r: Array = np.asarray(np.sqrt(a))
+    back, exact = rounded_product(r, r)
+    return r, exact & (back == a)
 
 
 def matmul(a: Array, b: Array) -> Array:

@@ -164,15 +164,44 @@ def test_onnx_of_countless_nodes_or_wide_identities(tmp_path):
             length, size = length + bytes([size & 127 | 128]), size >> 7
         return bytes([number << 3 | 2]) + length + bytes([size]) + data
 
-    opset = nested(8, b"\x10\x0d")
+    opset, kernel = nested(8, b"\x10\x0d"), {"K": np.ones((1, 1, 50, 50), "f4")}
     bombs = {
         "nodes.onnx": opset + nested(7, b"\x0a\0" * 300_000),
         "attributes.onnx": opset + nested(7, nested(1, b"\x2a\0" * 300_000)),
-        "wide.onnx": model("Relu x > y", shape=("N", 11_000)).SerializeToString(),
+        "wide.onnx": model("Conv x K > y", shape=("N", 1, 400, 400), constants=kernel).SerializeToString(),
     }
     said = outcomes(files(tmp_path, bombs | {"honest.onnx": model(*GOOD).SerializeToString()}))
     assert all(text.startswith("refused") for text in said[:-1]) and said[-1] == "read", said
-    assert "more than 200000 nodes" in said[0] and "more than 200000" in said[1] and "no memory" in said[2]
+    assert "more than 200000 nodes" in said[0] and "more than 200000" in said[1] and "GB" in said[2]
+
+
+def test_onnx_whose_operators_ask_for_more_than_there_is(tmp_path):
+    """Each a few hundred bytes that would make 10^8 entries or more, of constants or of what the network computes."""
+    pytest.importorskip("onnx")
+    from tests.io.test_onnx import model
+
+    large = {"shape": np.array([1, 3 * 10**8], "i8"), "index": np.zeros(10**4, "i8"), "one": np.ones(1, "f4"),
+             "pads": np.array([0, 0, 0, 10**9], "i8"), "ten": np.array([1, 10**8], "i8"),
+             "column": np.ones((1, 3 * 10**4, 1), "f4"), "wide": np.ones((2 * 10**4, 1, 1), "f4")}  # fmt: skip
+    double = [f"Concat {'x' if i == 0 else f'd{i - 1}'} {'x' if i == 0 else f'd{i - 1}'} > d{i}" for i in range(40)]
+    graphs = {
+        "expand": (model("Unsqueeze x last > u", "Expand u shape > y", opset=13, constants=large)),
+        "tile": model("Tile x ten > y", constants=large),
+        "constant": model("ConstantOfShape shape > y", constants=large),
+        "pad": model("Pad x pads > y", constants=large),
+        "doubled": model(*[(line, {"axis": 1}) for line in double], outputs=("d39",)),
+        "gathered": model(("Gather x index > a", {"axis": 0}), ("Gather a index > y", {"axis": 1}), constants=large),
+        "outer": model("Add x column > a", ("Transpose a > t", {"perm": [0, 2, 1]}), "Add t wide > y",
+                       constants=large),
+        "transposed": model(("ConvTranspose x K > y", {"strides": [10**6]}), shape=("N", 1, 3000),
+                            constants={"K": np.ones((1, 1, 3), "f4")}),
+        "pool": model(("MaxPool x > y", {"kernel_shape": [10**4], "pads": [9999, 9999]}), shape=("N", 1, 10**5)),
+        "rows": model("MatMul x M > y", shape=("N", 3000, 100), constants={"M": np.ones((100, 1000), "f4")}),
+    }  # fmt: skip
+    said = outcomes(files(tmp_path, {f"{k}.onnx": graph.SerializeToString() for k, graph in graphs.items()}))
+    for name, outcome in zip(graphs, said, strict=True):
+        assert outcome.startswith("refused"), (name, outcome)
+        assert "memory" in outcome or "would be needed" in outcome, (name, outcome)
 
 
 BOX = "(declare-const X_0 Real)(assert (<= X_0 1))(assert (>= X_0 0))"

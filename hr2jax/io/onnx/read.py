@@ -1,41 +1,76 @@
-"""ONNX graphs of fully connected ReLU networks. The graph is walked over as data; nothing in it is run."""
+"""ONNX graphs as layers. The graph is walked over once, as data; nothing in it is run."""
 
 from __future__ import annotations
 
-from collections import ChainMap
-from collections.abc import MutableMapping
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
 
 from ...arithmetic import exact
-from ...arithmetic.float64 import Array
+from ..algebra import kinks
+from ..algebra.affine import Affine, Builder
 from ..budget import Budget
-from ..layers import Layers, reason
+from ..layers import Graph, Layers, reason
 from ..told import Told, few
-from .chain import Chain, Ended
-from .operators import RULES
-from .shapes import Value
+from . import elementwise, matrices, moving, windowed
+from .rules import RULES, Node, Value, size_of
 from .tensors import FLOATS, External, attributes, tensor
 from .wire import check_size
 
+OLDEST = 6  # operator set
 # Ends of a network that are no layer, and what may follow them because it only changes a shape.
 _FINAL = ("Softmax", "LogSoftmax", "Sigmoid")
-_SHOWN = 8  # nodes of a layer in a refusal
 _SHAPES = ("Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze")
+_MODULES = (elementwise, matrices, moving, windowed)  # which fill RULES
+# Operators that are met often and are none of the algebra, and why.
+_WHY = {
+    "softmax": "it divides by what the network computes, and is read at the end of a network only (logits=True)",
+    "attention": "it multiplies values that the network computes, which is not piecewise linear",
+    "norm": "it divides by what the network computes; BatchNormalization in evaluation mode is read",
+    "recurrent": "it multiplies values that the network computes; unrolled ReLU cells are read",
+    "control": "it runs another graph; export the model without control flow",
+    "jump": "it jumps; Relu, Max, Min, Clip are read",
+    "sampling": "it interpolates; ConvTranspose and pools are read",
+    "power": "it multiplies what the network computes with itself",
+    "quantised": "it rounds; export the model before it is quantised",
+}
+_KINDS = {
+    "softmax": "Softmax LogSoftmax Hardmax",
+    "attention": "Attention MultiHeadAttention RotaryEmbedding Einsum",
+    "norm": "LayerNormalization InstanceNormalization GroupNormalization RMSNormalization LpNormalization LRN "
+            "MeanVarianceNormalization",
+    "recurrent": "LSTM GRU RNN",
+    "control": "If Loop Scan",
+    "jump": "Greater Less GreaterOrEqual LessOrEqual Equal ArgMax ArgMin TopK Sign Floor Ceil Round ThresholdedRelu "
+            "NonZero",
+    "sampling": "Resize Upsample GridSample",
+    "power": "Pow ReduceL2 ReduceSumSquare ReduceProd Exp Log Swish",
+    "quantised": "QuantizeLinear DequantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul ConvInteger "
+                 "MatMulInteger",
+}  # fmt: skip
+_HINTS = {operator: _WHY[kind] for kind, operators in _KINDS.items() for operator in operators.split()}
 
 
-def read(file: IO[bytes], told: Told, budget: Budget) -> Layers:
+@dataclass(frozen=True, eq=False)
+class Ended:
+    """What a Softmax, LogSoftmax or Sigmoid makes of an expression: at a network's end no layer."""
+
+    before: Affine
+    what: str  # the node
+    operator: str
+
+
+def read(file: IO[bytes], told: Told, budget: Budget) -> Layers | Graph:
     """The layers of an .onnx file, read as a function of exact reals.
 
-    The graph must be a chain of affine operations and Relu from one input; a symbolic batch is taken as 1, and
-    the tensors' flat order is the order of the network's inputs and outputs. Several outputs of the same last
-    ReLU layer are put below one another. Affine operations without a Relu between them become one layer where
-    that is exact in float64, and are refused where the layer would have to be rounded. A network that ends in a
-    Relu gets the identity as its C; of one that ends in a Softmax or the like, what comes before it is read if the
-    caller says so. What the graph's own float32 arithmetic would round is not part of the
-    network.
+    The graph has one input; a symbolic batch is taken as 1, and the tensors' flat order is the order of the network's
+    inputs and outputs. Several outputs are put below one another. Affine operations that follow one another become one
+    layer where that is exact in float64; otherwise they stay several, and coefficients that float64 does not hold are
+    midpoints and radii. A network that ends in a Relu gets the identity as its last layer; of one that ends in a
+    Softmax or the like, what comes before it is read if the caller says so. What the graph's own float32 arithmetic
+    would round is not part of the network.
 
     Raises:
         ValueError: not an ONNX file, or a graph that is no such network; it names the node.
@@ -47,41 +82,38 @@ def read(file: IO[bytes], told: Told, budget: Budget) -> Layers:
     budget.take(len(data), "the graph")
     check_size(data)
     model = _model(data)
-    graph, functions = model.graph, {f.name for f in model.functions if f.domain in ("", "ai.onnx")}
-    versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
-    if not graph.node or not versions:
-        raise ValueError("this is not an ONNX model: it has no graph of nodes or no operator set")
-    if min(versions) < 7:
-        raise ValueError(f"the graph is of operator set {min(versions)}, but sets from 7 on are read")
+    del data
+    graph, version = model.graph, _version(model)
     if graph.sparse_initializer:
         raise ValueError("the graph has sparse initializers, which are not read")
-    values: dict[str, Value | Ended] = {}
+    values: dict[str, Any] = {}
     external = External(file.name, budget)
     for t in graph.initializer:
         what = f"the initializer {t.name!r}"
         _define(values, t.name, tensor(t, what, external), "the initializers")
+        t.Clear()
     inputs = [given for given in graph.input if given.name not in values]
-    if len(inputs) > 1:
+    if len(inputs) != 1:
         names = few([repr(given.name) for given in inputs])
         raise ValueError(f"the graph has the inputs {names}, but only networks with one input are read")
-    for given in inputs:
-        _define(values, given.name, Chain(given.name, _shape(given)), "the inputs")
-    for number, node in enumerate(graph.node):
-        if not (isinstance(node.op_type, str) and node.op_type.isidentifier()):  # damaged text comes as bytes
-            raise ValueError(f"node {number} has no operator, but {node.op_type[:60]!r}")
-        what = f"node {number} ({node.op_type[:60]}{f' {node.name[:60]!r}' if node.name else ''})"
-        outputs = [name for name in node.output if name]
-        if node.op_type in functions:
-            raise ValueError(f"{what} is a function of the model's own, which is not read")
-        value = _result(node, what, values)
-        if not outputs or outputs[0] != node.output[0]:
-            raise ValueError(f"{what} has no output")
-        _define(values, outputs[0], value, what)
-    found = _network([(o.name, values.get(o.name)) for o in graph.output], told)
-    told.check_said(["" for _ in found.weights], "the graph")
-    for weight in found.weights:
-        budget.numbers(weight.shape, "a layer of the graph")
-    return found
+    shape = _shape(inputs[0])
+    walk = _Walk(Builder(shape), shape[0] if len(shape) > 1 else 1, version, model)
+    _define(values, inputs[0].name, walk.builder.source, "the inputs")
+    last = {name: i for i, node in enumerate(graph.node) for name in node.input}
+    wanted = {o.name for o in graph.output}
+    for i, node in enumerate(graph.node):
+        walk.step(i, node, values)
+        for name in node.input:  # what nothing needs any more takes no memory
+            if name in values and last[name] == i and name not in wanted:
+                values[name] = _GONE
+    outputs = _outputs([(o.name, values.get(o.name)) for o in graph.output], told)
+    layers = walk.builder.finish(outputs)
+    said = [layer.activation for layer in layers[:-1] if layer.activation != "identity"]
+    told.check_said([""] * (len(said) + 1), "the graph", said)
+    return Graph(layers)
+
+
+_GONE: Any = object()
 
 
 def _model(data: bytes) -> Any:
@@ -93,6 +125,23 @@ def _model(data: bytes) -> Any:
         return onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's own errors
         raise ValueError(f"this is not a whole ONNX file ({reason(error)})") from None
+
+
+def _version(model: Any) -> int:
+    """The operator set of the graph's operators."""
+    from onnx import defs
+
+    versions = {o.version for o in model.opset_import if o.domain in ("", "ai.onnx")}
+    if not model.graph.node or not versions:
+        raise ValueError("this is not an ONNX model: it has no graph of nodes or no operator set")
+    if len(versions) > 1:
+        raise ValueError(f"the graph is of several operator sets: {', '.join(map(str, sorted(versions)))}")
+    (version,) = versions
+    newest = defs.onnx_opset_version()
+    if not OLDEST <= version <= newest:
+        raise ValueError(f"the graph is of operator set {version}, but sets from {OLDEST} to {newest} are read "
+                         "with the onnx package that is installed")  # fmt: skip
+    return int(version)
 
 
 def _shape(given: Any) -> tuple[int, ...]:
@@ -112,67 +161,115 @@ def _shape(given: Any) -> tuple[int, ...]:
     return shape
 
 
-def _define(values: dict[str, Value | Ended], name: str, value: Value | Ended, what: str) -> None:
+def _define(values: dict[str, Any], name: str, value: Any, what: str) -> None:
     if not name or name in values:
         raise ValueError(f"{what}: the name {name!r} is empty or already taken")
     values[name] = value
 
 
-def _result(node: Any, what: str, values: MutableMapping[str, Value | Ended]) -> Value | Ended:
-    if node.domain not in ("", "ai.onnx"):
-        raise ValueError(f"{what} is of the domain {node.domain!r}, whose operators are not read")
-    if "Conv" in node.op_type or "Pool" in node.op_type:
-        raise ValueError(f"{what} is of a convolutional network, but only fully connected networks are read")
-    final = next((v for v in map(values.get, node.input) if isinstance(v, Ended)), None)
-    if final is not None:
-        if node.op_type not in _SHAPES:
-            raise ValueError(f"{what} uses what {final.what} gives, but that is read at the end of a network only")
-        shaped = _result(node, what, ChainMap({node.input[0]: final.before}, values))
-        return replace(final, before=shaped) if isinstance(shaped, Chain) else shaped
-    if node.op_type in _FINAL and len(node.input) == 1:
-        end = values.get(node.input[0])
-        if isinstance(end, Chain):
-            return Ended(end, what)
-    rule = RULES.get(node.op_type)
-    if rule is None:
-        raise ValueError(f"{what}: of operators, only {', '.join(RULES)} are read")
-    names = list(node.input)
-    while names and not names[-1]:  # optional ones that are left out
-        names.pop()
-    for name in names:
-        if name and name not in values:
-            raise ValueError(f"{what} reads {name!r}, which nothing before it gives")
-    if not rule.least <= len(names) <= rule.most:
-        raise ValueError(f"{what} has {len(names)} inputs, but {rule.least} to {rule.most} are expected")
-    inputs = [values[name] if name else None for name in names]
-    chains = [value for value in inputs if isinstance(value, Chain)]
-    if len(chains) > 1:
-        raise ValueError(f"{what} joins two branches, but only networks that are one chain of layers are read")
-    try:
-        result = rule.apply(inputs, attributes(node, rule.attributes))
-    except exact.InexactError as error:
-        before = " and ".join(chains[0].nodes) if chains and chains[0].nodes else "the constants before it"
-        raise ValueError(
-            f"{what} cannot be made one layer with {before}: {error}, and a certificate speaks of exact reals"
-        ) from None
-    except ValueError as error:
-        raise ValueError(f"{what}: {reason(error)}") from None
-    except Exception as error:  # whatever NumPy raises for values no valid graph has
-        raise ValueError(f"{what} is not valid ({reason(error)})") from None
-    if (
-        isinstance(result, Chain)
-        and chains
-        and (result.linear is not chains[0].linear or result.shift is not chains[0].shift)
-        and node.op_type != "Relu"
-    ):
-        result = replace(result, nodes=(*result.nodes[:_SHOWN], what))
-    return result
+@dataclass(frozen=True, eq=False)
+class _Walk:
+    """The layers made so far, and what is needed to understand the next node."""
+
+    builder: Builder
+    batch: int
+    version: int
+    model: Any
+
+    def step(self, number: int, node: Any, values: dict[str, Any]) -> None:
+        """Add what a node gives to the values.
+
+        Raises:
+            ValueError: the node is not read; it names the node.
+        """
+        if not (isinstance(node.op_type, str) and node.op_type.isidentifier()):  # damaged text comes as bytes
+            raise ValueError(f"node {number} has no operator, but {node.op_type[:60]!r}")
+        what = f"node {number} ({node.op_type[:60]}{f' {node.name[:60]!r}' if node.name else ''})"
+        if node.domain not in ("", "ai.onnx"):
+            raise ValueError(f"{what} is of the domain {node.domain[:60]!r}, whose operators are not read")
+        if any(f.name == node.op_type and f.domain in ("", "ai.onnx") for f in self.model.functions):
+            raise ValueError(f"{what} is a function of the model's own, which is not read")
+        if not node.output or not node.output[0]:
+            raise ValueError(f"{what} has no output")
+        for name in node.input:
+            if name and name not in values:
+                raise ValueError(f"{what} reads {name!r}, which nothing before it gives")
+        result = self._ended(node, what, values)
+        if result is None:
+            result = self._value(node, what, values)
+        results = result if isinstance(result, list) else [result]
+        for name, value in zip(node.output, results, strict=False):
+            if name:
+                _define(values, name, value, what)
+
+    def _ended(self, node: Any, what: str, values: Mapping[str, Any]) -> Any:
+        """What becomes of an end of the network; None where there is none."""
+        given = [name for name in node.input if isinstance(values.get(name), Ended)]
+        if given and node.op_type in _SHAPES:
+            end = values[given[0]]
+            shaped = self._value(node, what, {**values, given[0]: end.before})
+            return Ended(shaped, end.what, end.operator) if isinstance(shaped, Affine) else shaped
+        for name in given:  # a Sigmoid within a network is a layer
+            end = values[name]
+            if end.operator != "Sigmoid":
+                raise ValueError(f"{what} uses what {end.what} gives, but that is read at the end of a network only")
+            try:
+                inner = kinks.activation(self.builder, end.before, "sigmoid")
+            except ValueError as error:
+                raise ValueError(f"{what} uses what {end.what} gives, but {reason(error)}") from None
+            values = {**values, name: inner}
+        if given:
+            return self._value(node, what, values)
+        if node.op_type in _FINAL and len(node.input) == 1 and isinstance(values[node.input[0]], Affine):
+            return Ended(values[node.input[0]], what, node.op_type)
+        return None
+
+    def _value(self, node: Any, what: str, values: Mapping[str, Any]) -> Value | list[Value]:
+        from onnx import defs
+
+        rule = RULES.get(node.op_type)
+        if rule is None:
+            why = _HINTS.get(node.op_type, f"of operators, only {', '.join(sorted(RULES))} are read")
+            raise ValueError(f"{what} is not read: {why}")
+        try:
+            schema = defs.get_schema(node.op_type, self.version, "")
+        except Exception:
+            raise ValueError(f"{what} is no operator of the operator set {self.version}") from None
+        if schema.since_version not in rule.versions:
+            known = ", ".join(map(str, rule.versions))
+            raise ValueError(f"{what} means what operator set {schema.since_version} says, but sets {known} are read")
+        names = list(node.input)
+        while names and not names[-1]:  # optional ones that are left out
+            names.pop()
+        if not schema.min_input <= len(names) <= schema.max_input:
+            most = "more" if schema.max_input > 99 else str(schema.max_input)
+            raise ValueError(f"{what} has {len(names)} inputs, but {schema.min_input} to {most} are expected")
+        inputs = [values[name] if name else None for name in names]
+        if any(v is None for v in inputs[: schema.min_input]):
+            raise ValueError(f"{what} leaves an input out that it needs")
+        try:
+            found = attributes(node, {*rule.attributes} & {*schema.attributes})
+            outputs = list(node.output)
+            result = rule.apply(
+                Node(node.op_type, schema.since_version, inputs, found, outputs, self.builder, self.batch)
+            )
+            if any(size_of(v) == 0 for v in (result if isinstance(result, list) else [result]) if _is_float(v)):
+                raise ValueError("it gives a tensor without entries")
+        except ValueError as error:
+            raise ValueError(f"{what}: {reason(error)}") from None
+        except Exception as error:  # whatever NumPy raises for values no valid graph has
+            raise ValueError(f"{what} is not valid ({reason(error)})") from None
+        return result
 
 
-def _network(outputs: list[tuple[str, Value | Ended | None]], told: Told) -> Layers:
+def _is_float(value: Any) -> bool:
+    return not isinstance(value, np.ndarray) or value.dtype == np.float64
+
+
+def _outputs(outputs: list[tuple[str, Any]], told: Told) -> list[Affine]:
     if not outputs:
         raise ValueError("the graph has no output")
-    chains: list[Chain] = []
+    found: list[Affine] = []
     for name, value in outputs:
         if isinstance(value, Ended):
             if not told.logits:
@@ -183,16 +280,7 @@ def _network(outputs: list[tuple[str, Value | Ended | None]], told: Told) -> Lay
             if len(outputs) > 1:
                 raise ValueError(f"logits was given, but of {len(outputs)} outputs others may be the logits")
             value = value.before  # noqa: PLW2901
-        if not isinstance(value, Chain):
+        if not isinstance(value, Affine):
             raise ValueError(f"the output {name!r} is not computed from the graph's input")
-        chains.append(value)
-        first = chains[0]
-        if not value.layers:
-            raise ValueError(f"the output {name!r} does not depend on any Relu, but a ReLU network was expected")
-        if len(value.layers) != len(first.layers) or value.layers[-1] is not first.layers[-1]:
-            raise ValueError(f"the outputs {outputs[0][0]!r} and {name!r} are not of the same last ReLU layer")
-    ends = [chain.layer() for chain in chains]
-    exact.limited(sum(C.shape[0] for C, _ in ends), ends[0][0].shape[1])
-    C: Array = ends[0][0] if len(ends) == 1 else np.vstack([C for C, _ in ends])
-    d = np.concatenate([d for _, d in ends])
-    return Layers([*(A for A, _ in chains[0].layers), C], [*(b for _, b in chains[0].layers), d])
+        found.append(value)
+    return found

@@ -21,7 +21,7 @@ FLOATS = (FLOAT, FLOAT16, DOUBLE, BFLOAT16)
 INTEGERS = (INT32, INT64)
 _EXTERNAL = 1
 _WIDTHS = {FLOAT: 4, INT32: 4, INT64: 8, BOOL: 1, FLOAT16: 2, DOUBLE: 8, BFLOAT16: 2}  # bytes
-_ATTRIBUTES = {1: "f", 2: "i", 4: "t", 6: "floats", 7: "ints"}  # AttributeProto.AttributeType -> field
+_ATTRIBUTES = {1: "f", 2: "i", 3: "s", 4: "t", 6: "floats", 7: "ints"}  # AttributeProto.AttributeType -> field
 
 
 class External:
@@ -100,7 +100,7 @@ def tensor(proto: Any, what: str, external: External | None = None) -> Array:
 
 
 def attributes(node: Any, allowed: Collection[str]) -> dict[str, Any]:
-    """The attributes of a node: floats, integers, lists of them, tensors as arrays.
+    """The attributes of a node: floats, integers, words, lists of numbers, tensors as arrays.
 
     Raises:
         ValueError: one that the operator does not have (it may change what is computed), or of another type.
@@ -112,28 +112,18 @@ def attributes(node: Any, allowed: Collection[str]) -> dict[str, Any]:
             raise ValueError(f"the attribute {name!r} is not expected")
         field = _ATTRIBUTES.get(attribute.type)
         if field is None:
-            raise ValueError(f"the attribute {name!r} is not a number, a list of numbers or a tensor")
+            raise ValueError(f"the attribute {name!r} is not a number, a word, a list of numbers or a tensor")
         value = getattr(attribute, field)
         if field == "t":
             value = tensor(value, f"the attribute {name!r}")
+        elif field == "s":
+            value = value.decode("ascii", "replace")
         elif field in ("floats", "ints"):
             value = list(value)
         if field in ("f", "floats") and not np.isfinite(value).all():
             raise ValueError(f"the attribute {name!r} must be finite")
         found[name] = value
     return found
-
-
-def integer(found: dict[str, Any], name: str, default: int) -> int:
-    """The attribute `name` as an integer.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    value = found.get(name, default)
-    if not isinstance(value, int):
-        raise ValueError(f"the attribute {name!r} must be an integer")
-    return value
 
 
 def cast(array: Array, code: int) -> Array:

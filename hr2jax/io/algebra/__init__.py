@@ -1,0 +1,1 @@
+"""What all formats of graphs share: tensors as affine expressions in the layers that are done."""

@@ -1,0 +1,267 @@
+"""Operators of ONNX that work entry by entry: sums, products with constants, activations, maxima."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from ...arithmetic.enclosure import Enclosure
+from ...arithmetic.float64 import Array
+from ..algebra import kinks, maps, numbers
+from ..algebra.affine import Affine
+from .rules import Node, Value, exact_floats, floats, plain, rule, shape_of
+
+_BEYOND = float(np.finfo(np.float32).max)  # Clip's old default: what no float32 exceeds
+_INTEGERS = 2**31  # of what shapes are computed with: products of two fit into int64
+
+
+def _broadcast(node: Node) -> tuple[Any, Any, tuple[int, ...]]:
+    """Both inputs, and the shape of the result."""
+    a, b = node.inputs
+    if node.version < 7:  # B is fitted into A, if at all
+        fits = node.flag("broadcast")
+        shape, other = shape_of(a), shape_of(b)
+        if not fits:
+            if shape != other or "axis" in node.attributes:
+                raise ValueError(f"it joins tensors of shapes {shape} and {other} without broadcast")
+        else:
+            axis = node.integer("axis", len(shape) - len(other))
+            axis = axis + len(shape) if axis < 0 else axis
+            if axis < 0 or axis + len(other) > len(shape):
+                raise ValueError(f"a tensor of shape {other} does not fit into {shape} at axis {axis}")
+            b = _unsqueezed(b, len(shape) - axis - len(other))
+            if np.broadcast_shapes(shape, shape_of(b)) != shape:
+                raise ValueError(f"a tensor of shape {other} does not fit into {shape} at axis {axis}")
+    shape = np.broadcast_shapes(shape_of(a), shape_of(b))
+    maps.room(float(np.prod([float(n) for n in shape])))
+    return a, b, shape
+
+
+def _unsqueezed(value: Value, dims: int) -> Value:
+    shape = (*shape_of(value), *[1] * dims)
+    return value.shaped(shape) if isinstance(value, Affine) else numbers.moved(lambda a: a.reshape(shape), value)
+
+
+def _spread(value: Any, shape: tuple[int, ...]) -> numbers.Number:
+    """A constant of floats in full."""
+    return numbers.moved(lambda a: np.broadcast_to(a, shape), floats(value))
+
+
+def _both_integers(a: Any, b: Any) -> bool:
+    return all(isinstance(v, np.ndarray) and v.dtype == np.int64 for v in (a, b))
+
+
+def _whole(a: Array, b: Array, operator: str) -> Array:
+    if max(np.abs(a).max(initial=0), np.abs(b).max(initial=0)) >= _INTEGERS:
+        raise ValueError("its integers are too large for a shape")
+    if operator == "Div":
+        if (a < 0).any() or (b <= 0).any():
+            raise ValueError("integers are divided where one is negative or a divisor is 0")
+        return np.asarray(a // b)
+    return np.asarray({"Add": a + b, "Sub": a - b, "Mul": a * b}[operator])
+
+
+_BINARY = ((6, 7, 13, 14), "axis broadcast")
+
+
+@rule("Add", *_BINARY)
+@rule("Sub", *_BINARY)
+def _add(node: Node) -> Value:
+    a, b, shape = _broadcast(node)
+    builder, minus = node.builder, node.operator == "Sub"
+    if _both_integers(a, b):
+        return _whole(a, b, node.operator)
+    if isinstance(a, Affine) and isinstance(b, Affine):
+        return plain(builder.subtract(a, b) if minus else builder.add(a, b))
+    if isinstance(a, Affine):
+        constant = _spread(b, shape)
+        return builder.plus(builder.spread(a, shape), numbers.negative(constant) if minus else constant)
+    if isinstance(b, Affine):
+        return builder.plus(builder.spread(builder.negative(b) if minus else b, shape), _spread(a, shape))
+    return numbers.add(floats(a), numbers.negative(floats(b)) if minus else floats(b))
+
+
+@rule("Mul", *_BINARY)
+def _mul(node: Node) -> Value:
+    a, b, shape = _broadcast(node)
+    if _both_integers(a, b):
+        return _whole(a, b, "Mul")
+    if isinstance(a, Affine) and isinstance(b, Affine):
+        raise ValueError("it multiplies two values that the network computes, which is not piecewise linear; "
+                         "only products with constants are read")  # fmt: skip
+    if isinstance(b, Affine):
+        a, b = b, a
+    if isinstance(a, Affine):
+        return plain(node.builder.scale(node.builder.spread(a, shape), _spread(b, shape)))
+    return numbers.multiply(floats(a), floats(b))
+
+
+@rule("Div", *_BINARY)
+def _div(node: Node) -> Value:
+    a, b, shape = _broadcast(node)
+    if _both_integers(a, b):
+        return _whole(a, b, "Div")
+    if isinstance(b, Affine):
+        raise ValueError("it divides by what the network computes; only divisors that are constants are read")
+    if isinstance(a, Affine):
+        return plain(node.builder.divide(node.builder.spread(a, shape), _spread(b, shape)))
+    return numbers.divide(floats(a), floats(b))
+
+
+@rule("Neg", (6, 13))
+def _neg(node: Node) -> Value:
+    (a,) = node.inputs
+    return node.builder.negative(a) if isinstance(a, Affine) else numbers.negative(floats(a))
+
+
+@rule("Sqrt", (6, 13))
+@rule("Reciprocal", (6, 13))
+def _of_constants(node: Node) -> Value:
+    (a,) = node.inputs
+    if isinstance(a, Affine):
+        raise ValueError("its input is computed by the network; only that of a constant is read")
+    return numbers.root(floats(a)) if node.operator == "Sqrt" else numbers.divide(np.ones(()), floats(a))
+
+
+@rule("Sum", (6, 8, 13))
+@rule("Mean", (6, 8, 13))
+def _sum(node: Node) -> Value:
+    values = _same_shape(node, 8)
+
+    def total(a: Any, b: Any) -> Any:
+        return _add(Node("Add", 14, [a, b], {}, [""], node.builder, node.batch))
+
+    found = reduce(total, values[1:], values[0])
+    if node.operator == "Sum" or len(values) == 1:
+        return found
+    count = np.asarray(float(len(values)))
+    return _div(Node("Div", 14, [found, count], {}, [""], node.builder, node.batch))
+
+
+def _same_shape(node: Node, broadcasts_from: int) -> list[Any]:
+    """All inputs, none left out; before that version they have one shape."""
+    if any(v is None for v in node.inputs):
+        raise ValueError("one of its inputs is left out")
+    if node.version < broadcasts_from and len({shape_of(v) for v in node.inputs}) > 1:
+        raise ValueError("its inputs have several shapes, which this operator set does not know")
+    return list(node.inputs)
+
+
+# Kinks
+
+
+@rule("Relu", (6, 13, 14))
+def _relu(node: Node) -> Value:
+    (a,) = node.inputs
+    return node.builder.activate(a, "relu") if isinstance(a, Affine) else _constant_relu(a)
+
+
+def _constant_relu(a: Any) -> Value:
+    value = floats(a)
+    if isinstance(value, Enclosure):
+        return numbers.number(np.maximum(value.mid, 0.0), np.where(value.mid < -value.rad, 0.0, value.rad))
+    return np.maximum(value, 0.0)
+
+
+@rule("LeakyRelu", (6, 16), "alpha")
+def _leaky_relu(node: Node) -> Value:
+    return kinks.leaky(node.builder, node.computed(), node.number("alpha", 0.01))
+
+
+@rule("PRelu", (6, 7, 9, 16))
+def _prelu(node: Node) -> Value:
+    a, slope = node.computed(), exact_floats(node.inputs[1])
+    if node.version < 7 and slope.size > 1:  # one a channel
+        if slope.ndim != 1 or len(a.shape) < 2 or slope.size != a.shape[1]:
+            raise ValueError(f"its slopes have the shape {slope.shape}, but one a channel of {a.shape} is needed")
+        slope = slope.reshape(-1, *[1] * (len(a.shape) - 2))
+    if np.broadcast_shapes(slope.shape, a.shape) != a.shape and slope.size > 1:
+        raise ValueError(f"its slopes have the shape {slope.shape}, which does not fit into {a.shape}")
+    weight = np.array(np.broadcast_to(slope.ravel() if slope.size == 1 else slope, a.shape)).ravel()
+    return kinks.activation(node.builder, a, "prelu", weight=weight)
+
+
+@rule("Abs", (6, 13))
+def _abs(node: Node) -> Value:
+    (a,) = node.inputs
+    return kinks.activation(node.builder, a, "abs") if isinstance(a, Affine) else np.abs(exact_floats(a))
+
+
+@rule("Clip", (6, 11, 12, 13), "min max")
+def _clip(node: Node) -> Value:
+    a = node.computed()
+    ends: list[Array | None] = []
+    for i, name in enumerate(("min", "max"), start=1):
+        end: Any = None
+        if node.version < 11 and name in node.attributes:
+            end = np.asarray(node.number(name, 0.0))
+        elif node.version >= 11:
+            if name in node.attributes:
+                raise ValueError(f"the attribute {name!r} is not expected")
+            end = node.input(i)
+        if end is not None:
+            end = exact_floats(end)
+            if end.size != 1:
+                raise ValueError(f"its {name} must be one number, but it has the shape {end.shape}")
+            if abs(float(end.ravel()[0])) >= _BEYOND:
+                beyond = float(end.ravel()[0]) < 0.0 if name == "min" else float(end.ravel()[0]) > 0.0
+                if not beyond:
+                    raise ValueError(f"its {name} is {float(end.ravel()[0]):g}")
+                end = None
+        ends.append(None if end is None else np.full(a.shape, float(end.ravel()[0])))
+    low, high = ends
+    if low is not None and high is not None and (low > high).any():
+        raise ValueError(f"its min {low.flat[0]:g} is above its max {high.flat[0]:g}")
+    return kinks.clip(node.builder, a, low, high)
+
+
+@rule("HardSigmoid", (6, 22), "alpha beta")
+def _hard_sigmoid(node: Node) -> Value:
+    slope, offset = np.asarray(node.number("alpha", 0.2)), np.asarray(node.number("beta", 0.5))
+    return kinks.hard_sigmoid(node.builder, node.computed(), slope, offset)
+
+
+@rule("Max", (6, 8, 12, 13))
+@rule("Min", (6, 8, 12, 13))
+def _extreme(node: Node) -> Value:
+    builder, largest = node.builder, node.operator == "Max"
+    shape = np.broadcast_shapes(*(shape_of(v) for v in _same_shape(node, 8)))
+    constants = [exact_floats(v) for v in node.inputs if not isinstance(v, Affine)]
+    computed = [builder.spread(v, shape) for v in node.inputs if isinstance(v, Affine)]
+    if not computed:
+        return reduce(np.maximum if largest else np.minimum, constants)
+    function = kinks.maximum if largest else kinks.minimum
+    found = reduce(lambda a, b: function(builder, a, b), computed)
+    if constants:
+        bound = reduce(np.maximum if largest else np.minimum, constants)
+        found = function(builder, builder.constant(np.array(np.broadcast_to(bound, shape))), found)
+    return found
+
+
+# Smooth activations
+
+
+def _smooth(operator: str, name: str, versions: tuple[int, ...], **given: float) -> None:
+    @rule(operator, versions, " ".join(given))
+    def apply(node: Node) -> Value:
+        parameters = {k: node.number(k, default) for k, default in given.items()}
+        return kinks.activation(node.builder, node.computed(), name, **parameters)
+
+
+_smooth("Tanh", "tanh", (6, 13))
+_smooth("Sigmoid", "sigmoid", (6, 13))
+_smooth("Softplus", "softplus", (1, 22))
+_smooth("Softsign", "softsign", (1, 22))
+_smooth("Elu", "elu", (6, 22), alpha=1.0)
+_smooth("Celu", "celu", (12, 28), alpha=1.0)
+_smooth("Erf", "erf", (9, 13))
+_smooth("Atan", "arctan", (7, 22))
+_smooth("Mish", "mish", (18, 22))
+_smooth("HardSwish", "hardswish", (14, 22))
+
+
+@rule("Gelu", (20,), "approximate")
+def _gelu(node: Node) -> Value:
+    return kinks.activation(node.builder, node.computed(), "gelu", approximate=node.word("approximate", "none"))
