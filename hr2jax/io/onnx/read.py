@@ -257,6 +257,8 @@ class _Walk:
                 raise ValueError("it gives a tensor without entries")
         except ValueError as error:
             raise ValueError(f"{what}: {reason(error)}") from None
+        except MemoryError as error:
+            raise ValueError(f"{what} takes more memory than there is ({reason(error)})") from None
         except Exception as error:  # whatever NumPy raises for values no valid graph has
             raise ValueError(f"{what} is not valid ({reason(error)})") from None
         return result

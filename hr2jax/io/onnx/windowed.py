@@ -7,7 +7,7 @@ import numpy as np
 from ...arithmetic.float64 import Array
 from ..algebra import kinks, numbers, windows
 from ..algebra.affine import Affine
-from ..algebra.maps import Map
+from ..algebra.maps import Map, room
 from ..algebra.windows import Windows, checked
 from .rules import Node, Value, floats, plain, rule
 
@@ -29,11 +29,11 @@ def _windows(node: Node, size: tuple[int, ...], kernel: tuple[int, ...], ceil: b
     before, after = _padding(node, size, extent, strides)
     inside, count = True, []
     for n, e, s, p, q in zip(size, extent, strides, before, after, strict=True):
-        room = n + p + q - e
-        if room < 0:
+        free = n + p + q - e
+        if free < 0:
             raise ValueError(f"a window of {e} does not fit into an image of {n} with its padding")
-        many = room // s + 1
-        if ceil and room % s:
+        many = free // s + 1
+        if ceil and free % s:
             if node.word("auto_pad", "NOTSET") != "NOTSET":
                 raise ValueError("it says ceil_mode and auto_pad, of which operator sets say different things")
             if many * s >= n + p:
@@ -143,6 +143,7 @@ def _conv_transpose(node: Node) -> Value:
     out = tuple(f - p - q for f, p, q in zip(full, before, after, strict=True))
     if min(out) < 1:
         raise ValueError(f"its output would have the dimensions {list(out)}")
+    room(float(np.prod([float(n) for n in out])) * weight.shape[1] * groups, "its output")
     there = windows.convolution(weight, groups, Windows(out, kernel, strides, dilations, before, size))
     back = Map(*(None if m is None else m.T.tocsr() for m in (there.mid, there.rad)))
     made = weight.shape[1] * groups
