@@ -265,11 +265,12 @@ def _csr(value: Any, name: str = "") -> Any:
     """A csr_array of its own, sorted, without zeros and repeats, of exact float64."""
     import scipy.sparse as sp  # here: `import hr2jax` loads no SciPy
 
-    A = sp.csr_array(value, copy=True)
+    A = sp.csr_array(value)
     if A.ndim != 2:
         raise ValueError(f"{name} must have 2 dimensions, but its shape is {A.shape}")
     data = exact_float64(A.data, name, 1)
-    A = sp.csr_array((data, A.indices.astype(np.int64), A.indptr.astype(np.int64)), shape=A.shape)
+    indices, indptr = np.array(A.indices, dtype=np.int64), np.array(A.indptr, dtype=np.int64)
+    A = sp.csr_array((data, indices, indptr), shape=A.shape)
     if not A.has_canonical_format:
         repeated = A.nnz
         A.sum_duplicates()

@@ -35,14 +35,16 @@ def exact_float64(value: ArrayLike, what: str, ndim: int) -> Array:
     if given.dtype.kind == "f":
         if not np.isfinite(given).all():
             raise ValueError(f"{what} must be finite, but it contains NaN or infinity")
-        same = np.array_equal(converted.astype(given.dtype), given) and bool(np.isfinite(converted).all())
+        same = given.dtype == np.float64 or np.array_equal(converted.astype(given.dtype), given)
+        same = same and bool(np.isfinite(converted).all())
     else:  # Python compares int with float exactly; NumPy's int64 == float64 comparison rounds
         same = given.dtype.itemsize <= 4 or all(
             int(a) == int(b) for a, b in zip(converted.ravel().tolist(), given.ravel().tolist(), strict=True)
         )
     if not same:
         raise ValueError(f"{what} has dtype {given.dtype} and a value that float64 cannot hold exactly")
-    return converted + 0.0  # -0.0 becomes 0.0: one real number, one hash
+    converted += 0.0  # -0.0 becomes 0.0: one real number, one hash
+    return converted
 
 
 def flat_float64(value: ArrayLike, what: str) -> Array:

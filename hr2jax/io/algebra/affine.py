@@ -24,6 +24,7 @@ from .numbers import Number
 
 Shape = tuple[int, ...]
 _DENSE = 0.1  # share of entries from which a layer's matrix is stored in full
+_REPEATED = 2**16  # entries that are not worth an identity layer to store them once
 _ALWAYS_DENSE = 4096  # entries of a matrix that is small enough to be stored in full
 
 
@@ -181,7 +182,12 @@ class Builder:
             return _divided(self.settled(a), flat)
 
     def apply(self, matrix: Map, a: Affine, shape: Shape) -> Affine:
-        """matrix @ (a's entries), as a tensor of `shape`."""
+        """matrix @ (a's entries), as a tensor of `shape`.
+
+        A sum over several layers, such as a MaxPool, becomes a layer first where the matrix would be stored for each.
+        """
+        if (len(a.terms) - 1) * maps.stored(matrix) > _REPEATED:
+            a = self.settled(a)
         try:
             return _product(matrix, a, shape)
         except exact.InexactError:
@@ -198,9 +204,7 @@ class Builder:
 
     def settled(self, a: Affine) -> Affine:
         """The same tensor as entries of layers, so that whatever comes after is one exact map of them."""
-        if not a.terms or _is_placed(a):
-            return a
-        return self.again(a)
+        return a if _is_placed(a) else self.again(a)
 
     def again(self, a: Affine) -> Affine:
         """The values of an identity layer of `a`."""

@@ -52,6 +52,11 @@ def is_sparse(matrix: Matrix) -> bool:
     return sparse.issparse(matrix)
 
 
+def stored(m: Map) -> int:
+    """How many entries it stores."""
+    return int(m.mid.nnz if is_sparse(m.mid) else m.mid.size)
+
+
 def csr(data: Array, indices: Array, indptr: Array, shape: tuple[int, int]) -> Matrix:
     """A sparse matrix whose rows are in order and without repeats."""
     matrix = sparse.csr_array((data, indices, indptr), shape=shape)
@@ -184,14 +189,16 @@ def _filled(pattern: Matrix, data: Array, spread: Array | None) -> Map:
     """Other entries at the places of a matrix; zeros leave."""
     middle = csr(data, pattern.indices, pattern.indptr, pattern.shape)
     radius = None if spread is None else csr(spread, pattern.indices, pattern.indptr, pattern.shape)
-    return Map(_clean(middle), None if radius is None else _clean(radius))
+    return Map(clean(middle), None if radius is None else clean(radius))
 
 
-def _clean(matrix: Matrix) -> Matrix:
-    if is_sparse(matrix) and not matrix.data.all():
-        matrix = matrix.copy()
-        matrix.eliminate_zeros()
-    return matrix
+def clean(matrix: Matrix) -> Matrix:
+    """Without stored zeros."""
+    if not is_sparse(matrix) or matrix.data.all():
+        return matrix
+    keep = matrix.data != 0.0
+    starts = np.concatenate([[0], np.cumsum(keep)])[matrix.indptr]
+    return csr(matrix.data[keep], matrix.indices[keep], starts, matrix.shape)
 
 
 def negative(m: Map) -> Map:
@@ -234,9 +241,8 @@ def _sparse_total(a: Matrix, b: Matrix) -> Matrix:
     if (lost.nnz and lost.data.any()) or not np.isfinite(s.data).all():
         raise exact.InexactError("sum")
     s = sparse.csr_array(s)
-    s.eliminate_zeros()
     s.sort_indices()
-    return s
+    return clean(s)
 
 
 def times(t: Map, m: Map) -> Map:
@@ -287,7 +293,7 @@ def _product(t: Matrix, m: Matrix) -> Matrix:
             values = csr(exact.product(t.data, factors[t.indices]), t.indices, t.indptr, t.shape)
         else:
             values = exact.product(t, factors)
-        return _clean(_placed(values, columns, m.shape[1]))
+        return clean(_placed(values, columns, m.shape[1]))
     if is_sparse(t) and is_sparse(m):
         lengths = np.diff(m.indptr)
         room(float(lengths[t.indices].sum()))
@@ -309,9 +315,8 @@ def _product(t: Matrix, m: Matrix) -> Matrix:
         product = t @ m
         if is_sparse(product):
             product = sparse.csr_array(product)
-            product.eliminate_zeros()
             product.sort_indices()
-        return product
+        return clean(product)
     if is_sparse(t) or is_sparse(m):
         raise exact.InexactError("sum of products")
     return exact.matmul(t, m)

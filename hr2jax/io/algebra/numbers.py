@@ -61,6 +61,8 @@ def add(a: Number, b: Number) -> Number:
 
 def multiply(a: Number, b: Number) -> Number:
     """a b, which broadcast."""
+    if isinstance(b, np.ndarray) and b.size == 1 and b.ndim <= len(a.shape) and float(b.ravel()[0]) == 1.0:
+        return a
     value, held = exact.rounded_product(mid(a), mid(b))
     return _number(value, held, a, b, lambda: enclose(a) * enclose(b))
 

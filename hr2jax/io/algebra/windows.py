@@ -12,7 +12,7 @@ from ...arithmetic.enclosure import Enclosure
 from ...arithmetic.float64 import Array
 from . import numbers
 from .affine import Affine, Builder
-from .maps import Map, csr, room
+from .maps import Map, clean, csr, room
 from .numbers import Number
 
 _MOST = 2**20  # of a stride, a kernel or a padding: far above any tensor that fits
@@ -100,9 +100,7 @@ def _convolution(weight: Array, groups: int, windows: Windows) -> Array:
     indices = (group[:, None] * (each * size) + columns[None, :]).ravel()
     starts = np.concatenate([[0], np.cumsum(np.tile(per_window * each, out))])
     matrix = csr(data.ravel(), indices, starts, (out * len(per_window), groups * each * size))
-    if not matrix.data.all():
-        matrix.eliminate_zeros()
-    return matrix
+    return clean(matrix)
 
 
 def averages(channels: int, windows: Windows, counts: Array) -> Map:

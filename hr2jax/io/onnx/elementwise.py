@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ...arithmetic.enclosure import Enclosure
 from ...arithmetic.float64 import Array
 from ..algebra import kinks, maps, numbers
 from ..algebra.affine import Affine
@@ -29,11 +28,10 @@ def _broadcast(node: Node) -> tuple[Any, Any, tuple[int, ...]]:
         else:
             axis = node.integer("axis", len(shape) - len(other))
             axis = axis + len(shape) if axis < 0 else axis
-            if axis < 0 or axis + len(other) > len(shape):
+            beside = shape[axis : axis + len(other)] if axis >= 0 else ()
+            if len(beside) != len(other) or any(n not in (1, m) for n, m in zip(other, beside, strict=True)):
                 raise ValueError(f"a tensor of shape {other} does not fit into {shape} at axis {axis}")
             b = _unsqueezed(b, len(shape) - axis - len(other))
-            if np.broadcast_shapes(shape, shape_of(b)) != shape:
-                raise ValueError(f"a tensor of shape {other} does not fit into {shape} at axis {axis}")
     shape = np.broadcast_shapes(shape_of(a), shape_of(b))
     maps.room(float(np.prod([float(n) for n in shape])))
     return a, b, shape
@@ -155,14 +153,9 @@ def _same_shape(node: Node, broadcasts_from: int) -> list[Any]:
 @rule("Relu", (6, 13, 14))
 def _relu(node: Node) -> Value:
     (a,) = node.inputs
-    return node.builder.activate(a, "relu") if isinstance(a, Affine) else _constant_relu(a)
-
-
-def _constant_relu(a: Any) -> Value:
-    value = floats(a)
-    if isinstance(value, Enclosure):
-        return numbers.number(np.maximum(value.mid, 0.0), np.where(value.mid < -value.rad, 0.0, value.rad))
-    return np.maximum(value, 0.0)
+    if isinstance(a, Affine):
+        return node.builder.activate(a, "relu")
+    return numbers.number(np.maximum(numbers.mid(floats(a)), 0.0), numbers.rad(a))
 
 
 @rule("LeakyRelu", (6, 16), "alpha")
@@ -186,7 +179,9 @@ def _prelu(node: Node) -> Value:
 @rule("Abs", (6, 13))
 def _abs(node: Node) -> Value:
     (a,) = node.inputs
-    return kinks.activation(node.builder, a, "abs") if isinstance(a, Affine) else np.abs(exact_floats(a))
+    if isinstance(a, Affine):
+        return kinks.activation(node.builder, a, "abs")
+    return numbers.number(np.abs(numbers.mid(floats(a))), numbers.rad(a))
 
 
 @rule("Clip", (6, 11, 12, 13), "min max")

@@ -76,9 +76,7 @@ def _matrix(matrix: Array, shape: tuple[int, ...], batch: tuple[int, ...], left:
         data = np.broadcast_to(values.transpose(0, 2, 1)[:, None], full)
     starts = np.arange(count * others * outer + 1) * inner
     out = maps.csr(data.ravel(), indices.ravel(), starts, (len(starts) - 1, int(np.prod(shape))))
-    if not out.data.all():
-        out.eliminate_zeros()
-    return out
+    return maps.clean(out)
 
 
 @rule("Gemm", (6, 7, 9, 11, 13), "alpha beta transA transB broadcast")

@@ -293,8 +293,9 @@ def _padded(node: Node, a: Value, width: list[tuple[int, int]], mode: str, fill:
             return numbers.moved(lambda v: np.where(index >= 0, v.ravel()[np.maximum(index, 0)], value), floats(a))
         found = node.builder.taken(a, index, index.shape)
         return node.builder.plus(found, np.where(index >= 0, 0.0, value)) if value else found
-    if mode not in ("reflect", "edge", "wrap"):
-        raise ValueError(f"its mode {mode[:20]!r} is none of constant, reflect, edge, wrap")
+    modes = ("reflect", "edge", "wrap") if node.version >= 19 else ("reflect", "edge")
+    if mode not in modes:
+        raise ValueError(f"its mode {mode[:20]!r} is none of constant, {', '.join(modes)}")
     most = {"reflect": -1, "wrap": 0}.get(mode)
     if most is not None and any(max(pq) > n + most for n, pq in zip(inside, more, strict=True)):
         raise ValueError(f"it pads more by {mode} than a tensor of shape {inside} holds")

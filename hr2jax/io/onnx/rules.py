@@ -87,15 +87,13 @@ class Node:
         return value
 
     def computed(self, i: int = 0) -> Affine:
-        """Input i, which depends on the network's input.
+        """Input i as an expression, of constants too.
 
         Raises:
-            ValueError: it is a constant.
+            ValueError: it is no tensor of floats.
         """
         value = self.input(i)
-        if not isinstance(value, Affine):
-            raise ValueError(f"its input {i + 1} is not computed by the network")
-        return value
+        return value if isinstance(value, Affine) else self.builder.constant(floats(value))
 
 
 Apply = Callable[[Node], Value | list[Value]]

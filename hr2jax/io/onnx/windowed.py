@@ -169,6 +169,8 @@ def _average_pool(node: Node) -> Value:
         counts = np.full(int(np.prod(found.count)), int(np.prod(kernel)))
     else:
         counts = (found.entries() >= 0).sum(axis=1)
+        if node.version < 7 and (counts < int(np.prod(kernel))).any():
+            raise ValueError("it does not say whether its padding counts; operator sets from 7 on do")
     return _averaged(node, a, found, counts)
 
 

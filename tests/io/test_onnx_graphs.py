@@ -1,0 +1,50 @@
+"""Random ONNX graphs are read as what ONNX's own evaluator computes."""
+
+import re
+
+import numpy as np
+import pytest
+
+import hr2jax
+
+onnx = pytest.importorskip("onnx")
+from onnx.reference import ReferenceEvaluator  # noqa: E402
+
+from tests.reference.onnx_graphs import check, loaded  # noqa: E402
+from tests.reference.random_onnx import Draw  # noqa: E402
+
+
+def compare(folder, seed):
+    drawn = Draw(seed)
+    try:
+        check(folder, drawn.graph, drawn.shape, points=3, seed=seed)
+    except ValueError as error:  # of an output that is a constant there is no network
+        found = re.search("the output '(.*)' is not computed from", str(error))
+        assert found, (seed, drawn.nodes, error)
+        evaluator = ReferenceEvaluator(drawn.graph)
+        at = drawn.outputs.index(found[1])
+        a, b = (evaluator.run(None, {"x": np.full(drawn.shape, x)})[at] for x in (0.3, -7.0))
+        assert (a == b).all()
+    except AssertionError as error:
+        raise AssertionError(f"seed {seed}, set {drawn.opset}, {drawn.shape}: {drawn.nodes}: {error}") from None
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_graphs(tmp_path, seed):
+    compare(tmp_path, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chunk", range(20))
+def test_many_random_graphs(tmp_path, chunk):
+    for seed in range(1000 + 500 * chunk, 1500 + 500 * chunk):
+        compare(tmp_path, seed)
+
+
+def test_a_graph_that_is_written_again_is_the_same_network(tmp_path):
+    for seed in (0, 1, 3, 4):
+        net = loaded(tmp_path, Draw(seed).graph)
+        net.save(tmp_path / "again.npz")
+        assert hr2jax.load(tmp_path / "again.npz").hash == net.hash
+        x = np.ones(net.widths[0])
+        assert (hr2jax.load(tmp_path / "again.npz")(x) == net(x)).all()
