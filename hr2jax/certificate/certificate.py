@@ -14,7 +14,7 @@ from ..arithmetic.float64 import Array
 from ..network import Network
 from ..problem import Problem
 from ..relaxation.presolve import Presolve
-from . import file
+from . import archive, file
 from .claim import UNASKED, Asked
 from .errors import CertificateError, reason
 from .names import diagonal_of, named, named_diagonal, numbered
@@ -130,7 +130,7 @@ class Certificate(file.Content):
             FileNotFoundError: there is no such file.
         """
         try:
-            content = file.content(file.read(path))
+            content = file.content(archive.read(path))
             return Certificate(**{f.name: getattr(content, f.name) for f in fields(content)})
         except (FileNotFoundError, CertificateError):
             raise

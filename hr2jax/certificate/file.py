@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,10 +33,6 @@ KEYS = (
 BOUNDS = ("interval", "linear")
 # What a relaxation may be called: people are shown it, so that it may hold no line of a report, nor move a cursor.
 NAME = re.compile(r"(?!.*  )[A-Za-z0-9+._ -]{0,60}")
-# A certificate takes at most so many bytes: that of (3072, 10000) with every product of x and t has a quarter of it.
-MOST_BYTES = 2**32
-# No byte of a zip archive stands for more than so many (deflate's limit is 1032).
-MOST_PER_BYTE = 1040
 OUTPUT = "output"  # what slopes are called that bound the output instead of a hidden layer
 
 
@@ -133,51 +128,6 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> None:
 
 
 # --- reading ----------------------------------------------------------------------------------------------
-
-
-def read(path: str | os.PathLike[str]) -> dict[str, Array]:
-    """The entries of a file, whose digest is right.
-
-    Raises:
-        CertificateError: no archive, no digest or the wrong one, an entry twice, or more than a certificate has.
-        Exception: whatever a damaged archive makes NumPy raise.
-    """
-    what = os.fspath(path)
-    with open(path, "rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise CertificateError(f"{what} is not a whole certificate: it is no NumPy .npz archive")
-        file.seek(0)
-        with np.load(file, allow_pickle=False) as archive:
-            if "digest" not in archive.files:
-                raise CertificateError(f"{what} is not a whole certificate: it has no entry 'digest'")
-            if len(set(archive.files)) != len(archive.files):
-                raise CertificateError(f"{what} is not a whole certificate: it has an entry twice")
-            size, there = sum(entry.file_size for entry in archive.zip.infolist()), os.fstat(file.fileno()).st_size
-            if size > MOST_BYTES:
-                raise CertificateError(
-                    f"{what} has {size} bytes once decompressed; a certificate has {MOST_BYTES} at most"
-                )
-            if size > MOST_PER_BYTE * there:
-                raise CertificateError(f"{what} says that its {there} bytes are {size} once decompressed")
-            for entry in archive.zip.infolist():
-                _check_header(archive.zip, entry)
-            arrays = {name: archive[name] for name in archive.files}
-    if str(arrays.pop("digest")) != digest(arrays):
-        raise CertificateError("the certificate was altered or damaged: its digest does not match its content")
-    return arrays
-
-
-def _check_header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
-    """Refuse an array whose header promises more than its entry holds, before any memory is taken for it."""
-    with archive.open(entry) as file:
-        version = np.lib.format.read_magic(file)
-        header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, _, dtype = header(file)
-        count = 1
-        for n in shape:
-            count *= int(n)
-        if not dtype.hasobject and count * dtype.itemsize != entry.file_size - file.tell():
-            raise CertificateError(f"the certificate's entry {entry.filename!r} is not of the size that it says")
 
 
 def content(arrays: Mapping[str, Array]) -> Content:

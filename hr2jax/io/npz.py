@@ -14,13 +14,15 @@ from ..arithmetic.float64 import Array
 from ..graph import is_chain
 from ..layer import Layer, dense
 from . import archive as zips
-from .budget import Budget
+from .budget import NUMBER, Budget
 from .layered import VERSION, keys_of, layered
 from .layers import Graph, Layers, reason
 from .names import named
 from .told import Told
 
 _LONGEST = 10_000  # of the heading of an array; NumPy's own limit
+_LONGEST_ENTRY = 2**18  # bytes; of text, for a number has at most 32
+COPIES = 4  # of an array, while it is read and compared
 _HEADINGS = {(1, 0): (2, np.lib.format.read_array_header_1_0), (2, 0): (4, np.lib.format.read_array_header_2_0)}
 
 
@@ -45,7 +47,7 @@ def read(file: IO[bytes], told: Told, budget: Budget) -> Layers | Graph:
             members[key] = member
 
         def get(key: str) -> Array:
-            return _array(archive, key, members[key], budget)
+            return array_of(archive, key, members[key], budget)
 
         if VERSION in members:
             return layered(members, get, told)
@@ -64,19 +66,21 @@ def write(layers: Sequence[Layer], file: IO[bytes]) -> None:
     np.savez(file, **keys)
 
 
-def _array(archive: zipfile.ZipFile, key: str, member: zipfile.ZipInfo, budget: Budget) -> Array:
+def array_of(archive: zipfile.ZipFile, key: str, member: zipfile.ZipInfo, budget: Budget) -> Array:
     """The array `key`, once its heading agrees with the length of its member."""
     try:
         with archive.open(member) as file:
             shape, dtype, before = _heading(file)
         if dtype.hasobject:
             raise ValueError("allow_pickle")
+        if dtype.itemsize > _LONGEST_ENTRY:
+            raise ValueError(f"each of its entries has {dtype.itemsize} bytes, and at most {_LONGEST_ENTRY} are read")
         declared = math.prod(shape) * dtype.itemsize
         if declared > member.file_size - before:
             raise ValueError(f"its shape is {shape}, but it does not hold as many numbers")
     except Exception as error:  # damaged bytes make zipfile, zlib and NumPy raise nearly anything
         raise _damaged(key, error) from None
-    budget.numbers(shape, key)
+    budget.take(max(NUMBER * float(math.prod(shape)), COPIES * float(declared)), f"{key}, of shape {shape},")
     try:  # as numpy.load does, but to the end of the member: only there is its checksum compared
         with archive.open(member) as file:
             array = np.lib.format.read_array(file, allow_pickle=False)

@@ -8,6 +8,7 @@ _CHILD = """
 import json, os, resource, sys, time
 from hr2jax.io import read_vnnlib
 from hr2jax.reading import load
+from hr2jax import Certificate
 try:
     import onnx
 except ImportError:
@@ -17,10 +18,13 @@ said = []
 with open("/proc/self/statm") as file:
     size = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 resource.setrlimit(resource.RLIMIT_AS, (size + int(float(sys.argv[1])), resource.RLIM_INFINITY))
-for path in sys.argv[2:]:
+for path in sys.argv[3:]:
     start = time.monotonic()
     try:
-        net = read_vnnlib(path) if path.endswith(".vnnlib") else load(path, activation="relu")
+        if sys.argv[2] == "certificate":
+            Certificate.load(path)
+        else:
+            read_vnnlib(path) if path.endswith(".vnnlib") else load(path, activation="relu")
         text = "read"
     except ValueError as error:
         text = f"refused: {error}"
@@ -31,9 +35,9 @@ print(json.dumps(said))
 """
 
 
-def outcomes(paths, limit=3e8, seconds=20.0):
+def outcomes(paths, limit=3e8, seconds=20.0, read="network"):
     """What becomes of each file in one process with `limit` bytes beside what it needs to start; each in time."""
-    command = [sys.executable, "-c", _CHILD, str(limit), *map(str, paths)]
+    command = [sys.executable, "-c", _CHILD, str(limit), read, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60 + seconds * len(paths), check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     said = json.loads(done.stdout)

@@ -85,6 +85,15 @@ def test_npz_that_inflates_or_declares_too_much(tmp_path):
     assert "of memory, but of" in said[0] and "overlap" in said[4]
 
 
+def test_npz_of_one_text_of_a_gigabyte(tmp_path):
+    """It was read, for a text is one entry: 1.2 GB in 30 s from 1 MB, to say that it is no number."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": f"<U{2**26}", "fortran_order": False, "shape": (1,)})
+    paths = files(tmp_path, {"text.npz": member(file.getvalue() + bytes(2**28))})
+    (said,) = outcomes(paths)
+    assert said.startswith("refused: ") and "at most 262144 are read" in said
+
+
 def test_pt_that_repeats_or_shares_its_numbers_or_is_all_pickle(tmp_path):
     million = np.arange(1_000_000, dtype="<f4")
     shared = {f"{2 * i}.weight": tensor(0, 1000, 1000) for i in range(200)}
