@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 
-import jax
-
 # Spans (start, seconds) that do not overlap. JAX reports a span when it ends, inner ones (a jitted function
 # traced within another) before outer ones, so an outer span replaces those that it contains.
 _spans: list[tuple[float, float]] = []
@@ -13,7 +11,8 @@ _closed = 0.0  # seconds of spans no longer listed
 KEPT = 1000
 
 
-def _listen(event: str, duration_secs: float, **_: str | int) -> None:
+def listen(event: str, duration_secs: float, **_: str | int) -> None:
+    """Called by JAX, once machine/run.py has asked it to."""
     global _closed  # noqa: PLW0603 (JAX's listeners are process-wide, so is this clock)
     if not event.startswith("/jax/core/compile/"):
         return
@@ -24,9 +23,6 @@ def _listen(event: str, duration_secs: float, **_: str | int) -> None:
     if len(_spans) > KEPT:
         _closed += sum(seconds for _, seconds in _spans[:-1])
         del _spans[:-1]
-
-
-jax.monitoring.register_event_duration_secs_listener(_listen)
 
 
 def compile_seconds() -> float:

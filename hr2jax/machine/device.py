@@ -7,24 +7,28 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import jax
-
 
 @contextlib.contextmanager
 def on_device(device: str | None) -> Iterator[None]:
-    """Within: that device, and float32 products that are those of float32, where a GPU would take TF32's 10 bits."""
+    """Within: that device; None: JAX's default, which need not be asked for before something is compiled."""
+    if device is None:
+        yield
+        return
+    import jax
+
     try:
-        chosen = None if device is None else jax.devices(device)[0]
+        chosen = jax.devices(device)[0]
     except RuntimeError:
         seen = ", ".join(sorted({d.platform for d in jax.devices()}))
         raise ValueError(f"device={device!r} was given, but JAX sees only {seen} here") from None
-    here = contextlib.nullcontext() if chosen is None else jax.default_device(chosen)
-    with here, jax.default_matmul_precision("highest"):
+    with jax.default_device(chosen):
         yield
 
 
 def default_device() -> Any:
     """The device that new arrays are put on: `jax.default_device`'s, or else JAX's first."""
+    import jax
+
     default: Any = getattr(jax.config, "jax_default_device", None)
     return jax.devices(default)[0] if default is None or isinstance(default, str) else default
 

@@ -68,6 +68,7 @@ import jax
 import numpy as np
 import hr2jax
 from hr2jax.bounds.slopes.search import find_slopes
+from hr2jax.engines.product import schedule
 from hr2jax.engines.product.batch import steer_together
 from hr2jax.linalg import on_device
 from hr2jax.lower.cells.cells import build_cells
@@ -107,9 +108,10 @@ box, x = {"center": np.zeros(5), "radius": 0.5}, rng.uniform(-1, 1, (4, 5))
 problem = checked_problem(net, (0, 1))
 lifting = lift(net, problem, presolve(net, problem))
 on_device.LARGE = 2
+schedule.SMALL = 0
 CALLERS = {
-    "engines.product.lowrank": lambda: hr2jax.solve(net, output=(0, 1), relaxation="hr2", method="lowrank"),
-    "engines.product.triangle_cuts": lambda: hr2jax.solve(net, output=(0, 1), relaxation="hr2+", method="lowrank"),
+    "engines.product.device": lambda: hr2jax.solve(net, output=(0, 1), relaxation="hr2", method="lowrank"),
+    "engines.product.triangle_device": lambda: hr2jax.solve(net, output=(0, 1), relaxation="hr2+", method="lowrank"),
     "engines.product.product_cuts": lambda: hr2jax.solve(deep, relaxation="hr2+", method="lowrank", **box),
     "engines.product.batch": lambda: steer_together(2 * [(lifting, preset("shor", lifting))], tolerance=1e-3),
     "engines.block.admm": lambda: hr2jax.solve(net, output=(0, 1), relaxation="hr2", method="admm"),

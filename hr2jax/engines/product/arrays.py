@@ -15,8 +15,7 @@ import numpy as np
 from ...arithmetic.float64 import Array
 from ...relaxation.basis import BEFORE_MASK, ONE, Group, Lifting, Placement
 from ...relaxation.forms import Family, Form
-from .lagrangian import Data, Rows, Spec
-from .lbfgs import MEMORY
+from .program import MEMORY, Data, Rows, Spec
 
 
 def padded(n: int, coarse: bool = False) -> int:

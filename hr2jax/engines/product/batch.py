@@ -13,7 +13,8 @@ import numpy as np
 from ...machine.run import run
 from ...relaxation.basis import Lifting
 from ...relaxation.forms import Family
-from .lagrangian import Spec, Step, minimise
+from .lagrangian import minimise
+from .program import Spec, Step
 from .schedule import schedule_for
 from .steering import Run, Steered
 

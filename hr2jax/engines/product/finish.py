@@ -11,7 +11,6 @@ from ...relaxation.basis import XI
 from ...result import Status
 from ..scale import in_units
 from .newton import affordable, solve_newton
-from .schedule import SMALL
 from .steering import Run
 
 # Gradients that float32 can still tell from rounding.
@@ -72,7 +71,7 @@ class Finishing:
         self.run, self.lifting = run, run.lifting
         self.number, self.tolerance = 0, run.schedule.finish
         # with cuts, chains of layers or float32, a round of steering and one of these may agree far from the end
-        is_near = run.separator is None and not self.lifting.masked_layers and self.lifting.size <= SMALL
+        is_near = run.separator is None and not self.lifting.masked_layers and run.is_small
         self.value, self.previous, self.settled = np.nan, self.value_now() if is_near else np.nan, False
         self.best, self.idle, self.confirmed, self.looks_again = np.inf, 0, np.inf, False
         self.polished = False
@@ -100,7 +99,7 @@ class Finishing:
         if run.separator is not None and (self.looks_again or not self.settled):  # else its multipliers are missing
             run.separate(triangles=True, least=VIOLATED)
         self.looks_again = False
-        coarse = self.lifting.size > SMALL and self.tolerance >= FLOAT32
+        coarse = not run.is_small and self.tolerance >= FLOAT32
         run.minimise(np.float32 if coarse else np.float64, self.tolerance, self.steps)
         multipliers, M, d = run.dual()
         if not (M.is_finite() and np.isfinite(d).all()):
@@ -212,7 +211,7 @@ class Finishing:
         A stationary V of deficient rank is no saddle (Burer and Monteiro 2005): then nothing is done.
         """
         run = self.run
-        if self.lifting.size > SMALL:
+        if not run.is_small:
             V = run.rows_on_host()
             spectrum = np.linalg.eigvalsh(V.T @ V)
             if spectrum[0] < DEFICIENT**2 * spectrum[-1]:

@@ -4,57 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .lbfgs import advance, beginning
-
-
-class Data(NamedTuple):
-    """Arrays of one problem in the engine's units, padded (a pytree: arguments of the jitted functions)."""
-
-    objective: Any  # per block of `Spec.objective`, (rows, columns)
-    derived: Any  # per derived kind, per kind of its terms, (rows, columns)
-    unit: Any  # (N, 1): about the length of V's rows; P's are in it
-    slack: Any  # (N, 1): 1 where a row of V may be shorter than 1; of rows that share a bound, the first has it
-    budget: Any  # (N,) int32: rows of one number share a bound; empty where none do
-    families: Any  # per stack: F and G (`Rows`), row scale, and where the product is to be 0 (rows,)
-
-
-class Rows(NamedTuple):
-    """Linear forms of the extended rows: constant + sum_k coefficient_k y[index_k], n of them."""
-
-    constant: Any  # (n,)
-    index: Any  # (K, n)
-    coefficient: Any  # (K, n)
-
-
-class Cuts(NamedTuple):
-    """Inequalities  constant + sum_e coefficient_e G_e >= 0  over entries e of G, the Gram matrix of the extended rows.
-
-    Padding: no coefficient, constant 1.
-    """
-
-    place: Any  # (E, m) int32 positions in G, flat
-    coefficient: Any  # (E, m)
-    constant: Any  # (m,)
-
-
-class Spec(NamedTuple):
-    """What is static: padded sizes of the kinds of groups, and which kinds the arrays of `Data` are for."""
-
-    sizes: tuple[tuple[str, int], ...]
-    objective: tuple[tuple[str, str], ...]
-    derived: tuple[tuple[str, tuple[str, ...]], ...]
-    stacks: tuple[tuple[int, int, str], ...]  # terms of F and of G, pairs
-    memory: int  # of L-BFGS
-
-
-# No inner step is longer than so many times P: rows' directions are all that counts.
-LONGEST_STEP = 10.0
+from .program import FIRST_STEP, LONGEST_STEP, Cuts, Data, Spec, Step
 
 
 def rows_of(P: Any, unit: Any, slack: Any, budget: Any) -> Any:
@@ -176,17 +133,6 @@ def augmented_lagrangian(
     return total + cut_penalty(_all_rows(spec, y, V, cuts), cuts, cut_multipliers, cut_sigma) if cuts else total
 
 
-class Step(NamedTuple):
-    """What one inner minimisation returns."""
-
-    P: Any  # (N, r + 1)
-    multipliers: Any  # updated, per stack
-    cut_multipliers: Any  # per kind of cuts, (m,) updated
-    cut_values: Any  # per kind of cuts, (m,)
-    gradient: Any  # its norm
-    used: Any  # evaluations
-
-
 def begin(P: Any, spec: Spec) -> dict[str, Any]:
     """The state of a minimisation from P (N, r + 1), for `minimise_on`."""
     return beginning(P.ravel(), spec.memory)
@@ -218,7 +164,7 @@ def minimise_on(
         value, gradient = fun(flat.reshape(shape), spec, data, multipliers, sigma, cuts, cut_multipliers, cut_sigma)
         return value, gradient.ravel()
 
-    first_step = jnp.asarray(0.1 * np.sqrt(shape[0]), P.dtype)
+    first_step = jnp.asarray(FIRST_STEP * np.sqrt(shape[0]), P.dtype)
     longest = LONGEST_STEP * jnp.linalg.norm(P)
     state = advance(evaluate, state, first_step, tolerance, steps, longest)
     P = state["x"].reshape(shape)

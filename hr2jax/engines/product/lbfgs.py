@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import solve_triangular
 
-MEMORY = 10
-SHORTEN, MAX_SHORTENINGS = 0.4, 12
+from .program import MAX_SHORTENINGS, MEMORY, SHORTEN
 
 
 def beginning(x: Any, memory: int = MEMORY) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from ..pace import COMPILING, certificate_seconds
 from .finish import finish
 from .newton_cuts import solve_with_cuts
 from .schedule import Schedule, schedule_for
-from .steering import KNOWN, Run, Steered
+from .steering import Run, Steered
 
 
 def solve_lowrank(
@@ -60,7 +60,7 @@ def solve_lowrank(
             run.scale_objective()
             if monitor.remaining() < np.inf and not cuts:  # which rows are eliminated decides how long a proof takes
                 run.certifying = certificate_seconds(kept_rows(lifting, run.unscaled(), Middle))
-            if run.factored.spec not in KNOWN and monitor.remaining() < COMPILING:
+            if not run.is_small and monitor.remaining() < COMPILING and not run.is_compiled():
                 raise Stop(Status.TIME_LIMIT)
             run.steer(steered)
             status = finish(run)

@@ -9,6 +9,7 @@ from ...relaxation.basis import ONE
 from ...relaxation.families import preset
 from ...relaxation.table import RELAXATIONS, Relaxation
 from ..sizes import Need, Sizes, smallest_lifting
+from .arrays import padded
 from .schedule import columns_for
 
 # Newton's matrix has a row for each multiplier and each number of the diagonal: at most so many (1.2 GB).
@@ -54,8 +55,6 @@ def is_few(record: Relaxation, sizes: Sizes, available: float) -> bool:
 
 
 def _lowrank(record: Relaxation, sizes: Sizes) -> float:
-    from .arrays import padded  # here: with it comes JAX
-
     size = 1.0 + padded(sizes.n) + (2 if sizes.local else 1) * padded(sizes.q) + padded(sizes.masked)
     columns = columns_for(sizes.N, cuts=record.cuts) + 1
     need = 8.0 * FACTORS * size * columns + 4 * 8.0 * sizes.n * sizes.q

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
 from ...arithmetic.float64 import Array
-from ...machine.run import put, run
 from ...relaxation.basis import XI, Group, Lifting
 from ...relaxation.products import GLOBAL_PAIRS, LOCAL_PAIRS, FactorTable
 from .arrays import Factored
-from .lagrangian import Cuts
-from .triangle_cuts import padded_cuts
+from .program import Cuts
+from .schedule import is_small
 
 TERMS = (2, 4)  # most terms of a factor among T, X0 and U, and of any
 BLOCK = 2**22  # entries of products looked at together
@@ -65,8 +64,8 @@ class ProductPool:
         ]
         return np.concatenate([np.zeros(0, np.int64), *parts])
 
-    def arrays(self, dtype: Any) -> tuple[Cuts, Any]:
-        """The cuts over the Gram matrix of the extended rows, and their multipliers, padded."""
+    def arrays(self) -> tuple[Cuts, Array]:
+        """The cuts over the Gram matrix of the extended rows, and their multipliers."""
         first, second = TERMS
         a, b = self.pairs.T
         size = self.factored.placement.size
@@ -74,7 +73,7 @@ class ProductPool:
         coefficient = self._coefficient[a][:, :first, None] * self._coefficient[b][:, None, :second]
         flat = (first * second, len(self))
         places, coefficients = np.moveaxis(place, 0, -1).reshape(flat), np.moveaxis(coefficient, 0, -1).reshape(flat)
-        return padded_cuts(places, coefficients, np.zeros(len(self)), self.multipliers, dtype)
+        return Cuts(places, coefficients, np.zeros(len(self))), self.multipliers
 
     def keep(self, which: Array) -> None:
         """Only these."""
@@ -89,10 +88,9 @@ class ProductPool:
             if not len(a) or not len(b):
                 continue
             step = max(BLOCK // len(b), 1)
-            right = put(rows[b])
+            times = self._times(rows[b])
             for start in range(0, len(a), step):
-                left = _filled(rows[a[start : start + step]], step, len(a))
-                product = np.asarray(run(_products, put(left), right))
+                product = times(_filled(rows[a[start : start + step]], step, len(a)))
                 i, j = np.nonzero(product[: len(a) - start] < -least)
                 found.append(np.column_stack([a[start + i], b[j]]))
                 values.append(product[i, j].astype(np.float64))
@@ -106,6 +104,15 @@ class ProductPool:
         self.multipliers = np.concatenate([self.multipliers, np.zeros(int(new.sum()))])
         self.values = np.concatenate([self.values, violation[new]])
         return int(new.sum())
+
+    def _times(self, right: Array) -> Callable[[Array], Array]:
+        """A function left -> left right^T, on the device where that is large."""
+        if is_small(self.factored.lifting.size):
+            return lambda left: left @ right.T
+        from ...machine.run import put, run
+
+        there = put(right)
+        return lambda left: np.asarray(run(_product, put(left), there))
 
     def encoded(self, scale: float, every: bool = False) -> Array:
         """Rows for the certificate, or `every` row."""
@@ -122,12 +129,11 @@ class ProductPool:
         self.values = np.zeros(len(rows))
 
 
+def _product(a: Any, b: Any) -> Any:
+    return a @ b.T
+
+
 def _filled(rows: Array, step: int, count: int) -> Array:
     """The last block filled up, so that all have one shape."""
     wanted = min(step, count)
     return np.pad(rows, [(0, wanted - len(rows)), (0, 0)])
-
-
-@jax.jit
-def _products(a: Any, b: Any) -> Any:
-    return a @ b.T

@@ -48,12 +48,17 @@ class Schedule:
     extrapolate: bool = False
 
 
-# Below this size everything runs in float64: a second compilation would cost more than float32 saves.
+# Up to this size everything runs in float64, in NumPy: to compile it would take longer than to solve it.
 SMALL = 400
 # Columns of V to begin with, whatever N: networks of nearby sizes then share a compiled program.
 RANK = 20
 # With cuts the optimum's rank grows with N: columns to begin with, times the square root of N.
 CUT_RANK = 3.5
+
+
+def is_small(size: int) -> bool:
+    """Whether a basis of `size` entries is solved without compiling anything."""
+    return size <= SMALL
 
 
 def schedule_for(lifting: Lifting, tolerance: float, cuts: bool = False) -> Schedule:

@@ -6,8 +6,6 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ...arithmetic.float64 import Array
@@ -15,11 +13,10 @@ from ...arithmetic.midpoint import Middle
 from ...certificate.lagrangian import lagrangian_matrix
 from ...linalg.arrow import Arrow
 from ...linalg.diagonal import cost, feasible, stationary, tighten
-from ...linalg.on_device import definite_on_device
+from ...linalg.definite import Definite
 from ...machine.compile_clock import Stopwatch
-from ...machine.device import is_accelerated
-from ...machine.run import run
-from ...machine.stopping import check, is_interrupted
+from ...machine.interrupts import undisturbed
+from ...machine.stopping import check
 from ...relaxation.basis import Lifting
 from ...relaxation.forms import Family
 from ...relaxation.products import PRODUCTS
@@ -29,22 +26,18 @@ from ..monitor import Monitor, Stop
 from ..pace import certificate_seconds
 from ..scale import ABSURD, in_units, mean_diagonal, unit_rows
 from .arrays import Factored
-from .lagrangian import Cuts, Data, Spec, Step, begin, minimise_on
+from .host import Host
 from .memory import FEW_WITH_CUTS
 from .newton import affordable
 from .product_cuts import ProductPool
-from .schedule import SMALL, Schedule, columns_for
-from .triangle_cuts import Pool, Separator
+from .program import Cuts, Step
+from .schedule import Schedule, columns_for, is_small
+from .triangle_cuts import Pool, Separator, padded_cuts
 
 # Rows of P may be this many times as long as random ones when a round begins.
 LONGEST = 10.0
 # Mean gradients from which Newton's method on the diagonal is worth while.
 NEAR = 1e-3
-# A minimisation is cut into pieces of about so many multiplications, half a second of one core, between which Ctrl-C is
-# heard; an accelerator does so many times as many. An inner step has STEP of them for each entry of N x N times P.
-PIECE, ACCELERATED, STEP = 4e9, 100, 12
-# Structures for which this process has compiled a program.
-KNOWN: set[Spec] = set()
 
 
 class Steered(NamedTuple):
@@ -79,11 +72,10 @@ class Run:
         self.budget = lifting.budget if lifting.balls else None
         # whether there is another way to go on where this one stalls
         self.newton_may_follow = bool(cuts) and affordable(lifting, families, FEW_WITH_CUTS)
-        # whether inner steps cost next to nothing beside what is done on the host
-        self.accelerated = lifting.size > SMALL and is_accelerated()
-        self.definite = definite_on_device()  # who factors the diagonal less the Lagrangian matrix
+        self.is_small = is_small(lifting.size)
+        self.accelerated, self.definite = (False, Definite) if self.is_small else _device()
         # whether inner steps may be cheaper than Newton's method on the diagonal
-        self.is_patient = lifting.size > SMALL and not cuts and bool(families)
+        self.is_patient = not self.is_small and not cuts and bool(families)
         self.rng = np.random.default_rng(seed)
         self.scale = 1.0
         self.iteration = 0
@@ -93,7 +85,7 @@ class Run:
         self.certifying, self.certified, self.began = certificate_seconds(lifting.size), -1, time.perf_counter()
         self.start = start or {}
         self.multipliers: list[Array] = []
-        self._data: dict[Any, Data] = {}
+        self._inners: dict[Any, Any] = {}
         self.start_cold()
 
     @property
@@ -127,12 +119,12 @@ class Run:
 
     def steer(self, steered: Steered | None = None) -> None:
         """Come near the optimum, or go on from where that was done."""
-        dtype = np.float64 if self.lifting.size <= SMALL else np.float32
+        dtype = np.float64 if self.is_small else np.float32
         if steered is None:
             self.bulk(dtype)
         else:
             self.P, self.multipliers, self.sigma, self.scale, self.iteration = steered
-            self._data = {}
+            self._inners = {}
         if self.separator is not None:
             self.steer_cuts(dtype)
 
@@ -143,7 +135,7 @@ class Run:
             # between what is attained and what intervals prove; not far from the first, which is often the nearer
             attained = min(np.sqrt(self._monitor.lower * self._monitor.baseline), 3.0 * self._monitor.lower)
         self.scale = mean_diagonal(self.lifting, self.rng, attained)
-        self._data = {}
+        self._inners = {}
         factored = self.factored
 
         def begin(family: Family, row_scale: Array) -> Array:
@@ -202,7 +194,7 @@ class Run:
                 tolerance, least = 10 ** (-2 - k / 12), 0.02
             else:
                 tolerance, least = 10 ** (-2.3 - 0.7 * late), 0.1 * 0.8 ** (k - pairs)
-            if k == pairs and self.lifting.size > SMALL:
+            if k == pairs and not self.is_small:
                 self.first_certificate(dtype)
             added = self.separate(triangles=k >= pairs, least=least)
             if self.minimise(dtype, tolerance, schedule.cut_steps):
@@ -221,7 +213,8 @@ class Run:
 
     def separate(self, triangles: bool, least: float) -> int:
         """Drop the cuts that do nothing, add violated ones; returns how many."""
-        return run(self._separate, triangles, least)
+        with undisturbed():
+            return self._separate(triangles, least)
 
     def _separate(self, triangles: bool, least: float) -> int:
         assert self.separator is not None
@@ -240,40 +233,40 @@ class Run:
 
     def minimise(self, dtype: Any, tolerance: float, steps: int) -> bool:
         """One inner minimisation and multiplier update; returns whether the tolerance was about met."""
-        return run(self._minimise, dtype, tolerance, steps)  # what an interrupt waits for is kept
-
-    def _minimise(self, dtype: Any, tolerance: float, steps: int) -> bool:
-        factored = self.factored
         left = self.monitor.remaining(self.certifying)
         if left <= 0 < self.iteration:
             raise Stop(Status.TIME_LIMIT)
         steps = max(int(min(steps, self.monitor.iterations_left(), left / self.seconds)), 1)
-        P, multipliers, sigma, bound = self.begin_round(tolerance)
-        watch = Stopwatch()
-        with jax.enable_x64(dtype == np.float64):
-            if dtype not in self._data:
-                self._data[dtype] = jax.tree.map(jnp.asarray, factored.data(self.scale, dtype))
-            cuts, cut_multipliers = self.cuts(dtype)
-            given = (
-                jnp.asarray(P, dtype), self._data[dtype], [jnp.asarray(m, dtype) for m in multipliers],
-                jnp.asarray(sigma, dtype), cuts, cut_multipliers, jnp.asarray(self.cut_sigma, dtype),
-                jnp.asarray(bound, dtype),
-            )  # fmt: skip
-            state, taken, until = begin(np.asarray(P, dtype), factored.spec), 0, 0
-            while taken == until < steps and not is_interrupted():
-                until = min(until + self.piece(), steps)
-                state, step = minimise_on(state, *given, until, spec=factored.spec)
-                taken = int(step.used)
-            KNOWN.add(factored.spec)
-        self.seconds = max(watch.seconds() / max(taken, 1), 1e-6)
-        met = self.end_round(step, tolerance)
-        check()  # only now, so that what was found counts
+        with undisturbed():  # what an interrupt waits for is kept
+            inner = self._inner(dtype)
+            P, multipliers, sigma, bound = self.begin_round(tolerance)
+            cuts, cut_multipliers = self.cuts()
+            watch = Stopwatch()
+            step = inner.minimise(
+                P, multipliers, float(sigma), cuts, cut_multipliers, self.cut_sigma, float(bound), steps
+            )
+            self.seconds = max(watch.seconds() / max(int(step.used), 1), 1e-6)
+            met = self.end_round(step, tolerance)
+        check()
         return met
 
-    def piece(self) -> int:
-        """Inner steps between two looks at whether this is to end; by size alone."""
-        budget = PIECE * (ACCELERATED if self.accelerated else 1)
-        return max(int(budget / (STEP * self.lifting.size * self.P.size)), 1)
+    def _inner(self, dtype: Any) -> Any:
+        """Who minimises, in this precision and the present scale."""
+        if dtype not in self._inners:
+            spec, data = self.factored.spec, self.factored.data(self.scale, dtype)
+            if self.is_small:
+                self._inners[dtype] = Host(spec, data)
+            else:
+                from .device import Device
+
+                self._inners[dtype] = Device(spec, data, self.accelerated)
+        return self._inners[dtype]
+
+    def is_compiled(self) -> bool:
+        """Whether this process has compiled a program for problems of this structure."""
+        from .device import KNOWN
+
+        return self.factored.spec in KNOWN
 
     def begin_round(self, tolerance: float) -> tuple[Array, list[Array], Array, Array]:
         """The factor, the multipliers, the penalty and the gradient's norm with which an inner minimisation goes."""
@@ -327,14 +320,14 @@ class Run:
         """The pools of cuts there are."""
         return (self.pool,) if self.products is None else (self.pool, self.products)
 
-    def cuts(self, dtype: Any) -> tuple[tuple[Cuts, ...], list[Any]]:
+    def cuts(self) -> tuple[tuple[Cuts, ...], list[Array]]:
         """Their arrays; nothing before the first cut."""
         if not any(len(pool) for pool in self.pools):
             return (), []
         size = self.factored.size if self.products is None else self.factored.placement.size
-        arrays = [self.pool.arrays(size, dtype)]
+        arrays = [self.pool.arrays(size)]
         if self.products is not None:
-            arrays.append(self.products.arrays(dtype))
+            arrays.append(self.products.arrays())
         cuts, multipliers = zip(*arrays, strict=True)
         return cuts, list(multipliers)
 
@@ -390,6 +383,14 @@ class Run:
             if M.is_finite() and np.isfinite(d).all():
                 # far from a stationary point Newton's method would take long and gain little
                 self.certify(multipliers, M, d, newton=self.gradient <= NEAR)
+
+
+def _device() -> tuple[bool, type[Definite]]:
+    """Whether inner steps cost next to nothing beside what is done on the host, and who factors there."""
+    from ...linalg.on_device import definite_on_device
+    from ...machine.device import is_accelerated
+
+    return is_accelerated(), definite_on_device()
 
 
 def shortened(P: Array) -> Array:

@@ -8,20 +8,17 @@ least a third in magnitude, meets all k at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ...arithmetic.float64 import Array
-from ...machine.run import put, run
 from ...relaxation.basis import Lifting
 from ...relaxation.triangles import EDGES, PATTERNS, decode, encode
-from .lagrangian import Cuts
+from .program import Cuts
+from .schedule import is_small
+from .triangle_search import OnHost
 
-EDGES_AT_ONCE = 4096  # entries of Y looked at together: one compiled program, rows of Y that stay in cache
 SMALLEST = 4096  # cuts are padded to this, doubled as often as needed
 
 
@@ -57,10 +54,10 @@ class Pool:
     def __len__(self) -> int:
         return len(self.pattern)
 
-    def arrays(self, size: int, dtype: Any) -> tuple[Cuts, Any]:
-        """The cuts over a Gram matrix of side `size`, and their multipliers, padded."""
+    def arrays(self, size: int) -> tuple[Cuts, Array]:
+        """The cuts over a Gram matrix of side `size`, and their multipliers."""
         place = np.stack([self.triples[:, a] * size + self.triples[:, b] for a, b in EDGES])
-        return padded_cuts(place, PATTERNS[self.pattern].T, np.ones(len(self)), self.multipliers, dtype)
+        return Cuts(place, PATTERNS[self.pattern].T, np.ones(len(self))), self.multipliers
 
     def keep(self, which: Array) -> None:
         """Only these."""
@@ -84,19 +81,13 @@ class Pool:
         return encode(position[self.triples[used]], self.pattern[used], scale * self.multipliers[used])
 
 
-def padded_cuts(
-    place: Array, coefficient: Array, constant: Array, multipliers: Array, dtype: Any
-) -> tuple[Cuts, Any]:
+def padded_cuts(cuts: Cuts, multipliers: Array) -> tuple[Cuts, Array]:
     """Cuts and multipliers padded to SMALLEST, doubled as often as needed: few shapes to compile."""
     n = len(multipliers)
     m = SMALLEST * 2 ** max(int(np.ceil(np.log2(max(n, 1) / SMALLEST))), 0)
     pad = [(0, 0), (0, m - n)]
-    cuts = Cuts(
-        put(np.pad(place, pad).astype(np.int32)),
-        put(np.pad(coefficient, pad), dtype),
-        put(np.pad(constant, pad[1:], constant_values=1.0), dtype),
-    )
-    return cuts, put(np.pad(multipliers, pad[1:]), dtype)
+    place, coefficient = np.pad(cuts.place, pad).astype(np.int32), np.pad(cuts.coefficient, pad)
+    return Cuts(place, coefficient, np.pad(cuts.constant, pad[1:], constant_values=1.0)), np.pad(multipliers, pad[1:])
 
 
 def _keys(triples: Array, pattern: Array, size: int) -> Array:
@@ -124,6 +115,7 @@ class Separator:
 
     def __init__(self, lifting: Lifting, rows: Array, names: tuple[str, ...]):
         self.rows, self.triangles = rows, "triangles" in names
+        self._search = _search_of(lifting)
         number = {kind: k for k, kind in enumerate(dict.fromkeys(group.kind for group in lifting.sizes))}
         wanted = np.zeros((len(number), len(number)), bool)
         for name, (a, b) in kinds(lifting).items():
@@ -135,15 +127,14 @@ class Separator:
         self.corner = np.isin(self.kind, [k for kind, k in number.items() if kind in ("one", "v", "t", "xi")])
 
     def gram(self, V: Array) -> Any:
-        """Y = V V^T (N, N) float32 on the device, from the basis' rows V; ones on the diagonal."""
-        return run(_gram, put(V, jnp.float32))
+        """Y = V V^T (N, N) float32, from the basis' rows V; ones on the diagonal."""
+        return self._search.gram(V)
 
     def pairs(self, Y: Any, limit: int, least: float) -> tuple[Array, Array, Array]:
         """The at most `limit` most violated pairs of factors, by more than `least`: triples, patterns, values."""
         if not self.wanted.any():
             return _nothing()
-        mask = put(self.wanted[self.kind][:, self.kind])
-        size = np.asarray(run(_pairs, Y, mask))
+        size = self._search.pairs(Y, self.wanted[self.kind][:, self.kind])
         flat = np.flatnonzero(size.ravel() > 1.0 + least)
         flat = flat[_largest(size.ravel()[flat], limit)]
         j, k = np.divmod(flat, len(self.rows))
@@ -154,13 +145,13 @@ class Separator:
         if not self.triangles or len(self.rows) < 4:
             return _nothing()
         kept = np.flatnonzero(self.corner)
-        among, Y = Y, Y if len(kept) == len(Y) else run(_part, Y, kept)
-        edges = np.argwhere(np.asarray(run(_long_edges, Y, (1.0 + least) / 3.0)))
-        best = _in_chunks(jnp.max, Y, edges)
+        among, Y = Y, Y if len(kept) == len(Y) else self._search.part(Y, kept)
+        edges = self._search.edges(Y, (1.0 + least) / 3.0)
+        best = self._search.most(Y, edges)
         edges = edges[best > 1.0 + least]
         # every triangle may be found from three sides
         edges = edges[_largest(best[best > 1.0 + least], 3 * limit)]
-        third = _in_chunks(jnp.argmax, Y, edges).astype(np.int64)
+        third = self._search.third(Y, edges)
         triples = np.unique(np.sort(np.column_stack([edges, third]), axis=1), axis=0)
         triples = triples[(np.diff(triples, axis=1) > 0).all(axis=1)]
         found = self._found(among, *kept[triples].T)
@@ -177,6 +168,15 @@ class Separator:
         return triples, pattern, 1.0 + np.min(sums, axis=0, initial=3.0)
 
 
+def _search_of(lifting: Lifting) -> Any:
+    """Who searches: where problems are small, nothing is compiled."""
+    if is_small(lifting.size):
+        return OnHost()
+    from .triangle_device import OnDevice
+
+    return OnDevice()
+
+
 def _nothing() -> tuple[Array, Array, Array]:
     return np.zeros((0, 3), np.int64), np.zeros(0, np.int64), np.zeros(0)
 
@@ -184,65 +184,3 @@ def _nothing() -> tuple[Array, Array, Array]:
 def _largest(values: Array, count: int) -> Array:
     """Positions of the `count` largest."""
     return np.arange(len(values)) if len(values) <= count else np.argpartition(values, -count)[-count:]
-
-
-@jax.jit
-def _gram(V: Any) -> Any:
-    Y = V @ V.T
-    return jnp.fill_diagonal(Y, 1.0, inplace=False)
-
-
-def _violation(a: Any, b: Any, c: Any) -> Any:
-    """-min over the patterns of sign (a, b, c): the triangle is violated where this exceeds 1."""
-    x, y, z = jnp.abs(a), jnp.abs(b), jnp.abs(c)
-    total = x + y + z
-    return jnp.where(a * b * c > 0, total - 2.0 * jnp.minimum(jnp.minimum(x, y), z), total)
-
-
-@jax.jit
-def _pairs(Y: Any, mask: Any) -> Any:
-    n = Y.shape[0]
-    upper = jnp.arange(n)[:, None] < jnp.arange(n)[None, :]
-    return jnp.where(mask & upper, _violation(Y[0][:, None], Y[0][None, :], Y), 0.0)
-
-
-def _part(Y: Any, kept: Array) -> Any:
-    return Y[np.ix_(kept, kept)]
-
-
-@jax.jit
-def _long_edges(Y: Any, least: Any) -> Any:
-    n = Y.shape[0]
-    i, j = jnp.arange(n)[:, None], jnp.arange(n)[None, :]
-    return (i > 0) & (i < j) & (jnp.abs(Y) > least)
-
-
-def _rows_at(Y: Any, edges: Any) -> Any:
-    i, j = edges.T
-    value = _violation(Y[i], Y[j], Y[i, j][:, None])
-    return value.at[:, 0].set(0.0)  # through the constant: a pair of factors
-
-
-def _in_chunks(reduce: Any, Y: Any, edges: Array) -> Array:
-    """jnp.max or jnp.argmax over all k of the violations with each edge (n, 2).
-
-    n is padded to a power of two times EDGES_AT_ONCE: few shapes to compile.
-    """
-    n = len(edges)
-    count = -(-n // EDGES_AT_ONCE)
-    padded = np.zeros((EDGES_AT_ONCE << max(count - 1, 0).bit_length(), 2), np.int32)
-    padded[:n] = edges
-    return np.asarray(run(_looped, Y, put(padded), count, reduce=reduce))[:n]
-
-
-@partial(jax.jit, static_argnames="reduce")
-def _looped(Y: Any, edges: Any, count: Any, reduce: Any) -> Any:
-    def largest(Y: Any, edges: Any) -> Any:
-        return reduce(_rows_at(Y, edges), axis=1)
-
-    def turn(k: Any, out: Any) -> Any:
-        part = largest(Y, jax.lax.dynamic_slice(edges, (k * EDGES_AT_ONCE, 0), (EDGES_AT_ONCE, 2)))
-        return jax.lax.dynamic_update_slice(out, part, (k * EDGES_AT_ONCE,))
-
-    like = jax.eval_shape(largest, Y, edges[:EDGES_AT_ONCE])
-    return jax.lax.fori_loop(0, count, turn, jnp.zeros(len(edges), like.dtype))

@@ -7,7 +7,7 @@ import hr2jax
 from hr2jax.certificate.lagrangian import lagrangian_matrix
 from hr2jax.engines.bilinear import mixing
 from hr2jax.engines.bilinear.mixing import first_bound, mixed_diagonal
-from hr2jax.engines.product import lowrank, steering
+from hr2jax.engines.product import device, lowrank
 from hr2jax.linalg.diagonal import cost, feasible, is_feasible
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
@@ -85,9 +85,10 @@ def test_what_was_compiled_before_changes_no_result():
 
 
 def test_where_time_is_too_short_to_compile_nothing_is(monkeypatch):
-    monkeypatch.setattr(lowrank, "KNOWN", set())
+    monkeypatch.setattr(device, "KNOWN", set())
     monkeypatch.setattr(lowrank, "COMPILING", 1e9)
-    monkeypatch.setattr(steering, "minimise_on", lambda *_, **__: pytest.fail("a program was compiled"))
+    monkeypatch.setattr("hr2jax.engines.product.schedule.SMALL", 0)
+    monkeypatch.setattr(device, "minimise_on", lambda *_, **__: pytest.fail("a program was compiled"))
     net = network(10, 14)
     result = hr2jax.solve(net, relaxation="hr2", time_limit=5.0)
     assert result.status is hr2jax.Status.TIME_LIMIT

@@ -7,7 +7,7 @@ import pytest
 
 import hr2jax
 from hr2jax import Network, Status
-from hr2jax.engines.product import schedule, steering
+from hr2jax.engines.product import device, schedule
 from hr2jax.options import CUT_NAMES as EVERY
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift, preset
@@ -128,7 +128,7 @@ def test_a_start_with_misleading_triangles_is_given_up():
 
 def shapes_of_calls(monkeypatch):
     """The shapes with which `minimise_on` is called: of P, its type, and of the cuts."""
-    seen, original = [], steering.minimise_on
+    seen, original = [], device.minimise_on
 
     def recorded(state, P, data, multipliers, sigma, cuts, *rest, spec):
         stacks = tuple(values.shape for values in multipliers)
@@ -136,7 +136,7 @@ def shapes_of_calls(monkeypatch):
         seen.append((P.shape, str(P.dtype), stacks, of_cuts, spec))
         return original(state, P, data, multipliers, sigma, cuts, *rest, spec=spec)
 
-    monkeypatch.setattr(steering, "minimise_on", recorded)
+    monkeypatch.setattr(device, "minimise_on", recorded)
     return seen, original
 
 
@@ -144,6 +144,7 @@ def shapes_of_calls(monkeypatch):
 @pytest.mark.parametrize("relaxation", ["hr2z", "hr2+"])
 def test_solves_of_one_shape_compile_once_for_each_shape_of_cuts_and_rank(relaxation, local, monkeypatch):
     """With hr2+, what is new is the number of cuts, doubled from SMALLEST, and the rank where it was raised."""
+    monkeypatch.setattr("hr2jax.engines.product.schedule.SMALL", 0)
     seen, original = shapes_of_calls(monkeypatch)
     original.clear_cache()
     for seed in range(4):

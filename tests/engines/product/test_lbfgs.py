@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hr2jax.engines.product.lbfgs import MEMORY, _inverse_hessian_times, advance, beginning
+from hr2jax.engines.product.lbfgs import _inverse_hessian_times, advance, beginning
+from hr2jax.engines.product.program import MEMORY
 
 SIZE = 20
 

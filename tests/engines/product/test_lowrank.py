@@ -9,7 +9,7 @@ import pytest
 
 from hr2jax import Status
 from hr2jax.certificate.lagrangian import lagrangian_matrix
-from hr2jax.engines.product import lowrank
+from hr2jax.engines.product import device, lowrank
 from hr2jax.engines.product.arrays import Factored, padded, row_scale, typical_squares
 from hr2jax.engines.product.finish import Finishing, finish
 from hr2jax.engines.product.lagrangian import augmented_lagrangian, extended_rows, objective_and_products, rows_of
@@ -130,7 +130,7 @@ def test_padding_has_no_effect(relaxation, local, norm):
         fun = jax.value_and_grad(augmented_lagrangian)
         triples = np.random.default_rng(5).choice(factored.rows, (20, 3))
         pool = Pool(triples, np.arange(20) % 4, rng.random(20), np.zeros(20))
-        cuts, cut_multipliers = pool.arrays(factored.size, np.float64)
+        cuts, cut_multipliers = pool.arrays(factored.size)
         rest = (factored.spec, data, multipliers, 0.7, (cuts,), [cut_multipliers], 0.3)
         value, gradient = fun(jnp.asarray(P), *rest)
         P[~real] = rng.standard_normal(((~real).sum(), 5))
@@ -396,7 +396,8 @@ def test_a_random_factor_is_not_certified(monkeypatch):
     """With no time to compile anything it proves next to nothing, and takes as long as a good one."""
     lifting = lifting_of(6, 5, local=False)
     families = preset("hr2", lifting)
-    monkeypatch.setattr(lowrank, "KNOWN", set())
+    monkeypatch.setattr(device, "KNOWN", set())
+    monkeypatch.setattr("hr2jax.engines.product.schedule.SMALL", 0)
     monitor = Monitor(lifting, seconds=0.5 * lowrank.COMPILING)
     assert solve_lowrank(lifting, families, monitor) is Status.TIME_LIMIT
     assert not monitor.offered

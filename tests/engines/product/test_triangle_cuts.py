@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hr2jax.engines.product.lagrangian import Cuts, _cut_penalty, cut_penalty, cut_values
-from hr2jax.engines.product.triangle_cuts import SMALLEST, Pool, Separator, kinds
+from hr2jax.engines.product.lagrangian import _cut_penalty, cut_penalty, cut_values
+from hr2jax.engines.product.program import Cuts
+from hr2jax.engines.product.triangle_cuts import SMALLEST, Pool, Separator, kinds, padded_cuts
 from hr2jax.options import CUT_NAMES as EVERY
 from hr2jax.relaxation.triangles import EDGES, PATTERNS, encode
 
@@ -201,12 +202,14 @@ def test_what_no_point_violates_is_never_found():
         assert len(separator.pairs(Y, MANY, 0.0)[0]) == len(separator.others(Y, MANY, 0.0)[0]) == 0
 
 
-def test_more_entries_than_one_chunk(monkeypatch):
+@pytest.mark.parametrize("where", ["search", "device"])
+def test_more_entries_than_one_chunk(where, monkeypatch):
+    monkeypatch.setattr("hr2jax.engines.product.schedule.SMALL", 400 if where == "search" else 0)
     lifting = lifting_of(3, 4, local=True)
     separator = Separator(lifting, padded_rows(lifting), CUTS)
     _, Y = gram(separator, lifting.size, 2, 0)
     at_once = separator.others(Y, MANY, LEAST)
-    monkeypatch.setattr("hr2jax.engines.product.triangle_cuts.EDGES_AT_ONCE", 7)
+    monkeypatch.setattr(f"hr2jax.engines.product.triangle_{where}.EDGES_AT_ONCE", 7)
     assert len(at_once[0]) > 7
     for one, other in zip(at_once, separator.others(Y, MANY, LEAST), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -259,7 +262,7 @@ def test_what_is_kept_stays_together():
 )
 def test_pools_are_padded_to_doublings(count, padded):
     pool = Pool(np.zeros((count, 3), np.int64), np.zeros(count, np.int64), np.zeros(count), np.zeros(count))
-    cuts, multipliers = pool.arrays(5, np.float32)
+    cuts, multipliers = padded_cuts(*pool.arrays(5))
     assert cuts.place.shape == cuts.coefficient.shape == (3, padded * SMALLEST)
     assert cuts.constant.shape == multipliers.shape == (padded * SMALLEST,)
 
@@ -268,7 +271,7 @@ def test_arrays_are_the_cuts_and_padding_has_value_one_and_no_effect():
     size, pool = 9, pool_of(50, 9)
     V = np.random.default_rng(2).standard_normal((size, 4))
     with jax.enable_x64(True):
-        cuts, multipliers = pool.arrays(size, np.float64)
+        cuts, multipliers = padded_cuts(*pool.arrays(size))
         [values] = cut_values(jnp.asarray(V), (cuts,))
         values = np.asarray(values)
         exact = Cuts(cuts.place[:, :50], cuts.coefficient[:, :50], cuts.constant[:50])
@@ -317,7 +320,7 @@ def test_the_penaltys_derivative_is_that_of_its_formula(sigma):
     pool.triples[:3] = [[1, 1, 2], [0, 3, 3], [5, 5, 5]]  # an adversary's warm start: still a smooth function
     V, direction = rng.standard_normal((2, size, 3))
     with jax.enable_x64(True):
-        cuts, multipliers = pool.arrays(size, np.float64)
+        cuts, multipliers = pool.arrays(size)
 
         def plain(W):
             return _cut_penalty(W, (cuts,), [multipliers], sigma)[0]
