@@ -35,6 +35,7 @@ def solve(
     max_iterations: int | None = Options.max_iterations,
     device: str | None = Options.device,
     seed: int = Options.seed,
+    witness: str | float = Options.witness,
     warm_start: Result | None = Options.warm_start,
     progress: bool = Options.progress,
     callback: Callable[[Progress], Any] | None = Options.callback,
@@ -72,6 +73,9 @@ def solve(
         max_iterations: of the engine.
         device: None (JAX's default), "cpu" or "gpu".
         seed: of every random choice.
+        witness: effort of the search of `lower`, counted in evaluated points, never in seconds: "auto" (1.0) follows
+            from sizes and the engine's counted iterations and is meant to cost less than the bound; a number scales it;
+            0: none (lower 0.0, witness None, gap 1.0).
         warm_start: an earlier Result of the same widths, whose multipliers to begin from.
         progress: show a live line on a terminal, else messages in `logging.getLogger("hr2jax")`.
         callback: called with a Progress now and then; returning True stops.
@@ -92,8 +96,8 @@ def solve(
     problem = checked_problem(net, output, norm, center, radius, output_norm=output_norm, domain=domain)
     options = Options(
         relaxation=relaxation, bounds=bounds, method=method, tol=tol, time_limit=time_limit,
-        max_iterations=max_iterations, device=device, seed=seed, warm_start=warm_start, progress=progress,
-        callback=callback, checkpoint=checkpoint, cuts=cuts, lifting=lifting,
+        max_iterations=max_iterations, device=device, seed=seed, witness=witness, warm_start=warm_start,
+        progress=progress, callback=callback, checkpoint=checkpoint, cuts=cuts, lifting=lifting,
     )  # fmt: skip
     return run(net, problem, options.check(net, problem), began)
 

@@ -137,9 +137,12 @@ class Layer:
 
         What it has of radii is left out.
         """
+        return self.of_arrays({k: convert(A) for k, A in self.inputs.items()}, convert(self.bias))
+
+    def of_arrays(self, inputs: Mapping[int, Any], bias: Any) -> Layer:
+        """A layer of the same activation and of these arrays, which no check is made of."""
         layer = object.__new__(type(self))
-        inputs = {k: convert(A) for k, A in self.inputs.items()}
-        layer._set(inputs, convert(self.bias), self.activation, self.parameters)
+        layer._set(inputs, bias, self.activation, self.parameters)
         return layer
 
     def _set(

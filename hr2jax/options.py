@@ -47,6 +47,8 @@ class Options:
         max_iterations: of the engine; None: as many as it takes.
         device: where JAX runs, of DEVICES; None: JAX's default.
         seed: of every random choice, a nonnegative integer.
+        witness: effort of the search of `lower`, in evaluated points: "auto", which is 1 (as many as follow from sizes
+            and the engine's counted iterations), a number that scales it, 0 for none.
         warm_start: an earlier Result of the same widths, whose multipliers to begin from.
         progress: whether a live line is shown on a terminal, or messages in the log "hr2jax".
         callback: called with a Progress now and then; returning True stops.
@@ -66,6 +68,7 @@ class Options:
     max_iterations: int | None = None
     device: str | None = None
     seed: int = 0
+    witness: str | float = "auto"
     warm_start: Result | None = None
     progress: bool = False
     callback: Callable[[Progress], Any] | None = None
@@ -87,6 +90,11 @@ class Options:
         if not _is_int(self.seed) or self.seed < 0:
             raise ValueError(f"seed must be a nonnegative integer, but {shown(self.seed)} was given")
         self._keep("seed", int(self.seed))
+        if isinstance(self.witness, str):
+            if self.witness != "auto":
+                raise ValueError(f"witness must be 'auto' or a nonnegative number, but {shown(self.witness)} was given")
+        else:
+            self._keep("witness", _number("witness", self.witness, positive=False))
         if self.device is not None:
             _one_of("device", self.device, DEVICES)
         if not isinstance(self.progress, bool):
@@ -113,6 +121,11 @@ class Options:
     def record(self) -> Relaxation:
         """The relaxation."""
         return RELAXATIONS[self.relaxation]
+
+    @property
+    def effort(self) -> float:
+        """`witness` as a number."""
+        return 1.0 if isinstance(self.witness, str) else self.witness
 
     @property
     def planes(self) -> tuple[str, ...]:

@@ -104,7 +104,7 @@ class Result:
     Attributes:
         bound: certified upper bound of the Lipschitz constant (of `maximum`: of the largest value).
         lower: proved lower bound, attained at `witness`.
-        witness: (p_0,) float64, a point of the domain.
+        witness: (p_0,) float64, a point of the domain; None where none was searched (`solve`'s `witness=0`).
         relaxation_value: the engine's estimate of the relaxation's optimum (not certified).
         gap: (bound - lower) / bound; 0 when bound is 0.
         status, message: why it ended.
@@ -117,7 +117,7 @@ class Result:
 
     bound: float
     lower: float
-    witness: Array
+    witness: Array | None
     relaxation_value: float
     gap: float
     status: Status
@@ -173,7 +173,7 @@ class Result:
             numbers = {name: _number(plain[name]) for name in ("bound", "lower", "gap", "relaxation_value")}
             return cls(
                 **numbers,
-                witness=np.array(plain["witness"], dtype=np.float64),
+                witness=None if plain["witness"] is None else np.array(plain["witness"], dtype=np.float64),
                 status=Status[plain["status"]],
                 message=str(plain["message"]),
                 certificate=cast(Certificate, None),
@@ -206,12 +206,14 @@ class Result:
             return NotImplemented
         return (
             (self.problem, self.bound, self.lower) == (other.problem, other.bound, other.lower)
-            and np.array_equal(self.witness, other.witness)
+            and (self.witness is None) == (other.witness is None)
+            and (self.witness is None or np.array_equal(self.witness, cast(Array, other.witness)))
             and _same(_multipliers(self), _multipliers(other))
         )
 
     def __hash__(self) -> int:
-        return hash((self.problem["network_hash"], self.bound, self.lower, tuple(np.ravel(self.witness).tolist())))
+        witness = () if self.witness is None else tuple(np.ravel(self.witness).tolist())
+        return hash((self.problem["network_hash"], self.bound, self.lower, witness))
 
 
 def _multipliers(result: Result) -> Mapping[str, Array] | None:

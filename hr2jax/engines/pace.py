@@ -14,6 +14,8 @@ PROOF, PRODUCT, PRODUCT_SECONDS = 3e-10, 768, 6.2e-3
 EVERYWHERE = 1500
 # A look may meet a busy moment, and not all of a proof is products.
 SLOWEST, FASTEST = 2.0, 0.125
+# Columns of a factor, about, and multiplications a second, in `engine_seconds`.
+RANK, MULTIPLICATIONS = 30, 3e10
 # With fewer seconds left than this, nothing that must be compiled first comes to anything.
 COMPILING = 2.0
 
@@ -22,6 +24,16 @@ def certificate_seconds(size: int) -> float:
     """What a diagonal and a proof take, about, with `size` rows of M_1 kept: a guess, until measured."""
     least = SLOWEST * PROOF * min(size, EVERYWHERE) ** 3
     return max(least, _slowness() * PROOF * size**3) if size > EVERYWHERE else least
+
+
+def engine_seconds(method: str, size: int, iterations: int) -> float:
+    """About what an engine's iterations took, told from their number and the basis' size alone: no clock decides.
+
+    Multiplications of an iteration (the low-rank engine's with RANK columns, others' as eigendecompositions or Cholesky
+    factors of some N x N matrices), and what an iteration takes whatever its size.
+    """
+    each, products = (3e-4, 12.0 * RANK * size**2) if method == "lowrank" else (2e-3, 30.0 * size**3)
+    return iterations * (each + products / MULTIPLICATIONS)
 
 
 @cache

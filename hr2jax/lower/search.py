@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..network import Network
 from ..problem import Problem
 from .cells.cells import build_cells
 from .cells.search import REACH, Best, search_cells
-from .clock import Clock
+from .effort import Effort
 from .regions.search import search_deep
 
 
@@ -21,25 +22,26 @@ def search(
     net: Network,
     problem: Problem,
     *,
-    seconds: float,
+    points: float = math.inf,
+    seconds: float = math.inf,
     seed: int = 0,
     starts: Sequence[ArrayLike] | Array = (),
 ) -> tuple[float, Array]:
-    """The best lower bound of the Lipschitz constant found in about `seconds`, and the point that attains it.
+    """The best lower bound of the Lipschitz constant found, and the point that attains it.
 
     Small networks are searched exhaustively. Otherwise, with one hidden layer, norm inf and a box, patterns are
     annealed and realised by linear programs, points are found by smoothed ascent, and the best of both are
     improved (`climb`); any other network is searched point by point (`search_deep`). The search ends early
-    when several rounds bring nothing. Compilation does not count against `seconds`.
+    when several rounds bring nothing.
 
     For one machine and one set of library versions the result depends on the arguments alone as long as
-    the time does not bind; where it does, more time never makes the result worse, but the moment at
-    which it stops is not reproducible.
+    `seconds` do not bind; where they do, the moment at which it stops is not reproducible.
 
     Args:
         net: the network, any number of hidden layers.
         problem: the problem.
-        seconds: wall time, about.
+        points: about so many are evaluated; programs count as points (`Effort`).
+        seconds: a deadline.
         seed: of every random choice.
         starts: further starting points, (p_0,) each, moved into the domain, or patterns, (p_1 + ... + p_L,)
             bool each.
@@ -51,19 +53,19 @@ def search(
     Raises:
         ValueError: a start of the wrong shape.
     """
-    points, patterns = _sort_starts(net, starts)
+    effort = Effort(net, points, seconds)
+    known, patterns = _sort_starts(net, starts)
     if net.depth != 1 or problem.norm != "inf" or problem.domain.shape != "inf":
-        return search_deep(net, problem, seconds=seconds, seed=seed, points=points, patterns=patterns)
-    clock = Clock(seconds)
+        return search_deep(net, problem, effort=effort, seed=seed, points=known, patterns=patterns)
     with np.errstate(all="ignore"):
         cells = build_cells(net, problem, REACH[0])
         best = Best(net, problem, cells)
         best.offer_point(best.witness)
-        for x in points:
+        for x in known:
             best.offer_point(cells.point(cells.locate(x)))
         sane = all(np.isfinite(a).all() for a in (cells.A, cells.b, cells.B, cells.g0, cells.scale))
         if len(cells.b) and sane:
-            search_cells(best, clock, seed, [cells.locate(x) for x in points], patterns)
+            search_cells(best, effort, seed, [cells.locate(x) for x in known], patterns)
     return best.lower, best.witness
 
 

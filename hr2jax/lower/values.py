@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +12,9 @@ from .. import graph
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
 from ..domain import Domain
-from ..machine.stopping import check
 from ..network import Network
 from ..problem import Problem
+from .effort import Effort
 from .norms import lengths
 
 POINTS = 16
@@ -33,26 +33,32 @@ def value_at(net: Network, problem: Problem, x: Array) -> float:
 
 
 def climb_values(
-    net: Network, problem: Problem, *, seconds: float, seed: int = 0, starts: Sequence[Any] | Array = ()
-) -> tuple[float, Array]:
-    """The largest value of f found by projected gradient ascent from many points, and where (proved by `value_at`)."""
+    net: Network, problem: Problem, *, points: float = math.inf, seconds: float = math.inf, seed: int = 0,
+    starts: Sequence[Any] | Array = (),
+) -> tuple[float, Array]:  # fmt: skip
+    """The largest value of f found by projected gradient ascent from many points, and where (proved by `value_at`).
+
+    It ends when a round brings nothing, or after about so many evaluated points, or so many seconds.
+    """
     domain = problem.domain
     center, radius = domain.center.copy(), domain.radius
-    random, until = np.random.default_rng(seed), time.perf_counter() + seconds
+    random, effort = np.random.default_rng(seed), Effort(net, points, seconds)
     best, witness = value_at(net, problem, center), center
     for x in starts:
         if (value := value_at(net, problem, np.asarray(x))) > best:
             best, witness = value, np.asarray(x)
-    while time.perf_counter() < until:
-        check()
+    while not effort.is_over():
         before = best
         some = center + radius * random.uniform(-1, 1, (POINTS, len(center)))
-        points = np.concatenate([witness[None], _inside(domain, some)])
+        found = np.concatenate([witness[None], _inside(domain, some)])
         for step in range(STEPS):
-            gradient = _gradient(net, problem, points)
+            gradient = _gradient(net, problem, found)
             move = np.sign(gradient) if domain.shape == "inf" else _unit(gradient)
-            points = _inside(domain, points + radius * 0.5 * 0.9**step * move)
-        for x in points[np.argsort(-net(points) @ problem.coefficients)[:2]]:
+            found = _inside(domain, found + radius * 0.5 * 0.9**step * move)
+            effort.spend(len(found))
+            if effort.is_over():
+                break
+        for x in found[np.argsort(-net(found) @ problem.coefficients)[:2]]:
             if (value := value_at(net, problem, x)) > best:
                 best, witness = value, x
         if best <= before + 1e-12 * abs(before):

@@ -33,8 +33,7 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
     """`solve` for several outputs: one compilation, and each problem begins from what the others found.
 
     On an accelerator small problems of one shape are steered together (vmapped); others warm-start from an earlier pair
-    that shares a label. The search for attained lower bounds takes no longer than the engine does; `solve` searches
-    longer.
+    that shares a label.
 
     Args:
         net: a ReLU network.
@@ -92,7 +91,7 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
             if show is not None and len(problems) > 1:
                 output = output_text(problem.coefficients.tolist())
                 named = partial(show, about=f"{k + 1} of {len(problems)}, {output}: ")
-            result = solve_checked(net, problem, fixed[k], own, None, named, began, steered[k], brief=True)
+            result = solve_checked(net, problem, fixed[k], own, None, named, began, steered[k])
             results.append(result)
             began = time.perf_counter()
     return results

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,8 +21,9 @@ from ..engines.choose import HIGHS
 from ..engines.lipopt.lipopt import krivine_engine
 from ..engines.memory import check_krivine_memory, check_memory, refuse_many_moments
 from ..engines.monitor import Stop
-from ..engines.pace import certificate_seconds
+from ..engines.pace import certificate_seconds, engine_seconds
 from ..engines.sizes import Sizes
+from ..lower.effort import point_seconds
 from ..machine.compile_clock import compile_seconds
 from ..machine.device import on_device
 from ..machine.memory import peak_bytes
@@ -30,10 +31,10 @@ from ..machine.stopping import hear, is_interrupted, tell
 from ..network import Network
 from ..options import INTERIOR_POINT, Options
 from ..problem import Problem
-from ..progress import progress_line
+from ..progress import Show, progress_line
 from ..relaxation import Lifting, lift
 from ..relaxation.presolve import LIFTINGS, Presolve, presolve
-from ..result import CTRL_C, RELAXATION_SOLVED, Progress, Result, Status, relative_gap
+from ..result import CTRL_C, RELAXATION_SOLVED, Result, Status, relative_gap
 from ..version import versions
 from .session import Session
 from .stages import Stage, stages_of
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
 # At most so long is spent on pre-activation bounds.
 BOUND_SECONDS = 60.0
+# Seconds that a search for a witness may take, told by counted points (`point_seconds`): before any engine, and after
+# it where it has counted less, and at most.
+QUICK, LEAST, MOST = 0.05, 0.15, 15.0
 
 
 def check_network(net: Any) -> None:
@@ -100,33 +104,30 @@ def prepare(net: Network, problem: Problem, options: Options) -> Presolve:
 
 def solve_checked(
     net: Network, problem: Problem, fixed: Presolve, options: Options, start: Certificate | None,
-    show: Callable[[Progress], None] | None, began: float, steered: Steered | None = None,
-    brief: bool = False, tell: Callable[[Callable[[], Result]], None] | None = None,
+    show: Show | None, began: float, steered: Steered | None = None,
+    tell: Callable[[Callable[[], Result]], None] | None = None,
 ) -> Result:  # fmt: skip
-    """`solve` after its checks; `brief`: the search for a witness takes no longer than the engine.
-
-    `tell` is given a function that says in another thread what is proved so far.
-    """
-    plan = None if options.record.baseline else _plan(net, problem, fixed, options, steered)
+    """`solve` after its checks; `tell` is given a function that says in another thread what is proved so far."""
+    plan = None if options.record.baseline else Plan(net, problem, fixed, options, steered)
     session = Session(net, problem, fixed, options, versions(), show, began)
     if not math.isfinite(session.bound):
         raise TooLargeError("the network's Lipschitz constant exceeds what float64 can hold")
     if tell is not None:
-        size, estimated = (0, 0.0) if plan is None else (plan.lifting.size, plan.estimated)
-        tell(lambda: _result(session, Status.STOPPED, 0.0, 0.0, size, estimated, CTRL_C))
-    if plan is None:
-        setup, compiled, session.relaxation_value = session.seconds(), compile_seconds(), session.bound
-        status = _ended(lambda: _search_only(session, brief))
-        return _result(session, status, setup, compile_seconds() - compiled, 0, 0.0)
-    multipliers: Mapping[str, Array] = {}
+        estimated = 0.0 if plan is None else plan.estimated
+        tell(lambda: _result(session, Status.STOPPED, 0.0, 0.0, estimated, CTRL_C))
+    session.size = 0 if plan is None else plan.size
     if start is not None:
         session.offer(start)
-        multipliers = _starting_multipliers(net, start, fixed, plan.lifting)
-    elif options.warm_start is not None:
-        multipliers = _starting_multipliers(net, options.warm_start.certificate, fixed, plan.lifting)
     setup, compiled = session.seconds(), compile_seconds()
-    status = _ended(lambda: _climb(session, plan, multipliers, brief))
-    return _result(session, status, setup, compile_seconds() - compiled, plan.lifting.size, plan.estimated)
+    if plan is None:
+        session.relaxation_value = session.bound
+        status = _ended(lambda: _last_search(session, 0.0))
+        return _result(session, status, setup, compile_seconds() - compiled, 0.0)
+    before = start
+    if start is None and options.warm_start is not None:
+        before = options.warm_start.certificate
+    status = _ended(lambda: _climb(session, plan, before))
+    return _result(session, status, setup, compile_seconds() - compiled, plan.estimated)
 
 
 def bounded_at_once(net: Network, problem: Problem, fixed: Presolve, options: Options, message: str) -> Result:
@@ -134,36 +135,44 @@ def bounded_at_once(net: Network, problem: Problem, fixed: Presolve, options: Op
     session = Session(net, problem, fixed, options, versions(), None, time.perf_counter())
     if not math.isfinite(session.bound):
         raise TooLargeError("the network's Lipschitz constant exceeds what float64 can hold")
-    return _result(session, Status.STOPPED, session.seconds(), 0.0, 0, 0.0, message)
+    return _result(session, Status.STOPPED, session.seconds(), 0.0, 0.0, message)
 
 
-@dataclass(frozen=True)
 class Plan:
-    """What is run: the lifted problem, its stages, and about how many bytes they take."""
-
-    lifting: Lifting
-    stages: list[Stage]
-    estimated: float
-
-
-def _plan(
-    net: Network, problem: Problem, fixed: Presolve, options: Options, steered: Steered | None
-) -> Plan:
-    """The stages of a relaxation that needs a solver.
+    """What is run, and about how many bytes that takes; the lifted problem and its stages are built when asked for.
 
     Raises:
         ValueError: it does not fit in memory, said before anything large is built.
     """
-    record, sizes = options.record, Sizes.of(problem, fixed)
-    if record.degree is not None:
-        estimated = check_krivine_memory(net, problem, record.degree)
-        engine = krivine_engine(net, problem, record.degree)
-        return Plan(lift(net, problem, fixed), [Stage(record, frozenset(), engine, HIGHS, options.tol, 1.0)], estimated)
-    if record.matrices:  # counted: `block_form` would take long to enumerate them
-        refuse_many_moments(sizes)
-    estimated = check_memory(options, sizes)
-    lifting = lift(net, problem, fixed)
-    return Plan(lifting, stages_of(lifting, options, steered), estimated)
+
+    def __init__(
+        self, net: Network, problem: Problem, fixed: Presolve, options: Options, steered: Steered | None
+    ):
+        self.net, self.problem, self.fixed, self.options, self.steered = net, problem, fixed, options, steered
+        record, sizes = options.record, Sizes.of(problem, fixed)
+        self.size = sizes.N
+        if record.degree is not None:
+            self.estimated = check_krivine_memory(net, problem, record.degree)
+            return
+        if record.matrices:  # counted: `block_form` would take long to enumerate them
+            refuse_many_moments(sizes)
+        self.estimated = check_memory(options, sizes, with_device=False)
+        self.sizes = sizes
+
+    @cached_property
+    def lifting(self) -> Lifting:
+        """The lifted problem."""
+        return lift(self.net, self.problem, self.fixed)
+
+    @cached_property
+    def stages(self) -> list[Stage]:
+        """What is solved, one after the other."""
+        record = self.options.record
+        if record.degree is not None:
+            engine = krivine_engine(self.net, self.problem, record.degree)
+            return [Stage(record, frozenset(), engine, HIGHS, self.options.tol, 1.0)]
+        check_memory(self.options, self.sizes)
+        return stages_of(self.lifting, self.options, self.steered)
 
 
 def _ended(work: Callable[[], Status]) -> Status:
@@ -179,48 +188,49 @@ def _ended(work: Callable[[], Status]) -> Status:
         return Status.NUMERICAL_ERROR
 
 
-def _climb(session: Session, plan: Plan, multipliers: Mapping[str, Array], brief: bool) -> Status:
-    """Share the time among a first bound, a first witness, the stages and a last witness."""
-    status, stages = Status.SOLVED, plan.stages
-    # Without a time limit nothing is late, and what steers need not begin anywhere else.
-    options = session.options
-    if options.time_limit is not None and session.problem.quantity == "lipschitz" and not options.record.degree:
-        with session.timings.span("solve"):
-            first_bound(plan.lifting, session)
+def _climb(session: Session, plan: Plan, before: Certificate | None) -> Status:
+    """Cheap answers, the mixing method's bound, the stages, a last witness; each only where a gap is left."""
+    options, status, work = session.options, Status.SOLVED, 0.0
     with session.timings.span("lower"):
-        _search(session, min(0.05 if brief else 1.0, 0.1 * session.remaining()))
-    if session.bound > session.lower:
+        _search(session, QUICK)
+    if not session.is_closed():
+        is_lipschitz = session.problem.quantity == "lipschitz"
+        if is_lipschitz and not options.record.degree:
+            with session.timings.span("solve"):
+                first_bound(plan.lifting, session)
         session.report(0, math.nan, math.nan)
-        session.keep_for_search(_lower_seconds(session, share=0.1) if session.remaining() < math.inf else 0.0)
-        for stage in stages:
-            if stage is not stages[-1] and stage.share * session.remaining() < certificate_seconds(plan.lifting.size):
+        multipliers = {} if before is None else _starting_multipliers(session.net, before, plan.fixed, plan.lifting)
+        session.keep_for_search(0.1 * session.remaining() if session.remaining() < math.inf else 0.0)
+        for stage in plan.stages:
+            proof = certificate_seconds(plan.lifting.size)
+            if stage is not plan.stages[-1] and stage.share * session.remaining() < proof:
                 continue  # not worth beginning
             session.engine = stage.method
-            stage_of = session.stage(stage.relaxation.name, stage.tolerance, stage.share)
+            stage_of, iterations = session.stage(stage.relaxation.name, stage.tolerance, stage.share), session.iteration
             # engines look at what comes out, whatever overflowed on the way
             with session.timings.span("solve"), stage_of, np.errstate(all="ignore"):
                 status = stage.engine(session, stage.own(multipliers))
+            work += engine_seconds(stage.method, plan.lifting.size, session.iteration - iterations)
             if status is Status.STOPPED or session.is_over():
                 break
         session.keep_for_search(0.0)
     if status is Status.STOPPED:  # whoever says so does not want to wait for a better witness
         return status
-    with session.timings.span("lower"):
-        most = max(session.timings.seconds.get("solve", 0.0), 0.1) if brief else math.inf
-        _search(session, min(_lower_seconds(session), most))
+    return _last_search(session, work, status)
+
+
+def _last_search(session: Session, work: float, status: Status = Status.SOLVED) -> Status:
+    """A witness beside the final bound, for as much as the bound has cost: `work`, in seconds by counted iterations."""
+    if not session.is_closed():
+        if session.show is not None:
+            session.show(session.record(), "bound final; searching a witness: ")
+        with session.timings.span("lower"):
+            _search(session, min(max(work, LEAST), MOST))
     return status
 
 
-def _search_only(session: Session, brief: bool) -> Status:
-    """A witness beside a bound that needs no solver."""
-    with session.timings.span("lower"):
-        _search(session, min(0.1 if brief else 1.0, 0.5 * session.remaining()))
-    return Status.SOLVED
-
-
 def _result(
-    session: Session, status: Status, setup: float, compiling: float, size: int, estimated: float,
-    message: str | None = None,
+    session: Session, status: Status, setup: float, compiling: float, estimated: float, message: str | None = None,
 ) -> Result:  # fmt: skip
     """The session's best; `message`: None for the status's own."""
     timings = dict.fromkeys(("setup", "compile", "solve", "certify", "lower"), 0.0) | session.timings.seconds
@@ -228,11 +238,11 @@ def _result(
     bound, gap = session.bound, relative_gap(session.bound, session.lower)
     if status is Status.STALLED and gap <= session.options.tol:
         status = Status.SOLVED  # nothing better is left to be found
-    description = _description(session, size)
+    description = _description(session)
     return Result(
         bound=bound,
         lower=session.lower,
-        witness=session.witness,
+        witness=session.witness if session.options.effort else None,
         relaxation_value=session.relaxation_value if bound != 0 else 0.0,
         gap=gap,
         status=status,
@@ -253,27 +263,22 @@ def _sentence(status: Status, is_apart: bool) -> str:
 
 
 def _search(session: Session, seconds: float) -> None:
-    """Raise the session's lower bound."""
-    if seconds <= 0:
+    """Raise the session's lower bound by as many points as about take so many seconds, by the network's size alone."""
+    effort = session.options.effort
+    left = session.remaining()
+    if effort == 0 or left <= 0:
         return
+    points, starts = effort * seconds / point_seconds(session.net), session.witness[None]
     if session.problem.quantity == "maximum":
         from ..lower.values import climb_values as search
     else:
         from ..lower import search  # its linear programs make it the slowest import: not for those who do not wait
 
     value, witness = search(
-        session.net, session.problem, seconds=seconds, seed=session.options.seed, starts=session.witness[None]
+        session.net, session.problem, points=points, seconds=left, seed=session.options.seed, starts=starts
     )
     if value > session.lower:
         session.lower, session.witness = value, witness
-
-
-def _lower_seconds(session: Session, share: float = 1.0) -> float:
-    """Time for the final search: nothing where the gap is closed, else by size, within a share of what is left."""
-    if relative_gap(session.bound, session.lower) <= session.tolerance:
-        return 0.0
-    size = session.fixed.switching * len(session.fixed.free)
-    return max(min(1.0 + 15.0 * size / 300_000, 15.0, share * session.remaining()), 0.0)
 
 
 def _starting_multipliers(
@@ -300,7 +305,7 @@ def _load_checkpoint(net: Network, problem: Problem, options: Options) -> Certif
     return certificate.with_bound(bound)
 
 
-def _description(session: Session, size: int) -> dict[str, Any]:
+def _description(session: Session) -> dict[str, Any]:
     """What was asked, and which engine, relaxation and lifting the bound comes from."""
     net, problem, fixed, options = session.net, session.problem, session.fixed, session.options
     return {
@@ -319,7 +324,7 @@ def _description(session: Session, size: int) -> dict[str, Any]:
         "seed": options.seed,
         "free_inputs": len(fixed.free),
         "unstable_neurons": fixed.switching,
-        "moment_matrix": size,
+        "moment_matrix": session.size,
         "network_hash": net.hash,
         "versions": versions(),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from ..machine.stopping import check, in_callers_thread, is_left
 from ..network import Network
 from ..options import Options
 from ..problem import Problem
-from ..progress import LOG
+from ..progress import LOG, Show
 from ..relaxation.presolve import Presolve
 from ..result import Progress, Status, relative_gap
 
@@ -40,7 +40,7 @@ class Session:
 
     def __init__(
         self, net: Network, problem: Problem, fixed: Presolve, options: Options, versions: Mapping[str, str],
-        show: Callable[[Progress], None] | None, began: float,
+        show: Show | None, began: float,
     ):  # fmt: skip
         self.net, self.problem, self.fixed, self.options, self.versions = net, problem, fixed, options, versions
         self.show = show
@@ -52,6 +52,7 @@ class Session:
         self.witness = problem.domain.center.copy() if problem.is_local else np.zeros(net.widths[0])
         self.origin = 0.0
         self.iteration, self.engine = 0, NO_ENGINE
+        self.size = 0
         self.relaxation_value = math.nan
         self.history: dict[str, list[float]] = {
             name: [] for name in ("seconds", "iteration", "bound", "relaxation_value", "residual")
@@ -77,6 +78,10 @@ class Session:
     def bound(self) -> float:
         """The best certified bound so far."""
         return self.certificate.bound
+
+    def is_closed(self) -> bool:
+        """Whether what is attained and what is proved agree to the tolerance."""
+        return relative_gap(self.bound, self.lower) <= self.tolerance
 
     def offer(self, certificate: Certificate) -> None:
         """Keep a certificate if it is the best; write the checkpoint."""
@@ -171,10 +176,7 @@ class Session:
         self.iteration = self._before + iteration
         if not math.isnan(relaxation_value):
             self.relaxation_value = relaxation_value
-        record = Progress(
-            self.iteration, self.seconds(), self.bound, self.lower, relative_gap(self.bound, self.lower),
-            self.relaxation_value, residual,
-        )  # fmt: skip
+        record = self.record(residual)
         for name, values in self.history.items():
             values.append(float(getattr(record, name)))
         if self.show is not None:
@@ -187,6 +189,13 @@ class Session:
             raise Stop(Status.ITERATION_LIMIT)
         if self.remaining() <= 0:
             raise Stop(Status.TIME_LIMIT)
+
+    def record(self, residual: float = math.nan) -> Progress:
+        """Where it stands."""
+        return Progress(
+            self.iteration, self.seconds(), self.bound, self.lower, relative_gap(self.bound, self.lower),
+            self.relaxation_value, residual,
+        )  # fmt: skip
 
     def arrays(self) -> dict[str, Any]:
         """The history as arrays."""

@@ -71,12 +71,6 @@ from hr2jax.bounds.slopes.search import find_slopes
 from hr2jax.engines.product import schedule
 from hr2jax.engines.product.batch import steer_together
 from hr2jax.linalg import on_device
-from hr2jax.lower.cells.cells import build_cells
-from hr2jax.lower.cells.patterns import PatternSearch
-from hr2jax.lower.cells.points import PointSearch
-from hr2jax.lower.clock import Clock
-from hr2jax.lower.regions.ascent import Ascent
-from hr2jax.lower.regions.units import build_units
 from hr2jax.machine.seeds import key_of
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift, preset
@@ -117,9 +111,6 @@ CALLERS = {
     "engines.block.admm": lambda: hr2jax.solve(net, output=(0, 1), relaxation="hr2", method="admm"),
     "linalg.on_device": lambda: on_device.OnDevice(np.eye(5)).inverse(np.full(5, 2.0)),
     "bounds.slopes.ascent": lambda: find_slopes(deep, checked_problem(deep, norm=2, **box), "lp"),
-    "lower.cells.patterns": lambda: PatternSearch(build_cells(net, problem, 1e3), Clock(9.0)),
-    "lower.cells.points": lambda: PointSearch(build_cells(net, problem, 1e3), Clock(9.0)),
-    "lower.regions.ascent": lambda: Ascent(deep, build_units(deep, checked_problem(deep, **box)), Clock(9.0)),
     "machine.seeds": lambda: key_of(1),
     "robustness.attack": lambda: hr2jax.certify(net, x, radii=[0.1], relaxation="shor", workers=1),
     "robustness.bilinear": lambda: hr2jax.certify(
@@ -142,7 +133,7 @@ def test_an_interrupt_lands_within_jax_for_no_caller():
     done = subprocess.run([sys.executable, "-c", CHILD], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert len(lines) == 13
+    assert len(lines) == 10
     for line in lines:
         assert line.endswith(" 1 1 []"), line
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ...arithmetic.float64 import Array
-from ...machine.run import run
+from ...machine.run import put, run
 from ...machine.stopping import is_interrupted
 from .lagrangian import begin, minimise_on
 from .program import Cuts, Data, Spec, Step
@@ -34,7 +33,7 @@ class Device:
         self.spec, self.accelerated = spec, accelerated
         self.dtype = data.unit.dtype
         with self._precision():
-            self.data = run(jax.tree.map, jnp.asarray, data)
+            self.data = jax.tree.map(put, data)
 
     def _precision(self) -> Any:
         return jax.enable_x64(self.dtype == np.float64)
@@ -47,14 +46,14 @@ class Device:
         dtype = self.dtype
         padded = [padded_cuts(c, m) for c, m in zip(cuts, cut_multipliers, strict=True)]
 
-        def put(array: Any) -> Any:
-            return jnp.asarray(array, dtype)
+        def there(array: Any) -> Any:
+            return put(array, dtype)
 
         with self._precision():
             given = (
-                put(P), self.data, [put(m) for m in multipliers], put(sigma),
-                tuple(Cuts(jnp.asarray(c.place), put(c.coefficient), put(c.constant)) for c, _ in padded),
-                [put(m) for _, m in padded], put(cut_sigma), put(tolerance),
+                there(P), self.data, [there(m) for m in multipliers], there(sigma),
+                tuple(Cuts(put(c.place), there(c.coefficient), there(c.constant)) for c, _ in padded),
+                [there(m) for _, m in padded], there(cut_sigma), there(tolerance),
             )  # fmt: skip
             state, taken, until = begin(np.asarray(P, dtype), self.spec), 0, 0
             while taken == until < steps and not is_interrupted():

@@ -12,8 +12,8 @@ from ...arithmetic.float64 import Array
 from ...arithmetic.midpoint import Middle
 from ...certificate.lagrangian import lagrangian_matrix
 from ...linalg.arrow import Arrow
-from ...linalg.diagonal import cost, feasible, stationary, tighten
 from ...linalg.definite import Definite
+from ...linalg.diagonal import cost, feasible, stationary, tighten
 from ...machine.compile_clock import Stopwatch
 from ...machine.interrupts import undisturbed
 from ...machine.stopping import check
@@ -32,7 +32,7 @@ from .newton import affordable
 from .product_cuts import ProductPool
 from .program import Cuts, Step
 from .schedule import Schedule, columns_for, is_small
-from .triangle_cuts import Pool, Separator, padded_cuts
+from .triangle_cuts import Pool, Separator
 
 # Rows of P may be this many times as long as random ones when a round begins.
 LONGEST = 10.0

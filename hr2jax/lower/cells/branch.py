@@ -7,20 +7,20 @@ from collections.abc import Callable
 import numpy as np
 
 from ...arithmetic.float64 import Array
-from ..clock import Clock
 from ..deepest import deepest
+from ..effort import Effort
 from .cells import Cells
 
 TOLERANCE = 1e-7  # a cell thinner than this is taken for empty (the solver's own tolerance)
 PROGRAMS = 5000
 
 
-def branch(cells: Cells, clock: Clock, offer: Callable[[Array], float]) -> bool:
-    """Visit every cell that could beat the best one; whether all were visited before time ran out.
+def branch(cells: Cells, effort: Effort, offer: Callable[[Array], float]) -> bool:
+    """Visit every cell that could beat the best one; whether all were visited before all was spent.
 
     Args:
         cells: the problem.
-        clock: when to stop.
+        effort: what may be spent.
         offer: called with points xi (n,) worth proving; returns the best value proved so far.
     """
     order = np.argsort(-np.abs(cells.B).sum(axis=1), kind="stable")
@@ -45,10 +45,11 @@ def branch(cells: Cells, clock: Clock, offer: Callable[[Array], float]) -> bool:
         for side in (-1.0, 1.0):
             signs, point = np.append(sign, side), xi
             if side * z <= TOLERANCE:
-                if clock.is_over() or programs >= PROGRAMS:
+                if effort.is_over() or programs >= PROGRAMS:
                     return False
                 programs += 1
-                found = deepest(A[: k + 1], b[: k + 1], signs, reach=reach, seconds=clock.left())
+                effort.spend_program(k + 1, A.shape[1])
+                found = deepest(A[: k + 1], b[: k + 1], signs, reach=reach, seconds=effort.left())
                 if found is None or found[0] <= TOLERANCE:
                     continue
                 point = found[1]

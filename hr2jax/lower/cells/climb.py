@@ -9,13 +9,12 @@ same, and the search goes on from there: it comes back when that leads nowhere.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ...arithmetic.float64 import Array
-from ...machine.seeds import key_within
-from ..clock import Clock
+from ..effort import Effort
 from .cells import Cells
 from .patterns import PatternSearch
 from .realise import elastic
@@ -34,25 +33,25 @@ class _Place(NamedTuple):
 
 
 def climb(
-    cells: Cells, patterns: PatternSearch, xi: Array, key: Any, clock: Clock, offer: Callable[[Array], float]
-) -> Array:
-    """Improve xi (n,) until KICKS kicks bring nothing or time is over; the best point found.
+    cells: Cells, patterns: PatternSearch, xi: Array, random: np.random.Generator, effort: Effort,
+    offer: Callable[[Array], float],
+) -> Array:  # fmt: skip
+    """Improve xi (n,) until KICKS kicks bring nothing or all is spent; the best point found.
 
     Args:
         cells: the problem.
         patterns: its annealer.
         xi: where to start.
-        key: JAX random key.
-        clock: when to stop.
+        random: of the annealing.
+        effort: what may be spent.
         offer: called with every point better than all before.
     """
     top = here = _Place(float(cells.value(cells.pattern(xi))), xi, 0.03)
     stale, kicks, tried = 0, 0, set[bytes]()
     turn = 0
-    while not clock.is_over():
+    while not effort.is_over():
         turn += 1
-        now = key_within(key, turn)
-        found = _turn(cells, patterns, here, now, clock, tried, SOFTNESS[turn % 3], 1)
+        found = _turn(cells, patterns, here, random, effort, tried, SOFTNESS[turn % 3], 1)
         best = max(found, key=lambda place: place.value, default=None)
         if best is not None and best.value > here.value * (1 + 1e-9):
             here, stale, tried = best, 0, set()
@@ -68,8 +67,7 @@ def climb(
             break
         kicks += 1
         here, stale, tried = top._replace(tightness=0.03), 0, set()
-        now = key_within(now, kicks)
-        found = _turn(cells, patterns, here, now, clock, tried, SOFTNESS[0], KICK * kicks)
+        found = _turn(cells, patterns, here, random, effort, tried, SOFTNESS[0], KICK * kicks)
         here = max(found, key=lambda place: place.value, default=here)._replace(tightness=0.03)
     return top.xi
 
@@ -78,8 +76,8 @@ def _turn(
     cells: Cells,
     patterns: PatternSearch,
     here: _Place,
-    key: Any,
-    clock: Clock,
+    random: np.random.Generator,
+    effort: Effort,
     tried: set[bytes],
     softness: float,
     fewest: int,
@@ -91,7 +89,7 @@ def _turn(
     wishes = patterns.run(
         np.repeat(pattern[None], patterns.chains, axis=0),
         (2.0 * pattern - 1.0) * np.abs(z) * tightness[:, None] * cells.unit,
-        key,
+        random,
         int(np.clip(25 * len(z), 1000, 10_000)),
         hot=0.06,
     )
@@ -99,13 +97,13 @@ def _turn(
     better = np.flatnonzero((cells.value(wishes) > here.value * (1 + 1e-9)) & (switched >= fewest))
     found = list[_Place]()
     for chain in better[np.argsort(switched[better], kind="stable")]:
-        if len(found) == TRIES or clock.is_over():
+        if len(found) == TRIES or effort.is_over():
             break
         name = wishes[chain].astype(bool).tobytes()
         if name in tried:
             continue
         tried.add(name)
-        point = elastic(cells, wishes[chain], here.xi, softness=softness, seconds=clock.left())
+        point = elastic(cells, wishes[chain], here.xi, softness=softness, effort=effort)
         if point is not None:
             value = float(cells.value(cells.pattern(point)))
             found.append(_Place(value, point, float(np.sqrt(here.tightness * tightness[chain]))))

@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ...arithmetic.float64 import Array
-from ...machine.run import put, run
-from ..clock import Clock
+from ..effort import Effort
 from .cells import Cells
 
-LOOK_EVERY = 50  # steps between looks at the clock
+LOOK_EVERY = 5  # steps between looks at what is left
 STEPS = 500
-
-
-def _value(x: Any, width: Any, A: Any, b: Any, B: Any, g0: Any) -> Any:
-    switch = jax.nn.sigmoid((x @ A.T + b) / width)
-    return jnp.sum(jnp.abs(switch @ B + g0))
-
-
-@jax.jit
-def _ascend(x: Any, momentum: Any, A: Any, b: Any, B: Any, g0: Any, first: Any, total: Any, count: Any) -> Any:
-    """Steps first .. first + count of `total`, on x (C, n): switches narrow, steps shorten."""
-
-    def step(i: Any, state: Any) -> Any:
-        x, momentum = state
-        done = jnp.asarray(i, jnp.float32) / total
-        width = 5.0 * 0.01**done
-        direction = jax.grad(_value)(x, width, A, b, B, g0)
-        direction = direction / jnp.sqrt(jnp.mean(direction**2, axis=1, keepdims=True) + 1e-30)
-        momentum = 0.9 * momentum + 0.1 * direction
-        return jnp.clip(x + 0.5 * 0.06**done * momentum, -1.0, 1.0), momentum
-
-    return jax.lax.fori_loop(first, first + count, step, (x, momentum))
 
 
 class PointSearch:
@@ -43,28 +17,37 @@ class PointSearch:
 
     Args:
         cells: the problem.
-        clock: its `paused` covers the compilation.
+        effort: what may be spent.
     """
 
-    def __init__(self, cells: Cells, clock: Clock):
+    def __init__(self, cells: Cells, effort: Effort):
         m, n = cells.A.shape
-        self.clock, self.width = clock, n
+        self.effort, self.width = effort, n
         self.points = 64 if m * n <= 2_000_000 else 16
-        self.data = tuple(
-            put(array, dtype=jnp.float32)
-            for array in (cells.A, cells.b, cells.B / cells.unit, cells.g0 / cells.unit)
-        )
-        with clock.paused():
-            self.run(np.zeros((self.points, n)), 0)
+        given = (cells.A, cells.b, cells.B / cells.unit, cells.g0 / cells.unit)
+        self.A, self.b, self.B, self.g0 = (array.astype(np.float32) for array in given)
 
     def run(self, start: Array, steps: int = STEPS) -> Array:
-        """Points (points, n), float64, after `steps` steps from start (points, n); fewer when time is over."""
-        x = put(start, dtype=jnp.float32)
-        momentum = put(np.zeros(start.shape), dtype=jnp.float32)
-        total = np.float32(max(1, steps))
-        for first in range(0, max(1, steps), LOOK_EVERY):
-            count = min(LOOK_EVERY, steps - first)
-            x, momentum = run(_ascend, x, momentum, *self.data, first, total, count)
-            if self.clock.is_over():
+        """Points (points, n), float64, after `steps` steps from start (points, n); fewer when all is spent.
+
+        Switches narrow and steps shorten on the way.
+        """
+        x = start.astype(np.float32)
+        momentum = np.zeros_like(x)
+        for i in range(steps):
+            if i % LOOK_EVERY == 0 and self.effort.is_over():
                 break
-        return np.asarray(x, dtype=np.float64)
+            done = i / max(1, steps)
+            direction = self.slope(x, np.float32(5.0 * 0.01**done))
+            direction = direction / np.sqrt(np.mean(direction**2, axis=1, keepdims=True) + np.float32(1e-30))
+            momentum = np.float32(0.9) * momentum + np.float32(0.1) * direction
+            x = np.clip(x + np.float32(0.5 * 0.06**done) * momentum, -1.0, 1.0)
+            self.effort.spend(2 * len(x))
+        return x.astype(np.float64)
+
+    def slope(self, x: Array, width: np.float32) -> Array:
+        """(k, n): the derivative of ||sigmoid((A x + b) / width) B + g0||_1."""
+        switch = 1.0 / (1.0 + np.exp(-np.clip((x @ self.A.T + self.b) / width, -60.0, 60.0)))
+        signs = np.sign(switch @ self.B + self.g0)
+        slope: Array = ((signs @ self.B.T) * (switch * (1.0 - switch) / width)) @ self.A
+        return slope

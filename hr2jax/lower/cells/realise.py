@@ -13,6 +13,7 @@ from scipy.optimize import linprog
 
 from ...arithmetic.float64 import Array
 from ..deepest import ENTRIES
+from ..effort import Effort
 from .cells import Cells
 
 MARGIN = 0.01  # how far inside its region a point is asked to be
@@ -20,7 +21,7 @@ SLIM = 1e-3  # the same for a neuron that is being switched
 
 
 def elastic(
-    cells: Cells, pattern: Array, xi: Array | None, *, softness: float, seconds: float
+    cells: Cells, pattern: Array, xi: Array | None, *, softness: float, effort: Effort
 ) -> Array | None:
     """A point (n,) that realises `pattern` (m,) as far as is worth it; None if no answer in time.
 
@@ -45,13 +46,14 @@ def elastic(
         if len(rows) * n > ENTRIES:
             return None
         lhs = np.hstack([-sign[rows, None] * cells.A[rows], -np.eye(len(rows))])
+        effort.spend_program(len(rows), n + len(rows))
         found = linprog(
             np.concatenate([np.zeros(n), weight[rows]]),
             A_ub=lhs,
             b_ub=sign[rows] * cells.b[rows] - margin[rows],
             bounds=[(-1.0, 1.0)] * n + [(0.0, None)] * len(rows),
             method="highs",
-            options={"time_limit": max(seconds, 0.1)},
+            options={"time_limit": max(effort.left(), 0.1)},
         )
         if found.status != 0:
             return None

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ...arithmetic.float64 import Array
-from ...machine.seeds import key_of, key_within
 from ...network import Network
 from ...problem import Problem
 from ..attained import attained
-from ..clock import Clock
 from ..deepest import deepest
+from ..effort import Effort
 from .branch import branch
 from .cells import Cells, build_cells
 from .climb import climb
@@ -62,23 +61,22 @@ class Best:
             self.offer_point(cells.point(inside[1]))
 
 
-def search_cells(best: Best, clock: Clock, seed: int, points: list[Array], wanted: list[Array]) -> None:
-    """Improve `best` until the clock says so."""
+def search_cells(best: Best, effort: Effort, seed: int, points: list[Array], wanted: list[Array]) -> None:
+    """Improve `best` until all is spent."""
     cells = best.cells
     m, n = cells.A.shape
-    if m <= FEW and branch(cells, clock, best.offer):
+    if m <= FEW and branch(cells, effort, best.offer):
         return
-    key = key_of(seed)
-    annealer = PatternSearch(cells, clock)
+    annealer = PatternSearch(cells, effort)
     exact = direct(cells)
     free_patterns = False  # whether the best patterns can be had: then nothing but patterns is searched
     ascent: PointSearch | None = None
     starts = list(points)
     stale = 0
     for turn in range(ROUNDS):
-        if clock.is_over() or stale > STALE_ROUNDS:
+        if effort.is_over() or stale > STALE_ROUNDS:
             return
-        before, now = best.lower, key_within(key, turn)
+        before = best.lower
         random = np.random.default_rng([seed, turn])
         if turn and not best.problem.is_local and not free_patterns:
             cells = _move_to(best, turn)
@@ -86,7 +84,7 @@ def search_cells(best: Best, clock: Clock, seed: int, points: list[Array], wante
         if turn == 0 or free_patterns or not best.problem.is_local:
             switches = 100 * m * 2 ** min(turn, 4) if free_patterns else 40 * m
             start = random.integers(0, 2, (annealer.chains, m)).astype(np.float64)
-            tops = annealer.run(start, None, now, switches)
+            tops = annealer.run(start, None, random, switches)
             tops = tops[np.argsort(-cells.value(tops), kind="stable")]
             given = [p[cells.neurons].astype(np.float64) for p in wanted] if turn == 0 else []
             for pattern in [*given, *tops[:1]]:
@@ -94,7 +92,7 @@ def search_cells(best: Best, clock: Clock, seed: int, points: list[Array], wante
                     continue
                 xi = exact(pattern)
                 if xi is None:
-                    xi = elastic(cells, pattern, None, softness=1.0, seconds=clock.left())
+                    xi = elastic(cells, pattern, None, softness=1.0, effort=effort)
                 if xi is not None:
                     best.offer(xi)
                     starts.append(xi)
@@ -102,11 +100,11 @@ def search_cells(best: Best, clock: Clock, seed: int, points: list[Array], wante
                 free_patterns = best.lower >= (1 - 1e-6) * float(cells.value(tops[0]))
         if not free_patterns:
             if ascent is None:
-                ascent = PointSearch(cells, clock)
+                ascent = PointSearch(cells, effort)
             found = ascent.run(random.uniform(-1.0, 1.0, (ascent.points, n)))
             for xi in _distinct(cells, [*starts, *found], 2):
                 best.offer(xi)
-                best.offer(climb(cells, annealer, xi, key_within(now, 1), clock, best.offer))
+                best.offer(climb(cells, annealer, xi, random, effort, best.offer))
             starts = []
         stale = stale + 1 if best.lower <= before * (1 + 1e-9) else 0
 

@@ -1,4 +1,4 @@
-"""Points of large gradient, any depth: many at once in JAX, float32. Nothing here is rigorous: it only steers.
+"""Points of large gradient, any network: many at once, float32. Nothing here is rigorous: it only steers.
 
 First ascent of the dual norm with smoothed switches, then annealing on the true gradient: a move crosses the
 hyperplane of a neuron near by, redraws one input, or goes a random way.
@@ -6,159 +6,29 @@ hyperplane of a neuron near by, redraws one input, or goes a random way.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
+from ... import graph
 from ...arithmetic.float64 import Array
 from ...arithmetic.norms import Norm, is_euclidean, unknown_norm
-from ...machine.run import put, run
-from ...machine.seeds import key_of, key_within
+from ...layer import Layer, is_sparse
 from ...network import Network
-from ..clock import Clock
-from ..norms import DUAL
+from ..effort import Effort, weights_of
+from ..norms import DUAL, lengths
 from .units import Units
 
-LOOK_EVERY = 25  # steps between looks at the clock
+LOOK_EVERY = 5  # steps between looks at what is left
 POINTS = 64
 FEWEST = 8
 ENTRIES = 8_000_000  # weights times points of one step
 WIDE, NARROW = 2.0, 0.02  # the smoothed switches' widths, first and last, in spreads of the pre-activations
 STRIDE = 0.5  # of the first step
 HOT, COLD = 0.7, 0.007  # temperatures of the annealing, relative to the value and per neuron
-
-
-class _Data(NamedTuple):
-    """The network in the units of the search, float32."""
-
-    weights: list[Any]  # the first (p_1, n) in units of xi
-    biases: list[Any]
-    spread: list[Any]  # (p_l,) how much a pre-activation varies over the domain
-    outer: Any  # (p_L,)
-    inverse: Any  # (n,) gradient in x / gradient in xi
-
-
-def _forward(x: Any, data: _Data) -> list[Any]:
-    found = []
-    for A, b in zip(data.weights, data.biases, strict=True):
-        z = x @ A.T + b
-        found.append(z)
-        x = jnp.maximum(z, 0.0)
-    return found
-
-
-def _norms(masks: list[Any], data: _Data, norm: Norm) -> Any:
-    g = data.outer
-    for A, mask in zip(data.weights[::-1], masks[::-1], strict=True):
-        g = (g * mask) @ A
-    g = g * data.inverse
-    return _lengths(g, DUAL[norm])
-
-
-def _lengths(x: Any, norm: Norm) -> Any:
-    """The norm over the last axis, differentiable."""
-    if norm == "inf":
-        return jnp.max(jnp.abs(x), axis=1)
-    if norm == 2:
-        return jnp.sqrt(jnp.sum(x * x, axis=1) + 1e-30)
-    if norm == 1:
-        return jnp.sum(jnp.abs(x), axis=1)
-    raise unknown_norm(norm)
-
-
-def _true(x: Any, data: _Data, norm: Norm) -> Any:
-    return _norms([(z > 0).astype(z.dtype) for z in _forward(x, data)], data, norm)
-
-
-def _smooth(x: Any, width: Any, data: _Data, norm: Norm) -> Any:
-    switches = [jax.nn.sigmoid(z / (width * s)) for z, s in zip(_forward(x, data), data.spread, strict=True)]
-    return jnp.sum(_norms(switches, data, norm))
-
-
-def _project(x: Any, shape: Norm) -> Any:
-    if shape == "inf":
-        return jnp.clip(x, -1.0, 1.0)
-    if shape == 2:
-        return x / jnp.maximum(jnp.linalg.norm(x, axis=1, keepdims=True), 1.0)
-    return x / jnp.maximum(_lengths(x, shape)[:, None], 1.0)
-
-
-def _better(top: tuple[Any, Any], x: Any, value: Any) -> tuple[Any, Any]:
-    keep = value > top[1]
-    return jnp.where(keep[:, None], x, top[0]), jnp.where(keep, value, top[1])
-
-
-@partial(jax.jit, static_argnames=("norm", "shape"))
-def _ascend(
-    x: Any, momentum: Any, top: Any, data: Any, wide: Any, first: Any, total: Any, count: Any, *,
-    norm: Norm, shape: Norm,
-) -> Any:  # fmt: skip
-    """Steps first .. first + count of `total` on x (C, n): switches narrow, steps shorten; the best of each chain."""
-    size = 1.0 / jnp.sqrt(x.shape[1]) if is_euclidean(shape) else 1.0
-
-    def step(i: Any, state: Any) -> Any:
-        x, momentum, top = state
-        done = jnp.asarray(i, jnp.float32) / total
-        width = wide * (NARROW / wide) ** done
-        direction = jax.grad(_smooth)(x, width, data, norm)
-        direction = direction / jnp.sqrt(jnp.mean(direction**2, axis=1, keepdims=True) + 1e-30)
-        momentum = 0.9 * momentum + 0.1 * jnp.nan_to_num(direction)
-        x = _project(x + STRIDE * jnp.sqrt(width / WIDE) * size * momentum, shape)
-        return x, momentum, _better(top, x, _true(x, data, norm))
-
-    return jax.lax.fori_loop(first, first + count, step, (x, momentum, top))
-
-
-@partial(jax.jit, static_argnames=("norm", "shape"))
-def _anneal(
-    key: Any, x: Any, top: Any, data: Any, first: Any, total: Any, count: Any, *, norm: Norm, shape: Norm
-) -> Any:
-    """The same for single moves on the true gradient, accepted as in simulated annealing."""
-    chains, n = x.shape
-    spread = jnp.concatenate(data.spread)
-    splits = np.cumsum([s.shape[0] for s in data.spread])[:-1].tolist()
-
-    def step(i: Any, state: Any) -> Any:
-        x, value, top = state
-        keys = jax.random.split(jax.random.fold_in(key, i), 8)
-        done = jnp.asarray(i, jnp.float32) / total
-        # Across the hyperplane of a neuron, the nearer the likelier.
-        z = _forward(x, data)
-        flat = jnp.concatenate(z, axis=1)
-        k = jax.random.categorical(keys[0], -1.5 * jnp.log(jnp.abs(flat) / spread + 0.01), axis=1)
-        seeds = jnp.split(jax.nn.one_hot(k, flat.shape[1], dtype=x.dtype), splits, axis=1)
-        row = jnp.zeros_like(seeds[-1])
-        for A, zl, seed in zip(data.weights[::-1], z[::-1], seeds[::-1], strict=True):
-            row = (row * (zl > 0) + seed) @ A
-        far = jnp.take_along_axis(flat, k[:, None], axis=1)
-        beyond = 1.0 + jnp.exp(jax.random.uniform(keys[1], (chains, 1), minval=-7.0, maxval=0.0))
-        cross = -beyond * far * row / (jnp.sum(row * row, axis=1, keepdims=True) + 1e-30)
-        # One input anew; on the ball it is a step.
-        j = jax.random.randint(keys[2], (chains,), 0, n)
-        old = jnp.take_along_axis(x, j[:, None], axis=1)
-        new = jnp.clip(1.5 * jax.random.uniform(keys[3], (chains, 1), minval=-1.0, maxval=1.0), -1.0, 1.0)
-        single = (new - old) * jax.nn.one_hot(j, n, dtype=x.dtype)
-        # Any way, of any length.
-        length = jnp.exp(jax.random.uniform(keys[4], (chains, 1), minval=-7.0, maxval=0.0))
-        size = 1.0 / jnp.sqrt(n) if is_euclidean(shape) else 1.0
-        away = size * length * jax.random.normal(keys[5], (chains, n), dtype=x.dtype)
-        kind = jax.random.uniform(keys[6], (chains, 1))
-        move = jnp.where(kind < 0.5, cross, jnp.where(kind < 0.75, single, away))
-        moved = _project(x + move, shape)
-        found = _true(moved, data, norm)
-        temperature = HOT * (COLD / HOT) ** done * top[1] / flat.shape[1]
-        luck = jnp.log(jax.random.uniform(keys[7], (chains,), minval=1e-30, maxval=1.0))
-        accept = found - value > temperature * luck
-        x, value = jnp.where(accept[:, None], moved, x), jnp.where(accept, found, value)
-        return x, value, _better(top, x, value)
-
-    value = _true(x, data, norm)
-    state = (x, value, _better(top, x, value))
-    x, _, top = jax.lax.fori_loop(first, first + count, step, state)
-    return x, top
+UNIT = np.float32(1e-30)  # added to what is divided by
+# Evaluated points that a step counts as, for each of its points: two walks each make one.
+ASCENDING, ANNEALING = 3, 2
 
 
 class Ascent:
@@ -167,89 +37,231 @@ class Ascent:
     Args:
         net: the network.
         units: the problem's units.
-        clock: its `paused` covers the compilation.
+        effort: what may be spent.
 
     Attributes:
         points: how many chains, by the network's size.
     """
 
-    def __init__(self, net: Network, units: Units, clock: Clock):
-        self.units, self.clock = units, clock
-        self.points = int(np.clip(ENTRIES // sum(A.size for A in net.weights), FEWEST, POINTS))
-        self.data = _in_units(net, units)
-        with clock.paused():
-            start = np.zeros((self.points, len(units.free)))
-            self.ascend(start, 0)
-            self.anneal(key_within(key_of(0), 0), start, 0)
+    def __init__(self, net: Network, units: Units, effort: Effort):
+        self.units, self.effort = units, effort
+        self.points = int(np.clip(ENTRIES // max(weights_of(net), 1), FEWEST, POINTS))
+        self.layers, self.spread, inverse = _in_units(net, units)
+        self.inverse = inverse.astype(np.float32)
+        self.slopes = [tuple(part.astype(np.float32) for part in layer.slopes) for layer in net.layers[:-1]]
+        self.bent = [layer.activation != "identity" for layer in net.layers[:-1]]
+        self.top = np.ones(1, np.float32)
+
+    # --- the network, at points xi (k, n) ---------------------------------------------------------------
+
+    def preactivations(self, xi: Array) -> list[Array]:
+        """z of every layer but the last."""
+        found: list[Array] = []
+        graph.evaluate(self.layers[:-1], xi, lambda _, z: found.append(z))
+        return found
+
+    def masks(self, z: list[Array]) -> list[Array]:
+        """sigma'(z) of every layer but the last."""
+        return [np.where(zl > 0, beta, alpha) for zl, (alpha, beta) in zip(z, self.slopes, strict=True)]
+
+    def gradients(self, masks: list[Array]) -> Array:
+        """(k, n) gradients of f in xi, of given masks."""
+        return np.asarray(graph.pull_back(self.layers, masks, self.top)) * self.inverse
+
+    def values(self, xi: Array) -> Array:
+        """(k,): the dual norms of the gradients."""
+        return self._norms(self.gradients(self.masks(self.preactivations(xi))))
+
+    def _norms(self, gradients: Array) -> Array:
+        return lengths(gradients, DUAL[self.units.problem.norm])
+
+    def smooth_slope(self, xi: Array, width: float) -> Array:
+        """(k, n): the derivative by xi of the dual norm, masks being sigmoids of z / (width * spread).
+
+        With s the norm's derivative by the gradient g, <s, g> is linear in every mask: its derivative is the adjoint
+        before the mask times the tangent of s there, which goes back through the network from z.
+        """
+        z = self.preactivations(xi)
+        masks, bends = [], []
+        for zl, (alpha, beta), spread in zip(z, self.slopes, self.spread, strict=True):
+            size = np.float32(width) * spread
+            switch = 1.0 / (1.0 + np.exp(-np.clip(zl / size, -60.0, 60.0)))
+            masks.append(alpha + (beta - alpha) * switch)
+            bends.append((beta - alpha) * switch * (1.0 - switch) / size)
+        adjoints: dict[int, Array] = {}
+
+        def back(l: int, layer: Layer, above: graph.Pairs) -> Array:
+            adjoints[l] = graph.rows_back(above)
+            return adjoints[l] * masks[l - 1]
+
+        top = np.broadcast_to(self.top, (len(xi), 1))
+        g = graph.rows_back(graph.backward(self.layers, top, back)) * self.inverse
+        s = _direction(g, DUAL[self.units.problem.norm]) * self.inverse
+        tangents: dict[int, Array] = {}
+
+        def along(l: int, layer: Layer, below: graph.Pairs) -> Array:
+            tangents[l] = graph.total(t @ A.T for A, t in below)
+            return tangents[l] * masks[l - 1] if l < len(self.layers) else tangents[l]
+
+        graph.forward(self.layers, s, along)
+        on = self.masks(z)
+
+        def through(l: int, layer: Layer, above: graph.Pairs) -> Array:
+            bend = adjoints[l] * tangents[l] * bends[l - 1] if self.bent[l - 1] else 0.0
+            return np.asarray(bend + on[l - 1] * graph.rows_back(above))
+
+        none = np.zeros((len(xi), 1), np.float32)
+        return np.asarray(graph.rows_back(graph.backward(self.layers, none, through)))
+
+    # --- the searches ----------------------------------------------------------------------------------
 
     def ascend(self, start: Array, steps: int, wide: float = WIDE) -> Array:
-        """The best point of each chain (points, n), float64, over `steps` steps from start; fewer when time is over.
+        """The best point of each chain (points, n), float64, over `steps` steps from start; fewer when all is spent.
 
         Args:
             start: (points, n).
             steps: how many.
             wide: the first width; what is narrower than WIDE stays near start.
         """
-        x = put(start, dtype=jnp.float32)
-        momentum, top = put(np.zeros(start.shape), dtype=jnp.float32), (x, _start(len(start)))
-        for first in range(0, max(1, steps), LOOK_EVERY):
-            count = min(LOOK_EVERY, steps - first)
-            x, momentum, top = run(
-                _ascend, x, momentum, top, self.data, np.float32(wide), first, np.float32(max(1, steps)), count,
-                norm=self.units.problem.norm, shape=self.units.shape,
-            )  # fmt: skip
-            if self.clock.is_over():
+        x = start.astype(np.float32)
+        momentum = np.zeros_like(x)
+        top, most = x.copy(), np.full(len(x), -1.0, np.float32)
+        size = 1.0 / np.sqrt(x.shape[1]) if is_euclidean(self.units.shape) else 1.0
+        for i in range(steps):
+            if i % LOOK_EVERY == 0 and self.effort.is_over():
                 break
-        return np.asarray(top[0], dtype=np.float64)
+            width = wide * (NARROW / wide) ** (i / steps)
+            direction = self.smooth_slope(x, width)
+            direction = direction / np.sqrt(np.mean(direction**2, axis=1, keepdims=True) + UNIT)
+            momentum = np.float32(0.9) * momentum + np.float32(0.1) * np.nan_to_num(direction)
+            x = self.units.project(x + np.float32(STRIDE * np.sqrt(width / WIDE) * size) * momentum)
+            _keep_better(top, most, x, self.values(x))
+            self.effort.spend(ASCENDING * len(x))
+        return top.astype(np.float64)
 
-    def anneal(self, key: Any, start: Array, steps: int) -> Array:
+    def anneal(self, random: np.random.Generator, start: Array, steps: int) -> Array:
         """The same by annealing."""
-        x = put(start, dtype=jnp.float32)
-        top = (x, _start(len(start)))
-        for first in range(0, max(1, steps), LOOK_EVERY):
-            count = min(LOOK_EVERY, steps - first)
-            x, top = run(
-                _anneal, key, x, top, self.data, first, np.float32(max(1, steps)), count,
-                norm=self.units.problem.norm, shape=self.units.shape,
-            )  # fmt: skip
-            if self.clock.is_over():
+        x = start.astype(np.float32)
+        value = self.values(x)
+        top, most = x.copy(), value.copy()
+        spread = np.concatenate(self.spread) if self.spread else np.zeros(0, np.float32)
+        for i in range(steps):
+            if i % LOOK_EVERY == 0 and self.effort.is_over():
                 break
-        return np.asarray(top[0], dtype=np.float64)
+            moved = self.units.project(x + self._move(random, x, spread))
+            found = self.values(moved)
+            temperature = HOT * (COLD / HOT) ** (i / steps) * most / max(len(spread), 1)
+            luck = np.log(random.random(len(x), dtype=np.float32) + UNIT)
+            accept = found - value > temperature * luck
+            x, value = np.where(accept[:, None], moved, x), np.where(accept, found, value)
+            _keep_better(top, most, x, value)
+            self.effort.spend(ANNEALING * len(x))
+        return top.astype(np.float64)
+
+    def _move(self, random: np.random.Generator, x: Array, spread: Array) -> Array:
+        """(k, n) moves of the annealing, for each chain one of the three kinds."""
+        chains, n = x.shape
+        at = np.arange(chains)
+        kind = random.random((chains,))
+        # Any way, of any length.
+        length = np.exp(random.uniform(-7.0, 0.0, (chains, 1)))
+        size = 1.0 / np.sqrt(n) if is_euclidean(self.units.shape) else 1.0
+        move = (size * length).astype(np.float32) * random.standard_normal((chains, n), dtype=np.float32)
+        # One input anew; on the ball it is a step.
+        single = np.flatnonzero((kind >= 0.5) & (kind < 0.75))
+        j = random.integers(0, n, (chains,))[single]
+        new = np.clip(1.5 * random.uniform(-1.0, 1.0, chains), -1.0, 1.0)[single]
+        move[single] = 0.0
+        move[single, j] = new - x[single, j]
+        # Across the hyperplane of a neuron, the nearer the likelier.
+        crosses = kind < 0.5
+        if len(spread) and crosses.any():
+            z = self.preactivations(x)
+            flat = np.concatenate(z, axis=1)
+            likely = -1.5 * np.log(np.abs(flat) / spread + np.float32(0.01))
+            k = np.argmax(likely - np.log(-np.log(random.random(flat.shape, dtype=np.float32) + UNIT) + UNIT), axis=1)
+            seeds = np.zeros(flat.shape, np.float32)
+            seeds[at, k] = 1.0
+            parts = np.split(seeds, np.cumsum([zl.shape[1] for zl in z])[:-1], axis=1)
+            on = self.masks(z)
+
+            def back(l: int, layer: Layer, above: graph.Pairs) -> Array:
+                return np.asarray(parts[l - 1] + on[l - 1] * graph.rows_back(above))
+
+            none = np.zeros((chains, 1), np.float32)
+            row = graph.rows_back(graph.backward(self.layers, none, back))
+            beyond = 1.0 + np.exp(random.uniform(-7.0, 0.0, chains))
+            far = -beyond * flat[at, k] / (np.sum(row * row, axis=1) + UNIT)
+            move[crosses] = (far[:, None] * row)[crosses]
+        return np.nan_to_num(move)
 
 
-def _start(chains: int) -> Any:
-    return put(np.full(chains, -1.0), dtype=jnp.float32)
+def _keep_better(top: Array, most: Array, x: Array, value: Array) -> None:
+    better = value > most
+    top[better], most[better] = x[better], value[better]
 
 
-def _in_units(net: Network, units: Units) -> _Data:
-    """The network in units of xi, every layer's output in units of its largest so that float32 holds it."""
-    first = net.weights[0][:, units.free] * units.scale
-    weights, biases = [first, *net.weights[1:-1]], [net.weights[0] @ units.center + net.biases[0], *net.biases[1:-1]]
-    outer = units.problem.coefficients @ net.weights[-1]
+def _direction(g: Array, norm: Norm) -> Array:
+    """(k, n): a derivative of the norm at each row of g."""
+    if norm == 1:
+        return np.sign(g)
+    if norm == 2:
+        return g / np.sqrt(np.sum(g * g, axis=1, keepdims=True) + UNIT)
+    if norm == "inf":
+        out, at = np.zeros_like(g), np.argmax(np.abs(g), axis=1)
+        rows = np.arange(len(g))
+        out[rows, at] = np.sign(g[rows, at])
+        return out
+    raise unknown_norm(norm)
+
+
+def _in_units(net: Network, units: Units) -> tuple[list[Layer], list[Array], Array]:
+    """f as layers over xi, float32; how much each pre-activation varies over the domain; gradient in x / in xi.
+
+    Every layer's output is in units of its largest, so that float32 holds it: slopes are the same, since what bends at
+    0 is positively homogeneous. The last layer has one row, of about the gradients' size.
+    """
+    free, scale = units.free, units.scale
     x = units.random(256, np.random.default_rng(0))
-    scaled_weights, scaled_biases, spreads, switched = [], [], [], []
-    before = 1.0
-    for A, b in zip(weights, biases, strict=True):
-        z = x @ (A * before).T + b
-        size = float(np.abs(z).max(initial=0.0)) or 1.0
-        z = z / size
-        spread = z.std(axis=0)
-        scaled_weights.append(A * (before / size))
-        scaled_biases.append(b / size)
-        spreads.append(np.maximum(spread, 1e-6 + 1e-3 * float(spread.mean())))
-        switched.append(z > 0)
-        x, before = np.maximum(z, 0.0), size
-    inverse = float(units.scale.max()) / units.scale
-    g = outer
-    for A, on in zip(scaled_weights[::-1], switched[::-1], strict=True):
-        g = (g * on) @ A
+    sizes: dict[int, float] = {0: 1.0}
+    layers: list[Layer] = []
+    spreads: list[Array] = []
+    n = len(net.layers)
+
+    def mapped(k: int, A: Any, size: float) -> Any:
+        if k == 0:
+            A = A[:, free].multiply(scale).tocsr() if is_sparse(A) else A[:, free] * scale
+        return A * (sizes[k] / size)
+
+    def step(l: int, layer: Layer, below: graph.Pairs) -> Array:
+        if l == n:  # f has the one output c F
+            c = units.problem.coefficients[None]
+            layer = Layer.of_checked({k: c @ A for k, A in layer.inputs.items()}, c @ layer.bias, "identity")
+        bias = layer.bias + (layer.inputs[0] @ units.center if 0 in layer.inputs else 0.0)
+        below = [(mapped(k, A, 1.0), y) for (k, A), (_, y) in zip(layer.inputs.items(), below, strict=True)]
+        z = graph.total(y @ A.T for A, y in below) + bias
+        size = (float(np.abs(z).max(initial=0.0)) or 1.0) if l < n else 1.0
+        sizes[l] = size
+        layers.append(layer.of_arrays({k: mapped(k, A, size) for k, A in layer.inputs.items()}, bias / size))
+        if l < n:
+            spread = z.std(axis=0) / size
+            spreads.append(np.maximum(spread, 1e-6 + 1e-3 * float(spread.mean())))
+        return np.asarray(graph.activated(l, layer, z / size))
+
+    graph.forward(net.layers, x, step)
+    on = graph.masks(layers[:-1], x)
+    g = graph.pull_back(layers, on, np.ones(1))
     typical = float(np.abs(g).max(initial=0.0))
-    outer = outer / (typical if typical > 0 else float(np.abs(outer).max(initial=0.0)) or 1.0)
+    last = layers[-1]
+    rows = max((float(np.abs(A).max()) for A in last.inputs.values()), default=0.0)
+    typical = typical if typical > 0 and np.isfinite(typical) else rows or 1.0
+    layers[-1] = last.mapped(lambda A: A / typical)
+    return [layer.mapped(_single) for layer in layers], [s.astype(np.float32) for s in spreads], _inverse(scale)
 
-    def single(array: Array) -> Any:
-        return put(array, dtype=jnp.float32)
 
-    return _Data(
-        [single(A) for A in scaled_weights], [single(b) for b in scaled_biases], [single(s) for s in spreads],
-        single(outer), single(inverse),
-    )  # fmt: skip
+def _inverse(scale: Array) -> Array:
+    return float(scale.max(initial=0.0)) / scale
+
+
+def _single(array: Any) -> Any:
+    return array.astype(np.float32)

@@ -8,17 +8,16 @@ import numpy as np
 
 from ... import graph
 from ...arithmetic.float64 import Array
-from ...machine.seeds import key_of, key_within
 from ...network import Network
 from ...problem import Problem
 from ..attained import attained
-from ..clock import Clock
+from ..effort import Effort
 from .ascent import Ascent
 from .regions import inner_point, region_rows, values
 from .tree import WIDEST, Tree
 from .units import Units, build_units
 
-FEW = 60  # so many neurons are searched exhaustively, first within half the time and without compiling anything
+FEW = 60  # so many neurons are searched exhaustively, first with half of the effort
 SAMPLES = 1024
 STEPS, MOVES = 80, 120  # of the first round; every round has twice as many as the one before, up to
 DOUBLINGS = 4
@@ -34,13 +33,12 @@ def search_deep(
     net: Network,
     problem: Problem,
     *,
-    seconds: float,
+    effort: Effort,
     seed: int = 0,
     points: Sequence[Array] = (),
     patterns: Sequence[Array] = (),
 ) -> tuple[float, Array]:
     """`search` for any depth and norm; points (p_0,) and patterns (neurons,) bool to start from."""
-    clock = Clock(seconds)
     with np.errstate(all="ignore"):
         units = build_units(net, problem)
         best = _Best(net, units)
@@ -48,10 +46,10 @@ def search_deep(
         for x in points:
             best.offer(units.point(units.locate(x)) if units.bounded else x)
         for pattern in patterns:
-            if not clock.is_over():
+            if not effort.is_over():
                 best.offer_pattern(np.split(pattern, np.cumsum(net.widths[1:-2])))
         if np.isfinite(units.scale).all() and problem.coefficients.any():
-            _search(best, clock, seed, list(points))
+            _search(best, effort, seed, list(points))
     return best.lower, best.witness
 
 
@@ -124,17 +122,17 @@ class _Best:
                     return
 
 
-def _search(best: _Best, clock: Clock, seed: int, points: list[Array]) -> None:
+def _search(best: _Best, effort: Effort, seed: int, points: list[Array]) -> None:
     net, units = best.net, best.units
     hidden = net.widths[1:-1]
     is_small = max(hidden) <= WIDEST and sum(hidden) <= FEW
-    sampled = _sampled(best, seed)
-    if is_small and Tree(net, units, _half(clock), best.offer, sampled).run():
+    sampled = _sampled(best, effort, seed)
+    if is_small and _tree(best, effort, effort.share(0.5), sampled):
         return
-    key, stale, ascent = key_of(seed), 0, None
+    stale, ascent = 0, None
     starts = [units.locate(x) for x in points]
     for turn in range(ROUNDS):
-        if clock.is_over() or stale >= STALE_ROUNDS:
+        if effort.is_over() or stale >= STALE_ROUNDS:
             break
         before = best.lower
         random = np.random.default_rng([seed, turn])
@@ -144,29 +142,30 @@ def _search(best: _Best, clock: Clock, seed: int, points: list[Array]) -> None:
         else:
             region = units
         if ascent is None:
-            ascent = Ascent(net, region, clock)
+            ascent = Ascent(net, region, effort)
         start = region.random(ascent.points, random)
         found = ascent.ascend(start, STEPS * 2 ** min(turn, DOUBLINGS))
         best.offer_many(region, found, OFFERS)
-        if clock.is_over():
+        if effort.is_over():
             break
         # The better half goes on twice; what is best of all joins.
         order = np.argsort(-values(net, region, region.points(found)), kind="stable")
         start = np.concatenate([found[order[: (len(order) + 1) // 2]]] * 2)[: len(found)]
         known = [*starts, region.locate(best.witness)][-4:]
         start[-len(known) :] = known
-        found = ascent.anneal(key_within(key, turn), start, MOVES * 2 ** min(turn, DOUBLINGS))
+        found = ascent.anneal(random, start, MOVES * 2 ** min(turn, DOUBLINGS))
         best.offer_many(region, found, OFFERS)
         starts = []
         stale = stale + 1 if best.lower <= before * (1 + 1e-9) and turn >= DOUBLINGS else 0
-    if is_small and not clock.is_over():
-        Tree(net, units, clock, best.offer, _known(best, sampled)).run()
+    if is_small and not effort.is_over():
+        _tree(best, effort, effort.share(1.0), _known(best, sampled))
 
 
-def _sampled(best: _Best, seed: int) -> Array:
+def _sampled(best: _Best, effort: Effort, seed: int) -> Array:
     """Random points (SAMPLES, n) in units of the problem, globally at many distances; the best are offered."""
     units, random = best.units, np.random.default_rng(seed)
     xi = units.random(SAMPLES, random)
+    effort.spend(SAMPLES)
     if not units.bounded:
         xi *= 10.0 ** random.uniform(-1.5, 2.5, (SAMPLES, 1))
     best.offer_many(units, xi, OFFERS)
@@ -178,6 +177,8 @@ def _known(best: _Best, sampled: Array) -> Array:
     return np.vstack([sampled, (best.witness[units.free] - units.center[units.free]) / units.scale])
 
 
-def _half(clock: Clock) -> Clock:
-    """A deadline half as far away."""
-    return Clock(0.5 * clock.left())
+def _tree(best: _Best, whole: Effort, effort: Effort, points: Array) -> bool:
+    """Whether every region that could beat the best one was visited; what it spends is spent of the whole."""
+    done = Tree(best.net, best.units, effort, best.offer, points).run()
+    whole.spend(effort.spent)
+    return done

@@ -16,7 +16,7 @@ import numpy as np
 from ... import graph
 from ...arithmetic.float64 import Array
 from ...network import Network
-from ..clock import Clock
+from ..effort import LEAST_DISTANCE, Effort
 from ..norms import dual_norm, lengths
 from .regions import inner_point
 from .units import Units
@@ -27,7 +27,7 @@ TABLE = 2**16  # gradients that one table of bounds may take
 GAIN = 1e-10  # what gains less than this is not worth it
 
 
-class _TimeIsOverError(Exception):
+class _AllIsSpentError(Exception):
     pass
 
 
@@ -49,15 +49,15 @@ class Tree:
     Args:
         net: hidden widths up to WIDEST.
         units: the problem's units.
-        clock: when to stop.
+        effort: what may be spent.
         offer: called with points x (p_0,) worth proving; returns the best proved value so far.
         points: (k, n) known points xi.
     """
 
     def __init__(
-        self, net: Network, units: Units, clock: Clock, offer: Callable[[Array], float], points: Array
+        self, net: Network, units: Units, effort: Effort, offer: Callable[[Array], float], points: Array
     ):
-        self.net, self.units, self.clock, self.offer = net, units, clock, offer
+        self.net, self.units, self.effort, self.offer = net, units, effort, offer
         self.best = 0.0
         neurons = sum(net.widths[1:-1])
         self.G, self.h = np.zeros((neurons, len(units.free))), np.zeros(neurons)
@@ -67,14 +67,14 @@ class Tree:
         self.above = _vectors_above(net, units)
 
     def run(self) -> bool:
-        """Whether all was visited before time was over."""
+        """Whether all was visited before all was spent."""
         units = self.units
         start = np.zeros((self.net.widths[0], len(units.free)))
         start[units.free, np.arange(len(units.free))] = units.scale
         self.best = self.offer(units.center)
         try:
             self._enter(0, start, units.center, 0, np.arange(len(self.points)))
-        except _TimeIsOverError:
+        except _AllIsSpentError:
             return False
         return True
 
@@ -87,7 +87,7 @@ class Tree:
 
     def _enter(self, k: int, J: Array, value: Array, q: int, members: Array) -> None:
         """Layers before the k-th (from 0) are decided: their output is J xi + value; q rows of G are in force."""
-        self._look_at_the_clock()
+        self._look()
         A, b, units = self.net.weights[k], self.net.biases[k], self.units
         W, w = A @ J, A @ value + b
         size = lengths(W, 2)
@@ -134,7 +134,7 @@ class Tree:
         self, layer: _Layer, i: int, table: Array, q: int, members: Array, pattern: list[int]
     ) -> None:
         """Neuron i of a layer and those after it; table (2, ..., 2): the bounds of what they can still be."""
-        self._look_at_the_clock()
+        self._look()
         if i == len(layer.w):
             self._leave(layer, q, members, np.array(pattern, dtype=bool))
             return
@@ -147,16 +147,17 @@ class Tree:
                 self.G[q], self.h[q], rows = sign * layer.rows[i], sign * layer.offsets[i], q + 1
                 inside = members[self.on[layer.index][members, i] == bool(side)]
                 if not len(inside):
+                    self.effort.spend_program(rows, len(self.units.free), LEAST_DISTANCE)
                     xi = inner_point(self.G[:rows], self.h[:rows], self.units, MARGIN)
                     if xi is None:
                         continue
                     inside = np.array([self._add(xi[None])])
             self._decide(layer, i + 1, table[side], rows, inside, [*pattern, side])
 
-    def _look_at_the_clock(self) -> None:
+    def _look(self) -> None:
         """At every node, also where known points or constant neurons make a least-distance program unnecessary."""
-        if self.clock.is_over():
-            raise _TimeIsOverError
+        if self.effort.is_over():
+            raise _AllIsSpentError
 
     def _leave(self, layer: _Layer, q: int, members: Array, on: Array) -> None:
         """A layer is decided."""

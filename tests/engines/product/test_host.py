@@ -1,5 +1,6 @@
 """The augmented Lagrangian in NumPy: against the compiled one, whose derivative is JAX's, and on what it minimises."""
 
+import itertools
 import subprocess
 import sys
 
@@ -29,7 +30,7 @@ from ...reference.monitor import lifting_of
 def deep_lifting(chains, local):
     rng = np.random.default_rng(3)
     widths = (3, 4, 5, 3, 1)
-    weights = [rng.standard_normal((b, a)) for a, b in zip(widths, widths[1:], strict=False)]
+    weights = [rng.standard_normal((b, a)) for a, b in itertools.pairwise(widths)]
     net = Network(weights, [0.3 * rng.standard_normal(len(A)) for A in weights])
     problem = checked_problem(net, **({"center": np.zeros(3), "radius": 1.0} if local else {}))
     return lift(net, problem, presolve(net, problem, chains=LIFTINGS[chains]))
@@ -172,5 +173,5 @@ def test_results_are_those_of_the_compiled_way(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr("hr2jax.engines.product.schedule.SMALL", 0)
             there = hr2jax.solve(net, relaxation=relaxation, center=np.zeros(6), radius=0.5)
-        assert there.timings["compile"] > 0
+        assert there.iterations != here.iterations  # float32 steering
         assert here.bound == pytest.approx(there.bound, rel=2e-3)

@@ -8,7 +8,6 @@ import pytest
 from hr2jax import Network, graph
 from hr2jax.lower import attained, search
 from hr2jax.lower.regions import search as deep
-from hr2jax.machine.compile_clock import compile_seconds
 from hr2jax.problem import checked_problem
 
 from ...reference.brute import exact_constant
@@ -105,16 +104,15 @@ def test_starts_are_used():
         search(net, problem, seconds=1.0, starts=[np.ones(4, dtype=bool)])
 
 
-def test_equal_shapes_compile_once_and_not_on_the_clock(monkeypatch):
+def test_points_are_counted_and_equal_searches_are_equal(monkeypatch):
+    """More points never find less of the same seed's first rounds; a deadline that is not met changes nothing."""
     monkeypatch.setattr(deep, "FEW", 0)
-    rng = np.random.default_rng(0)
-    compiled = []
-    for _ in range(3):
-        net, before = random_network(rng, (11, 7), 3), compile_seconds()
-        search(net, checked_problem(net, norm=2), seconds=0.5)
-        compiled.append(compile_seconds() - before)
-    assert compiled[0] > 0.0
-    assert compiled[1:] == [0.0, 0.0]
+    net = random_network(np.random.default_rng(0), (11, 7), 3)
+    problem = checked_problem(net, norm=2)
+    few, again, later = (search(net, problem, points=5000, seconds=s) for s in (np.inf, np.inf, 1e6))
+    assert few[0] == again[0] == later[0] > 0
+    np.testing.assert_array_equal(few[1], again[1])
+    assert search(net, problem, points=50_000)[0] >= few[0]
 
 
 def test_twenty_layers():

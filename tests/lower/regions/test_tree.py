@@ -3,7 +3,7 @@
 import numpy as np
 
 from hr2jax import Network
-from hr2jax.lower.clock import Clock
+from hr2jax.lower.effort import Effort
 from hr2jax.lower.regions.tree import Tree
 from hr2jax.lower.regions.units import build_units
 from hr2jax.problem import checked_problem
@@ -18,7 +18,7 @@ def overflowing(width=10):
 
 def tree(net, seconds, offer=lambda x: 0.0, points=1):
     units = build_units(net, checked_problem(net, norm=2))
-    return Tree(net, units, Clock(seconds), offer, units.random(points, np.random.default_rng(0)))
+    return Tree(net, units, Effort(net, seconds=seconds), offer, units.random(points, np.random.default_rng(0)))
 
 
 def test_what_overflows_is_not_entered():

@@ -1,0 +1,69 @@
+"""How much a search may do: evaluated points, which are counted, and a deadline where there is a time limit."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from ..machine.stopping import check
+from ..network import Network
+
+# About what a point's value and gradient take: so many seconds, and so many more for each weight. They only weigh
+# points against programs; no clock is looked at.
+POINT, WEIGHT = 4e-6, 2.5e-9
+# The same of a linear program by HiGHS, of a least-distance one by nonnegative least squares, and for each of its
+# entries times its smaller side.
+PROGRAM, LEAST_DISTANCE, ENTRY = 2e-3, 2e-4, 1.5e-8
+
+
+class Effort:
+    """What may be spent: points evaluated, and seconds from now.
+
+    Args:
+        net: the network, by whose size a program counts as so many points.
+        points: at most so many evaluated points.
+        seconds: a deadline; infinity for none, so that equal searches have equal results.
+
+    Attributes:
+        spent: points so far.
+    """
+
+    def __init__(self, net: Network, points: float = math.inf, seconds: float = math.inf):
+        self.points, self.spent = points, 0.0
+        self._point = point_seconds(net)
+        self._deadline = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds to the deadline, at least 0."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    def spend(self, points: float) -> None:
+        """Count evaluated points."""
+        self.spent += points
+
+    def spend_program(self, rows: int, columns: int, each: float = PROGRAM) -> None:
+        """Count a program of so many rows and columns; `each`: PROGRAM or LEAST_DISTANCE."""
+        self.spent += (each + ENTRY * rows * columns * min(rows, columns)) / self._point
+
+    def is_over(self) -> bool:
+        """Whether all is spent or the deadline has passed; every step asks, so that Ctrl-C is heard here too."""
+        check()
+        return self.spent >= self.points or self.left() == 0.0
+
+    def share(self, part: float) -> Effort:
+        """Another effort that ends with this part of what is left; whoever uses it spends what it has spent here."""
+        other = object.__new__(Effort)
+        other.points, other.spent = part * max(self.points - self.spent, 0.0), 0.0
+        other._point = self._point
+        other._deadline = time.monotonic() + part * self.left() if math.isfinite(self.left()) else math.inf
+        return other
+
+
+def point_seconds(net: Network) -> float:
+    """About what one evaluated point takes, by the network's size alone."""
+    return POINT + WEIGHT * weights_of(net)
+
+
+def weights_of(net: Network) -> int:
+    """Stored weights."""
+    return sum(int(getattr(A, "nnz", A.size)) for layer in net.layers for A in layer.inputs.values())
