@@ -7,6 +7,7 @@ problem of a few hundred entries takes some tenths of a millisecond for an inner
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -32,10 +33,15 @@ class Host:
         self._derived = derived
         self._one = next(start for start, name in _starts(spec) if name == "one")
         self._objective = self._symmetric(rows)
-        forms = [_matrix(form, self._one, self._extended) for F, G, *_ in data.families for form in (F, G)]
-        self._ends = np.cumsum([0, *(form.shape[0] for form in forms)])
+        # all diagonal stacks are one: F's rows, then G's; a stack of all pairs, which is a matrix, stays by itself
+        every = [tuple(_matrix(form, self._one, self._extended) for form in (F, G)) for F, G, *_ in data.families]
+        diagonal = [pairs == "diagonal" for *_, pairs in spec.stacks]
+        self._parts = _Parts([e.shape for *_, e in data.families], diagonal)
+        forms = self._parts.ordered(every)
         self._forms = sp.vstack(forms).tocsr() if forms else None
         self._forms_T = None if self._forms is None else self._forms.T.tocsr()
+        self._scale = self._parts.joined([scale for _, _, scale, _ in data.families])
+        self._least = np.where(self._parts.joined([equality for *_, equality in data.families]), -np.inf, 0.0)
 
     @property
     def _extended(self) -> int:
@@ -88,53 +94,52 @@ class Host:
         out[:, -1:] = -along[:, None] * Q[:, -1:] / length * data.slack
         return out
 
-    def products(self, E: Array) -> tuple[Array, list[Array]]:
-        """All forms' rows at the extended rows E, and per stack the scaled products."""
+    def products(self, E: Array) -> tuple[Array, Array]:
+        """All forms' rows at the extended rows E, and the scaled products, joined (`_Parts`)."""
         if self._forms is None:
-            return E[:0], []
-        values, found = self._forms @ E, []
-        for k, ((*_, pairs), (_, _, scale, _)) in enumerate(zip(self.spec.stacks, self.data.families, strict=True)):
-            f, g = self._part(values, 2 * k), self._part(values, 2 * k + 1)
-            found.append(scale * (np.einsum("ij,ij->i", f, g) if pairs == "diagonal" else f @ g.T))
-        return values, found
+            return E[:0], np.zeros(0)
+        values = self._forms @ E
+        return values, self._scale * self._parts.products(values)
 
-    def _part(self, values: Array, k: int) -> Array:
-        return values[self._ends[k] : self._ends[k + 1]]
-
-    def steps(self, multipliers: list[Array], products: list[Array], sigma: float) -> list[Array]:
+    def steps(self, multipliers: Array, products: Array, sigma: float) -> Array:
         """lambda - sigma p, at least 0 unless p is to be 0 (`lagrangian._steps`)."""
-        shifted = [m - sigma * p for m, p in zip(multipliers, products, strict=True)]
-        return [
-            np.where(equality, s, np.maximum(s, 0.0))
-            for s, (*_, equality) in zip(shifted, self.data.families, strict=True)
-        ]
+        return np.maximum(multipliers - sigma * products, self._least)
 
     def value_and_gradient(
         self, P: Array, multipliers: list[Array], sigma: float, cuts: tuple[Cuts, ...] = (),
         cut_multipliers: list[Array] | None = None, cut_sigma: float = 1.0,
     ) -> tuple[float, Array]:  # fmt: skip
         """`lagrangian.augmented_lagrangian` and its derivative by P."""
+        return self._evaluate(P, self._parts.joined(multipliers), sigma, self._joined(cuts, cut_multipliers), cut_sigma)
+
+    def _joined(self, cuts: tuple[Cuts, ...], multipliers: list[Array] | None) -> _Joined | None:
+        if not cuts:
+            return None
+        return _Joined(cuts, multipliers or [], self.size if len(cuts) < 2 else self._extended)
+
+    def _evaluate(
+        self, P: Array, multipliers: Array, sigma: float, cuts: _Joined | None, cut_sigma: float
+    ) -> tuple[float, Array]:
         Q, length = self.rows_of(P)
         V = Q[:, :-1]
         E = self.extend(V)
         CV = self._objective @ V
         values, products = self.products(E)
         weights = self.steps(multipliers, products, sigma)
-        total = -float(np.vdot(CV, V)) + sum(float(np.vdot(w, w)) for w in weights) / (2.0 * sigma)
+        total = -float(np.vdot(CV, V)) + float(weights @ weights) / (2.0 * sigma)
         dV = -2.0 * CV
+        dE = None
         if self._forms_T is not None:
-            back = np.empty_like(values)
-            for k, ((*_, pairs), (_, _, scale, _)) in enumerate(zip(self.spec.stacks, self.data.families, strict=True)):
-                w, f, g = -scale * weights[k], self._part(values, 2 * k), self._part(values, 2 * k + 1)
-                diagonal = pairs == "diagonal"
-                self._part(back, 2 * k)[:] = w[:, None] * g if diagonal else w @ g
-                self._part(back, 2 * k + 1)[:] = w[:, None] * f if diagonal else w.T @ f
-            dV += self._back(self._forms_T @ back)
-        if cuts:
-            rows = V if len(cuts) < 2 else E
-            penalty, dR = _cut_penalty(rows, cuts, cut_multipliers or [], cut_sigma)
+            dE = self._forms_T @ self._parts.back(values, -self._scale * weights)
+        if cuts is not None:
+            penalty, dR = cuts.penalty(E[: cuts.size], cut_sigma)
             total += penalty
-            dV += dR if len(cuts) < 2 else self._back(dR)
+            if cuts.size == self.size:
+                dV += dR
+            else:
+                dE = dR if dE is None else dE + dR
+        if dE is not None:
+            dV += self._back(dE)
         return total, self._back_to(Q, length, dV)
 
     def minimise(
@@ -142,24 +147,107 @@ class Host:
         cut_sigma: float, tolerance: float, steps: int,
     ) -> Step:  # fmt: skip
         """Minimise from P (N, r + 1), then update the multipliers (`lagrangian.minimise`)."""
-        shape = P.shape
+        shape, given, joined = P.shape, self._parts.joined(multipliers), self._joined(cuts, cut_multipliers)
 
         def evaluate(x: Array) -> tuple[float, Array]:
-            value, gradient = self.value_and_gradient(
-                x.reshape(shape), multipliers, sigma, cuts, cut_multipliers, cut_sigma
-            )
+            value, gradient = self._evaluate(x.reshape(shape), given, sigma, joined, cut_sigma)
             return value, gradient.ravel()
 
         longest = LONGEST_STEP * float(np.linalg.norm(P))
         first = FIRST_STEP * float(np.sqrt(shape[0]))
         x, gradient, used = minimise(evaluate, P.ravel(), self.spec.memory, first, tolerance, steps, longest)
         P = x.reshape(shape)
-        V = self.rows_of(P)[0][:, :-1]
-        E = self.extend(V)
-        updated = self.steps(multipliers, self.products(E)[1], sigma)
-        values = cut_values(V if len(cuts) < 2 else E, cuts) if cuts else []
+        E = self.extend(self.rows_of(P)[0][:, :-1])
+        updated = self._parts.split(self.steps(given, self.products(E)[1], sigma))
+        values = [] if joined is None else joined.split(joined.values(E[: joined.size]))
         moved = [np.maximum(m - cut_sigma * v, 0.0) for m, v in zip(cut_multipliers, values, strict=True)]
         return Step(P, updated, moved, values, np.linalg.norm(gradient), used)
+
+
+class _Parts:
+    """The stacks of products, joined in one vector: diagonal ones first, then those of all pairs, row by row."""
+
+    def __init__(self, shapes: list[tuple[int, ...]], diagonal: list[bool]):
+        self.shapes = shapes
+        self.order = [k for k, d in enumerate(diagonal) if d] + [k for k, d in enumerate(diagonal) if not d]
+        self.matrices = [shapes[k] for k, d in enumerate(diagonal) if not d]
+        self.rows = sum(shapes[k][0] for k, d in enumerate(diagonal) if d)
+        self._ends = np.cumsum([int(np.prod(shapes[k])) for k in self.order]).tolist()
+
+    def ordered(self, forms: list[tuple[Any, ...]]) -> list[Any]:
+        """F of all diagonal stacks, G of them, then F and G of each of the others; of a pair for each stack."""
+        count = len(self.order) - len(self.matrices)
+        first, rest = self.order[:count], self.order[count:]
+        return [forms[k][i] for i in (0, 1) for k in first] + [form for k in rest for form in forms[k]]
+
+    def joined(self, values: list[Array]) -> Array:
+        """One vector of one array per stack."""
+        return np.concatenate([np.zeros(0), *(np.ravel(values[k]) for k in self.order)])
+
+    def split(self, joined: Array) -> list[Array]:
+        """The inverse of `joined`."""
+        out: list[Array] = [joined] * len(self.shapes)
+        for k, part in zip(self.order, np.split(joined, self._ends[:-1]), strict=True):
+            out[k] = part.reshape(self.shapes[k])
+        return out
+
+    def products(self, values: Array) -> Array:
+        """The products of the forms' rows (`ordered`), joined."""
+        m, at = self.rows, 2 * self.rows
+        found = np.einsum("ij,ij->i", values[:m], values[m:at])
+        for p, q in self.matrices:
+            f, g = values[at : at + p], values[at + p : at + p + q]
+            found, at = np.concatenate([found, (f @ g.T).ravel()]), at + p + q
+        return found
+
+    def back(self, values: Array, weights: Array) -> Array:
+        """The derivative by the forms' rows of the sum of weighted products."""
+        m, at, start = self.rows, 2 * self.rows, self.rows
+        out, w = np.empty_like(values), weights[:m, None]
+        np.multiply(w, values[m:at], out=out[:m])
+        np.multiply(w, values[:m], out=out[m:at])
+        for p, q in self.matrices:
+            f, g = values[at : at + p], values[at + p : at + p + q]
+            w = weights[start : start + p * q].reshape(p, q)
+            out[at : at + p], out[at + p : at + p + q] = w @ g, w.T @ f
+            at, start = at + p + q, start + p * q
+        return out
+
+
+class _Joined:
+    """The cuts of all kinds as one sparse matrix over the entries of the Gram matrix of `size` rows."""
+
+    def __init__(self, cuts: tuple[Cuts, ...], multipliers: list[Array], size: int):
+        self.size = size
+        self.multipliers = np.concatenate(multipliers)
+        self.constant = np.concatenate([cut.constant for cut in cuts])
+        counts = [len(cut.constant) for cut in cuts]
+        self._ends = np.cumsum(counts).tolist()
+        starts = [0, *self._ends[:-1]]
+        rows = [
+            np.broadcast_to(start + np.arange(n), cut.place.shape)
+            for start, n, cut in zip(starts, counts, cuts, strict=True)
+        ]
+        rows, places, values = (
+            np.concatenate([part.ravel() for part in parts])
+            for parts in (rows, [cut.place for cut in cuts], [cut.coefficient for cut in cuts])
+        )
+        self._matrix = sp.csr_matrix((values, (rows, places)), shape=(len(self.constant), size * size))
+        self._transposed = self._matrix.T.tocsr()
+
+    def values(self, E: Array) -> Array:
+        """The cuts' values (m,) at the rows E."""
+        return np.asarray(self.constant + self._matrix @ (E @ E.T).ravel())
+
+    def split(self, values: Array) -> list[Array]:
+        """By kind."""
+        return np.split(values, self._ends[:-1])
+
+    def penalty(self, E: Array, sigma: float) -> tuple[float, Array]:
+        """`lagrangian.cut_penalty` and its derivative by E."""
+        weights = np.maximum(self.multipliers - sigma * self.values(E), 0.0)
+        square = (self._transposed @ weights).reshape(self.size, self.size)
+        return float(weights @ weights) / (2.0 * sigma), -((square + square.T) @ E)
 
 
 def _starts(spec: Spec) -> list[tuple[int, str]]:
@@ -178,70 +266,48 @@ def _matrix(form: Rows, one: int, size: int) -> sp.csr_matrix:
     return sp.csr_matrix((values[used], (rows[used], columns[used])), shape=(n, size))
 
 
-def cut_values(E: Array, cuts: tuple[Cuts, ...]) -> list[Array]:
-    """The cuts' values (m,) at the rows E, 1 for padding."""
-    gram = (E @ E.T).ravel()
-    return [_values(gram, cut) for cut in cuts]
-
-
-def _values(gram: Array, cut: Cuts) -> Array:
-    return np.asarray(cut.constant + np.einsum("em,em->m", cut.coefficient, gram[cut.place]))
-
-
-def _cut_penalty(
-    E: Array, cuts: tuple[Cuts, ...], multipliers: list[Array], sigma: float
-) -> tuple[float, Array]:
-    """`lagrangian.cut_penalty` and its derivative by E."""
-    n = len(E)
-    gram = (E @ E.T).ravel()
-    total, W = 0.0, np.zeros(n * n)
-    for cut, m in zip(cuts, multipliers, strict=True):
-        weight = np.maximum(m - sigma * _values(gram, cut), 0.0)
-        total += float(np.vdot(weight, weight))
-        used = np.flatnonzero(weight)
-        value = -weight[used] * cut.coefficient[:, used]
-        W += np.bincount(cut.place[:, used].ravel(), value.ravel(), minlength=n * n)
-    square = W.reshape(n, n)
-    return total / (2.0 * sigma), (square + square.T) @ E
-
-
 class _Memory:
     """The last steps and gradient changes, and the products of the compact form (Byrd, Nocedal and Schnabel 1994)."""
 
     def __init__(self, slots: int, size: int):
         self.slots = slots
         self.S, self.D = np.zeros((slots, size)), np.zeros((slots, size))
-        self.SD, self.DD = np.zeros((slots, slots)), np.zeros((slots, slots))
+        self.SD, self.DD = np.zeros((slots, slots), order="F"), np.zeros((slots, slots), order="F")
         self.clear()
 
     def clear(self) -> None:
         """Nothing is remembered."""
         self.count, self.next = 0, 0
 
-    def order(self) -> Array:
-        """The slots in use, the oldest first."""
-        return (self.next - self.count + np.arange(self.count)) % self.slots
-
     def add(self, step: Array, change: Array) -> None:
-        """Remember one more, and forget the oldest where there is no room."""
-        k = self.next
-        self.S[k], self.D[k] = step, change
-        self.next, self.count = (k + 1) % self.slots, min(self.count + 1, self.slots)
-        self.SD[:, k] = self.S @ change
-        self.DD[:, k] = self.DD[k] = self.D @ change
+        """Remember one more, and forget the oldest where there is no room.
+
+        The matrices are in the steps' order, the oldest first, at their end; rows of S and D are where there was room.
+        """
+        if self.count == self.slots:
+            self.SD[:-1, :-1], self.DD[:-1, :-1] = self.SD[1:, 1:].copy(), self.DD[1:, 1:].copy()
+            self.count -= 1
+        self.S[self.next], self.D[self.next] = step, change
+        self.next, self.count = (self.next + 1) % self.slots, self.count + 1
+        order, k = self.order(), self.count - 1
+        self.SD[: k + 1, k] = (self.S @ change)[order]
+        self.DD[: k + 1, k] = self.DD[k, : k + 1] = (self.D @ change)[order]
+
+    def order(self) -> Array:
+        """The rows in use, the oldest first."""
+        return (self.next - self.count + np.arange(self.count)) % self.slots
 
     def inverse_hessian_times(self, g: Array) -> Array:
         """H g (equation 3.3 there; `lbfgs._inverse_hessian_times`)."""
         if self.count == 0:
             return g.copy()
-        order = self.order()
-        R = np.triu(self.SD[np.ix_(order, order)])
-        Q = self.DD[np.ix_(order, order)]
+        order, n = self.order(), self.count
+        R, Q = self.SD[:n, :n], self.DD[:n, :n]  # of R, its upper triangle
         a, b = (self.S @ g)[order], (self.D @ g)[order]
         gamma = R[-1, -1] / (Q[-1, -1] + 1e-30)
         trtrs = scipy.linalg.lapack.dtrtrs
         u = trtrs(R, a)[0]
-        w = trtrs(R, np.diag(R) * u + gamma * (Q @ u - b), trans=1)[0]
+        w = trtrs(R, R.diagonal() * u + gamma * (Q @ u - b), trans=1)[0]
         weights = np.zeros((2, self.slots))
         weights[0, order], weights[1, order] = w, -gamma * u
         out: Array = gamma * g + weights[0] @ self.S + weights[1] @ self.D
