@@ -32,7 +32,8 @@ def padded(n: int, coarse: bool = False) -> int:
 # Chains of layers make typical values small; what is smaller than this counts as this.
 LEAST_TYPICAL = 1e-3
 # Products of variables of several layers make the inner problem ill-conditioned: more of the past is worth its price.
-LONG_MEMORY = 60
+# On the host, whose walks over it are what a step costs, half of that is.
+LONG_MEMORY, HOST_MEMORY = 60, 30
 CHAINS = ("p", "a", "q")
 
 
@@ -47,7 +48,7 @@ def _by_kind(groups: Mapping[Group, int]) -> tuple[dict[str, int], dict[Group, i
 
 
 class Factored:
-    """A lifting with its families, ready for the device.
+    """A lifting with its families, ready for the device; without padding for the host.
 
     Attributes:
         spec: static structure.
@@ -57,8 +58,8 @@ class Factored:
         rows: (N,) positions of the basis entries among the padded ones.
     """
 
-    def __init__(self, lifting: Lifting, families: list[Family]):
-        self.lifting = lifting
+    def __init__(self, lifting: Lifting, families: list[Family], pads: bool = True):
+        self.lifting, self.pads = lifting, pads
         basis, within = _by_kind(lifting.sizes)
         derived, within_derived = _by_kind({group: lifting.length(group) for group in lifting.derived})
         self._within = within | within_derived
@@ -86,7 +87,7 @@ class Factored:
             tuple(objective),
             tuple((kind, tuple(terms)) for kind, terms in self._terms.items()),
             tuple(key[:3] for key in by_structure),
-            LONG_MEMORY if lifting.masked_layers else MEMORY,
+            MEMORY if not lifting.masked_layers else LONG_MEMORY if pads else HOST_MEMORY,
         )
         typical = typical_squares(lifting)
         self.unit = np.ones((self.size, 1))
@@ -96,8 +97,8 @@ class Factored:
         self.row_scales = [[row_scale(lifting, f, typical) for f in stack] for stack in self.stacks]
 
     def padded(self, n: int) -> int:
-        """`padded`, coarsely where there are chains of layers."""
-        return padded(n, self.coarse)
+        """`padded`, coarsely where there are chains of layers; n itself for what is not compiled."""
+        return padded(n, self.coarse) if self.pads else n
 
     def extend(self, V: Array) -> Array:
         """The padded extended rows (extended size, r) of the basis' rows V (N, r)."""

@@ -22,7 +22,7 @@ from ..monitor import Monitor, Stop
 from ..pace import COMPILING, certificate_seconds
 from .finish import finish
 from .newton_cuts import solve_with_cuts
-from .schedule import Schedule, schedule_for
+from .schedule import Schedule, is_small, schedule_for
 from .steering import Run, Steered
 
 
@@ -54,7 +54,8 @@ def solve_lowrank(
         Newton's method (`solve_with_cuts`). STALLED when rounds stop improving before that.
     """
     schedule = schedule or schedule_for(lifting, monitor.tolerance, bool(cuts))
-    run = Run(lifting, families, monitor, schedule, cuts, seed, start)
+    pads = steered is not None or not is_small(lifting.size)  # what was steered together is padded
+    run = Run(lifting, families, monitor, schedule, cuts, seed, start, pads)
     try:
         with few_threads(lifting.size):
             run.scale_objective()

@@ -89,7 +89,7 @@ class _Cuts:
     """The triangles and products in use."""
 
     def __init__(self, lifting: Lifting, families: list[Family], names: tuple[str, ...]):
-        self.lifting, self.factored = lifting, Factored(lifting, families)
+        self.lifting, self.factored = lifting, Factored(lifting, families, pads=False)
         self.room = min(MOST_CUTS, MOST - lifting.size - sum(f.F.rows for f in families))
         self.separator = Separator(lifting, self.factored.rows, names)
         self.triangles = Pool.empty()

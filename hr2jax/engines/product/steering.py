@@ -62,10 +62,10 @@ class Run:
         cuts: tuple[str, ...],
         seed: int,
         start: Mapping[str, Array] | None,
+        pads: bool = True,
     ):
-        self.lifting, self.families, self.schedule = lifting, families, schedule
-        self._monitor = monitor
-        self.factored = Factored(lifting, families)
+        self.lifting, self.families, self.schedule, self._monitor = lifting, families, schedule, monitor
+        self.factored = Factored(lifting, families, pads)
         self.separator = Separator(lifting, self.factored.rows, cuts) if cuts else None
         masked = lifting.masked_layers > 0
         self.products = ProductPool(lifting, self.factored, cuts) if cuts and masked else None
