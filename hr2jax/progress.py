@@ -22,9 +22,9 @@ LOG_INTERVAL = 5.0
 
 
 class Show(Protocol):
-    """Shows where a solve stands, after what it is about."""
+    """Shows where a solve stands, after what it is about and what is being done."""
 
-    def __call__(self, record: Progress, about: str = "") -> None:  # noqa: D102
+    def __call__(self, record: Progress, about: str = "", doing: str = "") -> None:  # noqa: D102
         ...
 
 
@@ -51,16 +51,16 @@ def _live_line() -> Iterator[Show]:
     from tqdm import tqdm
 
     with tqdm(bar_format="{desc}", file=sys.stderr, leave=True) as bar:
-        yield lambda record, about="": bar.set_description_str(about + _progress_text(record))
+        yield lambda record, about="", doing="": bar.set_description_str(about + doing + _progress_text(record))
 
 
 @contextlib.contextmanager
 def _log_lines() -> Iterator[Show]:
     due, last = -math.inf, ""
 
-    def show(record: Progress, about: str = "") -> None:
+    def show(record: Progress, about: str = "", doing: str = "") -> None:
         nonlocal due, last
-        last = about + _progress_text(record)
+        last = about + doing + _progress_text(record)
         if time.monotonic() >= due:
             LOG.info("%s", last)
             due, last = time.monotonic() + LOG_INTERVAL, ""

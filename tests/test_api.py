@@ -295,7 +295,7 @@ def test_a_checkpoint_folder_that_vanishes_does_not_lose_the_result(net, tmp_pat
     def vanish(_):
         shutil.rmtree(folder, ignore_errors=True)
 
-    result = hr2jax.solve(net, relaxation="shor", checkpoint=folder / "c.npz", callback=vanish)
+    result = hr2jax.solve(net, relaxation="hr2", checkpoint=folder / "c.npz", callback=vanish)
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("hr2jax", "WARNING")
     assert "could not be written" in record.getMessage()

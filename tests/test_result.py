@@ -70,16 +70,21 @@ def test_solved_beside_a_gap_says_whose_the_gap_is():
 
 def test_stalled_is_not_said_where_bound_and_lower_agree(monkeypatch):
     """An engine that found nothing better than the optimum had STALLED."""
-    called = []
+    called, choose = [], stages.choose_engine
 
-    def stalled(session, _):
-        called.append((session.bound, session.lower))
-        return Status.STALLED
+    def stalling(*given):
+        def stalled(session, start):
+            called.append(choose(*given)(session, start))
+            return Status.STALLED
 
-    monkeypatch.setattr(stages, "choose_engine", lambda *_: stalled)
-    result = hr2jax.solve(Network([[[0.1, 0.7]], [[0.3]]], [[1.0], [0.0]]), relaxation="hr2")
+        return stalled
+
+    monkeypatch.setattr(stages, "choose_engine", stalling)
+    net = Network([[[1.0, 0.5], [0.3, -1.0]], [[1.0, 1.0]]], [[0.1, 0.2], [0.0]])
+    assert hr2jax.solve(net, relaxation="interval").bound > 2.0
+    result = hr2jax.solve(net, relaxation="hr2+")
     assert called
-    assert result.bound > result.lower
+    assert 1.8 <= result.bound <= 1.8 * (1 + 1e-3)
     assert (result.status, result.message) == (Status.SOLVED, Status.SOLVED.value)
 
 

@@ -74,22 +74,15 @@ def check_krivine_memory(net: Network, problem: Problem, degree: int) -> float:
     return size.bytes
 
 
-def check_memory(options: Options, sizes: Sizes, with_device: bool = True) -> float:
+def check_memory(options: Options, sizes: Sizes) -> float:
     """The estimate in bytes, host and engine together.
-
-    Args:
-        options, sizes: what is to be solved.
-        with_device: whether the device is asked too, where the host would do; if not, one that is too small for what
-            the host can hold is not refused yet.
 
     Raises:
         ValueError: more than is available; the sentence says what would fit.
     """
     need = estimate(options.relaxation, options.method, sizes)
-    # asking JAX for its devices starts it, for which nobody need wait whose problem is small or answered at once
-    host = available_bytes()
-    asks = need.engine > ANY_DEVICE and (with_device or not _fits(need, host, None))
-    device = device_bytes() if asks else None
+    # asking JAX for its devices starts it, which somebody without time need not wait for
+    host, device = available_bytes(), device_bytes() if need.engine > ANY_DEVICE else None
     gpu = device is not None and method_of(options.relaxation, options.method, sizes) not in INTERIOR_POINT
     if _fits(need, host, device if gpu else None):
         ended = sizes.derived > 0 and method_of(options.relaxation, options.method, sizes) == "lowrank"

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 from collections.abc import Iterator
+from importlib.metadata import distributions
 from typing import Any
+
+# How the names of packages begin that bring JAX other devices.
+PLUGINS = ("jax-cuda", "jax-rocm", "jax-metal", "jax-plugin", "jax-intel", "intel-extension-for-openxla", "libtpu")
 
 
 @contextlib.contextmanager
@@ -38,8 +43,19 @@ def is_accelerated() -> bool:
     return default_device().platform != "cpu"
 
 
+def _has_plugin() -> bool:
+    """Whether a package is installed that brings JAX other devices than CPUs."""
+    return any(name.startswith(PLUGINS) for name in (d.name.lower().replace("_", "-") for d in distributions()))
+
+
 def device_bytes() -> float | None:
-    """Bytes that the engine can have on the accelerator JAX uses; None on a CPU, infinity where it does not say."""
+    """Bytes that the engine can have on the accelerator JAX uses; None on a CPU, infinity where it does not say.
+
+    Where JAX has not been imported and no package is installed with which it would see more than CPUs, it is not asked:
+    it takes a second to start.
+    """
+    if "jax" not in sys.modules and not _has_plugin():
+        return None
     device = default_device()
     if device.platform == "cpu":
         return None

@@ -156,8 +156,7 @@ class Plan:
             return
         if record.matrices:  # counted: `block_form` would take long to enumerate them
             refuse_many_moments(sizes)
-        self.estimated = check_memory(options, sizes, with_device=False)
-        self.sizes = sizes
+        self.estimated = check_memory(options, sizes)
 
     @cached_property
     def lifting(self) -> Lifting:
@@ -171,7 +170,6 @@ class Plan:
         if record.degree is not None:
             engine = krivine_engine(self.net, self.problem, record.degree)
             return [Stage(record, frozenset(), engine, HIGHS, self.options.tol, 1.0)]
-        check_memory(self.options, self.sizes)
         return stages_of(self.lifting, self.options, self.steered)
 
 
@@ -223,9 +221,11 @@ def _last_search(session: Session, work: float, status: Status = Status.SOLVED) 
     """A witness beside the final bound, for as much as the bound has cost: `work`, in seconds by counted iterations."""
     if not session.is_closed():
         if session.show is not None:
-            session.show(session.record(), "bound final; searching a witness: ")
+            session.show(session.record(), doing="bound final; searching a witness: ")
         with session.timings.span("lower"):
             _search(session, min(max(work, LEAST), MOST))
+        if session.show is not None:
+            session.show(session.record())
     return status
 
 

@@ -187,7 +187,8 @@ class _Parts:
     def split(self, joined: Array) -> list[Array]:
         """The inverse of `joined`."""
         out: list[Array] = [joined] * len(self.shapes)
-        for k, part in zip(self.order, np.split(joined, self._ends[:-1]), strict=True):
+        for k, end in zip(self.order, self._ends, strict=True):
+            part = joined[end - int(np.prod(self.shapes[k])) : end]
             out[k] = part.reshape(self.shapes[k])
         return out
 
