@@ -225,13 +225,13 @@ class _Joined:
         counts = [len(cut.constant) for cut in cuts]
         self._ends = np.cumsum(counts).tolist()
         starts = [0, *self._ends[:-1]]
-        rows = [
+        numbers = [
             np.broadcast_to(start + np.arange(n), cut.place.shape)
             for start, n, cut in zip(starts, counts, cuts, strict=True)
         ]
         rows, places, values = (
             np.concatenate([part.ravel() for part in parts])
-            for parts in (rows, [cut.place for cut in cuts], [cut.coefficient for cut in cuts])
+            for parts in (numbers, [cut.place for cut in cuts], [cut.coefficient for cut in cuts])
         )
         self._matrix = sp.csr_matrix((values, (rows, places)), shape=(len(self.constant), size * size))
         self._transposed = self._matrix.T.tocsr()
