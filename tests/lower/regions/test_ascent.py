@@ -45,7 +45,10 @@ def ascent(name, norm, local):
 def test_values_are_the_networks_up_to_one_factor(name, norm, local):
     net, units, search = ascent(name, norm, local)
     xi = units.random(40, np.random.default_rng(1))
-    ratios = search.values(xi.astype(np.float32)) / values(net, units, units.points(xi))
+    ours, true = search.values(xi.astype(np.float32)), values(net, units, units.points(xi))
+    moves = true > 0  # somewhere all neurons are off
+    assert moves.mean() > 0.3
+    ratios = ours[moves] / true[moves]
     # float32 may see a point beside a kink on its other side
     assert np.mean(np.abs(ratios / np.median(ratios) - 1) < 1e-3) >= 0.9
 
