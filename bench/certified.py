@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import hr2jax
-from measure import RESULTS, no_search
+from measure import RESULTS
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 import mnist
@@ -43,12 +43,11 @@ def table(name: str, example: Any, relaxations: list[str], clip: tuple[int, int]
     )  # fmt: skip
     for relaxation in relaxations:
         pairs = net.widths[-1] * (net.widths[-1] - 1) // 2
-        with no_search():
-            report = hr2jax.certify(
-                net, inputs, labels, example.RADII, clip=clip, relaxation=relaxation, progress=True,
-                attack_starts=2 if relaxation == relaxations[0] else 0,
-                time_limit=limit * pairs + 30 if limit and relaxation == "hr2+" else None,
-            )  # fmt: skip
+        report = hr2jax.certify(
+            net, inputs, labels, example.RADII, clip=clip, relaxation=relaxation, progress=True,
+            attack_starts=2 if relaxation == relaxations[0] else 0,
+            time_limit=limit * pairs + 30 if limit and relaxation == "hr2+" else None,
+        )  # fmt: skip
         row["ours"][relaxation] = dict(
             ratio=(100 * report.ratio).round(2).tolist(), clean=100 * report.clean_accuracy, status=report.status.name,
             mean_bound=float(np.mean(list(report.bounds.values()))), seconds=report.timings["total"],
@@ -56,11 +55,10 @@ def table(name: str, example: Any, relaxations: list[str], clip: tuple[int, int]
         )  # fmt: skip
         print(report, end="\n\n", flush=True)
     if limit:
-        with no_search():
-            report = hr2jax.certify(
-                net, inputs, labels, example.RADII[-1:], clip=clip, via="lipschitz-local", relaxation="hr2z",
-                radius_accuracy=None, workers=workers, tol=1e-2, time_limit=LOCAL_LIMIT, progress=True,
-            )  # fmt: skip
+        report = hr2jax.certify(
+            net, inputs, labels, example.RADII[-1:], clip=clip, via="lipschitz-local", relaxation="hr2z",
+            radius_accuracy=None, workers=workers, tol=1e-2, time_limit=LOCAL_LIMIT, progress=True, witness=0,
+        )  # fmt: skip
         print(report, end="\n\n", flush=True)
         row["local"] = dict(
             radius=example.RADII[-1], relaxation="hr2z", ratio=100 * float(report.ratio[0]), workers=workers,

@@ -20,12 +20,16 @@ def run() -> NoReturn:
     for number in ours:
         signal.signal(number, _leave)
     from .cli.main import main
+    from .machine import programs
+
+    programs.keep()
 
     def ready() -> None:
         for number in ours:
             signal.signal(number, _leave_quietly)  # until the command listens, and when it has ended
 
     code = main(ready=ready)
+    programs.end()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()

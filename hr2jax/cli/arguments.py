@@ -38,6 +38,14 @@ def _activation(text: str) -> str | list[str]:
     return names if len(names) > 1 else names[0]
 
 
+def effort(text: str) -> str | float:
+    """Of the search for a witness: "auto" or a number."""
+    return text if text == "auto" else float(text)
+
+
+effort.__name__ = "auto or a number"
+
+
 def add_network(parser: argparse.ArgumentParser) -> None:
     """Add the network's file, and what it may not say itself."""
     add = parser.add_argument

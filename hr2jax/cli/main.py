@@ -20,7 +20,7 @@ from ..relaxation.table import RELAXATIONS
 from ..version import __version__
 from . import certify as robustness
 from .answer import BAD, EXIT_CODES, INTERRUPTED, NO, NO_READER, YES, deliver, found
-from .arguments import Parser, add_claim, add_network
+from .arguments import Parser, add_claim, add_network, effort
 from .info import INFO, info_command
 from .signals import Signals, listening
 from .solve import SOLVE, SOLVE_EXAMPLES, solve_command
@@ -168,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         description="Certified upper bounds of Lipschitz constants of ReLU networks.\n"
         "Progress goes to stderr, the answer to stdout.",
-        epilog=EXIT_CODES + "\nNew here? hr2jax demo needs no file.",
+        epilog=f"{EXIT_CODES}\n{PROGRAMS}\nNew here? hr2jax demo needs no file.",
     )
     parser.add_argument("--version", action="version", version=f"hr2jax {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -200,6 +200,9 @@ def _parser() -> argparse.ArgumentParser:
                    help="seconds; the best certified bound by then is the answer (what must "
                         "be compiled first may take some seconds more)")  # fmt: skip
     p.add_argument("--max-iterations", type=int, metavar="N", help="iterations of the solver; likewise")
+    p.add_argument("--witness", type=effort, default=Options.witness, metavar="EFFORT",
+                   help="of the search for a point that attains the lower bound: 0 none, 2 twice as many points as "
+                        "auto, which is meant to take less time than the bound (default %(default)s)")  # fmt: skip
     p.add_argument("--device", choices=DEVICES, help="where the solver runs (default: JAX's choice)")
     p.add_argument("--seed", type=int, default=Options.seed, metavar="N",
                    help="of every random choice (default %(default)s)")  # fmt: skip
@@ -233,6 +236,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+PROGRAMS = """Programs that JAX has compiled are kept on disk, for the next command: in the user's folder of caches, or
+where HR2JAX_CACHE says ("off": nowhere), or JAX_COMPILATION_CACHE_DIR.
+"""
 _DEMO = """Certify a classifier of handwritten digits that ships with the package: one output and one margin
 everywhere, then all margins around one digit, and what that says about the digit. Under a minute.
 """

@@ -37,6 +37,7 @@ def solve_command(arguments: argparse.Namespace) -> int:
             max_iterations=arguments.max_iterations,
             device=arguments.device,
             seed=arguments.seed,
+            witness=arguments.witness,
             progress=not arguments.quiet,
             checkpoint=arguments.checkpoint,
             cuts=None if arguments.cuts is None else [name for name in arguments.cuts.split(",") if name],
@@ -89,6 +90,7 @@ SOLVE_EXAMPLES = f"""examples:
                                                                  of F_3 - F_5 around x
   hr2jax solve model.npz --certificate bound.cert.npz --json bound.json --plot bound.png
   hr2jax solve model.npz --relaxation shor --time-limit 60       looser, sooner
+  hr2jax solve model.npz --witness 0                             the bound alone
   hr2jax solve model.npz --relaxation best --time-limit 600      the tightest in ten minutes
 
 {EXIT_CODES}"""

@@ -1,1 +1,1 @@
-"""The machine: files, memory, devices, interrupts, threads, clocks, seeds."""
+"""The machine: files, memory, devices, interrupts, threads, clocks, seeds, compiled programs."""

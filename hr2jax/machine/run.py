@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from .compile_clock import listen
 from .interrupts import undisturbed
+from .programs import begin
 from .stopping import check
 
 jax.monitoring.register_event_duration_secs_listener(listen)  # what runs is told apart from being compiled
@@ -27,6 +28,7 @@ def run(program: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     called as they are, for they belong to whoever differentiates them.
     """
     check()
+    begin()
     # float32 products are those of float32, where a GPU would take TF32's 10 bits
     with undisturbed(), jax.default_matmul_precision("highest"):
         return jax.block_until_ready(program(*args, **kwargs))

@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeVar
 from threadpoolctl import threadpool_limits
 
 from .child import in_child
+from .programs import keep
 from .stopping import GRACE, LOOK, check, heeding
 
 Shared = TypeVar("Shared")
@@ -125,6 +126,7 @@ def _begin(work: Any, shared: Any, halt: Any) -> None:
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     threadpool_limits(1)
+    keep()
     _own.update(work=work, shared=shared, halt=halt)
     threading.Thread(target=_watch, args=(halt,), daemon=True).start()
 

@@ -94,7 +94,7 @@ def margin_sdp(question: Question) -> float:
         return record.bound < 0 or record.lower >= 0
 
     left = None if question.deadline is None else max(question.deadline - time.time(), 0.0)
-    options = {name: value for name, value in question.options.items() if name not in ("method", "lifting")}
+    options = {name: value for name, value in question.options.items() if name not in ("method", "lifting", "witness")}
     result = maximum(
         question.net, output=(question.rival, question.label), norm=question.norm, center=center, radius=half,
         callback=decided, time_limit=left, **options,

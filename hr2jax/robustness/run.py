@@ -13,6 +13,7 @@ from ..arithmetic.enclosure import TooLargeError, check_arithmetic
 from ..arithmetic.float64 import Array
 from ..certificate.certificate import Certificate
 from ..machine.device import on_device
+from ..machine.programs import keeping
 from ..machine.stopping import check, hear, stoppable, tell
 from ..network import Network
 from ..options import VIA, Options
@@ -39,6 +40,7 @@ WORSE = (
 
 
 @stoppable
+@keeping()
 def certify(
     net: Network,
     inputs: ArrayLike,
@@ -203,6 +205,7 @@ class Certifying:
                 worst = Status.TIME_LIMIT
         left = [pair for pair in pairs if pair not in self.constants]
         line.end()  # solve_all has a line of its own
+        options = {**options, "witness": 0.0}  # a global constant's is not looked at
         try:
             results = solve_all(self.net, left, norm=self.norm, time_limit=limit, **options) if left else []
             for pair, result in zip(left, results, strict=True):

@@ -219,7 +219,7 @@ def _climb(session: Session, plan: Plan, before: Certificate | None) -> Status:
 
 def _last_search(session: Session, work: float, status: Status = Status.SOLVED) -> Status:
     """A witness beside the final bound, for as much as the bound has cost: `work`, in seconds by counted iterations."""
-    if not session.is_closed():
+    if session.options.effort and not session.is_closed():
         if session.show is not None:
             session.show(session.record(), doing="bound final; searching a witness: ")
         with session.timings.span("lower"):

@@ -153,13 +153,13 @@ def test_every_option_reaches_solve(folder: Path, monkeypatch: pytest.MonkeyPatc
     asked = _asked(monkeypatch)
     main([
         "solve", str(folder / "net.npz"), "--output", "0", "--relaxation", "hr2z", "--method", "admm", "--tol", "0.5",
-        "--seed", "3", "--time-limit", "9", "--max-iterations", "7", "--device", "cpu",
+        "--seed", "3", "--time-limit", "9", "--max-iterations", "7", "--device", "cpu", "--witness", "0.5",
         "--checkpoint", "c.npz", "--quiet",
     ])  # fmt: skip
     assert asked == {
         "output": 0, "norm": "inf", "center": None, "radius": None, "relaxation": "hr2z", "method": "admm", "tol": 0.5,
         "time_limit": 9.0, "max_iterations": 7, "device": "cpu", "seed": 3, "progress": False, "checkpoint": "c.npz",
-        "cuts": None,
+        "cuts": None, "witness": 0.5,
     }  # fmt: skip
 
 
@@ -335,6 +335,8 @@ def test_the_module_runs() -> None:
         (("solve", "net.npz", "--tol", "small"), "--tol"),
         (("solve", "net.npz", "--output", "a"), "K or K,J"),
         (("solve", "net.npz", "--output", "0,1,0"), "K or K,J"),
+        (("solve", "net.npz", "--witness", "hard"), "auto or a number"),
+        ((*SOLVE, "--witness", "-1"), "witness must be"),
         (("solve", "net.npz", "--device", "abacus"), "abacus"),
         (("solve", "absent.npz"), "absent.npz: No such file"),
         (("solve", "absent.onnx"), "absent.onnx: No such file"),

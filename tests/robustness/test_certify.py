@@ -122,6 +122,21 @@ def test_the_clip_box_makes_more_certain():
     assert fixed.certified.all()
 
 
+def test_no_witness_is_searched_beside_global_constants(monkeypatch):
+    """Nothing of the report looks at it; the search took most of the time."""
+    net = hr2jax.Network([np.eye(2), np.array([[1.0, -1.0], [-1.0, 1.0]])], [np.zeros(2), np.zeros(2)])
+
+    def searched(*_, **__):
+        raise AssertionError
+
+    monkeypatch.setattr("hr2jax.lower.search", searched)
+    monkeypatch.setattr("hr2jax.robustness.bilinear.serves", lambda *_: False)
+    report = hr2jax.certify(net, [[1.0, 0.0], [0.0, 1.0]], radii=[0.1], attack_starts=0)
+    assert report.ratio[0] == 1.0
+    with pytest.raises(AssertionError):
+        hr2jax.solve(net, output=(0, 1), relaxation="shor", witness=1)
+
+
 @pytest.mark.slow  # two processes that import and compile for themselves
 def test_workers_give_the_same_answer(cases):
     net, inputs, labels, clip, reports = cases[1]
