@@ -33,6 +33,23 @@ def test_neither_importing_it_nor_asking_for_help_imports_jax_or_scipy(way):
     assert words[-1] == "seen:"
 
 
+SMALL = """
+import sys
+import numpy as np
+import hr2jax
+rng = np.random.default_rng(0)
+net = hr2jax.Network([rng.normal(size=(6, 5)), rng.normal(size=(1, 6))], [rng.normal(size=6), np.zeros(1)])
+result = hr2jax.solve(net, center=np.zeros(5), radius=0.5, relaxation="hr2z", witness=0)
+assert result.iterations and result.witness is None
+print("seen:", *(name for name in ("jax", "optax", "tqdm", "scipy.optimize", "multiprocessing") if name in sys.modules))
+"""
+
+
+def test_a_small_solve_imports_no_jax_no_linear_programs_and_no_processes():
+    """It spent more on these than on the bound."""
+    assert python(SMALL)[-1] == "seen:"
+
+
 def test_importing_it_changes_none_of_jaxs_settings():
     code = "import jax; old = dict(jax.config.values); import hr2jax; hr2jax.solve; print(old == jax.config.values)"
     assert python(code) == ["True"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linprog
 
 from ..arithmetic.float64 import Array
 
@@ -24,6 +23,8 @@ def deepest(
     k, n = A.shape
     if k * n > ENTRIES:
         return None
+    from scipy.optimize import linprog  # the slowest import: only for those who solve one
+
     found = linprog(
         np.concatenate([np.zeros(n), [-1.0]]),
         A_ub=np.hstack([-sign[:, None] * A, np.ones((k, 1))]),

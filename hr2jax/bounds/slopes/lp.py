@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.optimize import linprog
 from scipy.sparse import csr_array
 
 from ...arithmetic.float64 import Array
@@ -77,6 +76,8 @@ class _Program:
 
     def slopes(self, M: Array) -> Array | None:
         """(p_k,) slopes of layer k's lower lines, optimal for the coefficients M (p_k,) of x_k; None: HiGHS failed."""
+        from scipy.optimize import linprog  # the slowest import: only for those who solve one
+
         n = len(self.unstable)
         below = M[self.unstable] < 0
         kept = np.ones(len(self.upper), dtype=bool)

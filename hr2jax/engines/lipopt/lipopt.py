@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.optimize import linprog
 
 from ...arithmetic.float64 import Array
 from ...certificate.krivine import KRIVINE, check_krivine
@@ -166,6 +165,8 @@ class CuttingPlanes:
 
 def _linprog(groups: list[Group], active: _Active, cost: Array, seconds: float) -> Any:
     """HiGHS's solution with the active inequalities."""
+    from scipy.optimize import linprog  # the slowest import: only for those who solve one
+
     A = _matrix(groups, active, len(cost) + 1)
     options = {} if math.isinf(seconds) else {"time_limit": seconds}
     return linprog(cost, A_ub=-A[:, 1:], b_ub=A[:, :1].toarray()[:, 0], bounds=(-1.0, 1.0), method="highs-ipm",

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import numpy as np
 import scipy.linalg
-from scipy.optimize import linprog
 
 from ...arithmetic.float64 import Array
 from ..deepest import ENTRIES
@@ -42,6 +41,8 @@ def elastic(
         margin = np.where(z > 0, np.clip(z, 1e-5, MARGIN), SLIM)
         nearest = np.argsort(np.abs(z), kind="stable")[: max(100, m // 4)]
         rows = np.union1d(nearest, np.flatnonzero(z <= 0))
+    from scipy.optimize import linprog  # the slowest import: only for those who solve one
+
     for _ in range(3):
         if len(rows) * n > ENTRIES:
             return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import nnls
 
 from ... import graph
 from ...arithmetic.float64 import Array
@@ -73,6 +72,8 @@ def inner_point(G: Array, h: Array, units: Units, margin: float) -> Array | None
         rhs = np.concatenate([rhs, np.full(2 * n, -1.0)])
     if not len(lhs):  # nothing is asked; SciPy's nnls aborts the process where there are no columns
         return np.zeros(n)
+    from scipy.optimize import nnls  # the slowest import: only for those who need it
+
     target = np.zeros(n + 1)
     target[n] = 1.0
     try:
