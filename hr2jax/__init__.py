@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .layer import Layer
     from .network import Network
     from .penalty import lipschitz_bounds, lipschitz_penalty
-    from .reading import load
+    from .reading import as_network, load
     from .result import Progress, Result, Status
     from .results import Results
     from .robustness import RobustnessReport, certify
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Ball", "Box", "Certificate", "CertificateError", "Interrupted", "Layer", "Network", "PenaltyState", "Progress",
-    "Result", "Results", "RobustnessReport", "Status", "__version__", "certify", "lipschitz_bounds",
+    "Result", "Results", "RobustnessReport", "Status", "__version__", "as_network", "certify", "lipschitz_bounds",
     "lipschitz_penalty", "load", "maximum", "solve", "solve_all",
 ]  # fmt: skip
 
@@ -33,7 +33,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 # Where they are. Imported on use (PEP 562): JAX takes a second, in which the command line must already hear Ctrl-C.
 _MODULES = {
-    "api": ("maximum", "solve"), "certificate": ("Certificate", "CertificateError"), "reading": ("load",),
+    "api": ("maximum", "solve"), "certificate": ("Certificate", "CertificateError"), "reading": ("as_network", "load"),
     "solving.many": ("solve_all",), "domain": ("Ball", "Box"), "network": ("Network",), "layer": ("Layer",),
     "interrupted": ("Interrupted",),
     "result": ("Progress", "Result", "Status"), "results": ("Results",),

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
 
 from . import io
 from .network import Network
@@ -49,6 +52,58 @@ def load(
         OSError: the file is missing or may not be read.
     """
     return load_with_data(path, activation, layers, logits)[0]
+
+
+def as_network(
+    model: Any,
+    example: ArrayLike | None = None,
+    activation: str | Sequence[str] | None = None,
+    layers: Sequence[str] | None = None,
+    logits: bool = False,
+) -> Network:
+    """The network that `model` holds, read as the function that it is.
+
+    Args:
+        model: a `Network` (which is given back), the path of a network file (see `load`), a pair (weights, biases) of a
+            ReLU chain, or a `torch.nn.Module` in evaluation mode, traced by torch.export: its parameters and the
+            numbers in its code are taken as exact reals. Needs the extra `torch`.
+        example: an input of a module, an array or tensor (1, ...), of which only the shape is used; not needed where
+            the module begins with a Linear.
+        activation, layers, logits: see `load`; of a module, logits alone.
+
+    Raises:
+        ValueError: another type, options that the model has no use for, or a network that cannot be read; one sentence
+            that names the operator.
+    """
+    told = (activation, layers) != (None, None) or logits
+    if _is_module(model):
+        from .io.budget import Budget
+        from .io.torch.read import read
+
+        return Network.from_layers(read(model, example, io.Told.of(activation, layers, logits), Budget()).layers)
+    if example is not None:
+        raise ValueError(f"example is an input of a torch.nn.Module, but {_named(model)} was given")
+    if isinstance(model, str | os.PathLike):
+        return load(model, activation, layers, logits)
+    if told:
+        raise ValueError(f"activation, layers and logits are of files, but {_named(model)} was given")
+    if isinstance(model, Network):
+        return model
+    if isinstance(model, tuple | list) and len(model) == 2:
+        return Network(*model)
+    raise ValueError(
+        f"a model is a Network, the path of a network file, a pair (weights, biases) or a torch.nn.Module, "
+        f"but {_named(model)} was given"
+    )
+
+
+def _is_module(model: Any) -> bool:
+    """Whether it is a torch.nn.Module, without loading torch."""
+    return any(t.__name__ == "Module" and t.__module__ == "torch.nn.modules.module" for t in type(model).__mro__)
+
+
+def _named(model: Any) -> str:
+    return f"a {type(model).__module__}.{type(model).__qualname__}".replace("builtins.", "")
 
 
 def load_with_data(

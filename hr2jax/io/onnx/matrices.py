@@ -93,7 +93,7 @@ def _gemm(node: Node) -> Value:
         raise ValueError("it multiplies two values that the network computes, which is not piecewise linear; "
                          "one of its two factors must be a constant")  # fmt: skip
     if not isinstance(a, Affine) and not isinstance(b, Affine):
-        raise ValueError("one of its two factors must be computed by the network")
+        a = node.builder.constant(floats(a))
     left = isinstance(b, Affine)
     computed: Any = b if left else a
     if not left and computed.shape[0] == node.batch > 1:

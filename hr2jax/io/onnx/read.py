@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import IO, Any
 
-import numpy as np
-
 from ...arithmetic import exact
-from ..algebra import kinks
-from ..algebra.affine import Affine, Builder
+from ..algebra.affine import Builder
 from ..budget import Budget
 from ..layers import Graph, Layers, reason
 from ..told import Told, few
-from . import elementwise, matrices, moving, windowed
-from .rules import RULES, Node, Value, size_of
+from .rules import RULES
 from .tensors import FLOATS, External, attributes, tensor
+from .walk import Walk, last_values
 from .wire import check_size
 
 OLDEST = 6  # operator set
-# Ends of a network that are no layer, and what may follow them because it only changes a shape.
-_FINAL = ("Softmax", "LogSoftmax", "Sigmoid")
-_SHAPES = ("Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze")
-_MODULES = (elementwise, matrices, moving, windowed)  # which fill RULES
 # Operators that are met often and are none of the algebra, and why.
 _WHY = {
     "softmax": "it divides by what the network computes, and is read at the end of a network only (logits=True)",
@@ -51,15 +42,6 @@ _KINDS = {
                  "MatMulInteger",
 }  # fmt: skip
 _HINTS = {operator: _WHY[kind] for kind, operators in _KINDS.items() for operator in operators.split()}
-
-
-@dataclass(frozen=True, eq=False)
-class Ended:
-    """What a Softmax, LogSoftmax or Sigmoid makes of an expression: at a network's end no layer."""
-
-    before: Affine
-    what: str  # the node
-    operator: str
 
 
 def read(file: IO[bytes], told: Told, budget: Budget) -> Layers | Graph:
@@ -97,16 +79,16 @@ def read(file: IO[bytes], told: Told, budget: Budget) -> Layers | Graph:
         names = few([repr(given.name) for given in inputs])
         raise ValueError(f"the graph has the inputs {names}, but only networks with one input are read")
     shape = _shape(inputs[0])
-    walk = _Walk(Builder(shape), shape[0] if len(shape) > 1 else 1, version, model)
+    walk = Walk(Builder(shape), shape[0] if len(shape) > 1 else 1)
     _define(values, inputs[0].name, walk.builder.source, "the inputs")
     last = {name: i for i, node in enumerate(graph.node) for name in node.input}
     wanted = {o.name for o in graph.output}
     for i, node in enumerate(graph.node):
-        walk.step(i, node, values)
+        _step(walk, model, version, i, node, values)
         for name in node.input:  # what nothing needs any more takes no memory
             if name in values and last[name] == i and name not in wanted:
                 values[name] = _GONE
-    outputs = _outputs([(o.name, values.get(o.name)) for o in graph.output], told)
+    outputs = last_values([(o.name, values.get(o.name)) for o in graph.output], told)
     layers = walk.builder.finish(outputs)
     said = [layer.activation for layer in layers[:-1] if layer.activation != "identity"]
     told.check_said([""] * (len(said) + 1), "the graph", said)
@@ -167,122 +149,58 @@ def _define(values: dict[str, Any], name: str, value: Any, what: str) -> None:
     values[name] = value
 
 
-@dataclass(frozen=True, eq=False)
-class _Walk:
-    """The layers made so far, and what is needed to understand the next node."""
+def _step(walk: Walk, model: Any, version: int, number: int, node: Any, values: dict[str, Any]) -> None:
+    """Add what a node gives to the values.
 
-    builder: Builder
-    batch: int
-    version: int
-    model: Any
-
-    def step(self, number: int, node: Any, values: dict[str, Any]) -> None:
-        """Add what a node gives to the values.
-
-        Raises:
-            ValueError: the node is not read; it names the node.
-        """
-        if not (isinstance(node.op_type, str) and node.op_type.isidentifier()):  # damaged text comes as bytes
-            raise ValueError(f"node {number} has no operator, but {node.op_type[:60]!r}")
-        what = f"node {number} ({node.op_type[:60]}{f' {node.name[:60]!r}' if node.name else ''})"
-        if node.domain not in ("", "ai.onnx"):
-            raise ValueError(f"{what} is of the domain {node.domain[:60]!r}, whose operators are not read")
-        if any(f.name == node.op_type and f.domain in ("", "ai.onnx") for f in self.model.functions):
-            raise ValueError(f"{what} is a function of the model's own, which is not read")
-        if not node.output or not node.output[0]:
-            raise ValueError(f"{what} has no output")
-        for name in node.input:
-            if name and name not in values:
-                raise ValueError(f"{what} reads {name!r}, which nothing before it gives")
-        result = self._ended(node, what, values)
-        if result is None:
-            result = self._value(node, what, values)
-        results = result if isinstance(result, list) else [result]
-        for name, value in zip(node.output, results, strict=False):
-            if name:
-                _define(values, name, value, what)
-
-    def _ended(self, node: Any, what: str, values: Mapping[str, Any]) -> Any:
-        """What becomes of an end of the network; None where there is none."""
-        given = [name for name in node.input if isinstance(values.get(name), Ended)]
-        if given and node.op_type in _SHAPES:
-            end = values[given[0]]
-            shaped = self._value(node, what, {**values, given[0]: end.before})
-            return Ended(shaped, end.what, end.operator) if isinstance(shaped, Affine) else shaped
-        for name in given:  # a Sigmoid within a network is a layer
-            end = values[name]
-            if end.operator != "Sigmoid":
-                raise ValueError(f"{what} uses what {end.what} gives, but that is read at the end of a network only")
-            try:
-                inner = kinks.activation(self.builder, end.before, "sigmoid")
-            except ValueError as error:
-                raise ValueError(f"{what} uses what {end.what} gives, but {reason(error)}") from None
-            values = {**values, name: inner}
-        if given:
-            return self._value(node, what, values)
-        if node.op_type in _FINAL and len(node.input) == 1 and isinstance(values[node.input[0]], Affine):
-            return Ended(values[node.input[0]], what, node.op_type)
-        return None
-
-    def _value(self, node: Any, what: str, values: Mapping[str, Any]) -> Value | list[Value]:
-        from onnx import defs
-
-        rule = RULES.get(node.op_type)
-        if rule is None:
-            why = _HINTS.get(node.op_type, f"of operators, only {', '.join(sorted(RULES))} are read")
-            raise ValueError(f"{what} is not read: {why}")
-        try:
-            schema = defs.get_schema(node.op_type, self.version, "")
-        except Exception:
-            raise ValueError(f"{what} is no operator of the operator set {self.version}") from None
-        if schema.since_version not in rule.versions:
-            known = ", ".join(map(str, rule.versions))
-            raise ValueError(f"{what} means what operator set {schema.since_version} says, but sets {known} are read")
-        names = list(node.input)
-        while names and not names[-1]:  # optional ones that are left out
-            names.pop()
-        if not schema.min_input <= len(names) <= schema.max_input:
-            most = "more" if schema.max_input > 99 else str(schema.max_input)
-            raise ValueError(f"{what} has {len(names)} inputs, but {schema.min_input} to {most} are expected")
-        inputs = [values[name] if name else None for name in names]
-        if any(v is None for v in inputs[: schema.min_input]):
-            raise ValueError(f"{what} leaves an input out that it needs")
-        try:
-            found = attributes(node, {*rule.attributes} & {*schema.attributes})
-            outputs = list(node.output)
-            result = rule.apply(
-                Node(node.op_type, schema.since_version, inputs, found, outputs, self.builder, self.batch)
-            )
-            if any(size_of(v) == 0 for v in (result if isinstance(result, list) else [result]) if _is_float(v)):
-                raise ValueError("it gives a tensor without entries")
-        except ValueError as error:
-            raise ValueError(f"{what}: {reason(error)}") from None
-        except MemoryError as error:
-            raise ValueError(f"{what} takes more memory than there is ({reason(error)})") from None
-        except Exception as error:  # whatever NumPy raises for values no valid graph has
-            raise ValueError(f"{what} is not valid ({reason(error)})") from None
-        return result
+    Raises:
+        ValueError: the node is not read; it names the node.
+    """
+    if not (isinstance(node.op_type, str) and node.op_type.isidentifier()):  # damaged text comes as bytes
+        raise ValueError(f"node {number} has no operator, but {node.op_type[:60]!r}")
+    what = f"node {number} ({node.op_type[:60]}{f' {node.name[:60]!r}' if node.name else ''})"
+    if node.domain not in ("", "ai.onnx"):
+        raise ValueError(f"{what} is of the domain {node.domain[:60]!r}, whose operators are not read")
+    if any(f.name == node.op_type and f.domain in ("", "ai.onnx") for f in model.functions):
+        raise ValueError(f"{what} is a function of the model's own, which is not read")
+    if not node.output or not node.output[0]:
+        raise ValueError(f"{what} has no output")
+    names = list(node.input)
+    while names and not names[-1]:  # optional ones that are left out
+        names.pop()
+    for name in names:
+        if name and name not in values:
+            raise ValueError(f"{what} reads {name!r}, which nothing before it gives")
+    inputs = [values[name] if name else None for name in names]
+    if node.op_type in ("Softmax", "LogSoftmax"):
+        result = walk.result(what, node.op_type, version, inputs, dict)
+    else:
+        schema, allowed = _schema(node, what, version, inputs)
+        result = walk.result(
+            what, node.op_type, schema.since_version, inputs, lambda: attributes(node, allowed), list(node.output)
+        )
+    for name, value in zip(node.output, result if isinstance(result, list) else [result], strict=False):
+        if name:
+            _define(values, name, value, what)
 
 
-def _is_float(value: Any) -> bool:
-    return not isinstance(value, np.ndarray) or value.dtype == np.float64
+def _schema(node: Any, what: str, version: int, inputs: list[Any]) -> tuple[Any, set[str]]:
+    """What ONNX says of the node's operator in this operator set, and the attributes that it may have."""
+    from onnx import defs
 
-
-def _outputs(outputs: list[tuple[str, Any]], told: Told) -> list[Affine]:
-    if not outputs:
-        raise ValueError("the graph has no output")
-    found: list[Affine] = []
-    for name, value in outputs:
-        if isinstance(value, Ended):
-            if not told.logits:
-                raise ValueError(
-                    f"the network ends in {value.what}, which is no layer; "
-                    "logits=True (--logits) reads what comes before it"
-                )
-            if len(outputs) > 1:
-                raise ValueError(f"logits was given, but of {len(outputs)} outputs others may be the logits")
-            value = value.before  # noqa: PLW2901
-        if not isinstance(value, Affine):
-            raise ValueError(f"the output {name!r} is not computed from the graph's input")
-        found.append(value)
-    return found
+    rule = RULES.get(node.op_type)
+    if rule is None:
+        why = _HINTS.get(node.op_type, f"of operators, only {', '.join(sorted(RULES))} are read")
+        raise ValueError(f"{what} is not read: {why}")
+    try:
+        schema = defs.get_schema(node.op_type, version, "")
+    except Exception:
+        raise ValueError(f"{what} is no operator of the operator set {version}") from None
+    if schema.since_version not in rule.versions:
+        known = ", ".join(map(str, rule.versions))
+        raise ValueError(f"{what} means what operator set {schema.since_version} says, but sets {known} are read")
+    if not schema.min_input <= len(inputs) <= schema.max_input:
+        most = "more" if schema.max_input > 99 else str(schema.max_input)
+        raise ValueError(f"{what} has {len(inputs)} inputs, but {schema.min_input} to {most} are expected")
+    if any(v is None for v in inputs[: schema.min_input]):
+        raise ValueError(f"{what} leaves an input out that it needs")
+    return schema, {*rule.attributes} & {*schema.attributes}

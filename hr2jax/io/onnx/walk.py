@@ -1,0 +1,125 @@
+"""What a node gives, by the table of operators: the part of a walk that graphs of other formats share.
+
+ONNX's operators, in the newest sets, are the words into which a reader of another format puts its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..algebra import kinks
+from ..algebra.affine import Affine, Builder
+from ..layers import reason
+from ..told import Told
+from . import elementwise, matrices, moving, windowed
+from .rules import RULES, Node, size_of
+
+# Ends of a network that are no layer, and what may follow them because it only changes a shape.
+_FINAL = ("Softmax", "LogSoftmax", "Sigmoid")
+_SHAPES = ("Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze")
+_MODULES = (elementwise, matrices, moving, windowed)  # which fill RULES
+
+
+@dataclass(frozen=True, eq=False)
+class Ended:
+    """What a Softmax, LogSoftmax or Sigmoid makes of an expression: at a network's end no layer."""
+
+    before: Affine
+    what: str  # the node
+    operator: str
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """The layers made so far, and the first dimension of the graph's input."""
+
+    builder: Builder
+    batch: int
+
+    def result(
+        self, what: str, operator: str, version: int, inputs: Sequence[Any], attributes: Callable[[], dict[str, Any]],
+        outputs: Sequence[str] = ("y",),
+    ) -> Any:  # fmt: skip
+        """The value of a node, or the list of its values.
+
+        Args:
+            what: the node, for messages.
+            operator: one of RULES or of the ends.
+            version: the operator set that says what it means.
+            inputs: its values, None for what is left out.
+            attributes: gives those that the node has; what it raises is said of the node.
+            outputs: names, "" for what nothing takes.
+
+        Raises:
+            ValueError: it is not read; it names the node.
+        """
+        found = list(inputs)
+        given = [i for i, value in enumerate(found) if isinstance(value, Ended)]
+        if given and operator in _SHAPES:
+            end = found[given[0]]
+            found[given[0]] = end.before
+            shaped = self._apply(what, operator, version, found, attributes, outputs)
+            return replace(end, before=shaped) if isinstance(shaped, Affine) else shaped
+        for i in given:  # a Sigmoid within a network is a layer
+            end = found[i]
+            if end.operator != "Sigmoid":
+                raise ValueError(f"{what} uses what {end.what} gives, but that is read at the end of a network only")
+            try:
+                found[i] = kinks.activation(self.builder, end.before, "sigmoid")
+            except ValueError as error:
+                raise ValueError(f"{what} uses what {end.what} gives, but {reason(error)}") from None
+        if operator in _FINAL and len(found) == 1 and isinstance(found[0], Affine) and not given:
+            return Ended(found[0], what, operator)
+        return self._apply(what, operator, version, found, attributes, outputs)
+
+    def _apply(
+        self, what: str, operator: str, version: int, inputs: list[Any], attributes: Callable[[], dict[str, Any]],
+        outputs: Sequence[str],
+    ) -> Any:  # fmt: skip
+        try:
+            node = Node(operator, version, inputs, attributes(), list(outputs), self.builder, self.batch)
+            if operator not in RULES:
+                raise ValueError("it is read at the end of a network only")
+            result = RULES[operator].apply(node)
+            if any(size_of(v) == 0 for v in (result if isinstance(result, list) else [result]) if _is_float(v)):
+                raise ValueError("it gives a tensor without entries")
+        except ValueError as error:
+            raise ValueError(f"{what}: {reason(error)}") from None
+        except MemoryError as error:
+            raise ValueError(f"{what} takes more memory than there is ({reason(error)})") from None
+        except Exception as error:  # whatever NumPy raises for values no valid graph has
+            raise ValueError(f"{what} is not valid ({reason(error)})") from None
+        return result
+
+
+def _is_float(value: Any) -> bool:
+    return not isinstance(value, np.ndarray) or value.dtype == np.float64
+
+
+def last_values(outputs: Sequence[tuple[str, Any]], told: Told) -> list[Affine]:
+    """The outputs' expressions, in their order.
+
+    Raises:
+        ValueError: there are none, one does not depend on the input or ends in what is no layer.
+    """
+    if not outputs:
+        raise ValueError("the graph has no output")
+    found: list[Affine] = []
+    for name, value in outputs:
+        if isinstance(value, Ended):
+            if not told.logits:
+                raise ValueError(
+                    f"the network ends in {value.what}, which is no layer; "
+                    "logits=True (--logits) reads what comes before it"
+                )
+            if len(outputs) > 1:
+                raise ValueError(f"logits was given, but of {len(outputs)} outputs others may be the logits")
+            value = value.before  # noqa: PLW2901
+        if not isinstance(value, Affine):
+            raise ValueError(f"the output {name!r} is not computed from the graph's input")
+        found.append(value)
+    return found

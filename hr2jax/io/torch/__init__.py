@@ -1,0 +1,1 @@
+"""Modules of PyTorch, traced by torch.export. torch is imported where a module was given, and nowhere else."""

@@ -1,0 +1,246 @@
+"""What PyTorch's operators mean that go over images with a window, move entries or reduce dimensions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..algebra import maps, numbers, windows
+from ..algebra.affine import Affine
+from ..onnx.rules import plain, shape_of
+from .aten import Aten, Given, aten, float_of, whole
+
+# Windows
+
+
+def _each(value: Any, dims: int) -> list[int]:
+    found = [int(v) for v in value] if isinstance(value, list) else [int(value)]
+    return found * dims if len(found) == 1 else found
+
+
+@aten("conv1d", "conv2d", "conv3d")
+def _conv(t: Aten, g: Given) -> Any:
+    weight = g["weight"]
+    dims = len(shape_of(weight)) - 2
+    stride, dilation = _each(g["stride"], dims), _each(g["dilation"], dims)
+    if g["padding"] == "same":
+        total = [d * (k - 1) for d, k in zip(dilation, shape_of(weight)[2:], strict=True)]
+        pads = [n // 2 for n in total] + [n - n // 2 for n in total]
+    else:
+        pads = [0] * 2 * dims if g["padding"] == "valid" else _each(g["padding"], dims) * 2
+    return t.do("Conv", g["input"], weight, g.get("bias"), strides=stride, pads=pads, dilations=dilation,
+                group=int(g["groups"]))  # fmt: skip
+
+
+@aten("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+def _conv_transpose(t: Aten, g: Given) -> Any:
+    dims = len(shape_of(g["weight"])) - 2
+    return t.do("ConvTranspose", g["input"], g["weight"], g.get("bias"), strides=_each(g["stride"], dims),
+                pads=_each(g["padding"], dims) * 2, output_padding=_each(g["output_padding"], dims),
+                dilations=_each(g["dilation"], dims), group=int(g["groups"]))  # fmt: skip
+
+
+@aten("avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool1d", "max_pool2d", "max_pool3d",
+      "max_pool2d_with_indices", "max_pool3d_with_indices")  # fmt: skip
+def _pool(t: Aten, g: Given) -> Any:
+    a = g["self"]
+    dims = len(shape_of(a)) - 2
+    kernel = _each(g["kernel_size"], dims)
+    found: dict[str, Any] = {"kernel_shape": kernel, "strides": _each(g["stride"] or kernel, dims),
+                             "pads": _each(g["padding"], dims) * 2, "ceil_mode": int(g["ceil_mode"])}  # fmt: skip
+    if "avg" in t.name:
+        if g.get("divisor_override") is not None:
+            raise ValueError("it has a divisor of its own (divisor_override), which is not read")
+        return t.do("AveragePool", a, count_include_pad=int(g["count_include_pad"]), **found)
+    value = t.do("MaxPool", a, dilations=_each(g["dilation"], dims), **found)
+    return [value] if "with_indices" in t.name else value
+
+
+@aten("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d")
+def _adaptive(t: Aten, g: Given) -> Any:
+    a = g["self"]
+    size = shape_of(a)[2:]
+    out = _each(g["output_size"], len(size))
+    if any(n % m for n, m in zip(size, out, strict=True)):
+        raise ValueError(f"its windows are of several sizes ({size} to {out}), which is not read; "
+                         "pool to a size that divides the image's")  # fmt: skip
+    kernel = [n // m for n, m in zip(size, out, strict=True)]
+    value = t.do("AveragePool" if "avg" in t.name else "MaxPool", a, kernel_shape=kernel, strides=kernel)
+    return value if "avg" in t.name else [value]
+
+
+# Entries moved
+
+
+@aten("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze", "view_copy")
+def _view(t: Aten, g: Given) -> Any:
+    assert t.shape is not None
+    return t.do("Reshape", g["self"], whole(*t.shape), allowzero=1)
+
+
+@aten("t", "transpose", "permute", "numpy_T", "mT")
+def _permute(t: Aten, g: Given) -> Any:
+    ndim = len(shape_of(g["self"]))
+    if "dims" in g:
+        order = [int(d) % ndim for d in g["dims"]]
+    else:
+        order = list(range(ndim))
+        a, b = (int(g["dim0"]), int(g["dim1"])) if "dim0" in g else (-2, -1) if ndim > 1 else (0, 0)
+        order[a], order[b] = order[b], order[a]
+    return t.do("Transpose", g["self"], perm=order)
+
+
+@aten("slice")
+def _slice(t: Aten, g: Given) -> Any:
+    start = 0 if g["start"] is None else int(g["start"])
+    end = 2**62 if g["end"] is None else int(g["end"])
+    return t.do("Slice", g["self"], *(whole(v) for v in (start, end, int(g["dim"]), int(g["step"]))))
+
+
+@aten("select")
+def _select(t: Aten, g: Given) -> Any:
+    return t.do("Gather", g["self"], np.array(int(g["index"]), dtype=np.int64), axis=int(g["dim"]))
+
+
+@aten("index_select")
+def _index_select(t: Aten, g: Given) -> Any:
+    return t.do("Gather", g["self"], g["index"], axis=int(g["dim"]))
+
+
+@aten("index")
+def _index(t: Aten, g: Given) -> Any:
+    given = [(i, v) for i, v in enumerate(g["indices"]) if v is not None]
+    if len(given) != 1 or not isinstance(given[0][1], np.ndarray) or given[0][1].dtype != np.int64:
+        raise ValueError("only one constant list of indices is read")
+    return t.do("Gather", g["self"], given[0][1], axis=given[0][0])
+
+
+@aten("slice_scatter", "select_scatter")
+def _scatter(t: Aten, g: Given) -> Any:
+    """The tensor with some entries along a dimension replaced."""
+    a, source, builder = g["self"], g["src"], t.walk.builder
+    a, source = (v if isinstance(v, Affine) else builder.constant(v) for v in (a, source))
+    dim = int(g["dim"]) % len(a.shape)
+    index = np.arange(a.size).reshape(a.shape)
+    if "index" in g:
+        cut: Any = int(g["index"])
+    else:
+        cut = slice(g["start"], None if g["end"] is None else int(g["end"]), int(g["step"]))
+    place: tuple[Any, ...] = (slice(None),) * dim + (cut,)
+    index[place] = a.size + np.arange(source.size).reshape(index[place].shape)
+    both = builder.joined([a.shaped((a.size,)), source.shaped((source.size,))], 0)
+    return plain(builder.taken(both, index, a.shape))
+
+
+@aten("split", "split_with_sizes", "chunk", "unbind")
+def _split(t: Aten, g: Given) -> Any:
+    a, dim = g["self"], int(g["dim"])
+    n = shape_of(a)[dim]
+    if "unbind" in t.name:
+        return [t.do("Gather", a, np.array(i, dtype=np.int64), axis=dim) for i in range(n)]
+    if "chunks" in g:
+        each: Any = -(-n // int(g["chunks"]))
+    else:
+        each = g.get("split_size", g.get("split_sizes"))
+    sizes = each if isinstance(each, list) else [min(int(each), n - i) for i in range(0, n, int(each))]
+    found = t.do("Split", a, whole(*sizes), axis=dim, outputs=len(sizes))
+    return found if isinstance(found, list) else [found]
+
+
+@aten("cat", "stack")
+def _cat(t: Aten, g: Given) -> Any:
+    parts, dim = [float_of(v) for v in g["tensors"]], int(g["dim"])
+    if "stack" in t.name:
+        at = dim % (len(shape_of(parts[0])) + 1)
+        parts = [t.do("Unsqueeze", v, whole(at)) for v in parts]
+        dim = at
+    return t.do("Concat", *parts, axis=dim)
+
+
+@aten("expand", "repeat")
+def _expand(t: Aten, g: Given) -> Any:
+    assert t.shape is not None
+    if "expand" in t.name:
+        return t.do("Expand", g["self"], whole(*t.shape))
+    a, repeats = g["self"], g["repeats"]
+    wide = t.do("Reshape", a, whole(*[1] * (len(repeats) - len(shape_of(a))), *shape_of(a)))
+    return t.do("Tile", wide, whole(*repeats))
+
+
+@aten("flip")
+def _flip(t: Aten, g: Given) -> Any:
+    value = g["self"]
+    for d in g["dims"]:
+        value = t.do("Slice", value, *(whole(v) for v in (-1, -(2**62), int(d), -1)))
+    return value
+
+
+@aten("constant_pad_nd", "pad", "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d")
+def _pad(t: Aten, g: Given) -> Any:
+    a, pads = g["self"], g["pad"] if "pad" in g else g["padding"]
+    ndim = len(shape_of(a))
+    before, after = [0] * ndim, [0] * ndim
+    for i in range(len(pads) // 2):  # from the last dimension on
+        before[-1 - i], after[-1 - i] = int(pads[2 * i]), int(pads[2 * i + 1])
+    named = "reflect" if "reflection" in t.name else "replicate" if "replication" in t.name else "constant"
+    mode = {"replicate": "edge", "circular": "wrap"}.get(g.get("mode", named), g.get("mode", named))
+    fill = np.asarray(float(g.get("value") or 0.0)) if mode == "constant" else None
+    return t.do("Pad", a, whole(*before, *after), fill, mode=mode)
+
+
+# Reduced
+
+
+@aten("mean", "sum")
+def _mean(t: Aten, g: Given) -> Any:
+    a = float_of(g["self"])
+    ndim = len(shape_of(a))
+    dims = list(range(ndim)) if g.get("dim") in (None, []) else g["dim"]
+    axes = tuple(int(d) % ndim for d in (dims if isinstance(dims, list) else [dims]))
+    keep, divide = bool(g.get("keepdim", False)), "mean" in t.name
+    if isinstance(a, Affine):
+        return windows.means(t.walk.builder, a, axes, keep, divide)
+    count = int(np.prod([shape_of(a)[d] for d in axes])) if divide else 1
+    return numbers.mean(a, axes, keep, count)
+
+
+@aten("amax", "amin", "max", "min")
+def _extreme(t: Aten, g: Given) -> Any:
+    if "other" in g:
+        return t.do("Max" if "max" in t.name else "Min", g["self"], g["other"])
+    a, dims = g["self"], g.get("dim")
+    given = [] if dims in (None, []) else [whole(*(dims if isinstance(dims, list) else [dims]))]
+    largest = "max" in t.name
+    value = t.do("ReduceMax" if largest else "ReduceMin", a, *given, keepdims=int(bool(g.get("keepdim", False))))
+    return [value] if isinstance(dims, int) and "aten.a" not in t.what else value
+
+
+@aten("where")
+def _where(t: Aten, g: Given) -> Any:
+    return t.do("Where", g["condition"], t.number(g["self"]), t.number(g["other"]))
+
+
+@aten("full", "zeros", "ones", "full_like", "zeros_like", "ones_like", "new_full", "new_zeros", "new_ones")
+def _full(t: Aten, g: Given) -> Any:
+    assert t.shape is not None
+    value = float(g["fill_value"]) if "fill_value" in g else 1.0 if "ones" in t.name else 0.0
+    maps.room(float(np.prod([float(n) for n in t.shape])))
+    return np.full(t.shape, value, dtype=np.float64 if t.floating else np.int64)
+
+
+@aten("arange")
+def _arange(t: Aten, g: Given) -> Any:
+    start, step = float(g.get("start") or 0), float(g.get("step") or 1)
+    assert t.shape is not None
+    maps.room(float(t.shape[0]))
+    if start % 1 or step % 1:
+        raise ValueError("its numbers are no integers")
+    return (start + step * np.arange(t.shape[0])).astype(np.float64 if t.floating else np.int64)
+
+
+@aten("scalar_tensor")
+def _scalar(t: Aten, g: Given) -> Any:
+    return np.asarray(float(g["s"]))
+
+

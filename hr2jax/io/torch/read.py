@@ -1,0 +1,202 @@
+"""A torch.nn.Module as layers: traced by torch.export with tensors without numbers, then walked over as data."""
+
+from __future__ import annotations
+
+import operator as python
+from typing import Any
+
+import numpy as np
+
+from ...arithmetic.float64 import Array
+from ..algebra.affine import Builder
+from ..budget import Budget
+from ..layers import Graph, reason
+from ..onnx.walk import Walk, last_values
+from ..told import Told
+from . import moving
+from .aten import Aten
+
+_MODULES = (moving,)  # which fill the table
+EVAL = "call .eval() on it first"
+# Operators whose values are different in training, and where they say so.
+_TRAINING = {"batch_norm": 5, "dropout": 2, "alpha_dropout": 2, "feature_dropout": 2, "feature_alpha_dropout": 2,
+             "rrelu": 3}  # fmt: skip
+
+
+def read(module: Any, example: Any, told: Told, budget: Budget) -> Graph:
+    """The layers of a module in evaluation mode, its parameters and the numbers in its code taken as exact reals.
+
+    Args:
+        module: a torch.nn.Module of one input.
+        example: an input, (1, ...); None where the module begins with a Linear.
+        told: the options; `logits` is the one that has a meaning here.
+        budget: the memory that is free.
+
+    Raises:
+        ValueError: a module that cannot be traced or read; it names the operator.
+    """
+    if told.layers is not None or told.activation is not None:
+        raise ValueError("activation and layers were given, but a module says itself what it does")
+    program = _traced(module, _example(module, example))
+    for node in program.graph.nodes:
+        _check_evaluation(node)
+    if program.graph_signature.buffers_to_mutate:
+        raise ValueError(f"the module changes its own buffers while it runs; {EVAL}")
+    try:
+        program = program.run_decompositions({})  # what is done in place becomes functions of values
+    except Exception as error:
+        raise ValueError(f"the module's trace cannot be made functional by torch.export ({reason(error)})") from None
+    return _layers(program, told, budget)
+
+
+def _example(module: Any, example: Any) -> Any:
+    import torch
+
+    found = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    if example is None:
+        kinds = [m for m in module.modules() if isinstance(m, torch.nn.Linear) or _is_leaf(m)]
+        first = kinds[0] if kinds else None
+        if not isinstance(first, torch.nn.Linear):
+            name = "it has no layer" if first is None else f"it begins with {type(first).__name__}"
+            raise ValueError(
+                f"the shape of the module's input is not evident ({name}); give example=, an input (1, ...)"
+            )
+        return torch.zeros((1, first.in_features), dtype=found)
+    try:
+        given = torch.as_tensor(example).detach()
+    except Exception as error:
+        raise ValueError(f"example must be an array or a tensor, but it is none ({reason(error)})") from None
+    if given.ndim == 0 or (given.ndim > 1 and given.shape[0] != 1) or given.numel() == 0:
+        raise ValueError(f"example must be one input, a batch of 1, but its shape is {tuple(given.shape)}; "
+                         "give example[:1], or example[None] of an input without a batch")  # fmt: skip
+    return torch.zeros(tuple(given.shape), dtype=found)
+
+
+def _is_leaf(module: Any) -> bool:
+    return not [*module.children()] and bool([*module.parameters(recurse=False)])
+
+
+def _traced(module: Any, example: Any) -> Any:
+    import torch
+
+    differ = (torch.nn.modules.batchnorm._NormBase, torch.nn.modules.dropout._DropoutNd, torch.nn.RReLU)
+    for name, part in module.named_modules():
+        if part.training and isinstance(part, differ) and getattr(part, "p", 1.0) != 0.0:
+            what = f"{type(part).__name__} {name!r}" if name else type(part).__name__
+            raise ValueError(f"the module is in training mode, in which its {what} does something else; {EVAL}")
+    devices = {str(t.device) for t in [*module.parameters(), *module.buffers()]}
+    if devices - {"cpu"}:
+        raise ValueError(f"the module is on {', '.join(sorted(devices))}; call .cpu() on a copy of it first")
+    try:
+        return torch.export.export(module, (example,))
+    except Exception as error:
+        what = type(error).__name__
+        raise ValueError(
+            f"torch.export cannot trace the module with an input of shape {tuple(example.shape)} "
+            f"({what}: {reason(error)}); give example= of another shape, or a module without control flow that looks "
+            "at values"
+        ) from None
+
+
+def _check_evaluation(node: Any) -> None:
+    name = str(getattr(node.target, "_opname", ""))
+    at = _TRAINING.get(name.rstrip("_"))
+    if at is not None and len(node.args) > at and node.args[at] is True:
+        raise ValueError(f"the module is in training mode ({name}); {EVAL}")
+
+
+def _layers(program: Any, told: Told, budget: Budget) -> Graph:
+    signature = program.graph_signature
+    kinds = {spec.arg.name: spec for spec in signature.input_specs}
+    values: dict[str, Any] = {}
+    tensors = _Tensors(program, budget)
+    walk: Walk | None = None
+    outputs: list[tuple[str, Any]] = []
+    for node in program.graph.nodes:
+        if node.op == "placeholder":
+            spec = kinds[node.name]
+            kind = spec.kind.name
+            if kind == "USER_INPUT":
+                if walk is not None:
+                    raise ValueError("the module takes several tensors, but only networks with one input are read")
+                shape = tuple(int(n) for n in node.meta["val"].shape)
+                walk = Walk(Builder(shape), shape[0] if len(shape) > 1 else 1)
+                values[node.name] = walk.builder.source
+            elif kind in ("PARAMETER", "BUFFER", "CONSTANT_TENSOR"):
+                values[node.name] = (tensors, spec.target) if node.users else None
+            else:
+                raise ValueError(f"the module holds {node.name!r}, a {kind.lower()}, which is not read")
+        elif node.op == "output":
+            (found,) = node.args
+            names = [spec.arg.name for spec in signature.output_specs]
+            if any(spec.kind.name != "USER_OUTPUT" for spec in signature.output_specs):
+                raise ValueError(f"the module changes what it holds while it runs; {EVAL}")
+            outputs = [(name, values[v.name]) for name, v in zip(names, found, strict=True)]
+        elif walk is None:
+            raise ValueError("the module takes no tensor")
+        elif node.op == "call_function":
+            values[node.name] = _called(walk, node, values)
+        else:
+            raise ValueError(f"the trace holds {node.name!r}, a {node.op}, which is not read")
+    assert walk is not None
+    return Graph(walk.builder.finish(last_values(outputs, told)))
+
+
+def _called(walk: Walk, node: Any, values: dict[str, Any]) -> Any:
+    def given(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [given(v) for v in value]
+        if hasattr(value, "op") and hasattr(value, "name"):
+            held = values[value.name]
+            return held[0].array(held[1]) if isinstance(held, tuple) else held
+        return value
+
+    args, kwargs = given(node.args), {k: given(v) for k, v in node.kwargs.items()}
+    if node.target is python.getitem:
+        return args[0][args[1]]
+    name, overload = str(getattr(node.target, "_opname", node.target)), str(getattr(node.target, "_overloadname", ""))
+    what = f"{node.name} (aten.{name}.{overload or 'default'})"
+    schema = getattr(node.target, "_schema", None)
+    if schema is None or schema.is_mutable or getattr(node.target, "namespace", "") != "aten":
+        raise ValueError(f"{node.name} ({node.target}) is no function of PyTorch's own, which is not read")
+    meta = node.meta.get("val")
+    shape, dtype = getattr(meta, "shape", None), getattr(meta, "dtype", None)
+    floating = dtype is None or bool(dtype.is_floating_point)
+    held = dict(zip([argument.name for argument in schema.arguments], args, strict=False)) | kwargs
+    found = {a.name: held.get(a.name, a.default_value) for a in schema.arguments}
+    return Aten(walk, what, name, None if shape is None else tuple(shape), floating).call(found)
+
+
+class _Tensors:
+    """The module's tensors as arrays of float64, int64 or bool, each converted once."""
+
+    def __init__(self, program: Any, budget: Budget):
+        self.held = {**program.state_dict, **program.constants}
+        self.budget = budget
+        self.found: dict[Any, Array] = {}
+
+    def array(self, name: str) -> Array:
+        """The tensor called `name`.
+
+        Raises:
+            ValueError: it holds no real numbers, NaN or infinity, or does not fit into memory.
+        """
+        import torch
+
+        tensor = self.held[name].detach()
+        what = f"the module's {name}"
+        if tensor.is_meta or tensor.is_quantized or tensor.layout != torch.strided or tensor.is_complex():
+            raise ValueError(f"{what} is a tensor without real numbers of its own (meta, quantised, sparse or complex)")
+        key = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
+        if key not in self.found:
+            self.budget.numbers(tuple(tensor.shape), what)
+            if tensor.dtype == torch.bool:
+                array = tensor.cpu().numpy()
+            elif tensor.is_floating_point():
+                array = np.array(tensor.cpu().double().numpy())
+                if not np.isfinite(array).all():
+                    raise ValueError(f"{what} must be finite, but it contains NaN or infinity")
+            else:
+                array = tensor.cpu().long().numpy()
+            self.found[key] = array
+        return self.found[key]

@@ -1,0 +1,200 @@
+"""Modules of PyTorch are read as what they compute in float64."""
+
+import numpy as np
+import pytest
+
+import hr2jax
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+from tests.reference.exact_layers import members_at  # noqa: E402
+
+
+def check(module, shape, points=40, tolerance=1e-9, **options):
+    """The network of a module, after comparing it with the module in double precision."""
+    module = module.double().eval()
+    net = hr2jax.as_network(module, example=np.zeros(shape), **options)
+    rng = np.random.default_rng(0)
+    for i in range(points):
+        x = rng.standard_normal(shape) * (3.0 if i else 0.0)
+        with torch.no_grad():
+            expected = module(torch.as_tensor(x)).numpy().ravel()
+        value = net(x.ravel())
+        assert value.shape == expected.shape
+        assert abs(value - expected).max() <= tolerance * max(1.0, abs(expected).max())
+    return net
+
+
+class Of(nn.Module):
+    """A module of a function."""
+
+    def __init__(self, function, *modules, **buffers):
+        super().__init__()
+        self.function, self.inner = function, nn.ModuleList(modules)
+        for name, value in buffers.items():
+            self.register_buffer(name, value)
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+def norms(module):
+    """BatchNorm layers with statistics that are not 0 and 1."""
+    for m in module.modules():
+        if hasattr(m, "running_mean"):
+            m.running_mean.normal_()
+            m.running_var.uniform_(0.2, 2.0)
+            nn.init.normal_(m.weight)
+    return module
+
+
+torch.manual_seed(0)
+IMG = (1, 2, 6, 5)
+MODULES = {
+    "sequential": (nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Dropout(), nn.Linear(6, 3)), (1, 4)),
+    "batch norm": (norms(nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.LeakyReLU(0.1), nn.Linear(6, 3))),
+                   (1, 4)),
+    "slopes": (nn.Sequential(nn.Linear(4, 6), nn.PReLU(), nn.Linear(6, 6), nn.PReLU(6), nn.RReLU(), nn.Linear(6, 2)),
+               (1, 4)),
+    "clips": (nn.Sequential(nn.Linear(4, 6), nn.Hardtanh(), nn.Linear(6, 6), nn.ReLU6(), nn.Hardsigmoid()),
+              (1, 4)),
+    "cnn": (norms(nn.Sequential(nn.Conv2d(2, 4, 3, padding=1, stride=2), nn.BatchNorm2d(4), nn.ReLU(inplace=True),
+                                nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4, 3))), IMG),
+    "conv": (nn.Sequential(nn.Conv2d(2, 4, (3, 2), padding="same", dilation=2, groups=2, bias=False), nn.ReLU(),
+                           nn.AvgPool2d(3, 2, padding=1), nn.Conv2d(4, 2, 2, padding=(1, 0))), IMG),
+    "conv1d": (nn.Sequential(nn.Conv1d(2, 3, 3, padding=2, padding_mode="zeros"), nn.ReLU(), nn.MaxPool1d(2),
+                             nn.ConvTranspose1d(3, 2, 3, stride=2, output_padding=1)), (1, 2, 7)),
+    "padding": (nn.Sequential(nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), nn.ReLU(), nn.ReplicationPad2d(1),
+                              nn.Conv2d(2, 1, 3, padding=1, padding_mode="circular"), nn.ZeroPad2d((1, 0, 2, 0))), IMG),
+    "pools": (nn.Sequential(nn.AvgPool2d(2, count_include_pad=False, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1)),
+              IMG),
+    "adaptive": (nn.Sequential(nn.AdaptiveMaxPool2d((3, 5)), nn.ReLU(), nn.Flatten(0), nn.Unflatten(0, (2, 15))), IMG),
+    "transposed": (nn.Sequential(nn.ConvTranspose2d(2, 4, 3, 2, 1, groups=2, dilation=2), nn.ReLU()), IMG),
+    "weight norm": (nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 5)), nn.ReLU(), nn.Linear(5, 2)),
+                    (1, 4)),
+    "spectral norm": (nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(4, 5)), nn.ReLU(),
+                                    nn.utils.parametrizations.spectral_norm(nn.Linear(5, 2))), (1, 4)),
+    "tokens": (nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2)), (1, 3, 4)),
+    "normalised": (Of(lambda m, x: m.inner[0]((x - m.mean) / m.std), nn.Linear(4, 3), mean=torch.randn(4),
+                      std=torch.rand(4) + 0.3), (1, 4)),
+    "residual": (Of(lambda m, x: x + m.inner[1](F.relu(m.inner[0](x))), nn.Linear(4, 6), nn.Linear(6, 4)), (1, 4)),
+    "shared": (Of(lambda m, x: m.inner[0](F.relu(m.inner[0](x))), nn.Linear(4, 4)), (1, 4)),
+}  # fmt: skip
+
+
+def in_a_view(x):
+    y = x * 1
+    y[:, 1:3].clamp_(-0.1, 0.2)
+    return y
+
+
+FUNCTIONS = {
+    "pieces": lambda x: torch.cat([torch.maximum(x[:, :2], x[:, 2:]), x.chunk(2, 1)[1].abs(), x[:, ::2], x.flip(1)], 1),
+    "arithmetic": lambda x: (2 * x - 1) / 3 + torch.sub(1, x, alpha=2) - (1 - x) * 0.1,
+    "in place": lambda x: torch.stack([x.clone()[:, 1:].relu_(), x[:, :-1]], 1).mul_(2).add_(x[:, None, :3], alpha=0.5),
+    "a view in place": in_a_view,
+    "reduced": lambda x: torch.cat([x.mean(1), x.sum(1), x.amax(1), x.max(1)[0], x.min(1, True)[0][0], x.amin(1)]),
+    "shapes": lambda x: x.view(1, 2, 2).transpose(1, 2).reshape(-1)[None].repeat(2, 1).squeeze().permute(1, 0).t(),
+    "moved": lambda x: F.pad(x, (1, 2), value=0.5)[:, [3, 0, -1]].expand(3, 3) + x[:, None, 1],
+    "matrices": lambda x: torch.arange(8.0, dtype=x.dtype).reshape(2, 4) @ x.T - (x @ x.new_ones(4, 1)),
+    "split": lambda x: sum(torch.split(x, [1, 2, 1], 1)[i].sum() * (i + 1) for i in range(3)) + x.unbind(1)[0],
+    "ends": lambda x: x.clamp(min=-0.2).clamp(max=0.4).minimum(x.new_full((4,), 0.3)) + torch.min(x, x * 2),
+    "where": lambda x: torch.where(torch.tensor([True, False, True, False]), x, -x),
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules(name):
+    module, shape = MODULES[name]
+    check(module, shape)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions(name):
+    check(Of(lambda m, x: FUNCTIONS[name](x)), (1, 4))
+
+
+def test_a_chain_has_the_hash_of_its_arrays():
+    module = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)).eval()
+    weights, biases = ([p.detach().numpy() for p in module.parameters()][i::2] for i in (0, 1))
+    net = hr2jax.as_network(module)
+    assert net.hash == hr2jax.Network(weights, biases).hash == hr2jax.as_network((weights, biases)).hash
+
+
+def test_a_parametrised_weight_is_enclosed():
+    """g v / ||v|| of float32 numbers lies within the radii, by exact rationals of its square."""
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2, bias=False)).eval()
+    net = hr2jax.as_network(layer)
+    (first, *_) = net.layers
+    assert first.has_radii and len(net.layers) == 1
+    low, high = members_at(net.layers, np.array([1.0, 0.0, 0.0]))
+    from tests.reference.exact_layers import exact
+
+    v, g = (exact(getattr(layer.parametrizations.weight, f"original{i}").detach().numpy()) for i in (1, 0))
+    true = (g[:, 0] * v[:, 0]) ** 2 / (v * v).sum(axis=1)  # squared
+    sign = np.array([1 if a * b > 0 else -1 for a, b in zip(g[:, 0], v[:, 0], strict=True)])
+    ends = np.sort(np.array([sign * low * abs(low), sign * high * abs(high)]), axis=0)
+    assert (ends[0] <= true).all() and (true <= ends[1]).all()
+    assert (abs(high - low) < 1e-12).all()
+
+
+REFUSED = {
+    "training batch norm": (nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6)).train(), r"training mode.*\.eval\(\)"),
+    "training dropout": (nn.Sequential(nn.Linear(4, 6), nn.Dropout()).train(), r"training mode.*\.eval\(\)"),
+    "layer norm": (nn.Sequential(nn.Linear(4, 6), nn.LayerNorm(6)).eval(), "layer_norm.*divides by what the network"),
+    "attention": (Of(lambda m, x: F.scaled_dot_product_attention(x, x, x)), "multiplies values|multiplies two values"),
+    "product": (Of(lambda m, x: x * x), "multiplies two values"),
+    "square": (Of(lambda m, x: x**2), "with itself"),
+    "quotient": (Of(lambda m, x: 1 / x), "computed by the network|divides"),
+    "jump": (Of(lambda m, x: torch.where(x > 0, x, 2 * x)), "is not read"),
+    "threshold": (nn.Threshold(0.5, 0.0), "is not read"),
+    "cast": (Of(lambda m, x: x.to(torch.int64).to(x.dtype)), "makes integers"),
+    "control": (Of(lambda m, x: x if x.sum() > 0 else -x), "cannot trace"),
+    "smooth": (nn.Sequential(nn.Linear(4, 6), nn.GELU()).eval(), "gelu is smooth"),
+    "softmax": (nn.Sequential(nn.Linear(4, 6), nn.Softmax(1)).eval(), "logits=True"),
+    "constant": (Of(lambda m, x: torch.ones(3)), "not computed from|takes no tensor"),
+    "nan": (Of(lambda m, x: x + m.b, b=torch.tensor(float("nan"))), "must be finite"),
+    "pool": (nn.AdaptiveAvgPool2d(4).eval(), "windows are of several sizes"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused(name):
+    module, message = REFUSED[name]
+    with pytest.raises(ValueError, match=message) as caught:
+        hr2jax.as_network(module, example=torch.zeros((1, 2, 6, 6) if name == "pool" else (1, 4)))
+    assert "\n" not in str(caught.value)
+
+
+def test_training_mode_without_a_layer_that_differs_is_read():
+    check(nn.Sequential(nn.Linear(4, 6), nn.ReLU()).train(), (1, 4))
+
+
+def test_examples():
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()).eval()
+    with pytest.raises(ValueError, match=r"not evident \(it begins with Conv2d\); give example="):
+        hr2jax.as_network(module)
+    with pytest.raises(ValueError, match=r"a batch of 1, but its shape is \(5, 1, 4, 4\)"):
+        hr2jax.as_network(module, example=np.zeros((5, 1, 4, 4)))
+    with pytest.raises(ValueError, match="module is on meta"):
+        hr2jax.as_network(nn.Linear(2, 2, device="meta"))
+    assert hr2jax.as_network(module, example=np.zeros((1, 1, 4, 5), "f4")).widths[0] == 20
+
+
+def test_logits_are_what_comes_before_the_end():
+    module = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3), nn.LogSoftmax(1)).eval()
+    assert hr2jax.as_network(module, logits=True).hash == hr2jax.as_network(module[:-1]).hash
+    with pytest.raises(ValueError, match="a module says itself what it does"):
+        hr2jax.as_network(module, activation="relu")
+
+
+def test_a_module_and_its_onnx_file_are_the_same_network(tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    module, shape = MODULES["cnn"][0].float(), MODULES["cnn"][1]
+    torch.onnx.export(module.eval(), (torch.zeros(shape),), tmp_path / "net.onnx", verbose=False)
+    a, b = hr2jax.load(tmp_path / "net.onnx"), hr2jax.as_network(module, example=torch.zeros(shape))
+    x = np.random.default_rng(0).standard_normal((20, a.widths[0]))
+    np.testing.assert_allclose(a(x), b(x), rtol=1e-5, atol=1e-6)

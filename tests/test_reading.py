@@ -1,0 +1,51 @@
+"""Whatever holds a network becomes one, or is refused by its type."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hr2jax
+
+A, C = np.array([[1.0, 2.0], [3.0, -1.0]]), np.ones((1, 2))
+NET = hr2jax.Network([A, C], [np.zeros(2), np.zeros(1)])
+
+
+def test_networks_paths_and_pairs(tmp_path):
+    NET.save(tmp_path / "net.npz")
+    assert hr2jax.as_network(NET) is NET
+    for model in (tmp_path / "net.npz", str(tmp_path / "net.npz"), ([A, C], [np.zeros(2), np.zeros(1)])):
+        assert hr2jax.as_network(model).hash == NET.hash
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (3, {}, "a pair \\(weights, biases\\) or a torch.nn.Module, but a int was given"),
+        ({"A_1": A}, {}, "but a dict was given"),
+        ([A], {}, "but a list was given"),
+        (A, {}, "but a numpy.ndarray was given"),
+        (([A, C], [np.zeros(2)]), {}, "2 biases are expected"),
+        (NET, {"logits": True}, "are of files, but a hr2jax.network.Network was given"),
+        (NET, {"activation": "relu"}, "are of files"),
+        (NET, {"example": np.zeros((1, 2))}, "example is an input of a torch.nn.Module"),
+        (Path("gone.npz"), {"example": np.zeros((1, 2))}, "example is an input of a torch.nn.Module"),
+    ],
+)
+def test_what_holds_none_is_refused_by_its_type(model, options, message):
+    with pytest.raises(ValueError, match=message):
+        hr2jax.as_network(model, **options)
+
+
+def test_torch_is_not_looked_for_where_no_module_was_given():
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import hr2jax\n"
+        "class Module: pass\n"
+        "for model in (Module(), type('Module', (), {'__module__': 'torch.nn.other'})()):\n"
+        "    try: hr2jax.as_network(model)\n"
+        "    except ValueError as error: assert 'was given' in str(error)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
