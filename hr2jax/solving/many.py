@@ -17,9 +17,9 @@ from ..machine.stopping import check, is_interrupted, stoppable, tell
 from ..network import Network
 from ..options import Options
 from ..problem import Output, checked_problem
-from ..progress import Show, progress_line
+from ..progress import progress_line
 from ..relaxation import lift, preset
-from ..result import CTRL_C, Progress, Result, Status
+from ..result import CTRL_C, Result, Status
 from ..results import Results
 from ..text import output_text
 from .run import bounded_at_once, check_network, check_package, prepare, solve_checked
@@ -90,7 +90,7 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
             named = show
             if show is not None and len(problems) > 1:
                 output = output_text(problem.coefficients.tolist())
-                named = partial(_named, show, f"{k + 1} of {len(problems)}, {output}: ")
+                named = partial(show, about=f"{k + 1} of {len(problems)}, {output}: ")
             result = solve_checked(net, problem, fixed[k], own, None, named, began, steered[k])
             results.append(result)
             began = time.perf_counter()
@@ -136,7 +136,3 @@ def _nearest(coefficients: Any, problems: list[Any], results: list[Result]) -> R
     """The latest earlier result whose output is most like this one."""
     like = [abs(float(np.dot(coefficients, problems[k].coefficients))) for k in range(len(results))]
     return results[len(results) - 1 - int(np.argmax(like[::-1]))]
-
-
-def _named(show: Show, name: str, record: Progress, about: str = "") -> None:
-    show(record, name + about)
