@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import ArrayLike
 
@@ -51,7 +51,7 @@ def load(
         ImportError: .onnx without the package onnx.
         OSError: the file is missing or may not be read.
     """
-    return load_with_data(path, activation, layers, logits)[0]
+    return loaded(path, activation, layers, logits).network
 
 
 def as_network(
@@ -106,18 +106,26 @@ def _named(model: Any) -> str:
     return f"a {type(model).__module__}.{type(model).__qualname__}".replace("builtins.", "")
 
 
-def load_with_data(
+class Loaded(NamedTuple):
+    """What a file holds: the network, the names of data beside it, and what each layer was made of ("" or no entry)."""
+
+    network: Network
+    data: tuple[str, ...]
+    made: tuple[str, ...]
+
+
+def loaded(
     path: str | os.PathLike[str],
     activation: str | Sequence[str] | None = None,
     layers: Sequence[str] | None = None,
     logits: bool = False,
-) -> tuple[Network, tuple[str, ...]]:
-    """`load`, and the names of the arrays beside the network that are data (x00, center, inputs, labels)."""
+) -> Loaded:
+    """`load`, with the names of the arrays beside the network that are data (x00, center, inputs, labels)."""
     path = Path(path)
     found = io.read(path, io.Told.of(activation, layers, logits))
     try:
         if isinstance(found, io.Graph):
-            return Network.from_layers(found.layers), found.data
-        return Network(found.weights, found.biases), found.data
+            return Loaded(Network.from_layers(found.layers), found.data, found.made)
+        return Loaded(Network(found.weights, found.biases), found.data, ())
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

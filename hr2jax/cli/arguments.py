@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from ..network import Network
+    from ..reading import Loaded
 
 # --- usage ------------------------------------------------------------------------------------------
 
@@ -62,14 +63,14 @@ def add_network(parser: argparse.ArgumentParser) -> None:
 
 def network(arguments: argparse.Namespace) -> Network:
     """The network that `add_network`'s arguments ask for; see `hr2jax.load`."""
-    return network_with_data(arguments)[0]
+    return described_network(arguments).network
 
 
-def network_with_data(arguments: argparse.Namespace) -> tuple[Network, tuple[str, ...]]:
-    """`network`, and the names of the arrays in its file that are data."""
-    from ..reading import load_with_data
+def described_network(arguments: argparse.Namespace) -> Loaded:
+    """`network`, with what else its file says."""
+    from ..reading import loaded
 
-    return load_with_data(arguments.network, arguments.activation, arguments.layers, arguments.logits)
+    return loaded(arguments.network, arguments.activation, arguments.layers, arguments.logits)
 
 
 def add_claim(parser: argparse.ArgumentParser) -> None:

@@ -226,8 +226,10 @@ def _parser() -> argparse.ArgumentParser:
                    help='float64 with proved error bounds, or arbitrary precision (slow; "hr2jax[ball]")')  # fmt: skip
 
     p = command("info", info_command, ("..engines.memory", "..reading"), "what a network file holds", INFO,
-                "example:\n  hr2jax info model.npz\n")  # fmt: skip
+                "examples:\n  hr2jax info model.npz\n  hr2jax info model.onnx --input x.npy\n")  # fmt: skip
     add_network(p)
+    p.add_argument("--input", metavar="FILE", help=".npy, .npz, .csv or .txt: p_0 numbers (or n x p_0), of which F is "
+                                                   "printed")  # fmt: skip
     command("demo", _demo, (".demo",), "the embedded example: no file needed", _DEMO, "example:\n  hr2jax demo\n")
     p = command("certify", _certify, ("..robustness.run", "..reading"),
                 "robustness of a classifier on a set of inputs", robustness.DESCRIPTION,

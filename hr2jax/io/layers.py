@@ -21,10 +21,14 @@ class Layers(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """The layers of any network, for `Network.from_layers`, and the names of what else the file holds as data."""
+    """The layers of any network, for `Network.from_layers`, and the names of what else the file holds as data.
+
+    `made` says of each layer which operators of the file it was made of, where the file has such.
+    """
 
     layers: list[Layer]
     data: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
 
 
 def chained(weights: Sequence[Array], biases: Sequence[Array], activations: Sequence[str]) -> Layers:

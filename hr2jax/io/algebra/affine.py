@@ -30,11 +30,15 @@ _ALWAYS_DENSE = 4096  # entries of a matrix that is small enough to be stored in
 
 @dataclass(frozen=True, eq=False)
 class Affine:
-    """sum_k M_k y_k + shift, whose entries are those of a tensor of `shape` in C order; y_0 is the input."""
+    """sum_k M_k y_k + shift, whose entries are those of a tensor of `shape` in C order; y_0 is the input.
+
+    `operators` names what it was made of since the last layer, for a person to read.
+    """
 
     shape: Shape
     terms: Mapping[int, Map]
     shift: Number
+    operators: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -53,11 +57,12 @@ class Affine:
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """A layer that is done: its argument, and what is applied."""
+    """A layer that is done: its argument, what is applied, and the operators that it was made of."""
 
     value: Affine
     activation: str
     parameters: Mapping[str, Any]
+    operators: tuple[str, ...] = ()
 
 
 class Builder:
@@ -66,12 +71,15 @@ class Builder:
     Attributes:
         layers: layer l is `layers[l - 1]`.
         width: the input's entries.
+        before, operator: the operators that the values at hand were made of, and the one that is applied to them.
     """
 
     def __init__(self, shape: Shape):
         self.layers: list[Made] = []
         self.width = int(np.prod(shape, dtype=np.int64))
         self.source = Affine(shape, {0: maps.identity(self.width)}, np.zeros(self.width))
+        self.before: tuple[str, ...] = ()
+        self.operator = ""
         self._settled: dict[int, tuple[Affine, Affine]] = {}
 
     # Entries moved
@@ -199,7 +207,8 @@ class Builder:
         """A layer of `a` with this activation; its values. Of constants there is none: `a` depends on something."""
         if activation == "relu" and self._is_nonnegative(a):
             return a
-        self.layers.append(Made(a, activation, parameters or {}))
+        here = (self.operator,) if self.operator and (activation != "identity" or not self.before) else ()
+        self.layers.append(Made(a, activation, parameters or {}, (*self.before, *here)))
         return Affine(a.shape, {len(self.layers): maps.identity(a.size)}, np.zeros(a.size))
 
     def settled(self, a: Affine) -> Affine:
@@ -210,6 +219,7 @@ class Builder:
         """The values of an identity layer of `a`."""
         if id(a) not in self._settled:
             self._settled[id(a)] = (a, self.activate(a, "identity"))
+        self.before = ()
         return self._settled[id(a)][1].shaped(a.shape)
 
     def steady(self, a: Affine) -> Affine:
@@ -223,18 +233,25 @@ class Builder:
 
     def finish(self, outputs: Sequence[Affine]) -> list[Layer]:
         """The network's layers, its outputs flattened one after another; what nothing needs is left out."""
+        return [layer for layer, _ in self.described(outputs)]
+
+    def described(self, outputs: Sequence[Affine]) -> list[tuple[Layer, str]]:
+        """`finish`, with the operators that each layer was made of."""
         flat = [o.shaped((o.size,)) for o in outputs]
         last = flat[0] if len(flat) == 1 else self.joined(flat, 0)
         top = next(iter(last.terms), 0)
         pure = len(last.terms) == 1 and top > 0 and self._is_whole(last, top)
-        made = [*self.layers] if pure else [*self.layers, Made(last, "identity", {})]
+        operators = tuple(dict.fromkeys(name for o in outputs for name in o.operators))
+        made = [*self.layers] if pure else [*self.layers, Made(last, "identity", {}, operators)]
         end = top if pure else len(made)
         used = {0, end}
         for l in range(end, 0, -1):
             if l in used:
                 used |= set(made[l - 1].value.terms)
         order = {l: i for i, l in enumerate(sorted(used))}
-        return [_layer(made[l - 1], order, self.width) for l in sorted(used - {0})]
+        return [
+            (_layer(made[l - 1], order, self.width), ", ".join(made[l - 1].operators)) for l in sorted(used - {0})
+        ]
 
     def _is_whole(self, last: Affine, k: int) -> bool:
         """Whether it is just the values of layer k, which is affine."""

@@ -89,10 +89,10 @@ def read(file: IO[bytes], told: Told, budget: Budget) -> Layers | Graph:
             if name in values and last[name] == i and name not in wanted:
                 values[name] = _GONE
     outputs = last_values([(o.name, values.get(o.name)) for o in graph.output], told)
-    layers = walk.builder.finish(outputs)
+    layers, made = zip(*walk.builder.described(outputs), strict=True)
     said = [layer.activation for layer in layers[:-1] if layer.activation != "identity"]
     told.check_said([""] * (len(said) + 1), "the graph", said)
-    return Graph(layers)
+    return Graph([*layers], (), made)
 
 
 _GONE: Any = object()

@@ -21,6 +21,7 @@ from .rules import RULES, Node, size_of
 # Ends of a network that are no layer, and what may follow them because it only changes a shape.
 _FINAL = ("Softmax", "LogSoftmax", "Sigmoid")
 _SHAPES = ("Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze")
+_OWN = ("Relu", "LeakyRelu", "PRelu", "Abs")  # whose values are a layer's
 _MODULES = (elementwise, matrices, moving, windowed)  # which fill RULES
 
 
@@ -80,6 +81,10 @@ class Walk:
         self, what: str, operator: str, version: int, inputs: list[Any], attributes: Callable[[], dict[str, Any]],
         outputs: Sequence[str],
     ) -> Any:  # fmt: skip
+        builder, count = self.builder, len(self.builder.layers)
+        builder.operator = operator
+        builder.before = tuple(dict.fromkeys(name for v in inputs if isinstance(v, Affine) for name in v.operators))
+        said = tuple(dict.fromkeys((*builder.before, operator)))
         try:
             node = Node(operator, version, inputs, attributes(), list(outputs), self.builder, self.batch)
             if operator not in RULES:
@@ -93,7 +98,10 @@ class Walk:
             raise ValueError(f"{what} takes more memory than there is ({reason(error)})") from None
         except Exception as error:  # whatever NumPy raises for values no valid graph has
             raise ValueError(f"{what} is not valid ({reason(error)})") from None
-        return result
+        said = said if len(builder.layers) == count else () if operator in _OWN else (operator,)
+        if isinstance(result, list):
+            return [replace(v, operators=said) if isinstance(v, Affine) else v for v in result]
+        return replace(result, operators=said) if isinstance(result, Affine) else result
 
 
 def _is_float(value: Any) -> bool:

@@ -139,7 +139,8 @@ def _layers(program: Any, told: Told, budget: Budget) -> Graph:
         else:
             raise ValueError(f"the trace holds {node.name!r}, a {node.op}, which is not read")
     assert walk is not None
-    return Graph(walk.builder.finish(last_values(outputs, told)))
+    layers, made = zip(*walk.builder.described(last_values(outputs, told)), strict=True)
+    return Graph([*layers], (), made)
 
 
 def _called(walk: Walk, node: Any, values: dict[str, Any]) -> Any:
