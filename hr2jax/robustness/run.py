@@ -192,10 +192,7 @@ class Certifying:
         pairs = sorted({(min(k, j), max(k, j)) for k in present.tolist() for j in range(outputs) if j != k})
         line.show(f"constants of {len(pairs)} pairs of labels")
         worst = Status.SOLVED
-        limit = until = None
-        if self.deadline is not None:
-            until = max(self.deadline, since)
-            limit = (until - since) / max(len(pairs), 1)
+        until = None if self.deadline is None else max(self.deadline, since)
         if pairs and options["max_iterations"] is None and bilinear.serves(
             self.net, self.norm, options["relaxation"], options["method"]
         ):  # fmt: skip
@@ -206,6 +203,7 @@ class Certifying:
         left = [pair for pair in pairs if pair not in self.constants]
         line.end()  # solve_all has a line of its own
         options = {**options, "witness": 0.0}  # a global constant's is not looked at
+        limit = None if until is None else max(until - time.time(), 0.0)
         try:
             results = solve_all(self.net, left, norm=self.norm, time_limit=limit, **options) if left else []
             for pair, result in zip(left, results, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from itertools import repeat
@@ -19,11 +19,13 @@ from ..options import Options
 from ..problem import Output, checked_problem
 from ..progress import progress_line
 from ..relaxation import lift, preset
-from ..result import CTRL_C, Result, Status
+from ..result import CTRL_C, Result, Status, relative_gap
 from ..results import Results
 from ..text import output_text
 from .run import bounded_at_once, check_network, check_package, prepare, solve_checked
 
+# Shares of a time limit that are worth another beginning, in seconds; what a pass must bring to be followed by another.
+LEAST_SHARE, WORTHWHILE = 0.5, 1e-3
 DOMAIN = ("norm", "output_norm", "center", "radius", "domain")
 ONE_PROBLEM = ("output", "warm_start", "checkpoint")
 
@@ -38,7 +40,8 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
     Args:
         net: a ReLU network.
         pairs: outputs as in `solve`: k, (k, j), or coefficients; None: all pairs (k, j), k < j.
-        options: those of `solve`, for every problem, but for `output`, `warm_start` and `checkpoint`.
+        options: those of `solve`, for every problem, but for `output`, `warm_start` and `checkpoint`, and that
+            `time_limit` is the total of all: each has its share of what is left, and what some leave the others have.
 
     Returns:
         A list with a Result for each of `pairs`, in their order, that prints as one table. A `callback` that returns
@@ -73,28 +76,62 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
         return bounded_at_once(net, problems[k], fixed[k], chosen, message)
 
     with on_device(chosen.device), progress_line(chosen.progress) as show:
-        fixed = [prepare(net, problem, chosen) for problem in problems]
+        each = chosen if chosen.time_limit is None else replace(chosen, time_limit=chosen.time_limit / len(problems))
+        fixed = [prepare(net, problem, each) for problem in problems]
         tell(lambda: Results([*results, *map(at_once, range(len(results), len(problems)), repeat(CTRL_C))]))
         steered: list[Any] = [None] * len(problems)
         # steered together are rounds that are the same for all problems: without cuts
         if chosen.method in ("auto", "lowrank") and chosen.record.by_products and not chosen.record.cuts:
             steered = _steered(net, problems, fixed, chosen)
+
+        def solved(k: int, earlier: Result | None, among: int) -> Result:
+            """The k-th, from an earlier result, in its share of the time, `among` problems that are still to come."""
+            now = time.perf_counter()
+            limit = None if chosen.time_limit is None else max(chosen.time_limit - (now - began), 0.0) / among
+            own, named = replace(chosen, warm_start=earlier, time_limit=limit), show
+            if show is not None and len(problems) > 1:
+                output = output_text(problems[k].coefficients.tolist())
+                named = partial(show, about=f"{k + 1} of {len(problems)}, {output}: ")
+            return solve_checked(net, problems[k], fixed[k], own, None, named, now, steered[k])
+
         for k, problem in enumerate(problems):
             check()
             if results and results[-1].status is Status.STOPPED:
                 results.append(at_once(k, CTRL_C if is_interrupted() else Status.STOPPED.value))
                 continue
-            own = chosen
-            if results and steered[k] is None:
-                own = replace(own, warm_start=_nearest(problem.coefficients, problems, results))
-            named = show
-            if show is not None and len(problems) > 1:
-                output = output_text(problem.coefficients.tolist())
-                named = partial(show, about=f"{k + 1} of {len(problems)}, {output}: ")
-            result = solve_checked(net, problem, fixed[k], own, None, named, began, steered[k])
-            results.append(result)
-            began = time.perf_counter()
+            warm = results and steered[k] is None
+            earlier = _nearest(problem.coefficients, problems, results) if warm else None
+            results.append(solved(k, earlier, len(problems) - k))
+        _improve(results, solved, lambda: began + (chosen.time_limit or 0.0) - time.perf_counter())
     return results
+
+
+def _improve(
+    results: Results, solved: Callable[[int, Result | None, int], Result], left: Callable[[], float]
+) -> None:
+    """Use what is left of a time limit for those that ended by their share of it, as long as that brings something."""
+    is_better = True
+    while is_better:
+        pending = [k for k, result in enumerate(results) if result.status is Status.TIME_LIMIT]
+        is_better = False
+        for i, k in enumerate(pending):
+            check()
+            if left() / (len(pending) - i) < LEAST_SHARE or results[-1].status is Status.STOPPED:
+                return
+            again = solved(k, results[k], len(pending) - i)
+            if again.bound < results[k].bound or again.status is not Status.TIME_LIMIT:
+                is_better = is_better or again.bound < (1.0 - WORTHWHILE) * results[k].bound
+                results[k] = _better(results[k], again)
+            if again.status is Status.STOPPED:
+                return
+
+
+def _better(one: Result, other: Result) -> Result:
+    """The result of the smaller bound, with the larger lower bound of both."""
+    best, rest = (other, one) if other.bound <= one.bound else (one, other)
+    if rest.lower > best.lower:
+        best = replace(best, lower=rest.lower, witness=rest.witness, gap=relative_gap(best.bound, rest.lower))
+    return best
 
 
 def _outputs(net: Network, pairs: Sequence[Output] | None) -> list[Any]:

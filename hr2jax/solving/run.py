@@ -211,6 +211,9 @@ def _climb(session: Session, plan: Plan, before: Certificate | None) -> Status:
             work += engine_seconds(stage.method, plan.lifting.size, session.iteration - iterations)
             if status is Status.STOPPED or session.is_over():
                 break
+            if stage is not plan.stages[-1]:  # a relaxation's multipliers are those of a tighter one, too
+                found = session.certificate
+                multipliers |= _starting_multipliers(session.net, found, plan.fixed, plan.lifting)
         session.keep_for_search(0.0)
     if status is Status.STOPPED:  # whoever says so does not want to wait for a better witness
         return status

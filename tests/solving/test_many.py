@@ -1,5 +1,7 @@
 """solve_all: the same bounds as one by one, with less work."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -127,3 +129,44 @@ def test_what_means_nothing_is_refused_before_any_work(given, word, monkeypatch)
         hr2jax.solve_all(network(), **given)
     with pytest.raises(TypeError, match="relax"):
         hr2jax.solve_all(network(), relax="hr2")
+
+
+# A time limit is the total -----------------------------------------------------------------------------
+
+
+def timed(monkeypatch, spends, statuses, bounds=lambda k, turn: 10.0):
+    """`solve_all` of three problems whose solves spend so many seconds of a clock of their own; the limits they had."""
+    some, now, given, turns = hr2jax.solve(network(), output=0, relaxation="product"), [0.0], [], {}
+
+    def solved(net, problem, fixed, options, *rest, **_):
+        k = int(np.flatnonzero(problem.coefficients)[0])
+        turn = turns[k] = turns.get(k, -1) + 1
+        given.append((k, options.time_limit, options.warm_start is not None))
+        now[0] += min(spends[k], options.time_limit)
+        return dataclasses.replace(some, status=statuses[k], bound=bounds(k, turn), lower=float(turn))
+
+    monkeypatch.setattr(many, "solve_checked", solved)
+    monkeypatch.setattr(many.time, "perf_counter", lambda: now[0])
+    return hr2jax.solve_all(network(), [0, 1, 2], relaxation="product", time_limit=9.0), given
+
+
+def test_what_one_problem_leaves_of_the_total_the_others_have(monkeypatch):
+    """Each once had all of the limit, so that 45 pairs took 45 times as long."""
+    _, given = timed(monkeypatch, [1.0, 9.0, 9.0], [Status.SOLVED] * 3)
+    assert [(k, limit) for k, limit, _ in given] == [(0, 3.0), (1, 4.0), (2, 4.0)]
+
+
+def test_what_is_left_at_the_end_is_used_for_those_that_ended_by_their_share(monkeypatch):
+    """`certify` with 60 s stopped after 12 s with nothing certified."""
+    statuses = [Status.TIME_LIMIT, Status.SOLVED, Status.TIME_LIMIT]
+    results, given = timed(monkeypatch, [1.0, 1.0, 1.0], statuses, lambda k, turn: 10.0 - turn)
+    assert [k for k, *_ in given] == [0, 1, 2, 0, 2, 0, 2, 0, 2]
+    assert given[3] == (0, 3.0, True)  # 6 s are left for two
+    assert [result.bound for result in results] == [7.0, 10.0, 7.0]
+    assert results[0].lower == 3.0
+
+
+def test_it_ends_where_more_time_brings_nothing(monkeypatch):
+    results, given = timed(monkeypatch, [0.1, 0.1, 0.1], [Status.TIME_LIMIT] * 3)
+    assert [k for k, *_ in given] == [0, 1, 2, 0, 1, 2]
+    assert [result.bound for result in results] == [10.0] * 3
