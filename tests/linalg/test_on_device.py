@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 import hr2jax
-from hr2jax.engines.product import schedule, steering
+from hr2jax.engines.product import schedule
 from hr2jax.linalg import on_device as device
-from hr2jax.machine.device import default_device, is_accelerated, on_device
+from hr2jax.machine.device import default_device, is_accelerated
+from hr2jax.machine.run import run
 
 
 def test_the_default_device():
