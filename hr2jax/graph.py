@@ -14,7 +14,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -137,18 +137,20 @@ def masks(layers: Layers, x: Array) -> list[Array]:
     Raises:
         NotImplementedError: an activation that is not built yet.
     """
+    found = switches(layers, x)
+    for l, (layer, on) in enumerate(zip(layers, found, strict=True)):
+        if layer.activation not in ("identity", "relu"):
+            alpha, beta = layer.slopes
+            found[l] = np.where(on, beta, alpha)
+    return found
+
+
+def switches(layers: Layers, x: Array) -> list[Array]:
+    """Whether z > 0, of every layer at float64 points x (p_0,) or (n, p_0): bool, shaped as z; of an identity True."""
     found: list[Array] = []
 
     def see(l: int, z: Array) -> None:
-        layer = layers[l - 1]
-        if layer.activation == "identity":
-            found.append(np.ones(z.shape, dtype=bool))
-        elif layer.activation == "relu":
-            found.append(z > 0.0)
-        else:
-            refuse_unbuilt(l, layer)
-            alpha, beta = layer.slopes
-            found.append(np.where(z > 0.0, beta, alpha))
+        found.append(z > 0.0 if is_masked(layers[l - 1]) else np.ones(z.shape, dtype=bool))
 
     evaluate(layers, x, see)
     return found
@@ -166,6 +168,11 @@ def pull_back(layers: Layers, on: Sequence[Array], top: Array) -> Array:
 
     gradient: Array = rows_back(backward(layers, top, step))
     return gradient
+
+
+def gradients(layers: Layers, x: Array, top: Array) -> Array:
+    """The formal gradients of top . y_n, top (p_n,), at float64 points x (p_0,) or (n, p_0), shaped as x."""
+    return np.broadcast_to(pull_back(layers, masks(layers[:-1], x), top), x.shape)
 
 
 def touched(below: Pairs) -> Array:
@@ -210,7 +217,63 @@ def longest_path(layers: Layers, length: Callable[[int, Layer], int]) -> int:
 
 def depth(layers: Layers) -> int:
     """L, the most layers with an activation that a way from x to the output passes."""
-    return longest_path(layers, lambda _, layer: int(layer.activation != "identity"))
+    return longest_path(layers, lambda _, layer: int(is_masked(layer)))
+
+
+class Structure(NamedTuple):
+    """Which hidden layers, counted from 1, a relaxation gives variables; in a chain of L that is said in brackets.
+
+    Attributes:
+        hidden: how many there are beside the output (L).
+        masked: those with an activation, whose masks have variables (1..L).
+        inner: those of them that feed a masked one, directly or through identities (1..L-1).
+        first: those of them that take x alone (1).
+        depth: the most of them on one way (L).
+    """
+
+    hidden: int
+    masked: tuple[int, ...]
+    inner: tuple[int, ...]
+    first: tuple[int, ...]
+    depth: int
+
+    @staticmethod
+    def chain(depth: int) -> Structure:
+        """A chain's."""
+        every = tuple(range(1, depth + 1))
+        return Structure(depth, every, every[:-1], every[:1], depth)
+
+    @property
+    def last(self) -> tuple[int, ...]:
+        """The masked layers that feed none (L)."""
+        return tuple(l for l in self.masked if l not in self.inner)
+
+
+def structure(layers: Layers) -> Structure:
+    """The structure of `check`ed layers."""
+    hidden = layers[:-1]
+    masked = tuple(l for l, layer in enumerate(hidden, 1) if is_masked(layer))
+    feeds = [False] * len(layers)  # whether layer l's values come to a masked layer before any other
+    for l in range(len(hidden), 0, -1):
+        for k in layers[l - 1].inputs:
+            feeds[k] = feeds[k] or is_masked(layers[l - 1]) or feeds[l]
+    first = tuple(l for l in masked if [*layers[l - 1].inputs] == [0])
+    return Structure(len(hidden), masked, tuple(l for l in masked if feeds[l]), first, depth(layers))
+
+
+def is_masked(layer: Layer) -> bool:
+    """Whether it has an activation, which a mask stands for."""
+    return layer.activation != "identity"
+
+
+def sources(layers: Layers, target: int | None = None) -> tuple[int, ...]:
+    """The masked layers from which a way leads to layer `target` (None: the last), without it."""
+    target = len(layers) if target is None else target
+    reached = {target}
+    for l in range(target, 0, -1):
+        if l in reached:
+            reached.update(layers[l - 1].inputs)
+    return tuple(l for l in range(1, target) if l in reached and is_masked(layers[l - 1]))
 
 
 def check(layers: Layers) -> None:

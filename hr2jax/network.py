@@ -80,6 +80,11 @@ class Network:
         return graph.is_chain(self.layers)
 
     @cached_property
+    def has_radii(self) -> bool:
+        """Whether a coefficient or a bias of it is a midpoint and a radius."""
+        return any(layer.has_radii for layer in self.layers)
+
+    @cached_property
     def enclosed(self) -> tuple[Layer, ...]:
         """The layers as proofs take them: dense arrays, `Enclosure`s where there are radii."""
         return tuple(graph.enclosed(self.layers))
@@ -109,6 +114,11 @@ class Network:
             raise ValueError(f"only a chain of ReLU layers has {what}; this network is {self!r}: see its layers")
 
     @cached_property
+    def structure(self) -> graph.Structure:
+        """Which hidden layers a relaxation gives variables."""
+        return graph.structure(self.layers)
+
+    @cached_property
     def depth(self) -> int:
         """L, the most layers with an activation that a way from the input to the output passes."""
         return graph.depth(self.layers)
@@ -130,12 +140,14 @@ class Network:
             raise ValueError(f"output must be an integer in 0..{self.widths[-1] - 1}, but {shown(output)} was given")
         top = np.zeros(self.widths[-1])
         top[output] = 1.0
-        return graph.pull_back(self.layers, graph.masks(self.layers[:-1], self._points(x)), top)
+        return np.array(graph.gradients(self.layers, self._points(x), top))
 
     def jacobian(self, x: ArrayLike) -> Array:
         """The formal Jacobian of F at x (as `gradient`), float64: (K, p_0) of x (p_0,), (n, K, p_0) of x (n, p_0)."""
-        on = [mask[..., None, :] for mask in graph.masks(self.layers[:-1], self._points(x))]
-        return graph.pull_back(self.layers, on, np.eye(self.widths[-1]))
+        points = self._points(x)
+        on = [mask[..., None, :] for mask in graph.masks(self.layers[:-1], points)]
+        found = graph.pull_back(self.layers, on, np.eye(self.widths[-1]))
+        return np.array(np.broadcast_to(found, (*points.shape[:-1], *found.shape[-2:])))
 
     def _points(self, x: ArrayLike) -> Array:
         try:

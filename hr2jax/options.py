@@ -157,6 +157,11 @@ class Options:
                 f"lifting={self.lifting!r} was given, but with one hidden layer there is nothing to choose: 'auto' or "
                 "'forward'"
             )
+        if (record.matrices or record.degree is not None) and not net.is_chain:
+            raise NotImplementedError(
+                f"relaxation={self.relaxation!r} is for chains of ReLU layers, but the network is {net!r}; "
+                f"{_listed(names(any_depth=True, by_products=True))} are for any"
+            )
         if not record.any_depth and net.depth > 1:
             raise NotImplementedError(
                 f"relaxation={self.relaxation!r} is for one hidden layer and the network has {net.depth}; "
@@ -176,8 +181,9 @@ class Options:
                 f"method={self.method!r} was given, but relaxation={self.relaxation!r} {why}: "
                 f"method={' or '.join(map(repr, methods_of(record)))}"
             )
-        if blocks and (net.depth > 1 or problem.norm != "inf"):
-            what = f"{net.depth} hidden layers" if net.depth > 1 else f"norm={problem.norm!r}"
+        single = net.structure.hidden == net.structure.depth == 1
+        if blocks and (not single or problem.norm != "inf"):
+            what = f"norm={problem.norm!r}" if single else f"{net.depth} hidden layers" if net.is_chain else f"{net!r}"
             raise NotImplementedError(
                 f"method={self.method!r} is for one hidden layer and norm='inf', but the problem has {what}; "
                 f"{_listed(PRODUCT_METHODS)} are for any"

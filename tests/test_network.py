@@ -359,6 +359,15 @@ def test_a_general_network_is_its_layers(seed, tmp_path):
     assert pickle.loads(pickle.dumps(net)).hash == net.hash
 
 
+def test_an_affine_network_has_its_matrix_as_jacobian_everywhere():
+    C = np.array([[1.0, 2.0, 3.0], [0.0, -1.0, 1.0]])
+    through = [Layer({0: np.eye(3)}, np.ones(3), "identity"), Layer({1: C}, np.zeros(2), "identity")]
+    for net in (Network.from_layers([Layer({0: C}, np.zeros(2), "identity")]), Network.from_layers(through)):
+        assert net.jacobian(np.zeros((4, 3))).tolist() == [C.tolist()] * 4
+        assert net.jacobian(np.zeros(3)).tolist() == C.tolist()
+        assert net.gradient(np.zeros((4, 3)), 1).tolist() == [C[1].tolist()] * 4
+
+
 def test_only_a_chain_of_relus_has_weights():
     net = Network.from_layers([Layer({0: [[1.0]]}, [0.0], "abs"), OUTPUT])
     for name in ("weights", "biases"):
@@ -426,19 +435,6 @@ def test_a_file_of_a_general_network_that_is_damaged_is_refused(tmp_path):
         np.savez(tmp_path / "changed.npz", **changed)
         with pytest.raises(ValueError, match=r"changed\.npz: "):
             hr2jax.load(tmp_path / "changed.npz")
-
-
-def test_what_cannot_be_bounded_yet_is_refused_by_those_who_bound():
-    net = Network.from_layers([Layer({0: [[1.0]]}, [0.0], "abs"), OUTPUT])
-    sentence = r"only chains of ReLU layers can be bounded today, but Network\(1-1-1, abs\) was given"
-    for call in (
-        lambda: hr2jax.solve(net),
-        lambda: hr2jax.maximum(net, center=[0.0], radius=1.0),
-        lambda: hr2jax.certify(net, [[0.0]], radii=[0.1]),
-        lambda: hr2jax.solve_all(net),
-    ):
-        with pytest.raises(NotImplementedError, match=sentence):
-            call()
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,26 @@
-"""Bounds of the tangents w_l = A_l D_{l-1} ... D_1 A_1 t and of the adjoints g_l, over all masks D left free.
+"""Bounds of the tangents w_l = sum_k A_{l,k} D_k w_k and of the adjoints g_l, over all derivatives D left free.
 
-D_l = Diag(u_l): u = 1 where `on`, 0 where `off`, 0 or 1 elsewhere (the tangents and adjoints are affine in each
-u, so that this covers [0, 1] too). Everything is rounded up; where float64 overflows a bound is infinite.
+D_l = Diag(beta u_l + alpha (1 - u_l)): u = 1 where `on`, 0 where `off`, 0 or 1 elsewhere (the tangents and adjoints are
+affine in each u, so that this covers [0, 1] too). Everything is rounded up; what overflows is infinite.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import reduce
+from typing import Any
 
 import numpy as np
 
 from .. import graph
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
-from ..arithmetic.norms import bounded, longest, operator_norm, row_norms, spectral_norm, times_up, vector_norm
-from ..layer import Layer
+from ..arithmetic.norms import bounded, longest, row_norms, times_up, vector_norm
+from ..layer import Layer, nonzero
 from ..network import Network
 from ..problem import Problem
 from .interval import Pair
+from .members import ends_of, kept, magnitude, operator_of, spectral_of, sum_up
 
 Masks = Sequence[Array]
 
@@ -34,7 +36,7 @@ def tangent_bounds(
     """[W_1, ..., W_L], float64 (p_l,) each: W_l >= |w_l| entry by entry, over ||t||_p <= 1 and all masks.
 
     The least of three bounds: the dual norms of the interval Jacobian's rows; |A_l| W_{l-1}; a row's Euclidean
-    norm times a bound of ||D w_{l-1}||_2, by spectral norms or from W_{l-1}.
+    norm times a bound of ||D w_{l-1}||_2, by spectral norms or from W_{l-1}. Of several inputs, sums of these.
 
     Args:
         net: the network.
@@ -47,25 +49,67 @@ def tangent_bounds(
         ValueError: masks that do not fit the network.
     """
     _check_masks(net, on, off)
-    A = net.weights[0][:, free]
-    J = (A, A)
-    result = [row_norms(A, problem.norm, arithmetic)]
-    length = longest(problem.norm, len(free))  # of t, then of each D_l w_l
-    alive_before = np.ones(len(free), dtype=bool)
-    for l in range(2, net.depth + 1):
-        A, alive, W = net.weights[l - 1], ~off[l - 2], result[-1]
-        before = net.weights[l - 2] if l > 2 else net.weights[0][:, free]
-        by_product = times_up(spectral_norm(before[np.ix_(alive, alive_before)], arithmetic), length)
-        length = min(float(by_product), vector_norm(W[alive], 2, arithmetic))
-        B = np.where(alive, A, 0.0)
-        J = _times(B, _masked(J, on[l - 2], off[l - 2]), arithmetic)
-        by_rows = row_norms(_size(J), problem.norm, arithmetic)
-        by_sizes = _times(np.abs(B), (W, W), arithmetic)[1]
-        by_length = times_up(row_norms(B, 2, arithmetic), length)
-        result.append(np.minimum(np.minimum(by_rows, by_sizes), by_length))
-        J = _within(J, result[-1][:, None])  # a unit vector is a t: |J| <= W
-        alive_before = alive
-    return result
+    walk = _Tangents(net, problem, free, on, off, arithmetic)
+    graph.forward(net.enclosed[:-1], None, walk.step)
+    return walk.sizes
+
+
+class _Tangents:
+    """The walk of `tangent_bounds`; a layer's value is (the interval Jacobian behind its mask, W behind its mask)."""
+
+    def __init__(
+        self, net: Network, problem: Problem, free: Array, on: Masks, off: Masks, arithmetic: type[Enclosure]
+    ):
+        self.net, self.problem, self.free, self.on, self.off = net, problem, free, on, off
+        self.arithmetic = arithmetic
+        self.sizes: list[Array] = []
+        self.lengths = {0: longest(problem.norm, len(free))}  # of t, then of each D_l w_l
+        self.alive = {0: np.isin(np.arange(net.widths[0]), free)}
+
+    def step(self, l: int, layer: Layer, below: graph.Pairs) -> tuple[Pair, Array]:
+        """W_l, and what the layers above need."""
+        problem, arithmetic = self.problem, self.arithmetic
+        numbers = [*layer.inputs]
+        if numbers == [0]:
+            A = layer.inputs[0][:, self.free]
+            J = ends_of(A)
+            W = row_norms(_size(J), problem.norm, arithmetic)
+        else:
+            J = _total((self._times(A, k, value) for k, (A, value) in zip(numbers, below, strict=True)), arithmetic)
+            by_rows = row_norms(_size(J), problem.norm, arithmetic)
+            by_sizes, by_length = [], []
+            for k, A in layer.inputs.items():
+                B = kept(self.alive[k], A)
+                if k == 0:
+                    by_sizes.append(row_norms(_size(ends_of(A[:, self.free])), problem.norm, arithmetic))
+                else:
+                    S = below[numbers.index(k)][1][1]
+                    by_sizes.append(_times(magnitude(B), (S, S), arithmetic)[1])
+                by_length.append(times_up(row_norms(magnitude(B), 2, arithmetic), self._length(k)))
+            W = np.minimum(np.minimum(by_rows, sum_up(by_sizes)), sum_up(by_length))
+            J = _within(J, W[:, None])  # a unit vector is a t: |J| <= W
+        self.sizes.append(W)
+        self.alive[l] = ~self.off[l - 1] if layer.activation == "relu" else np.ones(layer.width, dtype=bool)
+        behind = W if layer.activation in ("relu", "identity") else times_up(W, _steepest(layer))
+        return _masked(J, self.on[l - 1], self.off[l - 1], layer), behind
+
+    def _times(self, A: Any, k: int, value: tuple[Pair, Array] | None) -> Pair:
+        """A times the Jacobian of y_k; that of x is the identity."""
+        if value is None:
+            return ends_of(A[:, self.free])
+        return _times(kept(self.alive[k], A), value[0], self.arithmetic)
+
+    def _length(self, k: int) -> float:
+        """A bound of ||D_k w_k||_2."""
+        if k not in self.lengths:
+            layer, alive, parts = self.net.enclosed[k - 1], self.alive[k], []
+            for m, A in layer.inputs.items():
+                norm = spectral_of(A[np.ix_(alive, self.alive[m])], self.arithmetic)
+                parts.append(times_up(norm, self._length(m)))
+            length = min(float(sum_up(parts)), vector_norm(self.sizes[k - 1][alive], 2, self.arithmetic))
+            steepest = float(_steepest(layer).max())
+            self.lengths[k] = length if steepest == 1.0 else float(times_up(length, steepest))
+        return self.lengths[k]
 
 
 def adjoint_bounds(
@@ -86,21 +130,55 @@ def adjoint_bounds(
     """
     del free
     _check_masks(net, on, off)
-    g = _output_adjoint(net, problem, arithmetic)
-    result = [_size(g)]
-    length = np.inf
-    for l in range(net.depth - 1, 0, -1):
-        A, alive = net.weights[l], ~off[l]  # A_{l+1}, and what is alive in layer l + 1
-        if l + 1 < net.depth:
-            after = net.weights[l + 1][np.ix_(~off[l + 1], alive)]
-            length = float(times_up(spectral_norm(after, arithmetic), length))
-        length = min(length, vector_norm(result[0][alive], 2, arithmetic))
-        B = np.where(alive[:, None], A, 0.0).T
-        g = _times(B, _masked(g, on[l], off[l]), arithmetic)
-        G = np.minimum(_size(g), times_up(row_norms(B, 2, arithmetic), length))
+    n = len(net.layers)
+    result: dict[int, Array] = {}
+    lengths: dict[int, float] = {}  # of D_l g_l
+    alive = [~off[l] if layer.activation == "relu" else np.ones(layer.width, dtype=bool)
+             for l, layer in enumerate(net.layers[:-1])]  # fmt: skip
+    above_of: dict[int, list[int]] = {}
+    for m, layer in enumerate(net.layers, start=1):
+        for k in layer.inputs:
+            above_of.setdefault(k, []).insert(0, m)
+
+    def length(m: int) -> float:
+        """A bound of ||D_m g_m||_2."""
+        if m not in lengths:
+            parts: list[Any] = []
+            for k in above_of[m]:
+                if k == n:
+                    parts.append(vector_norm(_size(out[m])[alive[m - 1]], 2, arithmetic))
+                else:
+                    block = net.enclosed[k - 1].inputs[m][np.ix_(alive[k - 1], alive[m - 1])]
+                    parts.append(times_up(spectral_of(block, arithmetic), length(k)))
+            found = min(float(sum_up(parts)), vector_norm(result[m][alive[m - 1]], 2, arithmetic))
+            steepest = float(_steepest(net.layers[m - 1]).max())
+            lengths[m] = found if steepest == 1.0 else float(times_up(found, steepest))
+        return lengths[m]
+
+    out = {
+        k: _times(C.T, (problem.coefficients, problem.coefficients), arithmetic)
+        for k, C in net.enclosed[-1].inputs.items()
+    }
+
+    def step(l: int, layer: Layer, above: graph.Pairs) -> Pair:
+        parts: list[Pair] = []
+        by_length: list[Array] = []
+        for m, (A, a) in zip(above_of[l], above, strict=True):
+            if a is None:
+                parts.append(out[l])
+                by_length.append(_size(out[l]))
+                continue
+            B = kept(alive[m - 1], A, rows=True).T
+            parts.append(_times(B, a, arithmetic))
+            by_length.append(times_up(row_norms(magnitude(B), 2, arithmetic), length(m)))
+        g = _total(parts, arithmetic)
+        G = np.minimum(_size(g), sum_up(by_length))
         g = _within(g, G)
-        result.insert(0, G)
-    return result
+        result[l] = G
+        return _masked(g, on[l - 1], off[l - 1], layer)
+
+    graph.backward(net.enclosed, None, step)
+    return [result[l] for l in range(1, n)]
 
 
 def interval_constant(
@@ -120,26 +198,35 @@ def interval_constant(
         ValueError: masks that do not fit the network.
     """
     _check_masks(net, on, off)
+    n = len(net.layers)
 
     def down(l: int, layer: Layer, above: graph.Pairs) -> Pair:
-        return _masked(_pulled(above, arithmetic), on[l - 1], off[l - 1])
+        return _masked(_pulled(above, arithmetic), on[l - 1], off[l - 1], layer)
 
     def up(l: int, layer: Layer, below: graph.Pairs) -> Pair:
+        if l == n:
+            return _total((of_output(A, J) for A, J in below), arithmetic)
         # x itself is None, whose Jacobian is the identity of the free inputs
-        parts = ((A[:, free],) * 2 if J is None else _times(A, J, arithmetic) for A, J in below)
-        return _masked(_total(parts, arithmetic), on[l - 1], off[l - 1])
+        parts = (ends_of(A[:, free]) if J is None else _times(A, J, arithmetic) for A, J in below)
+        return _masked(_total(parts, arithmetic), on[l - 1], off[l - 1], layer)
 
-    c = _output_adjoint(net, problem, arithmetic)
+    def of_output(C: Any, J: Pair | None) -> Pair:
+        c = _times(C.T, (problem.coefficients, problem.coefficients), arithmetic)
+        if J is None:
+            return c[0][None, free], c[1][None, free]
+        forward = _times(c[0][None], J, arithmetic)
+        with np.errstate(all="ignore"):
+            width = (arithmetic(c[1]) - c[0]).upper()  # the rounding of c
+        if width.any():
+            size = _size(J)
+            error = _times(width[None], (size, size), arithmetic)[1]
+            forward = _sum(forward, (-error, error), arithmetic)
+        return forward
+
     top = problem.coefficients, problem.coefficients
-    g = _pulled([(A[:, free], a) for A, a in graph.backward(net.layers, top, down)], arithmetic)
-    J = graph.forward(net.layers[:-1], None, up)
-    forward = _times(c[0][None], J, arithmetic)
-    with np.errstate(all="ignore"):
-        width = (arithmetic(c[1]) - c[0]).upper()  # the rounding of c
-    if width.any():
-        size = _size(J)
-        error = _times(width[None], (size, size), arithmetic)[1]
-        forward = _sum(forward, (-error, error), arithmetic)
+    above = graph.backward(net.enclosed, top, down)
+    g = _pulled([(A[:, free], a) for A, a in above], arithmetic)
+    forward = graph.forward(net.enclosed, None, up)
     gradient = np.maximum(g[0], forward[0][0]), np.minimum(g[1], forward[1][0])
     return vector_norm(_size(gradient), problem.norm, arithmetic)
 
@@ -149,25 +236,32 @@ def product_constant(
 ) -> float:
     """The product of the layers' operator norms and of the dual norm of C^T c, rounded up; every mask is covered.
 
+    Of a layer with several inputs, the sum of its matrices' norms times their layers' products.
+
     Args:
         net: the network.
         problem: its norm is the layers' too (`operator_norm`).
         free: (q,) indices of the inputs that move.
         arithmetic: the arithmetic that proves the bound.
     """
-    bound = vector_norm(_size(_output_adjoint(net, problem, arithmetic)), problem.norm, arithmetic)
-    layers = (net.weights[0][:, free], *net.weights[1:-1])
-    factors = [operator_norm(A, problem.norm, arithmetic) for A in layers]
-    if 0.0 in factors:  # whatever overflowed before
-        return 0.0
-    for factor in factors:
-        bound = float(times_up(bound, factor))
-    return bound
+    output, c = net.enclosed[-1], (problem.coefficients, problem.coefficients)
+    ends = {k: vector_norm(_size(_times(C.T, c, arithmetic))[free if k == 0 else slice(None)],
+                           problem.norm, arithmetic) for k, C in output.inputs.items()}  # fmt: skip
+    (start,) = ends.values() if len(ends) == 1 else (1.0,)
 
+    def step(l: int, layer: Layer, below: graph.Pairs) -> float:
+        if l == len(net.layers):
+            if len(ends) == 1:
+                return float(below[0][1])
+            return float(sum_up([times_up(end, b) for end, (_, b) in zip(ends.values(), below, strict=True)]))
+        parts = []
+        for k, (A, b) in zip(layer.inputs, below, strict=True):
+            norm = operator_of(A[:, free] if k == 0 else A, problem.norm, arithmetic)
+            parts.append(times_up(b, norm))
+        total, steepest = float(sum_up(parts)), float(_steepest(layer).max())
+        return total if steepest == 1.0 else float(times_up(total, steepest))
 
-def _output_adjoint(net: Network, problem: Problem, arithmetic: type[Enclosure]) -> Pair:
-    """C^T coefficients, rounded outward."""
-    return _times(net.weights[-1].T, (problem.coefficients, problem.coefficients), arithmetic)
+    return float(graph.forward(net.enclosed, start, step))
 
 
 def _pulled(above: graph.Pairs, arithmetic: type[Enclosure]) -> Pair:
@@ -179,31 +273,62 @@ def _total(parts: Iterable[Pair], arithmetic: type[Enclosure]) -> Pair:
     return reduce(lambda a, b: _sum(a, b, arithmetic), parts)
 
 
-def _masked(interval: Pair, on: Array, off: Array) -> Pair:
+def _masked(interval: Pair, on: Array, off: Array, layer: Layer) -> Pair:
     """The hull of D times the interval's members (rows are neurons)."""
     shape = (-1,) + (1,) * (interval[0].ndim - 1)
     on, off = on.reshape(shape), off.reshape(shape)
     low, high = interval
+    if layer.activation == "identity":
+        return interval
+    if layer.activation == "relu":
+        return (
+            np.where(off, 0.0, np.where(on, low, np.minimum(low, 0.0))),
+            np.where(off, 0.0, np.where(on, high, np.maximum(high, 0.0))),
+        )
+    alpha, beta = (_sloped(interval, slopes.reshape(shape)) for slopes in layer.slopes)
     return (
-        np.where(off, 0.0, np.where(on, low, np.minimum(low, 0.0))),
-        np.where(off, 0.0, np.where(on, high, np.maximum(high, 0.0))),
+        np.where(off, alpha[0], np.where(on, beta[0], np.minimum(alpha[0], beta[0]))),
+        np.where(off, alpha[1], np.where(on, beta[1], np.maximum(alpha[1], beta[1]))),
     )
 
 
-def _times(A: Array, interval: Pair, arithmetic: type[Enclosure]) -> Pair:
+def _sloped(interval: Pair, slope: Array) -> Pair:
+    """Slopes times the interval's members, rounded outward."""
+    down, up = [], []
+    with np.errstate(all="ignore"):
+        for end in interval:
+            zero = (slope == 0) | (end == 0)
+            value = np.where(zero, 0.0, slope * end)
+            exact = zero | (np.abs(slope) == 1.0)
+            down.append(np.where(exact, value, np.nextafter(value, -np.inf)))
+            up.append(np.where(exact, value, np.nextafter(value, np.inf)))
+    return np.minimum(*down), np.maximum(*up)
+
+
+def _steepest(layer: Layer) -> Array:
+    """(p_l,) the largest magnitude of a derivative."""
+    return np.maximum(*map(np.abs, layer.slopes))
+
+
+def _times(A: Any, interval: Pair, arithmetic: type[Enclosure]) -> Pair:
     """A times the interval (n,) or (n, q), rounded outward: zeros of structure stay 0, what overflows is infinite."""
     low, high = interval
     unbounded = ~(np.isfinite(low) & np.isfinite(high))
-    nonzero = (A != 0).astype(np.float64)
-    used = nonzero @ ((low != 0) | (high != 0)) > 0
-    plus, minus = arithmetic(np.maximum(A, 0.0)), arithmetic(np.minimum(A, 0.0))
+    there = nonzero(A).astype(np.float64)
+    used = there @ ((low != 0) | (high != 0)) > 0
+    M = A.mid if isinstance(A, Enclosure) else A
+    plus, minus = arithmetic(np.maximum(M, 0.0)), arithmetic(np.minimum(M, 0.0))
     with np.errstate(all="ignore"):
         if unbounded.any():
             low, high = np.where(unbounded, 0.0, low), np.where(unbounded, 0.0, high)
-        new_low, new_high = (plus @ low + minus @ high).lower(), (plus @ high + minus @ low).upper()
+        least, most = plus @ low + minus @ high, plus @ high + minus @ low
+        if isinstance(A, Enclosure) and A.rad.any():
+            missed = arithmetic(A.rad) @ np.maximum(np.abs(low), np.abs(high))
+            least, most = least - missed, most + missed
+        new_low, new_high = least.lower(), most.upper()
     lost = ~(np.isfinite(new_low) & np.isfinite(new_high))
     if unbounded.any():
-        lost |= nonzero @ unbounded > 0
+        lost |= there @ unbounded > 0
     new_low, new_high = np.where(lost, -np.inf, new_low), np.where(lost, np.inf, new_high)
     return np.where(used, new_low, 0.0), np.where(used, new_high, 0.0)
 

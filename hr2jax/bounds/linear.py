@@ -1,8 +1,9 @@
-"""Backward linear bounds (CROWN): each ReLU between two lines, their slopes given, every rounding accounted for.
+"""Backward linear bounds (CROWN): each neuron between two lines, their slopes given, every rounding accounted for.
 
 On l <= z <= h with l < 0 < h, ReLU(z) lies above a z for any a in [0, 1], and below s z + max(-s l, h - s h) for
 any s in [0, 1] (s = h / (h - l) makes both terms equal). A target row . x_{l-1} + shift is bounded below by
 replacing every neuron, from the last layer to the first, by the line that its coefficient's sign asks for.
+A neuron of slopes alpha and beta is alpha z + (beta - alpha) ReLU(z).
 H. Zhang et al., *Efficient neural network robustness certification with general activation functions*, 2018.
 """
 
@@ -14,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from .. import graph
-from ..arithmetic.enclosure import Enclosure, TooLargeError
+from ..arithmetic.enclosure import Enclosure, TooLargeError, enclosed_in
 from ..arithmetic.float64 import Array
 from ..layer import Layer
 from ..network import Network
 from ..problem import Problem
-from .interval import Pair, finite, first_layer, interval_step
+from .interval import Pair, layer_interval, value_interval, values_before
 
 Slopes = Mapping[tuple[int, int], Array]
 
@@ -38,17 +39,18 @@ def preactivation_bounds(
     Args:
         net: the network.
         problem: a local problem.
-        slopes: at (l, k), 1 <= k < l <= L, the float64 (2, p_l, p_k) slopes of the lower lines of layer k's
-            neurons in the lower ([0]) and the upper ([1]) bound of each neuron of layer l. Clipped to
-            [0, 1]; any of them prove a valid bound. A layer l has all its keys or none.
+        slopes: at (l, k), l a hidden layer and k one with an activation from which a way leads to l, the float64
+            (2, p_l, p_k) slopes of the lower lines of layer k's neurons in the lower ([0]) and the upper ([1]) bound of
+            each neuron of layer l. Clipped to [0, 1]; any of them prove a valid bound. A layer l has all its keys or
+            none.
         arithmetic: the arithmetic that proves the bounds.
 
     Raises:
         ValueError: a global problem, bounds that overflow float64, or slopes that are not as said.
     """
     by_layer = checked_slopes(net, slopes or {})
-    bounds = [first_layer(net, problem, arithmetic)]
-    for layer in range(2, net.depth + 1):
+    bounds: list[Pair] = []
+    for layer in range(1, len(net.layers)):
         bounds.append(layer_bounds(net, problem, layer, bounds, by_layer.get(layer), arithmetic))
     return bounds
 
@@ -61,21 +63,27 @@ def layer_bounds(
     slopes: Mapping[int, Array] | None,
     arithmetic: type[Enclosure] = Enclosure,
 ) -> Pair:
-    """(l, h) of hidden layer `layer` >= 2 from the earlier layers' `bounds` and its slopes by layer, (2, p_l, p_k)."""
-    A, b = net.weights[layer - 1], net.biases[layer - 1]
-    low, high = finite(interval_step(A, b, bounds[layer - 2], arithmetic), layer)
-    if slopes is None:
+    """(l, h) of hidden layer `layer` from the earlier layers' `bounds` and its slopes by layer, (2, p_l, p_k)."""
+    low, high = layer_interval(net, problem, layer, bounds, arithmetic)
+    if slopes is None and ([*net.layers[layer - 1].inputs] == [0] or graph.sources(net.layers, layer)):
         return low, high
-    both = backward(
-        net,
-        problem,
-        arithmetic(np.concatenate([A, -A])),
-        arithmetic(np.concatenate([b, -b])),
-        bounds[: layer - 1],
-        {k: np.concatenate(list(values)) for k, values in slopes.items()},
-        arithmetic,
-    )
+    slopes = slopes or {}  # by identities, x comes on several ways: their sum is what is to be bounded
+    rows, shift = both_ways(net, layer, arithmetic)
+    flat = {k: np.concatenate(list(values)) for k, values in slopes.items()}
+    both = backward(net, problem, rows, shift, bounds[: layer - 1], flat, arithmetic)
     return np.maximum(low, both[: len(low)]), np.minimum(high, -both[len(low) :])
+
+
+def both_ways(net: Network, l: int, arithmetic: type[Enclosure] = Enclosure) -> tuple[dict[int, Enclosure], Enclosure]:
+    """z_l and -z_l as targets of `backward`: rows by layer, and the shift."""
+    layer = net.enclosed[l - 1]
+
+    def twice(value: Any) -> Enclosure:
+        if not isinstance(value, Enclosure):
+            return arithmetic(np.concatenate([value, -value]))
+        return arithmetic(np.concatenate([value.mid, -value.mid]), np.concatenate([value.rad, value.rad]))
+
+    return {k: twice(A) for k, A in layer.inputs.items()}, twice(layer.bias)
 
 
 def output_range(
@@ -90,8 +98,8 @@ def output_range(
     Args:
         net: the network.
         problem: a local problem.
-        slopes_out: at k = 1..L the (2, p_k) slopes of layer k's lower lines in the lower ([0]) and the upper
-            ([1]) bound; None: interval propagation from the last layer only.
+        slopes_out: at each k of `graph.sources` the (2, p_k) slopes of layer k's lower lines in the lower ([0]) and the
+            upper ([1]) bound; None: interval propagation from the last layer only.
         bounds: proved pre-activation bounds of every hidden layer; None: by interval propagation.
         arithmetic: the arithmetic that proves the range.
 
@@ -101,43 +109,69 @@ def output_range(
     if bounds is None:
         bounds = preactivation_bounds(net, problem, None, arithmetic)
     if slopes_out is not None:
-        slopes_out = {k: _checked(slopes_out, k, (2, net.widths[k])) for k in _all_keys(slopes_out, net.depth)}
+        wanted = graph.sources(net.layers)
+        slopes_out = {k: _checked(slopes_out, k, (2, net.widths[k])) for k in _all_keys(slopes_out, wanted)}
     with np.errstate(all="ignore"):
-        row = (arithmetic(problem.coefficients[None]) @ net.weights[-1])[0]
-        shift = (arithmetic(problem.coefficients[None]) @ net.biases[-1])[0]
-        x_low, x_high = (np.maximum(side, 0.0) for side in bounds[-1])
-        ends = []
-        for least in (row.lower(), (-row).lower()):  # x >= 0, so the least coefficients make the least value
-            ends.append(arithmetic(np.maximum(least, 0.0)) @ x_low + arithmetic(np.minimum(least, 0.0)) @ x_high)
+        rows, shift = combined_output(net, problem, arithmetic)
+        ends: list[Enclosure] = []
+        for sign in (1, -1):
+            parts = []
+            for k, row in rows.items():
+                signed, values = (row if sign > 0 else -row), values_before(net, k, bounds)
+                parts.append(_least(signed, values, problem, arithmetic))
+            ends.append(graph.total(parts))
         lo, hi = float((ends[0] + shift).lower()), -float((ends[1] - shift).lower())
         if slopes_out is not None:
-            rows, shifts = arithmetic(np.zeros((2, row.shape[0]))), arithmetic(np.zeros(2))
-            rows[0], rows[1], shifts[0], shifts[1] = row, -row, shift, -shift
-            both = backward(net, problem, rows, shifts, bounds, slopes_out, arithmetic)
+            twice, shifts = {}, arithmetic(np.zeros(2))
+            for k, row in rows.items():
+                twice[k] = arithmetic(np.zeros((2, row.shape[0])))
+                twice[k][0], twice[k][1] = row, -row
+            shifts[0], shifts[1] = shift, -shift
+            both = backward(net, problem, twice, shifts, bounds, slopes_out, arithmetic)
             lo, hi = np.fmax(lo, both[0]), np.fmin(hi, -both[1])
     if not (np.isfinite(lo) and np.isfinite(hi)):
         raise TooLargeError("the range of the output overflows float64 on this domain")
     return float(lo), float(hi)
 
 
+def combined_output(
+    net: Network, problem: Problem, arithmetic: type[Enclosure] = Enclosure
+) -> tuple[dict[int, Enclosure], Enclosure]:
+    """coefficients . C_k by layer k, (p_k,) each, and coefficients . d."""
+    output, c = net.enclosed[-1], arithmetic(problem.coefficients[None])
+    return {k: (c @ enclosed_in(arithmetic, C))[0] for k, C in output.inputs.items()}, (c @ output.bias)[0]
+
+
+def _least(row: Enclosure, values: Pair | None, problem: Problem, arithmetic: type[Enclosure]) -> Enclosure:
+    """A number whose lower end is below row . y for y in the intervals; None: for x in the domain."""
+    if values is None:
+        return row @ problem.domain.middle(arithmetic) - problem.domain.reach(row.magnitude()[None], arithmetic)[0]
+    y_low, y_high = values
+    positive = y_low >= 0  # there the least coefficients make the least value
+    c = np.where(positive, row.lower(), row.mid)
+    value = arithmetic(np.maximum(c, 0.0)) @ y_low + arithmetic(np.minimum(c, 0.0)) @ y_high
+    missed = np.where(positive, 0.0, row.rad)
+    return value - arithmetic(missed) @ np.maximum(np.abs(y_low), np.abs(y_high)) if missed.any() else value
+
+
 def backward(
     net: Network,
     problem: Problem,
-    rows: Enclosure,
+    rows: Mapping[int, Enclosure],
     shift: Enclosure,
     bounds: Sequence[Pair],
     slopes: Mapping[int, Array],
     arithmetic: type[Enclosure] = Enclosure,
 ) -> Array:
-    """Lower bounds, float64 (n,), of rows . x_k + shift on the domain; -inf where float64 overflows.
+    """Lower bounds, float64 (n,), of sum_k rows_k . y_k + shift on the domain; -inf where float64 overflows.
 
     Args:
         net: the network.
         problem: a local problem.
-        rows: (n, p_k) enclosure of the targets' coefficients, k = len(bounds).
+        rows: by layer k <= len(bounds), ascending, (n, p_k) enclosures of the targets' coefficients.
         shift: (n,) enclosure.
-        bounds: proved bounds of layers 1..k.
-        slopes: at each of 1..k, float64 (n, p) in [0, 1]: the lower lines' slopes.
+        bounds: proved bounds of the first layers.
+        slopes: at each of these with an activation that is reached, float64 (n, p) in [0, 1]: the lower lines' slopes.
         arithmetic: the arithmetic that proves the bounds.
     """
     domain, value = problem.domain, shift
@@ -146,34 +180,53 @@ def backward(
         nonlocal value
         low, high = bounds[k - 1]
         rows = _pulled(targets)
-        off = high <= 0
-        on = (low >= 0) & ~off
+        # From here on the coefficients are floats; what they miss, times the largest y, goes to the value.
+        M, missed = rows.mid, rows.rad
+        off, on = high <= 0, (low >= 0) & (high > 0)
         unstable = ~(on | off)
+        if missed.any():
+            y_low, y_high = value_interval(layer, (low, high))
+            value = value - arithmetic(missed) @ np.maximum(y_high, -y_low)
+        if layer.activation == "identity":
+            coefficients = arithmetic(M)
+            value = value + coefficients @ layer.bias
+            return coefficients
         upper_slope = np.where(unstable, np.clip(high / (high - low), 0.0, 1.0), 0.0)
         line = arithmetic(upper_slope)
         intercept = np.maximum((line * -low).upper(), (arithmetic(high) - line * high).upper())
         intercept = np.where(unstable, intercept, 0.0)
-        # From here on the coefficients are floats; what they miss, times the largest x, goes to the value.
-        M, missed = rows.mid, rows.rad
-        if missed.any():
-            value = value - arithmetic(missed) @ np.where(off, 0.0, np.maximum(high, 0.0))
-        above, below = np.where(unstable, np.maximum(M, 0.0), 0.0), np.where(unstable, np.minimum(M, 0.0), 0.0)
+        bent, straight = M, None  # the coefficients of ReLU(z), and of z
+        if layer.activation != "relu":
+            alpha, beta = layer.slopes
+            of_relu = arithmetic(M) * (arithmetic(beta) - alpha)
+            bent, missed = of_relu.mid, of_relu.rad
+            if (missed[:, unstable]).any():
+                value = value - arithmetic(np.where(unstable, missed, 0.0)) @ np.maximum(high, 0.0)
+            straight = arithmetic(M) * np.where(on, beta, alpha)
+        above, below = np.where(unstable, np.maximum(bent, 0.0), 0.0), np.where(unstable, np.minimum(bent, 0.0), 0.0)
         # fl(above * slope) lies in [0, above]: it is above times some slope in [0, 1], with no error.
         upper = arithmetic(below) * upper_slope
-        N = np.where(on, M, 0.0) + np.where(unstable, above * slopes[k], 0.0) + upper.mid
+        if straight is None:
+            N = np.where(on, M, 0.0) + np.where(unstable, above * slopes[k], 0.0) + upper.mid
+            missed = upper.rad
+        else:
+            lines = straight + upper + np.where(unstable, above * slopes[k], 0.0)
+            N, missed = lines.mid, lines.rad
         value = value + arithmetic(below) @ intercept
-        missed = upper.rad
         if missed.any():
-            value = value - arithmetic(missed) @ np.where(unstable, np.maximum(high, -low), 0.0)
+            some = unstable if straight is None else np.ones(len(low), dtype=bool)
+            value = value - arithmetic(missed) @ np.where(some, np.maximum(high, -low), 0.0)
         coefficients = arithmetic(N)
         value = value + coefficients @ layer.bias
         return coefficients
 
     with np.errstate(all="ignore"):
-        target = Layer.of_checked({len(bounds): rows}, shift, "identity")
-        rows = _pulled(graph.backward([*net.layers[: len(bounds)], target], None, step))
-        value = value + rows @ domain.middle(arithmetic)
-        value = value - domain.reach(rows.magnitude(), arithmetic)
+        target = Layer.of_checked(rows, shift, "identity")
+        of_input = graph.backward([*net.enclosed[: len(bounds)], target], None, step)
+        if of_input:
+            of_x = _pulled(of_input)
+            value = value + of_x @ domain.middle(arithmetic)
+            value = value - domain.reach(of_x.magnitude(), arithmetic)
         bound = value.lower()
     return np.where(np.isfinite(bound), bound, -np.inf)
 
@@ -190,25 +243,28 @@ def checked_slopes(net: Network, slopes: Slopes) -> dict[int, dict[int, Array]]:
     Raises:
         ValueError: an unknown or a missing key, a wrong shape, or an entry that is not finite.
     """
-    pairs = {(l, k) for l in range(2, net.depth + 1) for k in range(1, l)}
+    hidden = len(net.layers) - 1
+    wanted = {l: graph.sources(net.layers, l) for l in range(2, hidden + 1)}
+    pairs = {(l, k) for l, below in wanted.items() for k in below}
     for key in slopes:
         if key not in pairs:
-            raise ValueError(f"slopes are for pairs of layers (l, k), 1 <= k < l <= {net.depth}, but {key!r} was given")
+            raise ValueError(f"slopes are for pairs of layers (l, k), 1 <= k < l <= {hidden}, but {key!r} was given")
     result: dict[int, dict[int, Array]] = {}
     for l in sorted({l for l, _ in slopes}):
         own = {k: values for (target, k), values in slopes.items() if target == l}
         result[l] = {
             k: _checked(own, k, (2, net.widths[l], net.widths[k]), f" of target layer {l}")
-            for k in _all_keys(own, l - 1, f" of target layer {l}")
+            for k in _all_keys(own, wanted[l], f" of target layer {l}")
         }
     return result
 
 
-def _all_keys(slopes: Mapping[int, Array], count: int, where: str = "") -> range:
-    if set(slopes) != set(range(1, count + 1)):
+def _all_keys(slopes: Mapping[int, Array], wanted: tuple[int, ...], where: str = "") -> tuple[int, ...]:
+    if set(slopes) != set(wanted):
         given = sorted(slopes, key=repr)
-        raise ValueError(f"slopes{where} are needed for the layers 1..{count}, but {given} were given")
-    return range(1, count + 1)
+        named = f"1..{len(wanted)}" if wanted == tuple(range(1, len(wanted) + 1)) else f"{wanted}"
+        raise ValueError(f"slopes{where} are needed for the layers {named}, but {given} were given")
+    return wanted
 
 
 def _checked(slopes: Mapping[int, Any], k: int, shape: tuple[int, ...], where: str = "") -> Array:

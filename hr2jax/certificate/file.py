@@ -20,7 +20,8 @@ from ..arithmetic.float64 import Array
 from ..domain import domain_from
 from ..machine.files import replaced
 from ..problem import Problem
-from ..relaxation.presolve import LIFTINGS, Layout, reached
+from ..relaxation.layout import Layout
+from ..relaxation.presolve import LIFTINGS
 from ..text import shown
 from .errors import CertificateError
 
@@ -105,7 +106,8 @@ def _layout_entries(layout: Layout) -> dict[str, Array]:
         out |= {f"{name}/{l + 1}": values for l, values in enumerate(getattr(layout, name) or ())}
     for name in ("reach", "reach_exponent"):
         for chain, of_layers in (getattr(layout, name) or {}).items():
-            out |= {f"{name}/{chain}{l + 1}": values for l, values in enumerate(of_layers)}
+            numbers = layout.carried_by(chain, len(of_layers))
+            out |= {f"{name}/{chain}{l}": values for l, values in zip(numbers, of_layers, strict=True)}
     if layout.unit is not None:
         out["unit"] = np.array(layout.unit, dtype=np.int64)
     return out
@@ -140,7 +142,7 @@ def content(arrays: Mapping[str, Array]) -> Content:
     rest = dict(arrays)
     head = claim_of(rest.pop("claim"))
     depth, lifting = head["depth"], head["lifting"]
-    if type(depth) is not int or not 1 <= depth <= len(arrays):
+    if type(depth) is not int or not 0 <= depth <= len(arrays):
         raise CertificateError(f"the certificate's number of hidden layers is {depth!r}")
     if not isinstance(lifting, str) or lifting not in LIFTINGS:
         raise CertificateError(f"the certificate's lifting must be one of {', '.join(LIFTINGS)}, not {lifting!r}")
@@ -225,9 +227,11 @@ def _layout(rest: dict[str, Array], depth: int, lifting: str) -> Layout:
     def layers(name: str, of: Any) -> tuple[Array, ...]:
         return tuple(of(rest.pop(f"{name}/{l + 1}"), f"{name}/{l + 1}") for l in range(depth))
 
+    # a presolve of the network says which layers must have them
+    carried = {c: tuple(l for l in range(1, depth + 1) if f"reach/{c}{l}" in rest) for c in LIFTINGS[lifting]}
+
     def chains(name: str, of: Any) -> dict[str, tuple[Array, ...]]:
-        names = {c: [f"{name}/{c}{l + 1}" for l in range(reached(c, depth))] for c in LIFTINGS[lifting]}
-        return {c: tuple(of(rest.pop(n), n) for n in own) for c, own in names.items()}
+        return {c: tuple(of(rest.pop(f"{name}/{c}{l}"), f"{name}/{c}{l}") for l in own) for c, own in carried.items()}
 
     unit = rest.pop("unit", None)
     if unit is not None and (unit.dtype != np.int64 or unit.shape != ()):
@@ -242,6 +246,7 @@ def _layout(rest: dict[str, Array], depth: int, lifting: str) -> Layout:
         reach=chains("reach", _vector),
         free=_integers(rest.pop("inputs"), "inputs"),
         unit=None if unit is None else int(unit),
+        carried=carried,
     )
 
 

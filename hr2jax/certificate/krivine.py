@@ -161,10 +161,10 @@ def _paid(
 ) -> float:
     """r_1 + sum |r_m| in the problem's units, r the coefficients of f plus the products'."""
     base, fixed = inputs + neurons + 1, lifting.presolve
-    of_v, of_one = np.zeros((len(fixed.unstable), len(fixed.free))), np.zeros((1, len(fixed.free)))
+    of_v, of_one = np.zeros((len(fixed.layers[0].unstable), len(fixed.free))), np.zeros((1, len(fixed.free)))
     column, row = np.full(base, -1), np.full(base, -1)  # where a variable's number lies in them
     column[1 + fixed.free] = np.arange(len(fixed.free))
-    row[1 + inputs + fixed.unstable] = np.arange(len(fixed.unstable))
+    row[1 + inputs + fixed.layers[0].unstable] = np.arange(len(fixed.layers[0].unstable))
     high, low = codes // base, codes % base  # t before v: (t_j, v_i) is high = t_j, low = v_i
     single, pair = high == 0, (high > 0) & (high < base)
     linear = single & (column[low] >= 0)

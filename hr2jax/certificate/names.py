@@ -17,7 +17,7 @@ from ..arithmetic.float64 import Array
 from ..relaxation.basis import Lifting
 from ..relaxation.families import catalogue
 from ..relaxation.lasserre import Monomial, reduce
-from ..relaxation.presolve import Layout
+from ..relaxation.layout import Layout
 from ..relaxation.products import PRODUCTS
 from ..relaxation.triangles import TRIANGLES
 from .krivine import KRIVINE
@@ -126,7 +126,7 @@ def transfer(entries: Named, layout: Layout, free: Array, to: Lifting) -> dict[s
     What has no counterpart starts at 0, what is nonsense is left out; LipOpt's and lasserre2's are not carried over.
     """
     out: dict[str, Array] = {}
-    known = catalogue(to) if len(layout.unstable) == to.presolve.depth else {}
+    known = catalogue(to) if len(layout.unstable) == len(to.presolve.layers) else {}
     for name, values in entries.items():
         if name not in known:
             continue

@@ -13,8 +13,9 @@ from ..bounds import interval_constant, output_range, product_constant
 from ..network import Network
 from ..problem import Problem, checked_problem
 from ..relaxation.basis import Lifting
+from ..relaxation.layout import Layout
 from ..relaxation.lifting import lift
-from ..relaxation.presolve import LIFTINGS, Layout, Presolve, masks, pre_bounds, presolve
+from ..relaxation.presolve import LIFTINGS, Presolve, masks, pre_bounds, presolve
 from ..text import shown
 from .bound import dual_bound
 from .krivine import KRIVINE, krivine_bound
@@ -80,6 +81,8 @@ class Prover:
             return dual_bound(lifted, M, diagonal, arithmetic, rest)
 
     def _krivine(self, multipliers: Mapping[str, Array]) -> float:
+        if not self.net.is_chain:
+            raise ValueError("products of LipOpt are a proof for chains of ReLU layers")
         if len(multipliers) > 1 or self.problem.quantity != "lipschitz":
             raise ValueError("products of LipOpt are a proof of their own, of a Lipschitz constant")
         degree = np.shape(multipliers[KRIVINE])[-1] - 1
@@ -117,7 +120,7 @@ def baseline(
 ) -> float:  # fmt: skip
     """The bound that needs no solver: by interval arithmetic, by norm products ("interval", "product"), or the best."""
     if problem.quantity == "maximum":
-        bounds, last = pre_bounds(net, problem, fixed.slopes, arithmetic), net.depth + 1
+        bounds, last = pre_bounds(net, problem, fixed.slopes, arithmetic), len(net.layers)
         slopes = {k: values for (l, k), values in (fixed.slopes or {}).items() if l == last} or None
         return output_range(net, problem, slopes, bounds, arithmetic)[1]
     proved = []

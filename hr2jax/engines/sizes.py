@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..graph import Structure
 from ..network import Network
 from ..problem import Problem, checked_problem
 from ..relaxation.basis import Lifting
@@ -42,15 +43,16 @@ class Sizes:
     @staticmethod
     def of(problem: Problem, fixed: Presolve) -> Sizes:
         """Sizes of a presolved problem."""
-        n, pairs = fixed.switching, len(np.intersect1d(fixed.unstable, fixed.free))
+        n, structure = fixed.switching, fixed.structure
+        pairs = sum(len(np.intersect1d(fixed.members(l), fixed.free)) for l in structure.first)
         if problem.quantity == "maximum" or fixed.chains == ("q",):
             signs = n if problem.quantity == "maximum" else 0
             return Sizes(signs, len(fixed.free), 0, False, n, n, fixed.depth, blocks=False)
         local = problem.is_local and n > 0
-        inner = n - len(fixed.layers[-1].unstable)
+        inner = sum(len(fixed.members(l)) for l in structure.inner)
         masked = (len(fixed.chains) + local) * inner
         derived = masked + local * (n - inner) if inner else 0
-        blocks = fixed.depth == 1 and problem.norm == problem.domain.shape == "inf"
+        blocks = structure == Structure.chain(1) and problem.norm == problem.domain.shape == "inf"
         return Sizes(n, len(fixed.free), pairs, local, masked, derived, fixed.depth, blocks)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,7 +13,7 @@ from ..arithmetic.enclosure import Enclosure, check_arithmetic
 from ..arithmetic.float64 import Array
 from ..arithmetic.norms import Norm, unknown_norm
 from ..arithmetic.sums import exact_dot
-from ..layer import Layer
+from ..layer import Layer, nonzero
 from ..network import Network
 from ..problem import Problem
 from .exact import exact_attained
@@ -28,7 +28,8 @@ def attained(net: Network, problem: Problem, x: ArrayLike) -> float:
     f is affine around x when no pre-activation that matters vanishes there, and then the constant is at
     least the dual norm of the gradient at x over the inputs that can move: its 1-norm for norm inf, its
     2-norm for norm 2. Every such sign is proved with the rounding error accounted for. A neuron does not
-    matter when it cannot change with the free inputs or when f does not depend on it around x.
+    matter when it cannot change with the free inputs or when f does not depend on it around x. Where coefficients have
+    radii all that holds for every member of the network, and the bound is the smallest of theirs.
 
     With several layers the enclosures grow by the layers' norms while the values need not. Where that
     leaves a sign open or the norm vague, small networks are evaluated in integers (`exact_attained`).
@@ -60,8 +61,8 @@ def attained(net: Network, problem: Problem, x: ArrayLike) -> float:
             lower = norm_below(np.maximum(sizes, 0.0), problem.norm)
             if lower >= dual_norm(gradient.mid, problem.norm) * (1 - CLOSE):
                 return lower
-    if net.depth == 1 and gradient is None:
-        return 0.0
+    if net.has_radii or (net.depth == 1 and net.is_chain and gradient is None):
+        return lower
     return max(lower, exact_attained(net, problem, point))
 
 
@@ -89,23 +90,31 @@ def _gradient(net: Network, problem: Problem, x: Array) -> Enclosure | None:
     free = np.zeros(len(x), dtype=bool)
     free[problem.domain.free(len(x))] = True
     found: list[Enclosure] = []  # z of the hidden layers
-    graph.evaluate(net.layers[:-1], Enclosure(x), lambda _, z: found.append(z))
+    graph.evaluate(net.enclosed[:-1], Enclosure(x), lambda _, z: found.append(z))
     if not all(z.is_finite() for z in found):
         return None
     on, undecided = [z.mid > z.rad for z in found], [np.abs(z.mid) <= z.rad for z in found]
-    moving = graph.moving(net.layers[:-1], free, [a | b for a, b in zip(on, undecided, strict=True)])
+    # of an off neuron alpha is left
+    slopes = [layer.slopes for layer in net.layers[:-1]]
+    alive = [a | b | (alpha != 0) for a, b, (alpha, _) in zip(on, undecided, slopes, strict=True)]
+    moving = graph.moving(net.enclosed[:-1], free, alive)
     kinks = False
 
     def step(l: int, layer: Layer, above: graph.Pairs) -> _Adjoint:
         nonlocal kinks
         g = graph.total(_pulled(A, a) for A, a in above)
         used = (g.mid != 0) | (g.rad != 0)
-        kinks = kinks or bool((undecided[l - 1] & moving[l - 1] & used).any())
-        rows = np.flatnonzero(on[l - 1] & moving[l - 1] & used)
-        return _Adjoint(rows, g[rows])
+        alpha, beta = slopes[l - 1]
+        kinks = kinks or bool((undecided[l - 1] & (alpha != beta) & moving[l - 1] & used).any())
+        if layer.activation == "relu":
+            rows = np.flatnonzero(on[l - 1] & moving[l - 1] & used)
+            return _Adjoint(rows, g[rows])
+        slope = np.where(on[l - 1], beta, alpha)
+        rows = np.flatnonzero((slope != 0) & moving[l - 1] & used)
+        return _Adjoint(rows, g[rows] if (slope[rows] == 1.0).all() else g[rows] * slope[rows])
 
     rows = np.flatnonzero(problem.coefficients)
-    above = graph.backward(net.layers, _Adjoint(rows, Enclosure(problem.coefficients[rows])), step)
+    above = graph.backward(net.enclosed, _Adjoint(rows, Enclosure(problem.coefficients[rows])), step)
     return None if kinks else graph.total(_pulled(A, a) for A, a in above)[free]
 
 
@@ -116,13 +125,13 @@ class _Adjoint(NamedTuple):
     values: Enclosure
 
 
-def _pulled(A: Array, a: _Adjoint) -> Enclosure:
+def _pulled(A: Any, a: _Adjoint) -> Enclosure:
     """a^T A, enclosed; an entry that is exactly 0 comes out so where no row reaches it, and always where a is exact."""
     rows, values = a
     g = values @ A[rows]
     mid, rad = g.mid, g.rad
-    if values.rad.any():
-        zero = ~(A[rows] != 0).any(axis=0)
+    if values.rad.any() or isinstance(A, Enclosure):
+        zero = ~nonzero(A[rows]).any(axis=0)
     else:
         zero = np.zeros(len(mid), dtype=bool)
         for k in np.flatnonzero(np.abs(mid) <= rad):

@@ -49,33 +49,48 @@ class _Dyadic:
 def exact_attained(net: Network, problem: Problem, x: Array) -> float:
     """What `attained` says, without rounding but of the result; x (p_0,) must be finite and in the domain.
 
+    The network has no radii.
+
     Returns:
         The dual norm rounded down; 0.0 when a pre-activation that matters is exactly 0, the result is
         beyond float64, or the network is too large for this.
     """
-    arrays = [*net.weights, *net.biases[:-1], problem.coefficients, x]
-    if sum(A.size for A in net.weights) > MOST_WEIGHTS or sum(map(_bits, arrays)) > MOST_BITS:
+    matrices = [A for layer in net.enclosed for A in layer.inputs.values()]
+    arrays = [*matrices, *(layer.bias for layer in net.layers[:-1]), problem.coefficients, x]
+    arrays += [slopes for layer in net.layers[:-1] for slopes in layer.slopes if layer.activation != "relu"]
+    if sum(A.size for A in matrices) > MOST_WEIGHTS or sum(map(_bits, arrays)) > MOST_BITS:
         return 0.0
     free = np.zeros(len(x), dtype=bool)
     free[problem.domain.free(len(x))] = True
-    layers = [layer.mapped(_dyadic) for layer in net.layers]
+    layers = [layer.mapped(_dyadic) for layer in net.enclosed]
+    slopes = [None if layer.activation == "relu" else _dyadic(np.stack(layer.slopes)) for layer in net.layers[:-1]]
     signs: list[Array] = []
 
     def up(l: int, layer: Layer, below: graph.Pairs) -> _Dyadic:
         z = graph.total(A.times(y) for A, y in below) + layer.bias
         signs.append(np.array([(k > 0) - (k < 0) for k in z.ints], dtype=np.int64))
-        return _Dyadic(np.where(signs[-1] > 0, z.ints, 0), z.exponent)
+        return masked(l, z)
+
+    def masked(l: int, value: _Dyadic) -> _Dyadic:
+        """What is left of what the neurons of layer l let through."""
+        on, given = signs[l - 1] > 0, slopes[l - 1]
+        if given is None:
+            return _Dyadic(np.where(on, value.ints, 0), value.exponent)
+        return _Dyadic(value.ints * np.where(on, given.ints[1], given.ints[0]), value.exponent + given.exponent)
 
     graph.forward(layers[:-1], _dyadic(x), up)
-    moving = graph.moving(net.layers[:-1], free, [sign >= 0 for sign in signs])
+    of_layers = [layer.slopes for layer in net.layers[:-1]]
+    alive = [(sign >= 0) | (alpha != 0) for sign, (alpha, _) in zip(signs, of_layers, strict=True)]
+    moving = graph.moving(net.enclosed[:-1], free, alive)
     kinks = False
 
     def down(l: int, layer: Layer, above: graph.Pairs) -> _Dyadic:
         nonlocal kinks
         g = graph.total(A.adjoint_times(a) for A, a in above)
         used = moving[l - 1] & (g.ints != 0)
-        kinks = kinks or bool((used & (signs[l - 1] == 0)).any())
-        return _Dyadic(np.where(used & (signs[l - 1] > 0), g.ints, 0), g.exponent)
+        alpha, beta = of_layers[l - 1]
+        kinks = kinks or bool((used & (alpha != beta) & (signs[l - 1] == 0)).any())
+        return masked(l, _Dyadic(np.where(used, g.ints, 0), g.exponent))
 
     above = graph.backward(layers, _dyadic(problem.coefficients), down)
     if kinks:

@@ -55,7 +55,7 @@ def search(
     """
     effort = Effort(net, points, seconds)
     known, patterns = _sort_starts(net, starts)
-    if net.depth != 1 or problem.norm != "inf" or problem.domain.shape != "inf":
+    if not net.is_chain or net.depth != 1 or problem.norm != "inf" or problem.domain.shape != "inf":
         return search_deep(net, problem, effort=effort, seed=seed, points=known, patterns=patterns)
     with np.errstate(all="ignore"):
         cells = build_cells(net, problem, REACH[0])

@@ -67,7 +67,7 @@ def climb_values(
 
 
 def _gradient(net: Network, problem: Problem, points: Array) -> Array:
-    return graph.pull_back(net.layers, graph.masks(net.layers[:-1], points), problem.coefficients)
+    return graph.gradients(net.layers, points, problem.coefficients)
 
 
 def _unit(rows: Array) -> Array:

@@ -146,6 +146,8 @@ class Lifting(Basis):
       a     adjoints after the mask, u_l (A_{l+1}^T a_{l+1}), a_L = c u_L, scaled; in all layers but the last
       xi    (q,) the input, x = center + scale * xi (`Domain`); local problems with unstable neurons only
       x     values after the mask, u_l z_l, scaled; local problems, in all layers but the last
+    (u is 1[z > 0]; a neuron of slopes alpha and beta gives beta m + alpha (b - m), b before and m behind the mask; in a
+    graph the layers but the last are those that feed one with an activation)
     and of derived groups, linear in the basis: z, w and g, what the masks of x, p and a multiply, in their scales:
       z     pre-activations  z_i / 2**exponent_i;  local problems only
       w, g  tangents and adjoints before the mask, over 2**reach_exponent_i
@@ -186,8 +188,13 @@ class Lifting(Basis):
 
     @property
     def masked_layers(self) -> int:
-        """How many layers, from the first on, have variables behind their masks."""
-        return self.presolve.depth - (0 if self.by_chains else 1)
+        """How many layers have variables behind their masks."""
+        return len(self.masked)
+
+    @property
+    def masked(self) -> tuple[int, ...]:
+        """The layers that have variables behind their masks."""
+        return self.presolve.structure.masked if self.by_chains else self.presolve.structure.inner
 
     @property
     def budget(self) -> Array:

@@ -1,6 +1,7 @@
 """Factors and families of several hidden layers: a single M_1, linear in the number of neurons (docs/theory/depth.md).
 
-In every layer but the last, each *chain* has a variable behind the mask, m = u b, b being what the mask multiplies:
+In every layer but the last (in a graph: that feeds another with an activation), each *chain* has a variable behind the
+mask, m = u b, b being what the mask multiplies:
 x = u z (values), p = u w (tangents), a = u g (adjoints); and u = u 1. Then E[m (b' - m')] = 0 for every pair of
 chains: where u = 0 the first factor vanishes, where u = 1 the second. The last layer has such variables only where f
 itself is bounded. LipSDP (Fazlyab et al. 2019, neuron form) has no u, and in every layer q (y - q) >= 0.
@@ -77,7 +78,7 @@ def layer_factors(lifting: Lifting, layer: int) -> dict[FactorName, Form]:
         return {}
     u, off = u_of(lifting, layer), off_of(lifting, layer)
     out = _mirrored("U", layer, u, off)
-    if layer > lifting.masked_layers:
+    if layer not in lifting.masked:
         return out
     neurons = lifting.presolve.layers[layer - 1]
     for chain in lifting.chains:
@@ -111,7 +112,7 @@ def input_factors(lifting: Lifting) -> dict[FactorName, Form]:
 def factors(lifting: Lifting) -> dict[FactorName, Form]:
     """Every factor of the problem, the input's first and then layer by layer."""
     out = input_factors(lifting)
-    for layer in range(1, lifting.presolve.depth + 1):
+    for layer in lifting.presolve.structure.masked:
         out |= layer_factors(lifting, layer)
     return out
 
@@ -127,7 +128,7 @@ def _equality(lifting: Lifting, layer: int, first: str, second: str) -> Family:
 
 def chain_families(lifting: Lifting) -> list[Family]:
     """The families of every relaxation in the layers that have variables behind their masks."""
-    return [family for layer in range(1, lifting.masked_layers + 1) for family in _of_layer(lifting, layer)]
+    return [family for layer in lifting.masked for family in _of_layer(lifting, layer)]
 
 
 def _of_layer(lifting: Lifting, layer: int) -> list[Family]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..arithmetic.float64 import Array
-from .basis import V1, XI, Group, Lifting, T
+from .basis import XI, Group, Lifting, T
 from .chains import chain_families
 from .forms import Family, Form, Term, constant, entries
 from .table import RELAXATIONS
@@ -21,9 +21,9 @@ __all__ = ["Family", "Form", "Term", "catalogue", "constant", "entries", "preset
 SIGNS = (("+", 1.0), ("-", -1.0))
 
 
-def _of_last_layer(lifting: Lifting) -> list[Family]:
-    """Products of u, z and z's bounds l <= z <= h, the last hidden layer's."""
-    layer, neurons = lifting.presolve.depth, lifting.presolve.layers[-1]
+def _of_last_layer(lifting: Lifting, layer: int) -> list[Family]:
+    """Products of u, z and z's bounds l <= z <= h, the last hidden layer's or one of the last."""
+    neurons = lifting.presolve.layers[layer - 1]
     n = len(neurons.unstable)
     i, one = np.arange(n), constant(1.0, n)
     v, z = entries(Group("v", layer), i), entries(Group("z", layer), i)
@@ -48,7 +48,7 @@ def _of_cliques(lifting: Lifting, group: Group, letter: str) -> list[Family]:
     return [
         Family(
             f"(1{a}{letter}).(1{b}t)", group.layer, one + entries(group, first, x), one + entries(T, second, y),
-            paired=group == V1,
+            paired=group != XI,
         )
         for a, x in SIGNS
         for b, y in SIGNS
@@ -56,13 +56,14 @@ def _of_cliques(lifting: Lifting, group: Group, letter: str) -> list[Family]:
 
 
 def clique_pairs(lifting: Lifting, group: Group) -> tuple[Array, Array]:
-    """Positions in `group` and t of the cliques {u_i, t_i} (`V1`) or {x_i, t_i} (`XI`), i in the network's numbering.
+    """Positions in `group` and t of the cliques {u_i, t_i} (`v`) or {x_i, t_i} (`XI`), i in the network's numbering.
 
-    u is the first hidden layer's. {u_i, t_i} exists for i <= min(p_0, p_1); where neuron i is stable or input i is
-    fixed the products say nothing that M_1 does not, and the clique is left out.
+    u is the first hidden layer's, or one's that takes x alone. {u_i, t_i} exists for i <= min(p_0, p_1); where neuron i
+    is stable or input i is fixed the products say nothing that M_1 does not, and the clique is left out.
     """
-    if group == V1:
-        _, first, second = np.intersect1d(lifting.presolve.unstable, lifting.presolve.free, return_indices=True)
+    if group != XI:
+        unstable, free = lifting.presolve.members(group.layer), lifting.presolve.free
+        _, first, second = np.intersect1d(unstable, free, return_indices=True)
         return first, second
     every = np.arange(lifting.sizes[T])
     return every, every
@@ -72,9 +73,12 @@ def _beside_chains(lifting: Lifting) -> list[Family]:
     """The families that are not of chains.py; none where all are."""
     if lifting.by_chains:
         return []
+    structure = lifting.presolve.structure
+    of_first = [family for l in structure.first for family in _of_cliques(lifting, Group("v", l), "v")]
     if XI not in lifting.sizes:
-        return _of_cliques(lifting, V1, "v")
-    return [*_of_last_layer(lifting), *_of_cliques(lifting, V1, "v"), *_of_cliques(lifting, XI, "x")]
+        return of_first
+    of_last = [family for l in structure.last for family in _of_last_layer(lifting, l)]
+    return [*of_last, *of_first, *_of_cliques(lifting, XI, "x")]
 
 
 def catalogue(lifting: Lifting) -> dict[str, Family]:
@@ -85,7 +89,9 @@ def catalogue(lifting: Lifting) -> dict[str, Family]:
 def preset(relaxation: str, lifting: Lifting) -> list[Family]:
     """The families of a named relaxation on this lifting, none of them empty."""
     record, local = RELAXATIONS[relaxation], XI in lifting.sizes
-    others = {family.product: family for family in _beside_chains(lifting)}
-    wanted = (record.families(lifting.presolve.depth, local) or ()) if others else ()
-    every = [*chain_families(lifting), *(others[product] for product in wanted)]
+    others: dict[str, list[Family]] = {}
+    for family in _beside_chains(lifting):
+        others.setdefault(family.product, []).append(family)
+    wanted = record.families(lifting.presolve.depth, local) or ()
+    every = [*chain_families(lifting), *(family for product in wanted for family in others.get(product, []))]
     return [family for family in every if family.F.rows]

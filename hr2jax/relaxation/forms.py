@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arithmetic.float64 import Array
 from .basis import ONE, Group, Placement
-from .presolve import Layout
+from .layout import Layout
 
 if TYPE_CHECKING:
     import scipy.sparse as sp

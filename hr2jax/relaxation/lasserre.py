@@ -16,6 +16,7 @@ import numpy as np
 
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
+from ..graph import Structure
 from .basis import V1, XI, Lifting, T
 
 Monomial = tuple[int, ...]  # positions in the basis (1, v, t, xi), sorted, with repeats; () is 1
@@ -52,9 +53,9 @@ def lasserre_matrices(lifting: Lifting, arithmetic: type[Enclosure] = Enclosure)
     Raises:
         ValueError: several hidden layers, or another quantity than a Lipschitz constant.
     """
-    if lifting.presolve.depth > 1 or T not in lifting.sizes or V1 not in lifting.sizes:
+    if lifting.presolve.structure != Structure.chain(1) or T not in lifting.sizes or V1 not in lifting.sizes:
         raise ValueError("lasserre2 is a relaxation of the Lipschitz constant of networks with one hidden layer")
-    neurons, inputs = lifting.presolve.unstable.tolist(), lifting.presolve.free.tolist()
+    neurons, inputs = lifting.presolve.layers[0].unstable.tolist(), lifting.presolve.free.tolist()
     v = list(range(*lifting.slice(V1).indices(lifting.size)))
     t = list(range(*lifting.slice(T).indices(lifting.size)))
     one, minus = arithmetic(np.ones(())), arithmetic(-np.ones(()))

@@ -4,37 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ..arithmetic.enclosure import Enclosure, clipped_exponent
+from .. import graph
+from ..arithmetic.enclosure import Enclosure, clipped_exponent, enclosed_in
 from ..arithmetic.float64 import Array
 from ..arithmetic.norms import is_euclidean
+from ..graph import is_masked
+from ..layer import Layer, largest
 from ..network import Network
 from ..problem import Problem
 from .basis import BEFORE_MASK, NOTHING, ONE, XI, Group, Lifting, LinearMap, T
-from .presolve import Presolve, reached
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """Entries `columns` of a layer's vector: 2**exponent times the entries of a group, or the rows of a linear map."""
-
-    columns: Array
-    exponent: Array
-    of: Group | LinearMap
-
-    def times(self, factor: Enclosure) -> LinearMap:
-        """factor (n, columns) times the entries without their 2**exponent."""
-        return {self.of: factor} if isinstance(self.of, Group) else {g: factor @ m for g, m in self.of.items()}
+from .pieces import (
+    TOP,
+    Below,
+    Piece,
+    add,
+    behind_mask,
+    constant_values,
+    exponent_of,
+    exponents_of,
+    input_exponents,
+    piece_of,
+    sloped,
+)
+from .presolve import Neurons, Presolve
 
 
 @dataclass(frozen=True)
 class _Chain:
-    """A chain's derived groups, and the vector behind its last mask, in pieces."""
+    """A chain's derived groups, and what the output (or x) takes: matrices, with the vectors in pieces."""
 
     derived: dict[Group, LinearMap]
-    end: list[_Piece]
+    end: Below
 
 
 @dataclass(frozen=True)
@@ -61,138 +65,214 @@ class _Builder:
 
     def lifting(self) -> Lifting:
         """The lifting: its groups, and the chains' and the objective's coefficients."""
-        sizes, chains = self._sizes(), self.fixed.chains
+        sizes, chains, structure = self._sizes(), self.fixed.chains, self.fixed.structure
         derived: dict[Group, LinearMap] = {}
         if self.problem.quantity == "maximum":
-            values = self._values(self.fixed.depth)
+            values = self._values(structure.masked)
             derived, objective = values.derived, self._of_output(values.end, shifted=True)
         elif chains == ("q",):
-            tangents = self._tangents("q")
+            tangents, _ = self._tangents("q")
             derived, objective = tangents.derived, self._of_output(tangents.end, shifted=False)
         else:
             if XI in sizes:
-                derived |= self._values(self.fixed.depth - 1).derived
+                derived |= self._values(structure.inner).derived
             if "a" in chains:
                 adjoints = self._adjoints()
                 derived |= adjoints.derived
             if "p" in chains:
-                tangents = self._tangents("p")
+                tangents, before = self._tangents("p")
                 derived |= tangents.derived
-            objective = self._of_tangents(tangents.end) if "p" in chains else self._of_adjoints(adjoints.end)
+            objective = self._of_tangents(before) if "p" in chains else self._of_adjoints(adjoints.end)
         return Lifting(sizes, derived, objective.blocks, objective.exponent, self.fixed, _balls(self.problem, sizes))
 
     def _sizes(self) -> dict[Group, int]:
         """The basis groups, in order."""
-        layers, q = self.fixed.layers, len(self.fixed.free)
+        structure, q = self.fixed.structure, len(self.fixed.free)
 
-        def of(kind: str, count: int = len(layers)) -> dict[Group, int]:
-            return {Group(kind, l): len(layer.unstable) for l, layer in enumerate(layers[:count], start=1)}
+        def of(kind: str, numbers: tuple[int, ...] = structure.masked) -> dict[Group, int]:
+            return {Group(kind, l): len(self.fixed.layers[l - 1].unstable) for l in numbers}
 
         if self.problem.quantity == "maximum":
             return {ONE: 1} | of("v") | {XI: q} | of("x")
         if self.fixed.chains == ("q",):
             return {ONE: 1, T: q} | of("q")
-        sizes, inner = {ONE: 1} | of("v") | {T: q}, len(layers) - 1
+        sizes = {ONE: 1} | of("v") | {T: q}
         for chain in self.fixed.chains:
-            sizes |= of(chain, inner)
+            sizes |= of(chain, structure.inner)
         has_values = self.problem.is_local and self.fixed.switching > 0
-        return sizes | ({XI: q} | of("x", inner) if has_values else {})
+        return sizes | ({XI: q} | of("x", structure.inner) if has_values else {})
 
     # --- chains ---
 
-    def _tangents(self, chain: str) -> _Chain:
-        """Tangents: the groups before the masks, w of p or y of q."""
+    def _tangents(self, chain: str) -> tuple[_Chain, dict[int, Below]]:
+        """Tangents: the groups before the masks, w of p or y of q; and what every layer takes, where that is known."""
         fixed, derived = self.fixed, {}
-        pieces = [_Piece(fixed.free, np.zeros(len(fixed.free), dtype=np.int64), T)]
-        for l, layer in enumerate(fixed.layers[: reached(chain, fixed.depth)]):
-            A, exponent = self.net.weights[l], layer.reach_exponent[chain]
-            derived[Group(BEFORE_MASK[chain], l + 1)] = self._through(A[layer.unstable], pieces, exponent)
-            masked = _Piece(layer.unstable, exponent, Group(chain, l + 1))
-            pieces = [masked, self._always(layer.active, A, pieces)]
-        return _Chain(derived, pieces)
+        takes: dict[int, Below] = {}
+        direction = [Piece(fixed.free, np.zeros(len(fixed.free), dtype=np.int64), T)]
+
+        def step(l: int, layer: Layer, below: list[tuple[Any, list[Piece] | None]]) -> list[Piece] | None:
+            known = [(A, pieces) for A, pieces in below if pieces is not None]
+            takes[l] = known
+            if len(known) < len(below) or (is_masked(layer) and l not in fixed.carried(chain)):
+                return None  # no variables stand for it
+            if l == len(self.net.layers):
+                return []
+            neurons = fixed.layers[l - 1]
+            masked = []
+            if is_masked(layer):
+                exponent = neurons.reach_exponent[chain]
+                before = derived[Group(BEFORE_MASK[chain], l)] = self._through(known, neurons.unstable, exponent)
+                masked = [piece_of(layer, neurons.unstable, exponent, Group(chain, l), before)]
+            return [*masked, *self._always(layer, neurons, known)]
+
+        graph.forward(self.net.enclosed, direction, step)
+        return _Chain(derived, takes[len(self.net.layers)]), takes
 
     def _adjoints(self) -> _Chain:
-        """Adjoints, from the last layer to the first: the groups g."""
-        fixed, depth, derived = self.fixed, self.fixed.depth, {}
-        last = fixed.layers[-1]
-        rows = np.concatenate([last.unstable, last.active]).astype(np.int64)
-        n = len(last.unstable)
-        c, exponent_c = self._output_row(rows)
-        exponent_c = np.where(exponent_c > NOTHING, exponent_c, 0)
-        halves = c[:n].scaled(-1)
-        of_signs = self.arithmetic(np.zeros((n, n)))
-        of_signs[np.arange(n), np.arange(n)] = halves
-        pieces = [
-            _Piece(last.unstable, exponent_c[:n], {Group("v", depth): of_signs, ONE: halves.reshape(-1, 1)}),
-            _Piece(last.active, exponent_c[n:], {ONE: c[n:].reshape(-1, 1)}),
-        ]
-        for l in range(depth - 2, -1, -1):
-            layer, back = fixed.layers[l], self.net.weights[l + 1].T
-            exponent = layer.reach_exponent["a"]
-            derived[Group("g", l + 1)] = self._through(back[layer.unstable], pieces, exponent)
-            masked = _Piece(layer.unstable, exponent, Group("a", l + 1))
-            pieces = [masked, self._always(layer.active, back, pieces)]
-        return _Chain(derived, pieces)
-
-    def _values(self, masked: int) -> _Chain:
-        """Values: the groups z of all layers; x stands behind the masks of the first `masked` ones."""
+        """Adjoints, from the last layers to the first: the groups g; its end is what x feeds."""
         fixed, derived = self.fixed, {}
-        pieces: list[_Piece] = []
-        for l, layer in enumerate(fixed.layers):
-            derived[Group("z", l + 1)] = self._preactivations(l, layer.unstable, pieces, layer.exponent)[1]
-            if l >= masked:
-                break
-            on, constant = (self._preactivations(l, index, pieces) for index in (layer.active, layer.constant))
-            value = constant[1][ONE]
-            positive = self.arithmetic(np.maximum(value.mid, 0.0), value.rad)  # max(z, 0) moves no farther than z does
-            pieces = [
-                _Piece(layer.unstable, layer.exponent, Group("x", l + 1)),
-                _Piece(layer.active, *on),
-                _Piece(layer.constant, constant[0], {ONE: positive}),
-            ]
-        return _Chain(derived, pieces)
+        inner = fixed.carried("a")
 
-    def _always(self, active: Array, A: Array, pieces: list[_Piece]) -> _Piece:
-        """Those entries behind a mask whose neurons are always on: rows of A times the pieces before it."""
-        own = _row_exponents(A[active], pieces)
-        return _Piece(active, own, self._through(A[active], pieces, own))
+        def step(l: int, layer: Layer, above: Below) -> list[Piece]:
+            neurons, back = fixed.layers[l - 1], [(A.T, pieces) for A, pieces in above]
+            if l in inner:
+                exponent = neurons.reach_exponent["a"]
+                before = derived[Group("g", l)] = self._through(back, neurons.unstable, exponent)
+                masked = piece_of(layer, neurons.unstable, exponent, Group("a", l), before)
+                return [masked, *self._always(layer, neurons, back)]
+            if not is_masked(layer):
+                return self._always(layer, neurons, back)
+            # what comes from the output by identities alone is constant, and behind the mask linear in v
+            n, m = len(neurons.unstable), len(neurons.unstable) + len(neurons.active)
+            rows = np.concatenate([neurons.unstable, neurons.active, neurons.inactive]).astype(np.int64)
+            c, exponent = self._of_top(back, rows)
+            on, off = sloped(c[n:m], layer, neurons.active, 1), sloped(c[m:], layer, neurons.inactive, 0)
+            return [
+                Piece(neurons.unstable, exponent[:n], behind_mask(layer, neurons.unstable, l, c[:n])),
+                Piece(neurons.active, exponent[n:m], {ONE: on.reshape(-1, 1)}),
+                Piece(neurons.inactive, exponent[m:], {ONE: off.reshape(-1, 1)}),
+            ]
+
+        end = graph.backward(self.net.enclosed, TOP, step)
+        return _Chain(derived, [(A.T, pieces) for A, pieces in end])
+
+    def _values(self, masked: tuple[int, ...]) -> _Chain:
+        """Values: the groups z of the masked layers; x stands behind the masks of those in `masked`."""
+        fixed, derived = self.fixed, {}
+        takes: Below = []
+
+        def step(l: int, layer: Layer, below: list[tuple[Any, list[Piece] | None]]) -> list[Piece] | None:
+            nonlocal takes
+            if any(pieces is None for _, pieces in below):
+                return None
+            takes = [(A, pieces) for A, pieces in below if pieces is not None]
+            if l == len(self.net.layers):
+                return []
+            neurons = fixed.layers[l - 1]
+            out = []
+            if is_masked(layer):
+                before = self._preactivations(l, takes, neurons.unstable, neurons.exponent)[1]
+                derived[Group("z", l)] = before
+                if l not in masked:
+                    return None
+                out.append(piece_of(layer, neurons.unstable, neurons.exponent, Group("x", l), before))
+            for rows, slope in ((neurons.active, 1), (neurons.inactive, 0)):
+                if slope or len(rows):
+                    exponent, z = self._preactivations(l, takes, rows)
+                    behind = {g: sloped(m, layer, rows, slope) for g, m in z.items()}
+                    out.append(Piece(rows, exponent, behind))
+            rows = neurons.constant
+            exponent, z = self._preactivations(l, takes, rows)
+            out.append(Piece(rows, exponent, {ONE: constant_values(layer, rows, z[ONE])}))
+            return out
+
+        alone = all([*layer.inputs] == [0] for layer in self.net.layers[:-1] if 0 in layer.inputs)
+        x = [] if alone and 0 not in self.net.layers[-1].inputs else self._input_pieces()
+        graph.forward(self.net.enclosed, x, step)
+        return _Chain(derived, takes)
+
+    def _input_pieces(self) -> list[Piece]:
+        """x = center + scale * xi."""
+        domain, free = self.problem.domain, self.fixed.free
+        e_center, e_radius = exponent_of(domain.center), exponent_of(domain.radius)
+        every, q = np.arange(len(domain.center)), len(free)
+        middle = domain.middle(self.arithmetic).scaled(-e_center).reshape(-1, 1)
+        scale = self.arithmetic(np.zeros((q, q)))
+        scale[np.arange(q), np.arange(q)] = domain.scale(self.arithmetic)[free].scaled(-e_radius)
+        return [
+            Piece(every, np.full(len(every), e_center), {ONE: middle}), Piece(free, np.full(q, e_radius), {XI: scale})
+        ]  # fmt: skip
+
+    def _always(self, layer: Layer, neurons: Neurons, below: Below) -> list[Piece]:
+        """Those entries behind a mask whose neurons are always on or off: rows of A times the pieces before it."""
+        out = []
+        for rows, slope in ((neurons.active, 1), (neurons.inactive, 0)):
+            if slope or len(rows):
+                own = self._row_exponents(below, rows)
+                through = self._through(below, rows, own)
+                out.append(Piece(rows, own, {g: sloped(m, layer, rows, slope) for g, m in through.items()}))
+        return out
 
     def _preactivations(
-        self, l: int, index: Array, pieces: list[_Piece], exponent: Array | None = None
+        self, l: int, below: Below, index: Array, exponent: Array | None = None
     ) -> tuple[Array, LinearMap]:
-        """The exponent (None: of the rows' own size) and rows `index` of A_{l+1} x + b_{l+1} over its power of two."""
-        A, b = self.net.weights[l][index], self.net.biases[l][index]
-        if l == 0:
-            own = _input_exponents(A, b, self.problem) if exponent is None else exponent
+        """The exponent (None: of the rows' own size) and rows `index` of z_l over its power of two."""
+        layer = self.net.enclosed[l - 1]
+        b = layer.bias[index]
+        if [*layer.inputs] == [0]:
+            A = layer.inputs[0][index]
+            own = input_exponents(A, b, self.problem) if exponent is None else exponent
             return own, self._of_input(A, b, own)
-        own = np.maximum(_row_exponents(A, pieces), _exponents(b)) if exponent is None else exponent
-        out = self._through(A, pieces, own)
-        shift = self.arithmetic(b).scaled(-own).reshape(-1, 1)
+        own = np.maximum(self._row_exponents(below, index), exponents_of(b)) if exponent is None else exponent
+        out = self._through(below, index, own)
+        shift = enclosed_in(self.arithmetic, b).scaled(-own).reshape(-1, 1)
         out[ONE] = out[ONE] + shift if ONE in out else shift
         return own, out
 
-    def _of_input(self, A: Array, b: Array, exponent: Array) -> LinearMap:
+    def _of_input(self, A: Any, b: Any, exponent: Array) -> LinearMap:
         """Rows (A x + b) / 2**exponent over one and xi; scaled before multiplying, so that no product underflows."""
         domain, arithmetic, free = self.problem.domain, self.arithmetic, self.fixed.free
-        e_center, e_radius = _exponent(domain.center), _exponent(domain.radius)
-        every = arithmetic(A).scaled((e_center - exponent).reshape(-1, 1))
-        shift = arithmetic(b).scaled(-exponent)
+        e_center, e_radius = exponent_of(domain.center), exponent_of(domain.radius)
+        every = enclosed_in(arithmetic, A).scaled((e_center - exponent).reshape(-1, 1))
+        shift = enclosed_in(arithmetic, b).scaled(-exponent)
         one = (every @ domain.middle(arithmetic).scaled(-e_center) + shift).reshape(-1, 1)
-        moving = arithmetic(A[:, free]).scaled((e_radius - exponent).reshape(-1, 1))
+        moving = enclosed_in(arithmetic, A[:, free]).scaled((e_radius - exponent).reshape(-1, 1))
         return {ONE: one, XI: moving * domain.scale(arithmetic)[free].scaled(-e_radius)}
 
-    def _through(self, A: Array, pieces: list[_Piece], exponent: Array) -> LinearMap:
-        """Rows A (n, width) times a layer's vector, given in pieces, over 2**exponent (n,)."""
-        out: LinearMap = {}
-        for piece in pieces:
-            if not len(piece.columns):
-                if isinstance(piece.of, Group) and piece.of not in out:
-                    out[piece.of] = self.arithmetic(np.zeros((len(A), 0)))
+    def _row_exponents(self, below: Below, rows: Array) -> Array:
+        """(n,) int64: the largest exponent of a row's entries times their pieces'; NOTHING for a row of zeros.
+
+        Integers and single float64 operations only: whoever made a certificate and whoever verifies it must agree.
+        """
+        out = np.full(len(rows), NOTHING)
+        for A, pieces in below:
+            if pieces is TOP:
+                out = np.maximum(out, self._output_row(A.T, rows)[1])
                 continue
-            part = self.arithmetic(A[:, piece.columns]).scaled(piece.exponent - exponent.reshape(-1, 1))
-            _add(out, piece.times(part))
+            for piece in pieces:
+                part = largest(A[rows][:, piece.columns])
+                exponent = np.where(part != 0, np.frexp(part)[1] + piece.exponent, NOTHING)
+                out = np.maximum(out, exponent.max(axis=1, initial=NOTHING))
+        return out.astype(np.int64)
+
+    def _through(self, below: Below, rows: Array, exponent: Array) -> LinearMap:
+        """Rows (n,) of the sum of matrices times vectors, given in pieces, over 2**exponent (n,)."""
+        out: LinearMap = {}
+        for A, pieces in below:
+            if pieces is TOP:
+                c, own = self._output_row(A.T, rows)
+                up = np.where(own > NOTHING, own - exponent, 0)
+                add(out, {ONE: c.scaled(up).reshape(-1, 1)})
+                continue
+            for piece in pieces:
+                if not len(piece.columns):
+                    if isinstance(piece.of, Group) and piece.of not in out:
+                        out[piece.of] = self.arithmetic(np.zeros((len(rows), 0)))
+                    continue
+                part = enclosed_in(self.arithmetic, A[rows][:, piece.columns])
+                add(out, piece.times(part.scaled(piece.exponent - exponent.reshape(-1, 1))))
         # where nothing that moves comes through, the rows are 0
-        return out or {ONE: self.arithmetic(np.zeros((len(A), 1)))}
+        return out or {ONE: self.arithmetic(np.zeros((len(rows), 1)))}
 
     # --- the objective ---
 
@@ -200,71 +280,136 @@ class _Builder:
         """The objective's exponent: its own size, unless a certificate has stated another."""
         return own if self.fixed.unit is None else self.fixed.unit
 
-    def _of_tangents(self, pieces: list[_Piece]) -> _Objective:
-        """sum_k c_k u_{L,k} w_{L,k}, of the tangents before the last layer."""
-        last, A, depth = self.fixed.layers[-1], self.net.weights[-2], self.fixed.depth
-        rows = np.concatenate([last.unstable, last.active]).astype(np.int64)
-        n = len(last.unstable)
+    def _of_top(self, back: Below, rows: Array) -> tuple[Enclosure, Array]:
+        """The gradient of the output in rows of y_l where only identities are between: (n,) times 2**exponents (n,)."""
+        if len(back) == 1 and back[0][1] is TOP:
+            c, exponent = self._output_row(back[0][0].T, rows)
+            return c, np.where(exponent > NOTHING, exponent, 0)
+        exponent = self._row_exponents(back, rows)
+        exponent = np.where(exponent > NOTHING, exponent, 0)
+        return self._through(back, rows, exponent)[ONE].reshape(-1), exponent
+
+    def _direct(self) -> dict[int, Below]:
+        """By layer, with x as 0: its ways to the output on which only identities are, as `_of_top` takes them."""
+        found: dict[int, Below] = {}
+
+        def step(l: int, layer: Layer, above: list[tuple[Any, list[Piece] | None]]) -> list[Piece] | None:
+            found[l] = [(A.T, pieces) for A, pieces in above if pieces is not None]
+            if is_masked(layer) or not found[l]:
+                return None
+            every = np.arange(layer.width)
+            c, exponent = self._of_top(found[l], every)
+            return [Piece(every, exponent, {ONE: c.reshape(-1, 1)})]
+
+        above = graph.backward(self.net.enclosed, TOP, step)
+        found[0] = [(A.T, pieces) for A, pieces in above if pieces is not None]
+        return {l: back for l, back in found.items() if back and (l == 0 or is_masked(self.net.layers[l - 1]))}
+
+    def _of_tangents(self, takes: Mapping[int, Below]) -> _Objective:
+        """The sum over the layers that come to the output by identities alone: c_k (beta u + alpha (1 - u))_k w_k."""
+        parts: list[tuple[int, Array, Enclosure, Array, LinearMap, Array]] = []
+        for l, back in sorted(self._direct().items()):
+            if l == 0:
+                rows = self.fixed.free
+                w: LinearMap = {T: self.arithmetic(np.eye(len(rows)))}
+                exponent_w = np.zeros(len(rows), dtype=np.int64)
+            else:
+                neurons = self.fixed.layers[l - 1]
+                rows = np.concatenate([neurons.unstable, neurons.active, neurons.inactive]).astype(np.int64)
+                exponent_w = self._row_exponents(takes[l], rows)
+                w = self._through(takes[l], rows, exponent_w)
+            c, exponent_c = self._of_top_with_zeros(back, rows)
+            parts.append((l, rows, c, exponent_c, w, exponent_w))
         # row by row first, then one unit for all: c_i may be tiny just where A_i is huge, and c_i A_i is what counts
-        c, exponent_c = self._output_row(rows)
-        exponent_w = _row_exponents(A[rows], pieces)
+        exponent_c, exponent_w = (np.concatenate([part[k] for part in parts]) for k in (3, 5))
         matter = (exponent_c > NOTHING) & (exponent_w > NOTHING)
         unit = self._unit(int((exponent_c + exponent_w)[matter].max(initial=NOTHING)) if matter.any() else 0)
-        w = self._through(A[rows], pieces, exponent_w)
         blocks: dict[tuple[Group, Group], Enclosure] = {}
-        # a row that is not 0 may have come down to NOTHING, through many layers
-        up = np.where(exponent_c > NOTHING, exponent_c + exponent_w - unit, 0).reshape(-1, 1)
-        for group, coefficients in w.items():
-            weighted = (c.reshape(-1, 1) * coefficients).scaled(up)
-            half = weighted[:n].scaled(-1)
-            blocks[Group("v", depth), group] = half
-            blocks[ONE, group] = (half.sum(axis=0) + weighted[n:].sum(axis=0)).reshape(1, -1)
+        for l, rows, c, exponent_c, w, exponent_w in parts:
+            # a row that is not 0 may have come down to NOTHING, through many layers
+            up = np.where(exponent_c > NOTHING, exponent_c + exponent_w - unit, 0).reshape(-1, 1)
+            for group, coefficients in w.items():
+                weighted = (c.reshape(-1, 1) * coefficients).scaled(up)
+                self._add_masked(blocks, l, rows, group, weighted)
         return _Objective(blocks, unit)
 
-    def _of_adjoints(self, pieces: list[_Piece]) -> _Objective:
-        """sum_j t_j (A_1^T a_1)_j, of the adjoints behind the first layer's mask; several hidden layers."""
-        back = self.net.weights[0].T[self.fixed.free]
-        own = int(_row_exponents(back, pieces).max(initial=NOTHING))
+    def _of_top_with_zeros(self, back: Below, rows: Array) -> tuple[Enclosure, Array]:
+        """`_of_top`, with NOTHING for rows of plain zeros."""
+        if len(back) == 1 and back[0][1] is TOP:
+            return self._output_row(back[0][0].T, rows)
+        c, exponent = self._of_top(back, rows)
+        return c, np.where((c.mid != 0) | (c.rad != 0), exponent, NOTHING)
+
+    def _add_masked(
+        self, blocks: dict[tuple[Group, Group], Enclosure], l: int, rows: Array, group: Group, weighted: Enclosure
+    ) -> None:
+        """Adds sum_k (beta u + alpha (1 - u))_k weighted_k . y_group of a layer's rows: the unstable ones first."""
+        if l == 0:
+            _add_block(blocks, ONE, group, weighted.sum(axis=0).reshape(1, -1))
+            return
+        layer, neurons = self.net.enclosed[l - 1], self.fixed.layers[l - 1]
+        n, m = len(neurons.unstable), len(neurons.unstable) + len(neurons.active)
+        if layer.activation == "relu":
+            half = weighted[:n].scaled(-1)
+            blocks[Group("v", l), group] = half
+            _add_block(blocks, ONE, group, (half.sum(axis=0) + weighted[n:].sum(axis=0)).reshape(1, -1))
+            return
+        alpha, beta = (self.arithmetic(slopes[rows[:n]]).reshape(-1, 1) for slopes in layer.slopes)
+        blocks[Group("v", l), group] = (weighted[:n] * (beta - alpha)).scaled(-1)
+        one = (weighted[:n] * (beta + alpha)).scaled(-1).sum(axis=0)
+        one = one + sloped(weighted[n:m], layer, rows[n:m], 1).sum(axis=0)
+        one = one + sloped(weighted[m:], layer, rows[m:], 0).sum(axis=0)
+        _add_block(blocks, ONE, group, one.reshape(1, -1))
+
+    def _of_adjoints(self, end: Below) -> _Objective:
+        """sum_j t_j (sum_m A_{m,0}^T a_m)_j, of the adjoints behind the masks of the layers that take x."""
+        free = self.fixed.free
+        own = int(self._row_exponents(end, free).max(initial=NOTHING))
         unit = self._unit(own if own > NOTHING else 0)
-        gradient = self._through(back, pieces, np.full(len(back), unit))
+        gradient = self._through(end, free, np.full(len(free), unit))
         return _Objective({(group, T): coefficients.T for group, coefficients in gradient.items()}, unit)
 
-    def _of_output(self, pieces: list[_Piece], shifted: bool) -> _Objective:
-        """c.C times the last layer's vector, with c.d added if `shifted`."""
-        c, exponent_c = self._output_row(np.arange(self.net.widths[-2]))
-        k, d = self.problem.coefficients, self.net.biases[-1]
-        of_shift = np.where((k != 0) & (d != 0), np.frexp(k)[1] + np.frexp(d)[1], NOTHING)
+    def _of_output(self, end: Below, shifted: bool) -> _Objective:
+        """c.C times the vectors that the output takes, with c.d added if `shifted`."""
+        output = self.net.enclosed[-1]
+        rows = [self._output_row(A, np.arange(A.shape[1])) for A, _ in end]
+        k, d = self.problem.coefficients, output.bias
+        size_d = largest(d)
+        of_shift = np.where((k != 0) & (size_d != 0), np.frexp(k)[1] + np.frexp(size_d)[1], NOTHING)
         sizes_of = [int(of_shift.max(initial=NOTHING))]
-        for piece in pieces:
-            exponent = exponent_c[piece.columns] + piece.exponent
-            sizes_of.append(int(exponent[exponent_c[piece.columns] > NOTHING].max(initial=NOTHING)))
+        for (_, exponent_c), (_, pieces) in zip(rows, end, strict=True):
+            for piece in pieces:
+                exponent = exponent_c[piece.columns] + piece.exponent
+                sizes_of.append(int(exponent[exponent_c[piece.columns] > NOTHING].max(initial=NOTHING)))
         unit = self._unit(max(sizes_of) if max(sizes_of) > NOTHING // 2 else 0)
         row: LinearMap = {}
-        for piece in pieces:
-            columns = piece.columns
-            up = np.where(exponent_c[columns] > NOTHING, exponent_c[columns] + piece.exponent - unit, 0)
-            _add(row, piece.times(c[columns].scaled(up).reshape(1, -1)))
+        for (c, exponent_c), (_, pieces) in zip(rows, end, strict=True):
+            for piece in pieces:
+                columns = piece.columns
+                up = np.where(exponent_c[columns] > NOTHING, exponent_c[columns] + piece.exponent - unit, 0)
+                add(row, piece.times(c[columns].scaled(up).reshape(1, -1)))
         if shifted:
             used = np.flatnonzero(of_shift > NOTHING)
             low = np.frexp(k[used])[1]
-            shift = self.arithmetic(k[used]).scaled(-low) * self.arithmetic(d[used]).scaled(low - unit)
-            _add(row, {ONE: shift.sum().reshape(1, 1)})
+            shift = self.arithmetic(k[used]).scaled(-low) * enclosed_in(self.arithmetic, d[used]).scaled(low - unit)
+            add(row, {ONE: shift.sum().reshape(1, 1)})
         return _Objective({(ONE, group): coefficients for group, coefficients in row.items()}, unit)
 
-    def _output_row(self, rows: Array) -> tuple[Enclosure, Array]:
+    def _output_row(self, matrix: Any, rows: Array) -> tuple[Enclosure, Array]:
         """The entries of coefficients . C at `rows`, as an enclosure (m,) of size 1 times 2**exponents (m,).
 
-        No rounding where a single row of C is meant. The exponents (NOTHING for a plain 0) do not depend on
-        `arithmetic`, and only on single float64 operations: they set the unit in which multipliers are stated, on
+        `matrix` is C. No rounding where a single row of C is meant. The exponents (NOTHING for a plain 0) do not depend
+        on `arithmetic`, and only on single float64 operations: they set the unit in which multipliers are stated, on
         which whoever made a certificate and whoever verifies it must agree.
         """
         used = np.flatnonzero(self.problem.coefficients)
-        k, C = self.problem.coefficients[used], self.net.weights[-1][used][:, rows]
-        plain = len(used) <= 2 and bool((np.abs(k) == 1.0).all())
+        k, C = self.problem.coefficients[used], matrix[used][:, rows]
+        size = largest(C)
+        plain = len(used) <= 2 and bool((np.abs(k) == 1.0).all()) and not isinstance(C, Enclosure)
         weight = 0 if plain else np.frexp(k)[1].astype(np.int64).reshape(-1, 1)
-        exponent = np.where(C != 0, np.frexp(C)[1] + weight, NOTHING).max(axis=0, initial=NOTHING)
+        exponent = np.where(size != 0, np.frexp(size)[1] + weight, NOTHING).max(axis=0, initial=NOTHING)
         down = np.where(exponent > NOTHING, weight - exponent, 0)
-        terms = self.arithmetic(C).scaled(down)
+        terms = enclosed_in(self.arithmetic, C).scaled(down)
         if not plain:
             return (self.arithmetic(k).scaled(-np.ravel(weight)).reshape(-1, 1) * terms).sum(axis=0), exponent
         if len(used) == 0:
@@ -277,10 +422,8 @@ class _Builder:
         return c.scaled(-np.frexp(shift)[1].astype(np.int64)), exponent
 
 
-def _add(total: LinearMap, terms: LinearMap) -> None:
-    """Adds linear maps of as many rows, group by group, to those in `total`."""
-    for group, term in terms.items():
-        total[group] = total[group] + term if group in total else term
+def _add_block(blocks: dict[tuple[Group, Group], Enclosure], g: Group, h: Group, block: Enclosure) -> None:
+    blocks[g, h] = blocks[g, h] + block if (g, h) in blocks else block
 
 
 def _balls(problem: Problem, sizes: Mapping[Group, int]) -> tuple[Group, ...]:
@@ -289,32 +432,3 @@ def _balls(problem: Problem, sizes: Mapping[Group, int]) -> tuple[Group, ...]:
     return tuple(group for group, norm in norms.items() if group in sizes and is_euclidean(norm))
 
 
-def _row_exponents(A: Array, pieces: list[_Piece]) -> Array:
-    """(n,) int64: the largest exponent of a row's entries times their pieces'; NOTHING for a row of zeros.
-
-    Integers and single float64 operations only: whoever made a certificate and whoever verifies it must agree.
-    """
-    out = np.full(len(A), NOTHING)
-    for piece in pieces:
-        part = A[:, piece.columns]
-        exponent = np.where(part != 0, np.frexp(part)[1] + piece.exponent, NOTHING)
-        out = np.maximum(out, exponent.max(axis=1, initial=NOTHING))
-    return out.astype(np.int64)
-
-
-def _input_exponents(A: Array, b: Array, problem: Problem) -> Array:
-    """(n,) int64: about the size of rows of A x + b."""
-    domain = problem.domain
-    most = np.frexp(np.abs(A).max(axis=1, initial=0.0))[1] + max(_exponent(domain.center), _exponent(domain.radius))
-    return np.maximum(most, _exponents(b)).astype(np.int64)
-
-
-def _exponents(b: Array) -> Array:
-    """(n,) int64: the entries' exponents; NOTHING for zeros."""
-    return np.where(b != 0, np.frexp(b)[1], NOTHING).astype(np.int64)
-
-
-def _exponent(array: Array) -> int:
-    """e with every |entry| < 2**e, as small as possible; 0 for an array of zeros."""
-    largest = float(np.max(np.abs(array), initial=0.0))
-    return int(np.frexp(largest)[1]) if largest > 0 else 0

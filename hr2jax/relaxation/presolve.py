@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
+from .. import graph
 from ..arithmetic.enclosure import Enclosure, TooLargeError
 from ..arithmetic.float64 import Array
-from ..bounds import adjoint_bounds, interval_bounds, preactivation_bounds, tangent_bounds
+from ..bounds import adjoint_bounds, preactivation_bounds, tangent_bounds
+from ..bounds.interval import sizes_of_terms
+from ..graph import Structure, is_masked
+from ..layer import Layer, largest
 from ..network import Network
 from ..problem import Problem
+from .layout import Layout, carried, check_layout
 from .scales import exponents, margins, on_grid, proved, raised
 
 # lifting -> the chains of variables that carry the derivative (docs/theory/depth.md): none where values are bounded,
@@ -21,24 +26,22 @@ LIFTINGS: dict[str, tuple[str, ...]] = {
     "forward": ("p",), "adjoint": ("a",), "both": ("p", "a"), "values": (), "lipsdp": ("q",),
 }  # fmt: skip
 
-# Beyond any unit that an objective needs, and within what `clipped_exponent` leaves alone.
-LARGEST_UNIT = 2**18
-
 Slopes = Mapping[tuple[int, int], Array]
 
 
 @dataclass(frozen=True)
-class Layer:
+class Neurons:
     """One hidden layer's neurons, by what they need.
 
     A neuron is stable when its sign is known almost everywhere on the domain (l >= 0: always on, h <= 0:
-    always off) or when nothing that moves reaches it (it cannot change f). Stable neurons need no variable
-    (docs/theory/the-problem.md).
+    always off), when both its slopes are the same, or when nothing that moves reaches it (it cannot change f). Stable
+    neurons need no variable (docs/theory/the-problem.md).
 
     Attributes:
         unstable: (n,) indices of the neurons that get a variable v = 2u - 1.
-        active: (m,) indices of the neurons whose u is 1.
+        active: (m,) indices of the neurons whose u is 1, or may be said to be.
         constant: indices of the neurons that do not move.
+        inactive: indices of the neurons that move, whose u is 0 and whose value is not.
         low, high: (n,) scaled bounds: 2**exponent * low <= z <= 2**exponent * high on the domain,
             multiples of 2**-GRID in [-1, 1]; empty globally.
         exponent: (n,) int64.
@@ -55,36 +58,7 @@ class Layer:
     exponent: Array
     reach: Mapping[str, Array] = field(default_factory=dict)
     reach_exponent: Mapping[str, Array] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What a certificate states of a `Presolve`: it is proved to be valid, not decided again. None: decided here.
-
-    Attributes:
-        unstable: per layer, the neurons that have a variable.
-        exponent: per layer, the scales of their z (empty globally).
-        reach_exponent: chain -> per layer that has its variables, the scales of what its mask multiplies.
-        active: per layer, the neurons without a variable that are always on and move.
-        low, high: per layer, `Layer.low` and `Layer.high`.
-        reach: chain -> per layer that has its variables, `Layer.reach`.
-        free: the inputs that have variables.
-        unit: the objective is in units of 2**unit.
-    """
-
-    unstable: tuple[Array, ...]
-    exponent: tuple[Array, ...] | None = None
-    reach_exponent: Mapping[str, tuple[Array, ...]] | None = None
-    active: tuple[Array, ...] | None = None
-    low: tuple[Array, ...] | None = None
-    high: tuple[Array, ...] | None = None
-    reach: Mapping[str, tuple[Array, ...]] | None = None
-    free: Array | None = None
-    unit: int | None = None
-
-    def members(self, layer: int, free: Array) -> Array:
-        """The neurons of a hidden layer (from 1) that have a variable, or (0) the inputs `free`, which do."""
-        return self.unstable[layer - 1] if layer else free
+    inactive: Array = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -93,48 +67,34 @@ class Presolve:
 
     Attributes:
         free: (q,) indices of the inputs that can move (all of them globally).
-        layers: one entry per hidden layer.
+        layers: one entry per hidden layer, of an identity too.
         slopes: what proves the pre-activation bounds beside intervals (`bounds.preactivation_bounds`); None: nothing.
             With depth + 1 in place of a layer, those of the output's range (`bounds.output_range`).
         chains: which chains of variables carry the derivative through the layers (`LIFTINGS`).
         unit: the objective is in units of 2**unit; None: of its own size.
+        given: which of the layers have variables; None: those of a chain.
     """
 
     free: Array
-    layers: tuple[Layer, ...]
+    layers: tuple[Neurons, ...]
     slopes: Slopes | None = None
     chains: tuple[str, ...] = ("p",)
     unit: int | None = None
+    given: Structure | None = None
+
+    @cached_property
+    def structure(self) -> Structure:
+        """Which of the layers have variables."""
+        return Structure.chain(len(self.layers)) if self.given is None else self.given
 
     @property
     def depth(self) -> int:
-        """L."""
-        return len(self.layers)
+        """L, the most masked layers on one way."""
+        return self.structure.depth
 
-    @property
-    def unstable(self) -> Array:
-        """The first layer's."""
-        return self.layers[0].unstable
-
-    @property
-    def active(self) -> Array:
-        """The first layer's."""
-        return self.layers[0].active
-
-    @property
-    def low(self) -> Array:
-        """The first layer's."""
-        return self.layers[0].low
-
-    @property
-    def high(self) -> Array:
-        """The first layer's."""
-        return self.layers[0].high
-
-    @property
-    def exponent(self) -> Array:
-        """The first layer's."""
-        return self.layers[0].exponent
+    def carried(self, chain: str) -> tuple[int, ...]:
+        """The layers, from 1, that have variables of a chain."""
+        return carried(chain, self.structure)
 
     @property
     def switching(self) -> int:
@@ -147,7 +107,8 @@ class Presolve:
 
     def layout(self) -> Layout:
         """What a certificate states."""
-        with_reach = {c: self.layers[: reached(c, self.depth)] for c in self.chains}
+        numbers = {c: self.carried(c) for c in self.chains}
+        with_reach = {c: [self.layers[l - 1] for l in own] for c, own in numbers.items()}
         return Layout(
             unstable=tuple(layer.unstable for layer in self.layers),
             exponent=tuple(layer.exponent for layer in self.layers),
@@ -158,12 +119,8 @@ class Presolve:
             reach={c: tuple(x.reach[c] for x in layers) for c, layers in with_reach.items()},
             free=self.free,
             unit=self.unit,
+            carried=numbers,
         )
-
-
-def reached(chain: str, depth: int) -> int:
-    """How many layers have variables of a chain: all but the last, or all."""
-    return depth if chain == "q" else depth - 1
 
 
 def presolve(
@@ -194,35 +151,40 @@ def presolve(
     if layout is not None:
         check_layout(layout, net, chains, free, problem.is_local)
     bounds = pre_bounds(net, problem, slopes, arithmetic)
-    terms = None if bounds is None else _terms(net, problem, bounds)
-    layers: list[Layer] = []
-    moving = free
-    for l, A in enumerate(net.weights[:-1]):
-        still = np.asarray(~A[:, moving].any(axis=1))
-        pair = None if bounds is None else bounds[l]
-        on, off, margin = _signs(pair, None if terms is None else terms[l], A.shape, exact=l == 0 or layout is not None)
-        layer = _neurons(still, on, off, l, net.depth, layout)
-        if pair is not None:
-            layer = _with_range(layer, pair, margin, l, layout)
-        layers.append(layer)
-        moving = np.union1d(layer.unstable, layer.active)
-    if any(reached(chain, net.depth) for chain in chains):
+    terms = None if bounds is None else sizes_of_terms(net, problem, bounds)
+    layers: list[Neurons] = []
+
+    def step(l: int, layer: Layer, below: graph.Pairs) -> Array:
+        """Which values move."""
+        still = ~graph.touched(below)
+        pair = None if bounds is None else bounds[l - 1]
+        of_x = [*layer.inputs] == [0] and not net.has_radii
+        terms_of, width = None if terms is None else terms[l - 1], sum(A.shape[1] for A, _ in below)
+        shape = layer.width, width
+        on, off, margin = _signs(pair, terms_of, shape, exact=of_x or layout is not None, has_radii=net.has_radii)
+        alpha, beta = layer.slopes
+        same = alpha == beta
+        found = _neurons(still, on | same, off & ~same, l - 1, len(net.layers) - 1, layout)
+        off_too = ~still
+        off_too[found.unstable] = off_too[found.active] = False
+        found = replace(found, inactive=np.flatnonzero(off_too & (alpha != 0)))
+        if pair is not None and is_masked(layer):
+            found = _with_range(found, pair, margin, l - 1, layout)
+        layers.append(found)
+        moves = np.zeros(layer.width, dtype=bool)
+        for some in (found.unstable, found.active, found.inactive):
+            moves[some] = True
+        return moves
+
+    graph.forward(net.enclosed[:-1], np.isin(np.arange(net.widths[0]), free), step)
+    if any(carried(chain, net.structure) for chain in chains):
         layers = _with_reach(net, problem, free, layers, arithmetic, layout, chains)
-    return Presolve(free, tuple(layers), slopes, chains, None if layout is None else layout.unit)
-
-
-def _terms(net: Network, problem: Problem, bounds: list[tuple[Array, Array]]) -> list[Array]:
-    """Per layer (p_l,), about the sum of the magnitudes of what a pre-activation is the sum of."""
-    out, most = [], np.abs(problem.domain.center) + problem.domain.radius
-    with np.errstate(all="ignore"):
-        for A, b, (_, high) in zip(net.weights, net.biases, bounds, strict=False):
-            out.append(np.abs(A) @ most + np.abs(b))
-            most = np.maximum(high, 0.0)
-    return out
+    unit = None if layout is None else layout.unit
+    return Presolve(free, tuple(layers), slopes, chains, unit, net.structure)
 
 
 def _signs(
-    pair: tuple[Array, Array] | None, terms: Array | None, shape: tuple[int, ...], exact: bool
+    pair: tuple[Array, Array] | None, terms: Array | None, shape: tuple[int, ...], exact: bool, has_radii: bool = False
 ) -> tuple[Array, Array, Array]:
     """(on, off, margin) of a layer's neurons: which are always on, always off; and what is added to their bounds.
 
@@ -231,13 +193,13 @@ def _signs(
     if pair is None or terms is None:
         return np.zeros(shape[0], dtype=bool), np.zeros(shape[0], dtype=bool), np.zeros(shape[0])
     low, high = pair
-    margin = margins(np.maximum(np.abs(low), np.abs(high)), terms, shape[1])
+    margin = margins(np.maximum(np.abs(low), np.abs(high)), terms, shape[1], has_radii)
     if exact:
         return low >= 0, high <= 0, margin
     return (low == 0) | (low >= margin), (high == 0) | (-high >= margin), margin
 
 
-def _neurons(still: Array, on: Array, off: Array, l: int, depth: int, layout: Layout | None) -> Layer:
+def _neurons(still: Array, on: Array, off: Array, l: int, depth: int, layout: Layout | None) -> Neurons:
     """The neurons of layer l by what they need; what the layout leaves out is proved to need nothing.
 
     Raises:
@@ -254,10 +216,10 @@ def _neurons(still: Array, on: Array, off: Array, l: int, depth: int, layout: La
     # a kept neuron counts as one that moves, whatever reaches it
     constant = np.setdiff1d(np.flatnonzero(still), kept)
     none = np.zeros(0)
-    return Layer(kept, active, constant, none, none, none.astype(np.int64))
+    return Neurons(kept, active, constant, none, none, none.astype(np.int64))
 
 
-def _with_range(layer: Layer, pair: tuple[Array, Array], margin: Array, l: int, layout: Layout | None) -> Layer:
+def _with_range(layer: Neurons, pair: tuple[Array, Array], margin: Array, l: int, layout: Layout | None) -> Neurons:
     """The layer with its scaled bounds, those that the layout states or those proved here."""
     kept, given = layer.unstable, None if layout is None or layout.exponent is None else layout.exponent[l]
     low, high = pair[0][kept], pair[1][kept]
@@ -283,14 +245,14 @@ def pre_bounds(
     if not problem.is_local:
         return None
     if slopes is None:
-        return interval_bounds(net, problem, arithmetic)
+        return preactivation_bounds(net, problem, None, arithmetic)
     if problem.quantity == "maximum":  # the others are the output's
-        slopes = {key: values for key, values in slopes.items() if key[0] <= net.depth}
+        slopes = {key: values for key, values in slopes.items() if key[0] < len(net.layers)}
     return preactivation_bounds(net, problem, slopes, arithmetic)
 
 
-def masks(net: Network, layers: tuple[Layer, ...] | list[Layer]) -> tuple[list[Array], list[Array]]:
-    """Per layer (p_l,) bool: neurons whose mask is 1 always, and those whose mask is 0 or without effect."""
+def masks(net: Network, layers: tuple[Neurons, ...] | list[Neurons]) -> tuple[list[Array], list[Array]]:
+    """Per layer (p_l,) bool: neurons whose mask is 1 always or may be, and those whose mask is 0 or without effect."""
     on, off = [], []
     for layer, width in zip(layers, net.widths[1:], strict=False):
         always = np.zeros(width, dtype=bool)
@@ -303,9 +265,9 @@ def masks(net: Network, layers: tuple[Layer, ...] | list[Layer]) -> tuple[list[A
 
 
 def _with_reach(
-    net: Network, problem: Problem, free: Array, layers: list[Layer], arithmetic: type[Enclosure],
+    net: Network, problem: Problem, free: Array, layers: list[Neurons], arithmetic: type[Enclosure],
     layout: Layout | None, chains: tuple[str, ...],
-) -> list[Layer]:  # fmt: skip
+) -> list[Neurons]:  # fmt: skip
     """The layers with the sizes of what the chains' masks multiply."""
     on, off = masks(net, layers)
     reach: list[dict[str, Array]] = [{} for _ in layers]
@@ -314,13 +276,15 @@ def _with_reach(
         bounds = adjoint_bounds if chain == "a" else tangent_bounds
         sizes = bounds(net, problem, free, on, off, arithmetic)
         margin = _reach_margins(net, problem, sizes, chain)
-        for l, layer in enumerate(layers[: reached(chain, net.depth)]):
-            if not np.isfinite(sizes[l][np.concatenate([layer.unstable, layer.active]).astype(np.int64)]).all():
+        for place, number in enumerate(carried(chain, net.structure)):
+            l, layer = number - 1, layers[number - 1]
+            moving = np.concatenate([layer.unstable, layer.active, layer.inactive]).astype(np.int64)
+            if not np.isfinite(sizes[l][moving]).all():
                 raise TooLargeError(f"the bounds of layer {l + 1}'s derivatives overflow float64")
             size, given, stated = sizes[l][layer.unstable], None, None
             if layout is not None and layout.reach_exponent is not None:
-                given = layout.reach_exponent[chain][l]
-                stated = None if layout.reach is None else layout.reach[chain][l]
+                given = layout.reach_exponent[chain][place]
+                stated = None if layout.reach is None else layout.reach[chain][place]
             if stated is None or given is None:
                 size = raised(size, margin[l][layer.unstable])
             scales[l][chain] = exponents(size, given, "derivative's")
@@ -337,56 +301,38 @@ def _reach_margins(net: Network, problem: Problem, sizes: list[Array], chain: st
     Where a size is nothing but a rounding's leftover, the next layer's is nothing else either.
     """
     out = [np.zeros(0)] * len(sizes)
-    order = range(len(sizes) - 1, -1, -1) if chain == "a" else range(len(sizes))
+
+    def step(l: int, layer: Layer, pairs: list[tuple[Array, tuple[Array, Array]]]) -> tuple[Array, Array]:
+        """The size behind the mask, and what of it is left over."""
+        size = sizes[l - 1]
+        if [*layer.inputs] == [0] and chain != "a":
+            out[l - 1] = margins(size, size, net.widths[0], net.has_radii)
+            left_over = np.zeros(len(size))
+        else:
+            width = sum(A.shape[1] for A, _ in pairs)
+            terms, left = (graph.total(A @ part[k] for A, part in pairs) for k in (0, 1))
+            margin = margins(size, terms, width, net.has_radii) + left
+            out[l - 1] = np.where((size > 0) & np.isfinite(margin), margin, 0.0)
+            left_over = np.where(out[l - 1] > size, out[l - 1], 0.0)
+        if layer.activation in ("relu", "identity"):
+            return size, left_over
+        steepest = np.maximum(*map(np.abs, layer.slopes))
+        return steepest * size, steepest * left_over
+
     with np.errstate(all="ignore"):
-        before, left_over = np.abs(problem.coefficients), np.zeros(len(problem.coefficients))
-        for l in order:
-            if chain == "a":
-                A = np.abs(net.weights[l + 1].T)
-            elif l == 0:
-                out[0] = margins(sizes[0], sizes[0], net.widths[0])
-                before, left_over = sizes[0], np.zeros(len(sizes[0]))
-                continue
-            else:
-                A = np.abs(net.weights[l])
-            margin = margins(sizes[l], A @ before, A.shape[1]) + A @ left_over
-            out[l] = np.where((sizes[l] > 0) & np.isfinite(margin), margin, 0.0)
-            before, left_over = sizes[l], np.where(out[l] > sizes[l], out[l], 0.0)
+        if chain == "a":
+            c = np.abs(problem.coefficients)
+            graph.backward(
+                net.enclosed, (c, np.zeros(len(c))),
+                lambda l, layer, above: step(l, layer, [(largest(A).T, a) for A, a in above]),
+            )  # fmt: skip
+        else:
+            t = np.isin(np.arange(net.widths[0]), problem.domain.free(net.widths[0])).astype(np.float64)
+            graph.forward(
+                net.enclosed[:-1], (t, np.zeros(len(t))),
+                lambda l, layer, below: step(l, layer, [(largest(A), y) for A, y in below]),
+            )  # fmt: skip
     return out
-
-
-def check_layout(layout: Layout, net: Network, chains: tuple[str, ...], free: Array, is_local: bool) -> None:
-    """Refuse a layout that is none of this network, problem and chains (its numbers are proved elsewhere).
-
-    Raises:
-        ValueError: what does not fit.
-    """
-    per_layer = [values for values in (layout.exponent, layout.active, layout.low, layout.high) if values is not None]
-    per_chain = [values for values in (layout.reach_exponent, layout.reach) if values is not None]
-    if {len(layout.unstable), *map(len, per_layer)} != {net.depth} or any(set(v) != set(chains) for v in per_chain):
-        raise ValueError(f"the layout is not one of {net.depth} hidden layers")
-    if any(len(values[chain]) != reached(chain, net.depth) for values in per_chain for chain in chains):
-        raise ValueError(f"the layout is not one of {net.depth} hidden layers")
-    whole = [*layout.unstable, *(layout.exponent or ()), *(layout.active or ())]
-    whole += [*itertools.chain.from_iterable((layout.reach_exponent or {}).values())]
-    whole += [] if layout.free is None else [layout.free]
-    if not all(isinstance(array, np.ndarray) and array.dtype == np.int64 and array.ndim == 1 for array in whole):
-        raise ValueError("a layout's neurons and scales must be vectors of int64")
-    numbers = [*(layout.low or ()), *(layout.high or ()), *itertools.chain.from_iterable((layout.reach or {}).values())]
-    if not all(isinstance(array, np.ndarray) and array.dtype == np.float64 and array.ndim == 1 for array in numbers):
-        raise ValueError("a layout's bounds must be vectors of float64")
-    for l, kept in enumerate(layout.unstable):
-        named = kept if layout.active is None else np.concatenate([kept, layout.active[l]])
-        if len(np.unique(named)) != len(named) or not ((named >= 0) & (named < net.widths[l + 1])).all():
-            raise ValueError(f"the unstable neurons must be distinct indices of hidden layer {l + 1}")
-    if layout.free is not None and not np.array_equal(layout.free, free):
-        raise ValueError("the layout's inputs are not those that can move")
-    ranges = (*(layout.low or ()), *(layout.high or ()), *(layout.exponent or ()))
-    if not is_local and any(len(values) for values in ranges):
-        raise ValueError("a layout of a global problem has no pre-activation bounds")
-    unit = layout.unit
-    if unit is not None and not (type(unit) is int and abs(unit) <= LARGEST_UNIT):
-        raise ValueError(f"the layout's unit must be an integer of magnitude at most {LARGEST_UNIT}, not {unit!r}")
 
 
 def _require(covered: Array, neurons: Array, layer: int, depth: int) -> None:

@@ -20,18 +20,23 @@ LARGEST_SCALE = 2**15
 
 # What stated bounds exceed proved ones by, relative to their size; and in roundings of the terms that they are sums of.
 MARGIN, ROUNDINGS = 1e-10, 8.0
+# The same relative to the terms where coefficients have radii: those of python-flint's balls have 30 bits.
+OF_RADII = 1e-8
 
 
-def margins(size: Array, terms: Array, width: int) -> Array:
+def margins(size: Array, terms: Array, width: int, has_radii: bool = False) -> Array:
     """How much above what is proved a bound is stated.
 
     Args:
         size: (n,) magnitudes of the bounds; what is exactly 0 is stated as 0.
         terms: (n,) about the sums of the magnitudes of what each bound is the sum of.
         width: how many terms that are.
+        has_radii: whether the network has any.
     """
     with np.errstate(all="ignore"):
         margin = MARGIN * size + ROUNDINGS * (width + 4) * 2.0**-53 * terms
+        if has_radii:
+            margin = margin + OF_RADII * terms
     return np.where((size > 0) & np.isfinite(margin), margin, 0.0)
 
 

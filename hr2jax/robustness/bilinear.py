@@ -92,7 +92,7 @@ def _in_float64(A: Any, w: Any, state: PenaltyState) -> Any:
 
 def serves(net: Network, norm: str | int, relaxation: str, method: str) -> bool:
     """Whether these problems are what the penalty's solver solves."""
-    return net.depth == 1 and norm == "inf" and relaxation == "shor" and method in ("auto", "lowrank")
+    return net.is_chain and net.depth == 1 and norm == "inf" and relaxation == "shor" and method in ("auto", "lowrank")
 
 
 def certificates(
@@ -128,7 +128,7 @@ def _proved(net: Network, pair: tuple[int, int], parts: Sequence[Any] | None) ->
         return best
     e, v, t = parts
     with np.errstate(all="ignore"):
-        d = np.concatenate([[e], v[fixed.unstable], t]) * np.ldexp(1.0, -lift(net, problem, fixed).exponent)
+        d = np.concatenate([[e], v[fixed.layers[0].unstable], t]) * np.ldexp(1.0, -lift(net, problem, fixed).exponent)
     for slack in SLACKS if np.isfinite(d).all() else ():
         proved = certify_multipliers(net, problem, "shor", fixed, {}, d * (1.0 + slack), versions())
         if proved.bound >= best.bound:
@@ -220,9 +220,10 @@ def estimates(net: Network, items: list[Item]) -> tuple[list[float], list[Array]
     w, g = np.zeros((BATCH, A.shape[0])), np.zeros((BATCH, A.shape[1]))
     for row, item in enumerate(items):
         c = item.problem.coefficients @ C
-        w[row, item.fixed.unstable] = c[item.fixed.unstable]
-        g[row] = c[item.fixed.active] @ A[item.fixed.active]
+        w[row, item.fixed.layers[0].unstable] = c[item.fixed.layers[0].unstable]
+        g[row] = c[item.fixed.layers[0].active] @ A[item.fixed.layers[0].active]
     e, v, t = (scale * part for part in dual(A, w, g))
     values = (e + v.sum(axis=1) + t.sum(axis=1)).tolist()
     rows = enumerate(items)
-    return values[: len(items)], [np.concatenate([[e[r]], v[r, item.fixed.unstable], t[r]]) for r, item in rows]
+    diagonals = [np.concatenate([[e[r]], v[r, item.fixed.layers[0].unstable], t[r]]) for r, item in rows]
+    return values[: len(items)], diagonals

@@ -231,7 +231,7 @@ class Certifying:
     ) -> Status:  # fmt: skip
         """Around each input that the global constants leave undecided."""
         since = time.time()
-        if via == "lipschitz-local" and self.net.depth == 1 and self.norm == "inf":
+        if via == "lipschitz-local" and self.net.is_chain and self.net.depth == 1 and self.norm == "inf":
             self.exclude_together(show)
         self.decided = ~self.right | (self.found >= self.radii.max())
         if accuracy is None:  # only the radii themselves count

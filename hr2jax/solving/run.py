@@ -50,11 +50,9 @@ QUICK, LEAST, MOST = 0.05, 0.15, 15.0
 
 
 def check_network(net: Any) -> None:
-    """Refuse what is no Network, and what cannot be bounded yet."""
+    """Refuse what is no Network."""
     if not isinstance(net, Network):
         raise ValueError(f"net must be a hr2jax.Network, but {type(net).__name__} was given")
-    if not net.is_chain:
-        raise NotImplementedError(f"only chains of ReLU layers can be bounded today, but {net!r} was given")
 
 
 def run(net: Network, problem: Problem, options: Options, began: float) -> Result:
@@ -79,14 +77,14 @@ def check_package(options: Options) -> None:
 def prepare(net: Network, problem: Problem, options: Options) -> Presolve:
     """The presolved problem, with the pre-activation bounds and the lifting that the options ask for."""
     chosen = options.lifting
-    if chosen == "auto" or net.depth == 1:
+    if chosen == "auto" or net.depth <= 1:
         chosen = "adjoint" if net.depth > 1 else "forward"  # as bench/depth.py --liftings and bench/deep.py measured
     if problem.quantity == "maximum":
         chosen = "values"
     elif options.record.lifting is not None:
         chosen = options.record.lifting
     method = options.bounds
-    if not problem.is_local or net.depth == 1:  # intervals are exact at depth 1
+    if not problem.is_local or net.depth <= 1:  # intervals are exact at depth 1
         method = "interval"
     elif method == "auto":
         method = pick_method(net, problem)
@@ -98,7 +96,7 @@ def prepare(net: Network, problem: Problem, options: Options) -> Presolve:
         if problem.quantity == "maximum":
             proved = preactivation_bounds(net, problem, slopes)
             last = find_output_slopes(net, problem, proved, method, seconds=seconds, seed=options.seed) or {}
-            slopes = dict(slopes) | {(net.depth + 1, k): values for k, values in last.items()}
+            slopes = dict(slopes) | {(len(net.layers), k): values for k, values in last.items()}
     return presolve(net, problem, slopes=slopes, chains=LIFTINGS[chosen])
 
 

@@ -221,27 +221,32 @@ def test_planted_fault_of_a_bound_too_small_is_caught(monkeypatch):
         check_range(net, problem, Enclosure)
 
 
+def positive(pair):
+    """ReLU of an interval."""
+    return tuple(np.maximum(side, 0.0) for side in pair)
+
+
 @KINDS
 def test_a_dead_neuron_is_dead_and_not_on_by_next_to_nothing(kind):
     """A radius for products that might underflow made h = 2^-960 of an exact 0, and scales of what it fed."""
     rng = np.random.default_rng(0)
     A, b = -rng.random((3, 4)), np.array([0.0, -1e-300, 1e-300])
     before = (np.array([-1.0, -2.0, 0.0, -3.0]), np.array([2.0, 1.0, 0.5, 0.0]))
-    low, high = interval.interval_step(A, b, before, kind)
+    low, high = interval.interval_step([(A, positive(before))], b, arithmetic=kind)
     np.testing.assert_array_equal(high, b)
     assert (low < b).all()
-    low, high = interval.interval_step(-A, b, before, kind)
+    low, high = interval.interval_step([(-A, positive(before))], b, arithmetic=kind)
     np.testing.assert_array_equal(low, b)
     assert (high > b).all()
     nothing = (np.full(4, -1.0), np.zeros(4))
-    for side in interval.interval_step(A, b, nothing, kind):
+    for side in interval.interval_step([(A, positive(nothing))], b, arithmetic=kind):
         np.testing.assert_array_equal(side, b)
 
 
 @KINDS
 def test_products_that_underflow_are_still_met(kind):
     A, before = np.array([[1e-200, 0.0], [-1e-200, 0.0]]), (np.array([1e-200, 1.0]), np.array([1e-190, 1.0]))
-    low, high = interval.interval_step(A, np.zeros(2), before, kind)
+    low, high = interval.interval_step([(A, positive(before))], np.zeros(2), arithmetic=kind)
     assert high[0] > 0
     assert low[1] < 0
 

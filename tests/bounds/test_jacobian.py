@@ -244,11 +244,11 @@ def test_balls_agree():
 def test_planted_faults_are_caught(monkeypatch, fault):
     """Free neurons held on, a norm of the wrong kind, a length that forgets a layer."""
     if fault == "masks":
-        monkeypatch.setattr(jacobian, "_masked", lambda J, on, off: J)
+        monkeypatch.setattr(jacobian, "_masked", lambda J, on, off, layer: J)
     elif fault == "rows":
         monkeypatch.setattr(jacobian, "row_norms", lambda M, norm, kind: np.abs(M).max(axis=1))
     else:
-        monkeypatch.setattr(jacobian, "spectral_norm", lambda A, kind: 0.3)
+        monkeypatch.setattr(jacobian, "spectral_of", lambda A, kind: 0.3)
     rng = np.random.default_rng(0)
     with pytest.raises(AssertionError):
         for _ in range(10):

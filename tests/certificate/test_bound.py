@@ -31,8 +31,8 @@ from hr2jax.relaxation import presolve
 from hr2jax.relaxation.basis import ONE, V1, XI, Z1, T
 from hr2jax.relaxation.families import catalogue
 from hr2jax.relaxation.forms import Family, entries
+from hr2jax.relaxation.layout import Layout
 from hr2jax.relaxation.lifting import lift
-from hr2jax.relaxation.presolve import Layout
 from hr2jax.relaxation.scales import LARGEST_SCALE
 
 from ..reference.enclosures import assert_encloses, ends, exact
@@ -134,7 +134,7 @@ def check_bound(net, problem, rng, sizes, arithmetic=Enclosure):
             kept = rng.permutation(net.widths[1])
             fixed = presolve.presolve(net, problem, arithmetic, Layout((kept,)))
             if problem.is_local:
-                larger = Layout((kept,), (fixed.exponent + rng.integers(0, 9),))
+                larger = Layout((kept,), (fixed.layers[0].exponent + rng.integers(0, 9),))
                 fixed = presolve.presolve(net, problem, arithmetic, larger)
         lifting = lift(net, problem, fixed, arithmetic)
         multipliers = random_multipliers(lifting, rng, sizes)
@@ -225,12 +225,12 @@ def feasible_points(net, problem, fixed, lifting, rng):
     for x, pattern in cases:
         t = rational(rng.choice([-1.0, 1.0], q))
         y = {ONE: exact([Fraction(1)], (1,)), T: t if problem.norm == "inf" else t / max(q, 1)}
-        y[V1] = exact([Fraction(2 * int(pattern[i]) - 1) for i in fixed.unstable], (n,))
+        y[V1] = exact([Fraction(2 * int(pattern[i]) - 1) for i in fixed.layers[0].unstable], (n,))
         if XI in lifting.sizes:
             c, r = rational(problem.domain.center)[fixed.free], rational(problem.domain.radius)[fixed.free]
             y[XI] = (x[fixed.free] - c) / r
-            scale = exact([Fraction(2) ** int(e) for e in fixed.exponent], (n,))
-            y[Z1] = exact_z(net, x)[fixed.unstable] / scale
+            scale = exact([Fraction(2) ** int(e) for e in fixed.layers[0].exponent], (n,))
+            y[Z1] = exact_z(net, x)[fixed.layers[0].unstable] / scale
         yield pattern, y
 
 
@@ -338,8 +338,8 @@ def test_center_and_radius_are_exact_reals(kind):
         problem = checked_problem(net, norm="inf", center=[0.0], radius=r)
         assert bound_of(net, problem, arithmetic=kind) == pytest.approx(1.0)  # u_1 - 1
         fixed = presolve.presolve(net, problem, kind)
-        assert fixed.unstable.tolist() == [0]
-        assert fixed.active.tolist() == [1]
+        assert fixed.layers[0].unstable.tolist() == [0]
+        assert fixed.layers[0].active.tolist() == [1]
 
 
 @KINDS
@@ -347,17 +347,18 @@ def test_scales_are_fixed_floats_proved_valid(kind):
     net = net_of([[1.0], [0.75]], [1.0, 1.0])
     problem = checked_problem(net, norm="inf", center=[0.25], radius=1.0)
     fixed = presolve.presolve(net, problem, kind)
-    for k, exponent in enumerate(fixed.exponent):
-        least, greatest = exact_range(net, problem)[fixed.unstable[k]]
+    for k, exponent in enumerate(fixed.layers[0].exponent):
+        least, greatest = exact_range(net, problem)[fixed.layers[0].unstable[k]]
         assert Fraction(2) ** int(exponent) >= max(-least, greatest)
-    for bad in (fixed.exponent - 1, fixed.exponent - [0, 1], fixed.exponent[:1], np.full(2, -(10**6))):
+    given = fixed.layers[0].exponent
+    for bad in (given - 1, given - [0, 1], given[:1], np.full(2, -(10**6))):
         with pytest.raises(ValueError, match="scale"):
-            prove(net, problem, Layout((fixed.unstable,), (bad,)), {}, None, kind)
-    for good in (fixed.exponent + 3, np.full(2, LARGEST_SCALE)):
-        assert prove(net, problem, Layout((fixed.unstable,), (good,)), {}, None, kind) >= 1.75
+            prove(net, problem, Layout((fixed.layers[0].unstable,), (bad,)), {}, None, kind)
+    for good in (fixed.layers[0].exponent + 3, np.full(2, LARGEST_SCALE)):
+        assert prove(net, problem, Layout((fixed.layers[0].unstable,), (good,)), {}, None, kind) >= 1.75
     for beyond in (np.full(2, LARGEST_SCALE + 1), np.full(2, 2**62)):
         with pytest.raises(ValueError, match="scale is beyond"):
-            prove(net, problem, Layout((fixed.unstable,), (beyond,)), {}, None, kind)
+            prove(net, problem, Layout((fixed.layers[0].unstable,), (beyond,)), {}, None, kind)
 
 
 @KINDS
@@ -385,16 +386,17 @@ def test_everything_else_is_an_enclosure(kind, data):
     unit = Fraction(2) ** lifting.exponent
     A, c = rational(net.weights[0]), rational(problem.coefficients) @ rational(net.weights[1])
     W = c[:, None] * A[:, fixed.free] / unit
-    half = W[fixed.unstable] / 2
+    half = W[fixed.layers[0].unstable] / 2
     zero = exact([Fraction(0)] * len(fixed.free), (len(fixed.free),))
-    constant = sum(half, zero) + sum(W[fixed.active], zero)
+    constant = sum(half, zero) + sum(W[fixed.layers[0].active], zero)
     assert_encloses(lifting.objective_v, half.reshape(-1, len(fixed.free)))
     assert_encloses(lifting.objective_one, constant.reshape(1, -1))
     if XI in lifting.sizes:
-        scale = exact([Fraction(2) ** int(e) for e in fixed.exponent], (-1, 1))
-        middle = (A @ rational(problem.domain.center) + rational(net.biases[0]))[fixed.unstable].reshape(-1, 1)
+        scale = exact([Fraction(2) ** int(e) for e in fixed.layers[0].exponent], (-1, 1))
+        kept = fixed.layers[0].unstable
+        middle = (A @ rational(problem.domain.center) + rational(net.biases[0]))[kept].reshape(-1, 1)
         assert_encloses(lifting.z_one, middle / scale)
-        spread = A[fixed.unstable][:, fixed.free] * rational(problem.domain.radius)[fixed.free]
+        spread = A[fixed.layers[0].unstable][:, fixed.free] * rational(problem.domain.radius)[fixed.free]
         assert_encloses(lifting.z_xi, spread / scale)
 
 
@@ -705,7 +707,7 @@ def check_last_sliver():
     net, problem = sliver()
     fixed = prover.presolve(net, problem)  # the name that `prove` uses
     lifting = lift(net, problem, fixed)
-    weight = 1.0 / max(abs(fixed.high[0]), 1e-9) * 2.0**-lifting.exponent
+    weight = 1.0 / max(abs(fixed.layers[0].high[0]), 1e-9) * 2.0**-lifting.exponent
     multipliers = {
         "u.z/1": np.array([weight / 2]),
         "u.(h-z)/1": np.array([weight / 2]),

@@ -24,8 +24,9 @@ from hr2jax.certificate.names import diagonal_of, numbered
 from hr2jax.certificate.prover import prove, prover_of
 from hr2jax.network import Network
 from hr2jax.problem import checked_problem
+from hr2jax.relaxation.layout import Layout
 from hr2jax.relaxation.lifting import lift
-from hr2jax.relaxation.presolve import Layout, presolve
+from hr2jax.relaxation.presolve import presolve
 
 from ..reference.certificates import entries_of, same, write
 from ..reference.ids import ids

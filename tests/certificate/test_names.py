@@ -74,7 +74,7 @@ def test_there_and_back_changes_nothing(kind):
 def test_names_count_as_the_network_does():
     lifting = LIFTED["local"]()
     assert lifting.presolve.free.tolist() == [0, 2]
-    unstable = lifting.presolve.unstable
+    unstable = lifting.presolve.layers[0].unstable
     table = variables(lifting).table(np.arange(lifting.size))
     assert table.kind.tolist() == ["one", *["v"] * len(unstable), "t", "t", "xi", "xi"]
     assert table.index.tolist() == [0, *unstable, 0, 2, 0, 2]
@@ -132,11 +132,12 @@ def test_what_another_problem_has_too_goes_along_by_name():
     net, rng = network((6,), seed=3), np.random.default_rng(1)
     first = lifted(net, center=np.zeros(3), radius=[2.0, 2.0, 0.0])
     other = lifted(net, center=np.zeros(3), radius=[0.3, 0.0, 0.3])
-    kept = np.intersect1d(first.presolve.unstable, other.presolve.unstable)
-    assert len(kept) < len(first.presolve.unstable)
+    kept = np.intersect1d(first.presolve.layers[0].unstable, other.presolve.layers[0].unstable)
+    assert len(kept) < len(first.presolve.layers[0].unstable)
     multipliers = multipliers_of(first, rng)
     moved = transfer(named(first, multipliers, 3), first.presolve.layout(), first.presolve.free, other)
-    for name, owners in (("v.z/1", lambda x: x.presolve.unstable), ("(1+x).(1-t)", lambda x: x.presolve.free)):
+    neurons, inputs = (lambda x: x.presolve.layers[0].unstable), (lambda x: x.presolve.free)
+    for name, owners in (("v.z/1", neurons), ("(1+x).(1-t)", inputs)):
         values = dict(zip(owners(first).tolist(), multipliers[name], strict=True))
         assert moved[name].tolist() == [values.get(k, 0.0) for k in owners(other).tolist()]
     places = {name: k for k, name in enumerate(names_of(other))}

@@ -47,7 +47,7 @@ def points(net, problem, lifting, count=50):
         u = (net.weights[0] @ x + net.biases[0] > 0).astype(float)
         t = np.zeros(q)
         t[fixed.free] = rng.choice([-1.0, 1.0], len(fixed.free))
-        y = [np.ones(1), 2 * u[fixed.unstable] - 1, t[fixed.free]]
+        y = [np.ones(1), 2 * u[fixed.layers[0].unstable] - 1, t[fixed.free]]
         if XI in lifting.sizes:
             y.append((x - center)[fixed.free] / radius[fixed.free])
         yield np.concatenate(y), u, t
@@ -72,8 +72,8 @@ def test_z_is_the_scaled_preactivation():
     for y, _, _ in points(net, problem, lifting):
         x = problem.domain.center.copy()
         x[fixed.free] += problem.domain.radius[fixed.free] * y[lifting.slice(XI)]
-        z = (net.weights[0] @ x + net.biases[0])[fixed.unstable]
-        assert np.allclose(np.ldexp(basis[Z1] @ y, fixed.exponent), z, atol=1e-12)
+        z = (net.weights[0] @ x + net.biases[0])[fixed.layers[0].unstable]
+        assert np.allclose(np.ldexp(basis[Z1] @ y, fixed.layers[0].exponent), z, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", [family_name(p, 0 if p in XT else 1) for p in ("v.z", *Z_EXACT, *UT, *XT)])
@@ -137,7 +137,7 @@ def test_form_arithmetic():
 def test_clique_pairs_with_stable_neurons_and_fixed_inputs():
     """Neurons 0, 2, 3, 5 and inputs 0, 1, 3, 4 have variables: {u_i, t_i} exists for i = 0 and 3."""
     _, _, lifting = lifted()
-    assert lifting.presolve.unstable.tolist() == [0, 2, 3, 5]
+    assert lifting.presolve.layers[0].unstable.tolist() == [0, 2, 3, 5]
     assert lifting.presolve.free.tolist() == [0, 1, 3, 4]
     first, second = clique_pairs(lifting, V1)
     assert (first.tolist(), second.tolist()) == ([0, 2], [0, 2])
@@ -157,9 +157,9 @@ def test_clique_pairs_follow_the_networks_numbering():
     problem = checked_problem(net, center=center, radius=radius)
     lifting = lift(net, problem, presolve(net, problem))
     first, second = clique_pairs(lifting, V1)
-    neurons, inputs = lifting.presolve.unstable[first], lifting.presolve.free[second]
+    neurons, inputs = lifting.presolve.layers[0].unstable[first], lifting.presolve.free[second]
     assert np.array_equal(neurons, inputs)
-    assert set(neurons) == set(lifting.presolve.unstable) & {2, 3, 4}
+    assert set(neurons) == set(lifting.presolve.layers[0].unstable) & {2, 3, 4}
     assert not np.array_equal(first, second)
 
 
@@ -194,7 +194,7 @@ def test_without_cliques_there_is_no_family():
     net = Network([A, np.ones((1, 3))], [[9.0, -9.0, 0.0], [0.0]])
     problem = checked_problem(net, center=np.zeros(2), radius=0.1)
     lifting = lift(net, problem, presolve(net, problem))
-    assert lifting.presolve.unstable.tolist() == [2]
+    assert lifting.presolve.layers[0].unstable.tolist() == [2]
     assert {family.name for family in preset("hr2", lifting)} == {"v.z/1"}
     M = lagrangian_matrix(lifting, {"(1+v).(1+t)/1": np.zeros(0)})
     assert np.array_equal(M.mid, lagrangian_matrix(lifting, {}).mid)

@@ -67,7 +67,7 @@ def feasible_points(net, problem, lifting, rng, count=30):
             xi = rng.uniform(-1, 1, lifting.sizes[XI])
             x = problem.domain.center.copy()
             x[fixed.free] += problem.domain.radius[fixed.free] * xi
-            v = np.where(net.weights[0] @ x + net.biases[0] > 0, 1.0, -1.0)[fixed.unstable]
+            v = np.where(net.weights[0] @ x + net.biases[0] > 0, 1.0, -1.0)[fixed.layers[0].unstable]
         else:
             xi, v = np.zeros(0), rng.choice([-1.0, 1.0], lifting.sizes[V1])
         yield np.concatenate([[1.0], v, t, xi])

@@ -13,8 +13,9 @@ from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.certificate.prover import prove
 from hr2jax.network import Network
 from hr2jax.problem import checked_problem
+from hr2jax.relaxation.layout import Layout
 from hr2jax.relaxation.lifting import lift
-from hr2jax.relaxation.presolve import LIFTINGS, Layout, presolve
+from hr2jax.relaxation.presolve import LIFTINGS, presolve
 from hr2jax.relaxation.scales import GRID, LARGEST_SCALE, MARGIN, on_grid
 
 from ..reference.ids import ids
@@ -32,37 +33,38 @@ BOX = checked_problem(NET, norm="inf", center=[0.0, 1.0], radius=[1.0, 0.0])
 def test_stable_neurons_fixed_inputs_and_rows_without_effect_need_no_variable(kind):
     fixed = presolve(NET, BOX, kind)
     assert fixed.free.tolist() == [0]
-    assert fixed.unstable.tolist() == [4]
-    assert fixed.active.tolist() == [0, 2, 7]
-    assert fixed.exponent.tolist() == [1]  # 1.5 < 2
+    assert fixed.layers[0].unstable.tolist() == [4]
+    assert fixed.layers[0].active.tolist() == [0, 2, 7]
+    assert fixed.layers[0].exponent.tolist() == [1]  # 1.5 < 2
     # a little above what is proved, for those whose rounding is another: 1e-10 of 1.5, in units of 2
-    assert -0.75 - 1.1 * 0.75 * MARGIN <= fixed.low[0] <= -0.75 - 0.9 * 0.75 * MARGIN
-    assert 0.25 + 0.9 * 0.75 * MARGIN <= fixed.high[0] <= 0.25 + 1.1 * 0.75 * MARGIN
+    assert -0.75 - 1.1 * 0.75 * MARGIN <= fixed.layers[0].low[0] <= -0.75 - 0.9 * 0.75 * MARGIN
+    assert 0.25 + 0.9 * 0.75 * MARGIN <= fixed.layers[0].high[0] <= 0.25 + 1.1 * 0.75 * MARGIN
 
 
 @KINDS
 def test_a_neuron_just_on_the_boundary_is_stable(kind):
     net = Network([[[0.1], [-0.1], [0.1]], np.ones((1, 3))], [[0.0, 0.0, -(2.0**-60)], [0.0]])
     fixed = presolve(net, checked_problem(net, norm="inf", center=[0.3], radius=0.3), kind)
-    assert fixed.active.tolist() == [0]
-    assert fixed.unstable.tolist() == [2]
+    assert fixed.layers[0].active.tolist() == [0]
+    assert fixed.layers[0].unstable.tolist() == [2]
 
 
 def test_globally_every_neuron_that_matters_gets_a_variable():
     fixed = presolve(NET, checked_problem(NET))
     assert fixed.free.tolist() == [0, 1]
-    assert fixed.unstable.tolist() == [0, 1, 2, 3, 4, 5, 7]
-    assert fixed.active.tolist() == fixed.low.tolist() == fixed.high.tolist() == fixed.exponent.tolist() == []
+    assert fixed.layers[0].unstable.tolist() == [0, 1, 2, 3, 4, 5, 7]
+    one = fixed.layers[0]
+    assert one.active.tolist() == one.low.tolist() == one.high.tolist() == one.exponent.tolist() == []
 
 
 @KINDS
 def test_a_certificate_may_keep_neurons_that_are_stable(kind):
     kept = np.array([7, 4, 1, 6])
     fixed = presolve(NET, BOX, kind, Layout((kept,)))
-    assert fixed.unstable.tolist() == kept.tolist()
-    assert fixed.active.tolist() == [0, 2]
-    assert (fixed.low > 0).tolist() == [True, False, False, False]
-    assert (fixed.high < 0).tolist() == [False, False, True, True]
+    assert fixed.layers[0].unstable.tolist() == kept.tolist()
+    assert fixed.layers[0].active.tolist() == [0, 2]
+    assert (fixed.layers[0].low > 0).tolist() == [True, False, False, False]
+    assert (fixed.layers[0].high < 0).tolist() == [False, False, True, True]
     everything = presolve(NET, checked_problem(NET), kind, Layout((np.arange(8),)))
     assert everything.unstable.tolist() == list(range(8))
 
@@ -82,8 +84,9 @@ def test_scales_must_be_valid(kind):
     assert smallest.tolist() == [1, 3]  # 4 < 2**3: an outward bound of 4 may be above it
     for larger in (smallest, smallest + 1, smallest + 2000, np.array([LARGEST_SCALE, 3])):
         fixed = presolve(NET, BOX, kind, Layout((kept,), (larger,)))
-        assert fixed.exponent.tolist() == larger.tolist()
-        assert (fixed.low < fixed.high).all() and (np.abs([fixed.low, fixed.high]) <= 1).all()
+        assert fixed.layers[0].exponent.tolist() == larger.tolist()
+        low, high = fixed.layers[0].low, fixed.layers[0].high
+        assert (low < high).all() and (np.abs([low, high]) <= 1).all()
     for smaller in (smallest - [1, 0], smallest - [0, 5], np.array([-(2**63), 3])):
         with pytest.raises(ValueError, match="scale is smaller than its pre-activation bound"):
             presolve(NET, BOX, kind, Layout((kept,), (smaller,)))
@@ -165,10 +168,10 @@ def test_decisions_and_scaled_bounds_agree_with_the_exact_ranges(kind, case, mor
     assert fixed.free.tolist() == [j for j, r in enumerate(problem.domain.radius) if r > 0]
     for i, (least, greatest) in enumerate(ranges):
         if not rows[i].any():
-            assert i not in fixed.unstable and i not in fixed.active
+            assert i not in fixed.layers[0].unstable and i not in fixed.layers[0].active
         else:
-            assert (i in fixed.active) == (least >= 0)
-            assert (i in fixed.unstable) == (least < 0 < greatest)
+            assert (i in fixed.layers[0].active) == (least >= 0)
+            assert (i in fixed.layers[0].unstable) == (least < 0 < greatest)
     check_scaled(fixed, ranges)
     kept = np.arange(net.widths[1])[::-1]
     everything = presolve(net, problem, kind, Layout((kept,)))
@@ -178,9 +181,9 @@ def test_decisions_and_scaled_bounds_agree_with_the_exact_ranges(kind, case, mor
 
 def check_scaled(fixed, ranges):
     """low and high are on the grid, in [-1, 1], around the exact range, and tight where float64 allows it."""
-    for k, (i, e) in enumerate(zip(fixed.unstable, fixed.exponent, strict=True)):
+    for k, (i, e) in enumerate(zip(fixed.layers[0].unstable, fixed.layers[0].exponent, strict=True)):
         least, greatest = (value / Fraction(2) ** int(e) for value in ranges[i])
-        l, h = Fraction(float(fixed.low[k])), Fraction(float(fixed.high[k]))
+        l, h = Fraction(float(fixed.layers[0].low[k])), Fraction(float(fixed.layers[0].high[k]))
         assert l <= least and greatest <= h
         assert -1 <= l <= h <= 1
         assert (l * 2**GRID).denominator == (h * 2**GRID).denominator == 1

@@ -55,7 +55,7 @@ def test_the_estimates_are_proved_and_below_the_global_constants():
     values, _ = bilinear.estimates(net, items)
     for item, value in zip(items, values, strict=True):
         pair = (int(labels[0]), item.rival)
-        assert 0 < len(item.fixed.unstable) < 8
+        assert 0 < len(item.fixed.layers[0].unstable) < 8
         everywhere = hr2jax.solve(net, output=pair, relaxation="shor").bound
         tightest = hr2jax.solve(net, output=pair, relaxation="hr2", center=x[0], radius=0.2)
         assert tightest.lower <= value * (1 + 1e-3)

@@ -35,7 +35,7 @@ def ascend(targets: Targets, start: Mapping[int, Array], end: float | None, seed
         layers.append((A, b, unstable.astype(np.float64), s, np.where(unstable, -s * low, 0.0)))
     scale = _ranges(targets)
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
-        data = run(jax.tree.map, put, (targets.rows, targets.shift, layers, domain.center, domain.radius, scale))
+        data = run(jax.tree.map, put, (targets.rows[count], targets.shift, layers, domain.center, domain.radius, scale))
         first = [put(start[k]) for k in range(1, count + 1)]
         best, value = first, run(_values, first, data, domain.shape)
         # Away from the corners, where half of the directions are closed.
@@ -54,7 +54,7 @@ def _ranges(targets: Targets) -> Array:
     """Sizes of the targets, so that one step suits all."""
     low, high = targets.bounds[-1]
     with np.errstate(all="ignore"):
-        size = np.abs(targets.rows) @ (np.maximum(high, 0.0) - np.maximum(low, 0.0))
+        size = np.abs(targets.rows[len(targets.bounds)]) @ (np.maximum(high, 0.0) - np.maximum(low, 0.0))
     return np.where((size > 0) & np.isfinite(size), size, 1.0)
 
 

@@ -27,7 +27,7 @@ def planet_slopes(targets: Targets, start: Mapping[int, Array], end: float | Non
     """Optimal slopes k -> (n, p_k) of each target; `start`'s for those not reached by `end` or where HiGHS fails."""
     result = {k: np.array(values) for k, values in start.items()}
     programs = {k: _Program(targets, k) for k in result}
-    for i, row in enumerate(targets.rows):
+    for i, row in enumerate(targets.rows[len(targets.bounds)]):
         check()
         if end is not None and time.monotonic() >= end:
             break

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ... import graph
 from ...arithmetic.float64 import Array
 from ...network import Network
 from ...problem import Problem
 from ...text import shown
-from ..interval import Pair, first_layer
+from ..interval import Pair
 from ..linear import layer_bounds
 from .targets import Targets
 
@@ -28,8 +29,10 @@ def pick_method(net: Network, problem: Problem) -> str:
 
     "interval" at depth 1, where it is exact, and for a global problem, which has no bounds.
     """
-    if net.depth == 1 or not problem.is_local:
+    if net.depth <= 1 or not problem.is_local:
         return "interval"
+    if not net.is_chain:
+        return "linear"
     work, before = 0, 0
     for k in range(1, net.depth):
         before += net.widths[k] * net.widths[k - 1]
@@ -58,20 +61,23 @@ def find_slopes(
     if method not in METHODS:
         raise ValueError(f"bounds must be one of {', '.join(METHODS)}, but {shown(method)} was given")
     end = None if seconds is None else time.monotonic() + seconds
-    bounds = [first_layer(net, problem)]
+    bounds: list[Pair] = []
     result: dict[tuple[int, int], Array] = {}
     if method == "interval":
         return result
-    for l in range(2, net.depth + 1):
-        A, b = net.weights[l - 1], net.biases[l - 1]
-        targets = Targets(net, problem, np.concatenate([A, -A]), np.concatenate([b, -b]), bounds)
+    hidden = len(net.layers) - 1
+    for l in range(1, hidden + 1):
+        if not graph.sources(net.layers, l):  # affine in x, so that nothing is to be chosen
+            bounds = [*bounds, layer_bounds(net, problem, l, bounds, None)]
+            continue
+        targets = Targets.of_layer(net, problem, l, bounds)
         slopes = _by_rule(targets)
         pair = _bounds_with(net, problem, l, bounds, slopes)
         if method == "lp":
             undecided = (pair[0] < 0) & (pair[1] > 0)
-            slopes = _tightened(targets, slopes, np.tile(undecided, 2), _share(end, net.depth + 1 - l), seed)
+            slopes = _tightened(targets, slopes, np.tile(undecided, 2), _share(end, hidden + 1 - l), seed)
             pair = _bounds_with(net, problem, l, bounds, slopes)
-        result |= {(l, k): values.reshape(2, len(b), -1) for k, values in slopes.items()}
+        result |= {(l, k): values.reshape(2, net.widths[l], -1) for k, values in slopes.items()}
         bounds = [*bounds, pair]
     return result
 
@@ -95,8 +101,7 @@ def find_output_slopes(
         return None
     end = None if seconds is None else time.monotonic() + seconds
     with np.errstate(all="ignore"):
-        row, shift = problem.coefficients @ net.weights[-1], problem.coefficients @ net.biases[-1]
-    targets = Targets(net, problem, np.stack([row, -row]), np.stack([shift, -shift]), bounds)
+        targets = Targets.of_output(net, problem, bounds)
     slopes = _by_rule(targets)
     if method == "lp":
         slopes = _tightened(targets, slopes, np.ones(2, dtype=bool), end, seed)
@@ -118,10 +123,11 @@ def _share(end: float | None, parts: int) -> float | None:
 
 def _by_rule(targets: Targets) -> dict[int, Array]:
     """Per target the best of four rules: CROWN's (x >= z if h > -l, else x >= 0), x >= 0, x >= z, the upper slope."""
-    n = len(targets.rows)
+    n = targets.count
     rules: list[dict[int, Array]] = [{}, {}, {}, {}]
     with np.errstate(all="ignore"):
-        for k, (low, high) in enumerate(targets.bounds, start=1):
+        for k in targets.layers:
+            low, high = targets.bounds[k - 1]
             unstable = (low < 0) & (high > 0)
             parallel = np.where(unstable, high / (high - low), 0.0)
             lines = (high > -low, np.zeros(len(low)), np.ones(len(low)), np.nan_to_num(parallel, nan=0.0))
@@ -149,6 +155,8 @@ def _tightened(
     if not len(some) or not any(((low < 0) & (high > 0)).any() for low, high in targets.bounds):
         return slopes
     if end is not None and time.monotonic() >= end:
+        return slopes
+    if not targets.net.is_chain:  # both ways of tightening walk chains
         return slopes
     part, start = targets.chosen(some), {k: values[some] for k, values in slopes.items()}
     size = sum(targets.net.widths[: len(targets.bounds) + 1])

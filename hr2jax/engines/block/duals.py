@@ -65,7 +65,7 @@ def clique_multipliers(form: BlockForm, polynomials: Sequence[Array]) -> dict[st
         if batch.name == "{u_i,z_i}" and len(batch.blocks) == 1:
             out["v.z"] = np.maximum(of[0, 1], 0.0)
         elif batch.name == "{u_i,z_i}":
-            low, high = form.lifting.presolve.low, form.lifting.presolve.high
+            low, high = form.lifting.presolve.layers[0].low, form.lifting.presolve.layers[0].high
             zero, square = np.zeros_like(low), of[1, 1]
             on = _ends(of[()] + of[0,], of[1,] + of[0, 1], square, zero, high)
             off = _ends(of[()] - of[0,], of[1,] - of[0, 1], square, low, zero)
@@ -91,7 +91,7 @@ def clique_polynomials(form: BlockForm, multipliers: Mapping[str, Array]) -> lis
     The part of `clique_multipliers`' inverse that the multipliers determine; a warm start needs no more.
     """
     out = []
-    low, high = form.lifting.presolve.low, form.lifting.presolve.high
+    low, high = form.lifting.presolve.layers[0].low, form.lifting.presolve.layers[0].high
     for batch in form.batches:
         q = np.zeros((batch.count, len(batch.monomials)))
         column = {m: k for k, m in enumerate(batch.monomials)}

@@ -91,7 +91,7 @@ def _uz_clique(lifting: Lifting) -> CliqueBatch:
     The blocks imply the product form's other products of u and z, but this one only where h = -l: u z^2 is
     not in their basis.
     """
-    low, high = lifting.presolve.low, lifting.presolve.high
+    low, high = lifting.presolve.layers[0].low, lifting.presolve.layers[0].high
     variables = [lifting.extended.places(V1), lifting.extended.places(Z1)]
     clique = Clique("{u_i,z_i}", variables, [True, False])
     clique.add("M_2({u_i,z_i})", clique.basis(2))

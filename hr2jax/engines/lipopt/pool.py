@@ -116,7 +116,7 @@ def _expanded(signs: Array, subsets: tuple[tuple[int, ...], ...]) -> Array:
 def krivine_program(lifting: Lifting, degree: int, inputs: int, neurons: int) -> Program:
     """The linear program of degree 3 or 4 for a lifting of a network with that many inputs and neurons."""
     base = inputs + neurons + 1
-    reached, t, v = _reached(lifting), 1 + lifting.presolve.free, 1 + inputs + lifting.presolve.unstable
+    reached, t, v = _reached(lifting), 1 + lifting.presolve.free, 1 + inputs + lifting.presolve.layers[0].unstable
     tuples = {size: _tuples(reached, t, v, size) for size in range(2, degree + 1)}
     # degree 4 has those of degree 3 too, which it implies: they come first, so that their solution is a start
     kinds = [kind for size in range(3, degree + 1) for kind in

@@ -20,7 +20,7 @@ NARROW = 40  # the most inputs of a box whose faces enter a least-distance progr
 def values(net: Network, units: Units, x: Array) -> Array:
     """(k,): the dual norm of the formal gradient at x (k, p_0) over the free inputs."""
     problem = units.problem
-    g = graph.pull_back(net.layers, graph.masks(net.layers[:-1], x), problem.coefficients)
+    g = graph.gradients(net.layers, x, problem.coefficients)
     return dual_norm(g[:, units.free], problem.norm)
 
 
@@ -43,15 +43,20 @@ def region_rows(net: Network, units: Units, pattern: list[Array]) -> tuple[Array
     def step(l: int, layer: Layer, below: graph.Pairs) -> _Affine:
         J = graph.total(A @ y.J for A, y in below)
         value = graph.total(A @ y.value for A, y in below) + layer.bias
+        if not graph.is_masked(layer):
+            return _Affine(J, value)
         on = pattern[l - 1]
         sign = np.where(on, 1.0, -1.0)
         size = lengths(J, 2)
         moves = size > 0
         rows.append(sign[moves, None] * J[moves] / size[moves, None])
         offsets.append(sign[moves] * value[moves] / size[moves])
-        return _Affine(J * on[:, None], value * on)
+        slope = on if layer.activation == "relu" else np.where(on, layer.slopes[1], layer.slopes[0])
+        return _Affine(J * slope[:, None], value * slope)
 
     graph.forward(net.layers[:-1], _Affine(J, units.center), step)
+    if not rows:
+        return np.zeros((0, len(units.free))), np.zeros(0)
     return np.concatenate(rows), np.concatenate(offsets)
 
 

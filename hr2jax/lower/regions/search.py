@@ -48,7 +48,7 @@ def search_deep(
         for pattern in patterns:
             if not effort.is_over():
                 best.offer_pattern(np.split(pattern, np.cumsum(net.widths[1:-2])))
-        if np.isfinite(units.scale).all() and problem.coefficients.any():
+        if np.isfinite(units.scale).all() and problem.coefficients.any() and net.structure.masked:
             _search(best, effort, seed, list(points))
     return best.lower, best.witness
 
@@ -104,7 +104,7 @@ class _Best:
     def _off_the_kink(self, x: Array) -> None:
         """Points beside x, and one further inside the region that x is in."""
         units = self.units
-        pattern = [layer[0] for layer in graph.masks(self.net.layers[:-1], x[None])]
+        pattern = [layer[0] for layer in graph.switches(self.net.layers[:-1], x[None])]
         key = b"".join(layer.tobytes() for layer in pattern)
         if key in self.tried:
             return
@@ -125,7 +125,7 @@ class _Best:
 def _search(best: _Best, effort: Effort, seed: int, points: list[Array]) -> None:
     net, units = best.net, best.units
     hidden = net.widths[1:-1]
-    is_small = max(hidden) <= WIDEST and sum(hidden) <= FEW
+    is_small = net.is_chain and max(hidden) <= WIDEST and sum(hidden) <= FEW
     sampled = _sampled(best, effort, seed)
     if is_small and _tree(best, effort, effort.share(0.5), sampled):
         return

@@ -131,13 +131,7 @@ def test_the_ascent_closes_most_of_the_gap(norm, monkeypatch):
         bounds = preactivation_bounds(net, problem, found)
         for l in range(2, net.depth + 1):
             rule = module._by_rule(
-                targets_module.Targets(
-                    net,
-                    problem,
-                    np.concatenate([net.weights[l - 1], -net.weights[l - 1]]),
-                    np.concatenate([net.biases[l - 1], -net.biases[l - 1]]),
-                    bounds[: l - 1],
-                )
+                targets_module.Targets.of_layer(net, problem, l, bounds[: l - 1])
             )
             before = module._bounds_with(net, problem, l, bounds[: l - 1], rule)
             for i, low, high in targets(net, problem, bounds, l):

@@ -155,12 +155,13 @@ def attained(net, problem):
     c = problem.coefficients @ net.weights[1]
     fixed = presolve(net, problem)
     best = 0.0
-    for signs in itertools.product([1.0, -1.0], repeat=len(fixed.unstable)):
+    for signs in itertools.product([1.0, -1.0], repeat=len(fixed.layers[0].unstable)):
         u = np.zeros(len(b))
-        u[fixed.active] = 1.0
-        u[fixed.unstable] = (np.array(signs) + 1) / 2
+        u[fixed.layers[0].active] = 1.0
+        u[fixed.layers[0].unstable] = (np.array(signs) + 1) / 2
         norm = np.abs((c * u) @ A)[fixed.free].sum()
-        if norm > best and has_interior(A[fixed.unstable], b[fixed.unstable], np.array(signs), problem):
+        kept = fixed.layers[0].unstable
+        if norm > best and has_interior(A[kept], b[kept], np.array(signs), problem):
             best = norm
     return best
 
@@ -252,7 +253,7 @@ def test_every_block_holds_at_every_point(case, domain, relaxation):
         x = center + radius * rng.uniform(-1.0, 1.0, len(center))
         z = net.weights[0] @ x + net.biases[0]
         y = np.ones(lifting.size)
-        y[lifting.slice(V1)] = np.where(z[lifting.presolve.unstable] > 0, 1.0, -1.0)
+        y[lifting.slice(V1)] = np.where(z[lifting.presolve.layers[0].unstable] > 0, 1.0, -1.0)
         y[lifting.slice(T)] = rng.choice([-1.0, 1.0], lifting.sizes[T])
         if XI in lifting.sizes:
             y[lifting.slice(XI)] = ((x - center) / np.where(radius > 0, radius, 1.0))[lifting.presolve.free]
