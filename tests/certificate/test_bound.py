@@ -365,7 +365,7 @@ def test_scales_are_fixed_floats_proved_valid(kind):
 def test_a_neuron_that_cannot_change_f_gets_no_variable(kind):
     net = net_of([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]], [1.0, 1.0, 1.0], 0.0)
     problem = checked_problem(net, norm="inf", center=[0.0, 0.0], radius=[1.0, 0.0])
-    assert presolve.presolve(net, problem, kind).unstable.tolist() == [0]
+    assert presolve.presolve(net, problem, kind).layers[0].unstable.tolist() == [0]
     assert bound_of(net, problem, arithmetic=kind) == pytest.approx(1.0)
 
 
@@ -773,13 +773,13 @@ def test_planted_fault_of_a_shrunk_factor_is_caught_point_by_point(monkeypatch):
 def test_planted_fault_of_a_pre_activation_bound_too_small_is_caught(monkeypatch):
     net, problem = sliver()
     assert Fraction(bound_of(net, problem)) >= 1
-    original = presolve.interval_bounds
+    original = presolve.preactivation_bounds
 
     def faulty(*args):
         [(low, high)] = original(*args)
         return [(low, high - 1e-6 * np.abs(low))]
 
-    monkeypatch.setattr(presolve, "interval_bounds", faulty)
+    monkeypatch.setattr(presolve, "preactivation_bounds", faulty)
     with pytest.raises(AssertionError):
         assert Fraction(bound_of(net, problem)) >= 1
 

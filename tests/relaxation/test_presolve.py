@@ -66,7 +66,7 @@ def test_a_certificate_may_keep_neurons_that_are_stable(kind):
     assert (fixed.layers[0].low > 0).tolist() == [True, False, False, False]
     assert (fixed.layers[0].high < 0).tolist() == [False, False, True, True]
     everything = presolve(NET, checked_problem(NET), kind, Layout((np.arange(8),)))
-    assert everything.unstable.tolist() == list(range(8))
+    assert everything.layers[0].unstable.tolist() == list(range(8))
 
 
 @KINDS
@@ -80,7 +80,7 @@ def test_a_neuron_that_can_switch_may_not_be_left_out(kind):
 @KINDS
 def test_scales_must_be_valid(kind):
     kept = np.array([4, 0])
-    smallest = presolve(NET, BOX, kind, Layout((kept,))).exponent
+    smallest = presolve(NET, BOX, kind, Layout((kept,))).layers[0].exponent
     assert smallest.tolist() == [1, 3]  # 4 < 2**3: an outward bound of 4 may be above it
     for larger in (smallest, smallest + 1, smallest + 2000, np.array([LARGEST_SCALE, 3])):
         fixed = presolve(NET, BOX, kind, Layout((kept,), (larger,)))
@@ -107,7 +107,7 @@ def test_scales_must_be_valid(kind):
 def test_neurons_and_scales_of_another_type_are_refused(kind, wrong):
     """Booleans once counted as the indices 0 and 1 here, and as a mask there: neurons that switch were left out."""
     kept = np.array([4, 0])
-    smallest = presolve(NET, BOX, kind, Layout((kept,))).exponent
+    smallest = presolve(NET, BOX, kind, Layout((kept,))).layers[0].exponent
     for layout in (Layout((wrong,)), Layout((kept,), (wrong,)), Layout((kept,), (smallest,), {"p": (wrong,)})):
         with pytest.raises(ValueError, match=r"vectors of int64|not one of 1 hidden layers"):
             presolve(NET, BOX, kind, layout)
@@ -176,7 +176,7 @@ def test_decisions_and_scaled_bounds_agree_with_the_exact_ranges(kind, case, mor
     kept = np.arange(net.widths[1])[::-1]
     everything = presolve(net, problem, kind, Layout((kept,)))
     check_scaled(everything, ranges)
-    check_scaled(presolve(net, problem, kind, Layout((kept,), (everything.exponent + more,))), ranges)
+    check_scaled(presolve(net, problem, kind, Layout((kept,), (everything.layers[0].exponent + more,))), ranges)
 
 
 def check_scaled(fixed, ranges):
