@@ -10,16 +10,16 @@ from numpy.typing import ArrayLike
 
 from .domain import Domain
 from .machine.stopping import stoppable
-from .network import Network
 from .options import Options
 from .problem import Output, checked_problem
+from .reading import Model, as_network
 from .result import Progress, Result
-from .solving.run import check_network, run
+from .solving.run import run
 
 
 @stoppable
 def solve(
-    net: Network,
+    net: Model,
     *,
     output: Output = None,
     norm: Any = "inf",
@@ -51,7 +51,7 @@ def solve(
     rounding-safe arithmetic, and `result.certificate` proves it again.
 
     Args:
-        net: a ReLU network.
+        net: a ReLU network, or what holds one: a file, a module (see `hr2jax.as_network`).
         output: None (the only output), k (F_k), (k, j) (F_k - F_j), or a 1-D array c (c.F).
         norm: "inf" or 2, on the input.
         output_norm: on the output; without effect, as f has one value.
@@ -92,7 +92,7 @@ def solve(
         NotImplementedError: a combination that is not built, before any work.
     """
     began = time.perf_counter()
-    check_network(net)
+    net = as_network(net)
     problem = checked_problem(net, output, norm, center, radius, output_norm=output_norm, domain=domain)
     options = Options(
         relaxation=relaxation, bounds=bounds, method=method, tol=tol, time_limit=time_limit,
@@ -104,7 +104,7 @@ def solve(
 
 @stoppable
 def maximum(
-    net: Network,
+    net: Model,
     *,
     center: ArrayLike | None = None,
     radius: Any = None,
@@ -131,7 +131,7 @@ def maximum(
     for every neuron that can switch, and beside it the products with u of docs/theory/depth.md.
 
     Args:
-        net: a ReLU network.
+        net: a ReLU network, or what holds one: a file, a module (see `hr2jax.as_network`).
         center, radius: the ball's center (p_0,), or of another shape in C order, and radius; for norm "inf" also one
             half-width per input.
         domain: instead of them a `Box` or a `Ball`.
@@ -147,7 +147,7 @@ def maximum(
         Interrupted, ValueError, NotImplementedError: as `solve`.
     """
     began = time.perf_counter()
-    check_network(net)
+    net = as_network(net)
     problem = checked_problem(net, output, norm, center, radius, "maximum", domain=domain)
     options = Options(
         relaxation=relaxation, bounds=bounds, tol=tol, time_limit=time_limit, max_iterations=max_iterations,

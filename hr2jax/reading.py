@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from numpy.typing import ArrayLike
 
 from . import io
 from .network import Network
+
+Model: TypeAlias = Any  # a Network or what holds one: see `as_network`
 
 
 def load(

@@ -49,3 +49,22 @@ def test_torch_is_not_looked_for_where_no_module_was_given():
         "    except ValueError as error: assert 'was given' in str(error)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_what_bounds_takes_a_model_too(tmp_path):
+    path = tmp_path / "net.npz"
+    NET.save(path)
+    bound = hr2jax.solve(NET, relaxation="product", witness=0).bound
+    pair = ([A, C], [np.zeros(2), np.zeros(1)])
+    for model in (path, str(path), pair):
+        assert hr2jax.solve(model, relaxation="product", witness=0).bound == bound
+        assert hr2jax.solve_all(model, [0], relaxation="product", witness=0)[0].bound == bound
+        best = hr2jax.maximum(model, center=[0.0, 0.0], radius=1.0, relaxation="interval").bound
+        assert best == hr2jax.maximum(NET, center=[0.0, 0.0], radius=1.0, relaxation="interval").bound
+    two = (([A, np.eye(2)]), [np.zeros(2), np.zeros(2)])
+    reports = [hr2jax.certify(m, [[1.0, 0.0]], radii=[0.01], attack_steps=1) for m in (two, hr2jax.Network(*two))]
+    assert reports[0].certified.tolist() == reports[1].certified.tolist()
+    for call in (hr2jax.solve, hr2jax.solve_all, lambda m: hr2jax.maximum(m, center=[0.0], radius=1.0),
+                 lambda m: hr2jax.certify(m, [[0.0]])):  # fmt: skip
+        with pytest.raises(ValueError, match=r"a model is a Network, .* but a dict was given"):
+            call({"A_1": A})

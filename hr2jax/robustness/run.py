@@ -19,10 +19,10 @@ from ..network import Network
 from ..options import VIA, Options
 from ..problem import checked_problem
 from ..progress import Line
+from ..reading import Model, as_network
 from ..relaxation.table import RELAXATIONS, names
 from ..result import Status
 from ..solving.many import solve_all
-from ..solving.run import check_network
 from ..text import shown
 from ..version import versions
 from . import bilinear
@@ -42,7 +42,7 @@ WORSE = (
 @stoppable
 @keeping()
 def certify(
-    net: Network,
+    net: Model,
     inputs: ArrayLike,
     labels: ArrayLike | None = None,
     radii: ArrayLike = (),
@@ -68,7 +68,8 @@ def certify(
     on the other side; where it finds one (checked in exact arithmetic), no certificate is tried.
 
     Args:
-        net: a classifier with at least two outputs; the largest names the label.
+        net: a classifier with at least two outputs, the largest of which names the label, or what holds one (a file, a
+            module: see `hr2jax.as_network`).
         inputs: (n, p_0), or (n, ...) flattened in C order, any real dtype; the float64 values are what is meant.
         labels: (n,) integers; None: the network's own predictions.
         radii: positive numbers, in any order, or one number.
@@ -98,7 +99,7 @@ def certify(
         TypeError: an option that `solve` does not have.
     """
     began = time.time()
-    check_network(net)
+    net = as_network(net)
     if net.widths[-1] < 2:
         raise ValueError("net must have at least two outputs, the largest of which names the label, but it has 1")
     if not isinstance(via, str) or via not in TESTS:

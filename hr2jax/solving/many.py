@@ -18,11 +18,12 @@ from ..network import Network
 from ..options import Options
 from ..problem import Output, checked_problem
 from ..progress import progress_line
+from ..reading import Model, as_network
 from ..relaxation import lift, preset
 from ..result import CTRL_C, Result, Status, relative_gap
 from ..results import Results
 from ..text import output_text
-from .run import bounded_at_once, check_network, check_package, prepare, solve_checked
+from .run import bounded_at_once, check_package, prepare, solve_checked
 
 # Shares of a time limit that are worth another beginning, in seconds; what a pass must bring to be followed by another.
 LEAST_SHARE, WORTHWHILE = 0.5, 1e-3
@@ -31,14 +32,14 @@ ONE_PROBLEM = ("output", "warm_start", "checkpoint")
 
 
 @stoppable
-def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: Any) -> Results:
+def solve_all(net: Model, pairs: Sequence[Output] | None = None, **options: Any) -> Results:
     """`solve` for several outputs: one compilation, and each problem begins from what the others found.
 
     On an accelerator small problems of one shape are steered together (vmapped); others warm-start from an earlier pair
     that shares a label.
 
     Args:
-        net: a ReLU network.
+        net: a ReLU network, or what holds one: a file, a module (see `hr2jax.as_network`).
         pairs: outputs as in `solve`: k, (k, j), or coefficients; None: all pairs (k, j), k < j.
         options: those of `solve`, for every problem, but for `output`, `warm_start` and `checkpoint`, and that
             `time_limit` is the total of all: each has its share of what is left, and what some leave the others have.
@@ -53,7 +54,7 @@ def solve_all(net: Network, pairs: Sequence[Output] | None = None, **options: An
         TypeError: an option that `solve` does not have.
     """
     began = time.perf_counter()
-    check_network(net)
+    net = as_network(net)
     for name in ONE_PROBLEM:
         if name in options:
             raise ValueError(f"{name} is for one problem: it is given to solve, not to solve_all")

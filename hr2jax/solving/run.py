@@ -49,12 +49,6 @@ BOUND_SECONDS = 60.0
 QUICK, LEAST, MOST = 0.05, 0.15, 15.0
 
 
-def check_network(net: Any) -> None:
-    """Refuse what is no Network."""
-    if not isinstance(net, Network):
-        raise ValueError(f"net must be a hr2jax.Network, but {type(net).__name__} was given")
-
-
 def run(net: Network, problem: Problem, options: Options, began: float) -> Result:
     """One solve: presolve, engine, certificate, result."""
     check_arithmetic()

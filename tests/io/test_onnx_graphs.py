@@ -10,6 +10,8 @@ import hr2jax
 onnx = pytest.importorskip("onnx")
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
+from tests.io.bombs import outcomes  # noqa: E402
+from tests.reference.damaged_onnx import damaged  # noqa: E402
 from tests.reference.onnx_graphs import check, loaded  # noqa: E402
 from tests.reference.random_onnx import Draw  # noqa: E402
 
@@ -48,3 +50,25 @@ def test_a_graph_that_is_written_again_is_the_same_network(tmp_path):
         assert hr2jax.load(tmp_path / "again.npz").hash == net.hash
         x = np.ones(net.widths[0])
         assert (hr2jax.load(tmp_path / "again.npz")(x) == net(x)).all()
+
+
+@pytest.mark.parametrize("start", range(0, 60, 20))
+def test_damaged_graphs_only_raise_value_error(tmp_path, start):
+    for seed in range(start, start + 20):
+        path = tmp_path / "net.onnx"
+        path.write_bytes(damaged(seed))
+        try:
+            hr2jax.load(path)
+        except ValueError as error:
+            assert str(error).startswith(str(path)) and "\n" not in str(error), (seed, error)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", range(1000, 3000, 100))
+def test_damaged_graphs_in_little_memory(tmp_path, start):
+    paths = []
+    for seed in range(start, start + 100):
+        paths.append(tmp_path / f"{seed}.onnx")
+        paths[-1].write_bytes(damaged(seed))
+    for path, said in zip(paths, outcomes(paths), strict=True):
+        assert said == "read" or (said.startswith("refused") and "\n" not in said), (path.name, said)
