@@ -32,7 +32,7 @@ def load(
         which does not say the activation.
     .mat: LipSDP's cells `weights` and, optionally, `biases` (zeros without), which do not say it either; NNV's
         W, b, act_fcns, which do.
-    .nnet: ReLU by definition; inputs and outputs must not be normalised.
+    .nnet: ReLU by definition; inputs clipped to [minima, maxima], (x - mean) / range, outputs times range plus mean.
     .onnx: any graph of affine operations (Gemm, Conv, BatchNormalization, pools, Concat, ...) and piecewise linear
         ones (Relu, LeakyRelu, PRelu, Abs, Clip, Max, Min, MaxPool, ...), weights beside it too; affine operations
         that follow one another are folded only where that is exact, and numbers that float64 does not hold are
@@ -40,8 +40,9 @@ def load(
 
     Args:
         path: the file.
-        activation: what is done between the layers, where the file does not say it: "relu", or a list with one
-            name for each hidden layer ("identity" makes one layer of two, where that is exact).
+        activation: what is done between the layers, where the file does not say it: "relu", "leaky_relu" (slope
+            0.01), "abs", or a list with one name for each hidden layer ("identity" makes one layer of two, where that
+            is exact).
         layers: the layers' names in the order of application, where the file's names do not say it; of a state
             dict's other entries nothing is used then.
         logits: read what comes before a final Softmax, LogSoftmax or Sigmoid.

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arithmetic import exact
 from ..arithmetic.float64 import Array
-from ..layer import Layer
+from ..layer import KINKED, Layer
 
 
 class Layers(NamedTuple):
@@ -31,25 +31,36 @@ class Graph(NamedTuple):
     made: tuple[str, ...] = ()
 
 
-def chained(weights: Sequence[Array], biases: Sequence[Array], activations: Sequence[str]) -> Layers:
-    """The layers with `activations` between them, one fewer than there are layers; no activation: two become one.
+def chained(weights: Sequence[Array], biases: Sequence[Array], activations: Sequence[str]) -> Layers | Graph:
+    """The layers with `activations` between them, one fewer than there are layers.
+
+    Without an activation two layers become one where float64 holds their product exactly, and stay two elsewhere.
 
     Raises:
-        ValueError: an activation that no Network has yet, or two layers whose product float64 does not hold.
+        ValueError: an activation that no Network has yet, or that has numbers of its own.
     """
-    out = Layers([weights[0]], [biases[0]])
-    for i, (activation, A, b) in enumerate(zip(activations, weights[1:], biases[1:], strict=True), start=1):
-        if activation == "relu":
-            out.weights.append(A)
-            out.biases.append(b)
-        elif activation == "identity":
+    for activation in activations:
+        if activation not in KINKED:
+            raise ValueError(
+                f"the activation {activation!r} is known, but only piecewise linear networks can be bounded today"
+            )
+        if activation == "prelu":
+            raise ValueError("the activation 'prelu' has slopes, which this file's layers do not say; use leaky_relu")
+    out, between = Layers([weights[0]], [biases[0]]), list[str]()
+    for activation, A, b in zip(activations, weights[1:], biases[1:], strict=True):
+        if activation == "identity":
             try:
                 out.weights[-1], out.biases[-1] = _after(A, b, out.weights[-1], out.biases[-1])
-            except exact.InexactError as error:
-                raise ValueError(f"layers {i} and {i + 1} cannot be made one: {error}") from None
-        else:
-            raise ValueError(f"the activation {activation!r} is known, but only ReLU networks can be bounded today")
-    return out
+                continue
+            except exact.InexactError:
+                pass
+        between.append(activation)
+        out.weights.append(A)
+        out.biases.append(b)
+    if all(activation == "relu" for activation in between):
+        return out
+    kinds = zip(out.weights, out.biases, [*between, "identity"], strict=True)
+    return Graph([Layer({i: A}, b, activation) for i, (A, b, activation) in enumerate(kinds)])
 
 
 def _after(A: Array, b: Array, before: Array, shift: Array) -> tuple[Array, Array]:

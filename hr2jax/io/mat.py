@@ -8,7 +8,7 @@ import numpy as np
 
 from ..layer import ACTIVATIONS
 from .budget import Budget
-from .layers import Layers, chained
+from .layers import Graph, Layers, chained
 from .matfile import Matrix, array, cells, text, variables
 from .own import own
 from .told import Told, few
@@ -17,7 +17,7 @@ from .told import Told, few
 _ACTIVATIONS = {"linear": "identity", "purelin": "identity", "poslin": "relu", "tansig": "tanh", "logsig": "sigmoid"}
 
 
-def read(file: IO[bytes], told: Told, budget: Budget) -> Layers:
+def read(file: IO[bytes], told: Told, budget: Budget) -> Layers | Graph:
     """The layers of a .mat file.
 
     LipSDP's files do not say the activation; where they have no biases, which LipSDP's bounds do not need, biases
@@ -37,7 +37,7 @@ def read(file: IO[bytes], told: Told, budget: Budget) -> Layers:
     return own(found, lambda key: array(found[key], key, budget, vector=key[0] in "bcd"), told)
 
 
-def _lipsdp(found: dict[str, Matrix], told: Told, budget: Budget) -> Layers:
+def _lipsdp(found: dict[str, Matrix], told: Told, budget: Budget) -> Layers | Graph:
     for key in ("A_1", "C", "c"):
         if key in found:
             raise ValueError(f"both weights and {key} are there, but only one of them can be the network")
@@ -61,7 +61,7 @@ def _lipsdp(found: dict[str, Matrix], told: Told, budget: Budget) -> Layers:
     return chained(weights, biases, activations)
 
 
-def _nnv(found: dict[str, Matrix], told: Told, budget: Budget) -> Layers:
+def _nnv(found: dict[str, Matrix], told: Told, budget: Budget) -> Layers | Graph:
     _only(found, "W", "b", "act_fcns")
     if "b" not in found:
         raise ValueError("the variable b, the biases, is missing")

@@ -9,12 +9,12 @@ from itertools import pairwise
 import numpy as np
 
 from ..arithmetic.float64 import Array
-from .layers import Layers, chained
+from .layers import Graph, Layers, chained
 from .own import is_own, own
 from .told import Told, few
 
 
-def named(names: Collection[str], get: Callable[[str], Array], told: Told, *, in_order: bool = False) -> Layers:
+def named(names: Collection[str], get: Callable[[str], Array], told: Told, *, in_order: bool = False) -> Layers | Graph:
     """The layers of arrays with the keys of our own files, or with PyTorch's names of a state dict.
 
     A state dict ("0.weight", "0.bias", "2.weight", ..., "fc1.weight") says neither activations nor order. The

@@ -14,7 +14,7 @@ import numpy as np
 from ..arithmetic.float64 import Array
 from . import archive as zips
 from .budget import Budget
-from .layers import Layers, reason
+from .layers import Graph, Layers, reason
 from .names import named
 from .pickled import OPERATION, Called, Tensor, unpickled
 from .told import Told, few
@@ -30,7 +30,7 @@ _TRAINING = {
 }  # fmt: skip
 
 
-def read(file: IO[bytes], told: Told, budget: Budget) -> Layers:
+def read(file: IO[bytes], told: Told, budget: Budget) -> Layers | Graph:
     """The layers of a file that holds a state dict; its names as `names.named` takes them.
 
     Raises:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arithmetic.float64 import Array
 from .budget import Budget
-from .layers import Layers, reason
+from .layers import Graph, Layers, reason
 from .names import named
 from .own import is_own
 from .told import Told, few
@@ -24,7 +24,7 @@ _LONGEST = 100_000_000  # the format's own limit of the heading
 _JSON = 40  # a character of JSON can take so many bytes of memory: "[]," is a list and its place in another
 
 
-def read(file: IO[bytes], told: Told, budget: Budget) -> Layers:
+def read(file: IO[bytes], told: Told, budget: Budget) -> Layers | Graph:
     """The layers of a .safetensors file; every float type is exact in float64.
 
     Names are A_1, b_1, ..., C, d, or PyTorch's; see `names.named`.

@@ -66,13 +66,12 @@ def test_relu_is_what_the_format_means(tmp_path):
         (TEXT.replace("3,4,2,", "3,nan,2,"), "the widths must be positive integers"),
         (TEXT.replace("3,4,2,", "3,2000000000,2,"), "need 12000000002 weights"),
         ("// only this\n", "heading has 7 lines"),
-        (TEXT.replace("0.0,0.0,0.0,0.0,", "0.0,0.5,0.0,0.0,"), "the file's means are part of its function"),
-        (TEXT.replace("0.0,0.0,0.0,0.0,", "0.0,0.0,0.0,7.5,"), "the file's means are part of its function"),
-        (TEXT.replace("1.0,1.0,1.0,1.0,", "1.0,1.0,1.0,2.0,"), "the file's ranges are part"),
         (TEXT.replace("1.0,1.0,1.0,1.0,", "1.0,1.0,1.0,"), "the ranges must be 4 numbers, but 3 are there"),
-        (TEXT.replace(",inf,", ",1.0,"), "the file's input maxima are part"),
-        (TEXT.replace(",inf,", ",nan,"), "the file's input maxima are part"),
-        (TEXT.replace("-3.40282e+38,-3", "0.0,-3"), "the file's input minima are part"),
+        (TEXT.replace("1.0,1.0,1.0,1.0,", "1.0,1.0,0.0,1.0,"), "ranges other than 0"),
+        (TEXT.replace("0.0,0.0,0.0,0.0,", "0.0,inf,0.0,0.0,"), "means and the ranges must be finite"),
+        (TEXT.replace(",inf,", ",nan,"), "minima must be at most its maximum"),
+        (TEXT.replace("-3.40282e+38,-3.40282e+38,-3", "0.0,5.0,-3").replace("8,3.40282e+38,inf", "8,4.0,inf"),
+         "minima must be at most its maximum"),
         (b"\x93NUMPY\xff", "plain text"),
         (np.random.default_rng(0).bytes(500), "plain text"),
     ],
@@ -82,6 +81,29 @@ def test_what_is_refused(tmp_path, text, message):
     with pytest.raises(ValueError, match=message) as caught:
         hr2jax.load(path)
     assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
+
+
+NORMALISED = {
+    "means": TEXT.replace("0.0,0.0,0.0,0.0,", "0.0,0.5,-0.1,7.5,"),
+    "ranges": TEXT.replace("1.0,1.0,1.0,1.0,", "2.0,3.0,0.7,-0.3,"),
+    "limits": TEXT.replace("-3.40282e+38,-3.40282e+38,-3", "-0.5,-0.25,-3").replace("8,3.40282e+38,inf", "8,0.1,1.0"),
+}
+NORMALISED["all"] = NORMALISED["limits"].replace("0.0,0.0,0.0,0.0,", "0.1,0.5,-0.1,7.5,").replace(
+    "1.0,1.0,1.0,1.0,", "2.0,3.0,0.7,-0.3,"
+)
+
+
+@pytest.mark.parametrize("name", NORMALISED)
+def test_normalisation_is_part_of_the_function(tmp_path, name):
+    """x -> range N((clip(x) - means) / ranges) + mean, outside of the limits too."""
+    net = hr2jax.load(write(tmp_path, NORMALISED[name]))
+    rows = [line.split(",")[:-1] for line in NORMALISED[name].splitlines()[5:9]]
+    low, high, means, ranges = (np.array([float(v) for v in row]) for row in rows)
+    plain = hr2jax.load(write(tmp_path, TEXT, "plain.nnet"))
+    assert net.hash != plain.hash
+    x = np.random.default_rng(0).standard_normal((50, 3)) * 2
+    expected = plain((np.clip(x, low, high) - means[:-1]) / ranges[:-1]) * ranges[-1] + means[-1]
+    np.testing.assert_allclose(net(x), expected, rtol=1e-12, atol=1e-12)
 
 
 @settings(deadline=None)

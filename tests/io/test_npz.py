@@ -202,7 +202,7 @@ def test_the_names_of_a_state_dict(tmp_path):
     for options, message in (
         ({}, 'layers 0, 2 and 4, but does not say which activation is between them; say activation="relu"'),
         ({"activation": ["relu"]}, "activation has 1 names, but the layers 0, 2 and 4 leave room for 2"),
-        ({"activation": "gelu"}, "'gelu' is known, but only ReLU networks"),
+        ({"activation": "gelu"}, "'gelu' is known, but only piecewise linear networks"),
         ({"activation": "relu", "layers": ["0", "5"]}, "layers names '5', but the layers of the file are 0, 2 and 4"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -219,8 +219,20 @@ def test_one_layer_straight_after_another_is_refused_or_made_one_where_that_is_s
     net = hr2jax.load(path, activation=["identity", "relu"])
     assert net.weights[0].tolist() == keys["0.weight"].tolist() and net.biases[0].tolist() == [1, 1]
     path = write(tmp_path, keys | {"1.weight": np.eye(2) / 3})
-    with pytest.raises(ValueError, match=r"layers 1 and 2 cannot be made one: a (sum|product) would have"):
-        hr2jax.load(path, activation=["identity", "relu"])
+    net = hr2jax.load(path, activation=["identity", "relu"])  # the product would be rounded
+    assert [layer.activation for layer in net.layers] == ["identity", "relu", "identity"]
+    assert (net.layers[1].inputs[1] == np.eye(2) / 3).all() and not any(layer.has_radii for layer in net.layers)
+
+
+def test_a_state_dict_of_two_slopes(tmp_path):
+    path = write(tmp_path, STATE)
+    net = hr2jax.load(path, activation=["leaky_relu", "abs"])
+    x = np.random.default_rng(0).standard_normal((20, NET.widths[0]))
+    z = x @ NET.weights[0].T + NET.biases[0]
+    z = np.abs(np.where(z > 0, z, 0.01 * z) @ NET.weights[1].T + NET.biases[1])
+    np.testing.assert_allclose(net(x), z @ NET.weights[2].T + NET.biases[2], rtol=1e-12)
+    with pytest.raises(ValueError, match="'prelu' has slopes, which this file's layers do not say"):
+        hr2jax.load(path, activation="prelu")
 
 
 def test_layers_made_in_another_order_than_their_numbers_are_refused(tmp_path):
