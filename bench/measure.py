@@ -36,6 +36,10 @@ class Table:
         """Print a row; keep it in the file at once."""
         cells = (f"{_text(row.get(name), form):{_place(form)}}" for name, form in self.columns.items())
         print(" ".join(cells).rstrip(), flush=True)
+        self.keep(row)
+
+    def keep(self, row: Mapping[str, Any]) -> None:
+        """Keep a row in the file at once."""
         rows = self.rows()
         known = [all(other.get(name) == row.get(name) for name in self.key) for other in rows]
         place = known.index(True) if True in known else len(rows)
