@@ -65,7 +65,7 @@ LEFT_OUT = ("(784, 500) local hr2+",)
 
 
 def nonnegative(depth: int = 20, width: int = 80, trial: int = 0) -> Network:
-    """A random network of ECLipsE (Xu, Sivaranjani 2024), generate_random_weights.py, as peers.json has its recipe."""
+    """A random network as ECLipsE (Xu, Sivaranjani 2024) makes them: no entry is negative, so the bound is attained."""
     random = np.random.RandomState(77 * trial + 7 * width + 13 * depth)
     weights, biases, widths = [], [], [4, *[width] * (depth - 1), 1]
     for n, m in itertools.pairwise(widths):
