@@ -28,6 +28,7 @@ from ..machine.compile_clock import compile_seconds
 from ..machine.device import on_device
 from ..machine.memory import peak_bytes
 from ..machine.stopping import hear, is_interrupted, tell
+from ..machine.threads import few_threads
 from ..network import Network
 from ..options import INTERIOR_POINT, Options
 from ..problem import Problem
@@ -51,13 +52,14 @@ QUICK, LEAST, MOST = 0.05, 0.15, 15.0
 
 def run(net: Network, problem: Problem, options: Options, began: float) -> Result:
     """One solve: presolve, engine, certificate, result."""
-    check_arithmetic()
-    check_package(options)
-    with on_device(options.device):
-        start = _load_checkpoint(net, problem, options)
-        fixed = prepare(net, problem, options)
-        with progress_line(options.progress) as show:
-            return solve_checked(net, problem, fixed, options, start, show, began, tell=tell)
+    with few_threads(sum(net.widths)):  # before the check, which is of the threads that then prove
+        check_arithmetic()
+        check_package(options)
+        with on_device(options.device):
+            start = _load_checkpoint(net, problem, options)
+            fixed = prepare(net, problem, options)
+            with progress_line(options.progress) as show:
+                return solve_checked(net, problem, fixed, options, start, show, began, tell=tell)
 
 
 def check_package(options: Options) -> None:
@@ -82,6 +84,11 @@ def prepare(net: Network, problem: Problem, options: Options) -> Presolve:
         method = "interval"
     elif method == "auto":
         method = pick_method(net, problem)
+    with few_threads(max(net.widths)):
+        return presolve(net, problem, slopes=_slopes(net, problem, options, method), chains=LIFTINGS[chosen])
+
+
+def _slopes(net: Network, problem: Problem, options: Options, method: str) -> Any:
     slopes = None
     if method != "interval":
         limit = math.inf if options.time_limit is None else options.time_limit
@@ -91,7 +98,7 @@ def prepare(net: Network, problem: Problem, options: Options) -> Presolve:
             proved = preactivation_bounds(net, problem, slopes)
             last = find_output_slopes(net, problem, proved, method, seconds=seconds, seed=options.seed) or {}
             slopes = dict(slopes) | {(len(net.layers), k): values for k, values in last.items()}
-    return presolve(net, problem, slopes=slopes, chains=LIFTINGS[chosen])
+    return slopes
 
 
 def solve_checked(
@@ -101,7 +108,8 @@ def solve_checked(
 ) -> Result:  # fmt: skip
     """`solve` after its checks; `tell` is given a function that says in another thread what is proved so far."""
     plan = None if options.record.baseline else Plan(net, problem, fixed, options, steered)
-    session = Session(net, problem, fixed, options, versions(), show, began)
+    with few_threads(max(net.widths)):
+        session = Session(net, problem, fixed, options, versions(), show, began)
     if not math.isfinite(session.bound):
         raise TooLargeError("the network's Lipschitz constant exceeds what float64 can hold")
     if tell is not None:
