@@ -367,7 +367,7 @@ def parse_radius(radius: Any, width: int, norm: Norm) -> Array:
 def _single(radius: Array) -> float:
     """The radius of a ball from its (p_0,) array of equal entries."""
     if not (np.ndim(radius) == 1 and len(radius) and (radius == radius[0]).all()):
-        raise ValueError("the radius of a ball must be one number")
+        raise ValueError(f"a ball's radius must be one number, but {shown(radius)} was given; half-widths are a Box's")
     return float(radius[0])
 
 

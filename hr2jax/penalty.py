@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .engines.bilinear.maximise import COLD, RANK, WARM, PenaltyState, cold, estimate
+from .text import shown
 
 
 def lipschitz_penalty(
@@ -61,7 +62,9 @@ def lipschitz_bounds(
     if "A_1" not in params or "C" not in params:
         raise ValueError(f"params must hold A_1 and C, but it holds {', '.join(map(str, params)) or 'nothing'}")
     if "A_2" in params:
-        raise NotImplementedError("params has A_2, but the penalty is for one hidden layer yet")
+        raise NotImplementedError(
+            "params has A_2, but the penalty is for one hidden layer, A_1 and C; hr2jax.solve bounds any depth"
+        )
     A, C = jnp.asarray(params["A_1"]), jnp.asarray(params["C"])
     for name, array in (("A_1", A), ("C", C)):
         if not jnp.issubdtype(array.dtype, jnp.floating):
@@ -71,7 +74,7 @@ def lipschitz_bounds(
     if A.ndim != 2 or C.ndim != 2 or C.shape[1] != A.shape[0]:
         raise ValueError(f"A_1 must be (p_1, p_0) and C (K, p_1), but their shapes are {A.shape} and {C.shape}")
     if sweeps is not None and (isinstance(sweeps, bool) or not isinstance(sweeps, int | np.integer) or sweeps < 1):
-        raise ValueError(f"sweeps must be None or an integer of at least 1, but {sweeps!r} was given")
+        raise ValueError(f"sweeps must be None or an integer of at least 1, but {shown(sweeps)} was given")
     outputs = C.shape[0]
     first, second = np.triu_indices(outputs, 1) if outputs > 1 else (np.array([0]), np.array([0]))
     w = C if outputs == 1 else C[first] - C[second]

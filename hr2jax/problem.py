@@ -48,7 +48,10 @@ class Problem:
         if self.norm not in BOUNDED:
             raise unknown_norm(self.norm, BOUNDED)
         if self.output_norm != self.norm:
-            raise ValueError("output_norm must be the norm where f has one value, on which all norms agree")
+            raise ValueError(
+                f"output_norm must be the norm, {self.norm!r}, where f has one value, but {shown(self.output_norm)} "
+                "was given"
+            )
         if self.quantity not in QUANTITIES:
             raise ValueError(f"quantity must be one of {', '.join(QUANTITIES)}, but {shown(self.quantity)} was given")
 
@@ -84,7 +87,9 @@ def checked_problem(
         parse_norm(output_norm)  # without effect: f has one value
     where = _checked_domain(net.widths[0], p, center, radius, domain)
     if quantity == "maximum" and not where.is_bounded:
-        raise ValueError("the largest value is sought on a bounded domain: give center and radius, or domain")
+        raise ValueError(
+            "the largest value is sought on a bounded domain, but none was given; give center and radius, or domain"
+        )
     return Problem(coefficients, p, p, where, quantity)
 
 

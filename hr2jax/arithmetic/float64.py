@@ -24,6 +24,8 @@ def exact_float64(value: ArrayLike, what: str, ndim: int) -> Array:
         ragged = isinstance(error, ValueError) and "inhomogeneous" in str(error)
         reason = "rows of unequal lengths were given" if ragged else f"{type(value).__name__} was given"
         raise ValueError(f"{what} must be an array of real numbers of {_dimensions(ndim)}, but {reason}") from None
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(f"{what} must hold all its numbers, but some are masked; fill them in first (.filled)")
     if given.dtype.kind == "V" and given.dtype.name.startswith(("bfloat", "float")):  # ml_dtypes': bfloat16, ...
         given = given.astype(np.float32)
     if given.dtype == bool or given.dtype.kind not in "iuf":
@@ -42,7 +44,7 @@ def exact_float64(value: ArrayLike, what: str, ndim: int) -> Array:
             int(a) == int(b) for a, b in zip(converted.ravel().tolist(), given.ravel().tolist(), strict=True)
         )
     if not same:
-        raise ValueError(f"{what} has dtype {given.dtype} and a value that float64 cannot hold exactly")
+        raise ValueError(f"{what} has dtype {given.dtype} and a value that float64 cannot hold exactly; round it first")
     converted += 0.0  # -0.0 becomes 0.0: one real number, one hash
     return converted
 

@@ -59,7 +59,7 @@ def _widened(radius: Fraction | list[Fraction] | Array, errors: list[Fraction]) 
     elif isinstance(radius, np.ndarray):
         radius = [Fraction(r) for r in exact_float64(radius, "radius", 1).tolist()]
     if len(radius) != len(errors):
-        raise ValueError(f"center has {len(errors)} numbers, but radius has {len(radius)}")
+        raise ValueError(f"radius must be one number or {len(errors)}, as many as center has, but has {len(radius)}")
     for i, (r, error) in enumerate(zip(radius, errors, strict=True)):
         if r == 0 and error:  # a positive half-width would set free an input that is meant to be fixed
             raise ValueError(

@@ -69,7 +69,7 @@ def check_krivine_memory(net: Network, problem: Problem, degree: int) -> float:
     if size.bytes > there:
         raise ValueError(
             f"relaxation='lipopt{degree}' needs about {_amount(size.bytes)} here ({size.monomials} monomials, "
-            f"{size.products} products) and {_amount(there)} are available"
+            f"{size.products} products) and {_amount(there)} are available; 'hr2' takes less"
         )
     return size.bytes
 

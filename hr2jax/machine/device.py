@@ -25,7 +25,7 @@ def on_device(device: str | None) -> Iterator[None]:
         chosen = jax.devices(device)[0]
     except RuntimeError:
         seen = ", ".join(sorted({d.platform for d in jax.devices()}))
-        raise ValueError(f"device={device!r} was given, but JAX sees only {seen} here") from None
+        raise ValueError(f"device={device!r} was given, but JAX sees only {seen} here; give one of these") from None
     with jax.default_device(chosen):
         yield
 

@@ -41,7 +41,7 @@ def opened(path: str | os.PathLike[str]) -> IO[bytes]:
     file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise ValueError(f"{os.fspath(path)} is not a regular file")
+        raise ValueError(f"{os.fspath(path)} is a pipe or a device, but a file was expected")
     return file
 
 

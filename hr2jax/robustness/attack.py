@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -20,13 +21,20 @@ from .margins import Clip, inner_box, margins
 
 # Inputs attacked together; fewer are padded to a power of two, so that programs are compiled once.
 BATCH = 512
+PIECE = 50  # steps between looks at the clock, and at Ctrl-C
+
+
+def never() -> bool:
+    """No time limit."""
+    return False
 
 
 def broken(
     net: Network, inputs: Array, labels: Array, radius: float, *, norm: str | int, clip: Clip | None, steps: int,
-    starts: int, seed: int,
+    starts: int, seed: int, is_over: Callable[[], bool] = never,
 ) -> tuple[Array, Array]:  # fmt: skip
-    """Adversarial points within `radius`, in the clip box, by `starts` climbs of `steps` steps each.
+    """Adversarial points within `radius`, in the clip box, by `starts` climbs of `steps` steps each, fewer once
+    `is_over` says so.
 
     Returns:
         (n,) bool, whether one was found, and (n, p_0) float64, the points (the input where there is none). In
@@ -41,10 +49,10 @@ def broken(
             rows = np.arange(start, min(start + BATCH, len(inputs)))
             for attempt in range(starts):
                 left = rows[~found[rows]]
-                if not len(left):
+                if not len(left) or is_over():
                     break
-                key = key_within(key_of(seed), start * starts + attempt)
-                climbed = _climb(net, inputs[left], labels[left], radius, norm, clip, steps, attempt == 0, key)
+                key = key_within(key_of(seed), (start * starts + attempt) % 2**32)
+                climbed = _climb(net, inputs[left], labels[left], radius, norm, clip, steps, attempt == 0, key, is_over)
                 hit = _adversarial(net, inputs[left], climbed, labels[left], radius, norm)
                 points[left[hit]], found[left[hit]] = climbed[hit], True
     return found, points
@@ -52,7 +60,7 @@ def broken(
 
 def _climb(
     net: Network, inputs: Array, labels: Array, radius: float, norm: str | int, clip: Clip | None, steps: int,
-    at_input: bool, key: Any,
+    at_input: bool, key: Any, is_over: Callable[[], bool],
 ) -> Array:  # fmt: skip
     """(n, p_0) points of the ball and the clip box where a rival comes close to the label's output."""
     low, high = inner_box(inputs, radius, clip)
@@ -61,7 +69,13 @@ def _climb(
     layers = [(put(A, jnp.float32), put(b, jnp.float32)) for A, b in zip(net.weights, net.biases,
                                                                                       strict=True)]  # fmt: skip
     single = [put(array[rows], jnp.float32) for array in (inputs, low, high)]
-    climbed = run(_ascent, layers, *single, put(labels[rows]), np.float32(radius), key, steps, norm, at_input)
+    fixed = (layers, *single, put(labels[rows]), np.float32(radius))
+    state = run(_beginning, *single, np.float32(radius), key, norm, at_input)
+    for first in range(0, steps, PIECE):
+        state = run(_ascent, *fixed, state, first, min(first + PIECE, steps), np.float32(steps), norm)
+        if is_over():
+            break
+    climbed = run(_best, layers, put(labels[rows]), state)
     points = np.asarray(climbed, dtype=np.float64)[: len(inputs)]
     if norm == 2:
         points = inputs + _shrunk(points - inputs, radius)
@@ -82,46 +96,62 @@ def _adversarial(net: Network, inputs: Array, points: Array, labels: Array, radi
     return wrong
 
 
-@partial(jax.jit, static_argnames=("steps", "norm", "at_input"))
+def _excess(layers: Any, labels: Any, y: Any) -> Any:
+    """(n,) by how much the best rival's output exceeds the label's."""
+    for A, b in layers[:-1]:
+        y = jax.nn.relu(y @ A.T + b)
+    scores = y @ layers[-1][0].T + layers[-1][1]
+    own = jax.nn.one_hot(labels, scores.shape[1], dtype=bool)
+    return jnp.max(jnp.where(own, -jnp.inf, scores), axis=1) - jnp.sum(jnp.where(own, scores, 0.0), axis=1)
+
+
+def _project(y: Any, x: Any, low: Any, high: Any, radius: Any, norm: str | int) -> Any:
+    if norm == 2:
+        step = y - x
+        length = jnp.linalg.norm(step, axis=1, keepdims=True)
+        y = x + step * jnp.minimum(1.0, radius / jnp.maximum(length, 1e-30))
+    return jnp.clip(y, low, high)
+
+
+def _direction(g: Any, norm: str | int) -> Any:
+    if norm == 2:
+        return g / jnp.maximum(jnp.linalg.norm(g, axis=1, keepdims=True), 1e-30)
+    return jnp.sign(g)
+
+
+@partial(jax.jit, static_argnames=("norm", "at_input"))
+def _beginning(x: Any, low: Any, high: Any, radius: Any, key: Any, norm: str | int, at_input: bool) -> Any:
+    """Where the climb is, the best points seen on the way (n, p_0) float32, and their excess (n,)."""
+    if at_input:
+        y = x
+    elif norm == 2:
+        y = _project(x + radius * _direction(jax.random.normal(key, x.shape), norm), x, low, high, radius, norm)
+    else:
+        y = low + (high - low) * jax.random.uniform(key, x.shape)
+    return y, y, jnp.full(len(x), -jnp.inf)
+
+
+@partial(jax.jit, static_argnames=("norm",))
 def _ascent(
-    layers: Any, x: Any, low: Any, high: Any, labels: Any, radius: Any, key: Any, steps: int, norm: str | int,
-    at_input: bool,
+    layers: Any, x: Any, low: Any, high: Any, labels: Any, radius: Any, state: Any, first: Any, end: Any, steps: Any,
+    norm: str | int,
 ) -> Any:  # fmt: skip
-    """The best points seen on the way, (n, p_0) float32."""
-
-    def excess(y: Any) -> Any:
-        for A, b in layers[:-1]:
-            y = jax.nn.relu(y @ A.T + b)
-        scores = y @ layers[-1][0].T + layers[-1][1]
-        own = jax.nn.one_hot(labels, scores.shape[1], dtype=bool)
-        return jnp.max(jnp.where(own, -jnp.inf, scores), axis=1) - jnp.sum(jnp.where(own, scores, 0.0), axis=1)
-
-    def project(y: Any) -> Any:
-        if norm == 2:
-            step = y - x
-            length = jnp.linalg.norm(step, axis=1, keepdims=True)
-            y = x + step * jnp.minimum(1.0, radius / jnp.maximum(length, 1e-30))
-        return jnp.clip(y, low, high)
-
-    def direction(g: Any) -> Any:
-        if norm == 2:
-            return g / jnp.maximum(jnp.linalg.norm(g, axis=1, keepdims=True), 1e-30)
-        return jnp.sign(g)
+    """Steps first .. end - 1 of `steps`."""
 
     def step(i: Any, state: Any) -> Any:
         y, best, height = state
-        value, pull = jax.vjp(excess, y)
+        value, pull = jax.vjp(partial(_excess, layers, labels), y)
         (g,) = pull(jnp.ones_like(value))
         better = value > height
         best, height = jnp.where(better[:, None], y, best), jnp.where(better, value, height)
         size = radius * jnp.maximum(1.0 - i / steps, 0.05)
-        return project(y + size * direction(g)), best, height
+        return _project(y + size * _direction(g, norm), x, low, high, radius, norm), best, height
 
-    if at_input:
-        y = x
-    elif norm == 2:
-        y = project(x + radius * direction(jax.random.normal(key, x.shape)))
-    else:
-        y = low + (high - low) * jax.random.uniform(key, x.shape)
-    y, best, height = jax.lax.fori_loop(0, steps, step, (y, y, jnp.full(len(x), -jnp.inf)))
-    return jnp.where((excess(y) > height)[:, None], y, best)
+    return jax.lax.fori_loop(first, end, step, state)
+
+
+@jax.jit
+def _best(layers: Any, labels: Any, state: Any) -> Any:
+    """The best point of all, the last one too."""
+    y, best, height = state
+    return jnp.where((_excess(layers, labels, y) > height)[:, None], y, best)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import fields
 from typing import Any
 
@@ -101,12 +102,15 @@ def checked_labels(net: Network, x: Array, labels: ArrayLike | None) -> Array:
     return given.astype(np.int64)
 
 
+MOST = 10**9  # of what is counted: steps, starts, processes
+
+
 def check_count(name: str, value: Any, least: int, none: bool = False) -> None:
-    """Refuse what is no integer of at least `least`."""
+    """Refuse what is no integer of at least `least`, or more than anybody can mean."""
     if none and value is None:
         return
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        kind = f"{'None or ' if none else ''}an integer of at least {least}"
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value <= MOST:
+        kind = f"{'None or ' if none else ''}an integer of at least {least} and at most {MOST}"
         raise ValueError(f"{name} must be {kind}, but {shown(value)} was given")
 
 
@@ -115,6 +119,6 @@ def checked_accuracy(value: Any) -> float | None:
     if value is None:
         return None
     real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not real or not math.isfinite(value) or value <= 0:
+    if not real or not 0 < value <= sys.float_info.max:
         raise ValueError(f"radius_accuracy must be None or a positive finite number, but {shown(value)} was given")
     return float(value)

@@ -180,10 +180,11 @@ class Certifying:
             show(f"attack at radius {radius:g}: {len(left)} of {len(self.x)} inputs are not broken")
             hit, points = broken(
                 self.net, self.x[left], self.labels[left], radius, norm=self.norm, clip=self.clip, steps=steps,
-                starts=starts, seed=seed,
+                starts=starts, seed=seed, is_over=self._is_over,
             )  # fmt: skip
             self.first_broken[left[hit]], self.adversarial[left[hit]] = radius, points[hit]
-            self.attacked_until = radius
+            if not self._is_over():
+                self.attacked_until = radius
         self.seconds["attack"] = time.time() - since
 
     def bound_pairs(self, options: Mapping[str, Any], line: Line) -> Status:

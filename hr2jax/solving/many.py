@@ -22,7 +22,7 @@ from ..reading import Model, as_network
 from ..relaxation import lift, preset
 from ..result import CTRL_C, Result, Status, relative_gap
 from ..results import Results
-from ..text import output_text
+from ..text import output_text, shown
 from .run import bounded_at_once, check_package, prepare, solve_checked
 
 # Shares of a time limit that are worth another beginning, in seconds; what a pass must bring to be followed by another.
@@ -139,7 +139,7 @@ def _outputs(net: Network, pairs: Sequence[Output] | None) -> list[Any]:
     outputs = net.widths[-1]
     if pairs is not None:
         if isinstance(pairs, str | bytes) or not hasattr(pairs, "__iter__"):
-            raise ValueError(f"pairs must be a list of outputs, but {pairs!r} was given")
+            raise ValueError(f"pairs must be a list of outputs, but {shown(pairs)} was given")
         return list(pairs)
     return [0] if outputs == 1 else [(k, j) for k in range(outputs) for j in range(k + 1, outputs)]
 

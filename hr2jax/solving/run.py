@@ -48,6 +48,7 @@ BOUND_SECONDS = 60.0
 # Seconds that a search for a witness may take, told by counted points (`point_seconds`): before any engine, and after
 # it where it has counted less, and at most.
 QUICK, LEAST, MOST = 0.05, 0.15, 15.0
+TOO_LARGE = "the network's Lipschitz constant exceeds what float64 can hold; give one of smaller weights"
 
 
 def run(net: Network, problem: Problem, options: Options, began: float) -> Result:
@@ -111,7 +112,7 @@ def solve_checked(
     with few_threads(max(net.widths)):
         session = Session(net, problem, fixed, options, versions(), show, began)
     if not math.isfinite(session.bound):
-        raise TooLargeError("the network's Lipschitz constant exceeds what float64 can hold")
+        raise TooLargeError(TOO_LARGE)
     if tell is not None:
         estimated = 0.0 if plan is None else plan.estimated
         tell(lambda: _result(session, Status.STOPPED, 0.0, 0.0, estimated, CTRL_C))
@@ -134,7 +135,7 @@ def bounded_at_once(net: Network, problem: Problem, fixed: Presolve, options: Op
     """What is proved before any solver begins, as a result that was STOPPED."""
     session = Session(net, problem, fixed, options, versions(), None, time.perf_counter())
     if not math.isfinite(session.bound):
-        raise TooLargeError("the network's Lipschitz constant exceeds what float64 can hold")
+        raise TooLargeError(TOO_LARGE)
     return _result(session, Status.STOPPED, session.seconds(), 0.0, 0.0, message)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 
 import numpy as np
 import pytest
@@ -306,6 +307,19 @@ def test_progress_shows_which_constant_is_sought(caplog):
     with caplog.at_level("INFO", "hr2jax"):
         hr2jax.certify(net, np.zeros((1, 2)), radii=[0.1], relaxation="hr2", attack_starts=0, progress=True)
     assert "1 of 2, F_" in caplog.text and "certified" in caplog.text
+
+
+@pytest.mark.parametrize("countless", [{"attack_steps": 10**9}, {"attack_starts": 10**9}])
+def test_a_countless_attack_ends_with_the_time_limit(countless):
+    """The limit was looked at between radii only, and a climb was one program: it ran for hours, deaf to Ctrl-C."""
+    x = np.random.default_rng(3).uniform(-1, 1, (5, 2))
+    began = time.monotonic()
+    options = {"via": "lipschitz-local", "relaxation": "product", "time_limit": 1.0}
+    report = hr2jax.certify(network(2), x, radii=[1e-9, 1.0], **options, **countless)
+    assert time.monotonic() - began < 30  # compilations of a busy machine
+    assert report.status is Status.TIME_LIMIT
+    assert np.isnan(report.attack_accuracy).any()
+    assert not (report.certified & (report.radii >= report.broken_at[:, None])).any()
 
 
 def test_nothing_is_said_of_radii_that_were_not_attacked():
