@@ -284,7 +284,8 @@ X = [[0.1, 0.2], [0.3, -0.4]]
         ({"via": "sdp", "method": "newton"}, "method"),
         ({"progress": 1}, "progress"),
         ({"net": network(outputs=1)}, "two outputs"),
-        ({"net": "net"}, "hr2jax.Network"),
+        ({"net": "net"}, "no suffix"),
+            ({"net": 3}, "int"),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(given, message):
