@@ -498,6 +498,22 @@ def test_weights_in_a_file_beside_the_model(tmp_path):
     assert hr2jax.load(beside(tmp_path, length=None)).hash == PLAIN.hash
 
 
+def test_a_link_out_of_the_models_folder_is_not_followed(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    path = beside(folder)
+    (folder / "w.data").rename(tmp_path / "w.data")
+    (folder / "w.data").symlink_to(tmp_path / "w.data")
+    with pytest.raises(ValueError, match=r"'w.data', which cannot be read .it is a link to"):
+        hr2jax.load(path)
+    (folder / "w.data").unlink()
+    (tmp_path / "w.data").rename(folder / "inside.data")
+    (folder / "w.data").symlink_to("inside.data")
+    assert hr2jax.load(path).hash == PLAIN.hash
+    (tmp_path / "linked").symlink_to(folder)  # the folder itself may be reached by a link
+    assert hr2jax.load(tmp_path / "linked" / path.name).hash == PLAIN.hash
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

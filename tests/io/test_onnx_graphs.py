@@ -8,6 +8,7 @@ import pytest
 import hr2jax
 
 onnx = pytest.importorskip("onnx")
+from onnx import TensorProto  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
 from tests.io.bombs import outcomes  # noqa: E402
@@ -41,6 +42,29 @@ def test_random_graphs(tmp_path, seed):
 def test_many_random_graphs(tmp_path, chunk):
     for seed in range(1000 + 500 * chunk, 1500 + 500 * chunk):
         compare(tmp_path, seed)
+
+
+def test_onnxruntime_computes_the_same(tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    runtime.set_default_logger_severity(4)
+    compared = 0
+    for seed in range(200, 260):
+        drawn = Draw(seed)
+        graph = drawn.graph_of(TensorProto.FLOAT)
+        try:
+            session = runtime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+            net = loaded(tmp_path, graph)
+        except ValueError as error:
+            assert "not computed from" in str(error)
+            continue
+        except Exception as error:  # what the package has not built
+            assert "NOT_IMPLEMENTED" in str(error)
+            continue
+        x = np.random.default_rng(seed).standard_normal(drawn.shape).astype("f4")
+        expected = np.concatenate([v.ravel() for v in session.run(None, {"x": x})])
+        np.testing.assert_allclose(net(x.ravel().astype(float)), expected, rtol=1e-4, atol=1e-4 * abs(expected).max())
+        compared += 1
+    assert compared > 30
 
 
 def test_a_graph_that_is_written_again_is_the_same_network(tmp_path):

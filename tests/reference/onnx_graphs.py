@@ -7,7 +7,7 @@ from onnx.reference import ReferenceEvaluator
 import hr2jax
 
 
-def double_model(nodes, shape, opset=18, outputs=("y",), **constants):
+def double_model(nodes, shape, opset=18, outputs=("y",), kind=TensorProto.DOUBLE, **constants):
     """A graph from lines such as "Gemm x W b > y", or pairs of such a line and attributes; x of `shape`."""
     made, used = [], set()
     for number, given in enumerate(nodes):
@@ -17,20 +17,20 @@ def double_model(nodes, shape, opset=18, outputs=("y",), **constants):
         used |= set(reads)
         reads, writes = (["" if r == "_" else r for r in part] for part in (reads, right.split()))
         made.append(helper.make_node(operator, reads, writes, name=f"n{number}", **attributes))
-    tensors = [numpy_helper.from_array(_tensor(v), k) for k, v in constants.items() if k in used]
+    tensors = [numpy_helper.from_array(_tensor(v, kind), k) for k, v in constants.items() if k in used]
     graph = helper.make_graph(
         made,
         "g",
-        [helper.make_tensor_value_info("x", TensorProto.DOUBLE, shape)],
-        [helper.make_tensor_value_info(o, TensorProto.DOUBLE, None) for o in outputs],
+        [helper.make_tensor_value_info("x", kind, shape)],
+        [helper.make_tensor_value_info(o, kind, None) for o in outputs],
         tensors,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
-def _tensor(value):
+def _tensor(value, kind):
     array = np.asarray(value)
-    return array.astype(np.float64) if array.dtype.kind == "f" else array
+    return array.astype(helper.tensor_dtype_to_np_dtype(kind)) if array.dtype.kind == "f" else array
 
 
 def loaded(folder, graph, name="net.onnx", **options):

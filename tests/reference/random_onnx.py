@@ -1,6 +1,7 @@
 """Random ONNX graphs of some ten nodes, of every kind of operator that is read, in float64."""
 
 import numpy as np
+from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
 
 from tests.reference.onnx_graphs import double_model
@@ -25,7 +26,11 @@ class Draw:
 
     @property
     def graph(self):
-        return double_model(self.nodes, self.shape, self.opset, self.outputs, **self.constants)
+        return self.graph_of(TensorProto.DOUBLE)
+
+    def graph_of(self, kind):
+        """The graph in floats of a kind of TensorProto's."""
+        return double_model(self.nodes, self.shape, self.opset, self.outputs, kind, **self.constants)
 
     def constant(self, value):
         name = f"c{len(self.constants)}"
@@ -214,13 +219,13 @@ class Draw:
 
 
 KINDS = [name for name, kind in vars(Draw).items() if callable(kind) and not name.startswith("_")
-         and name not in ("constant", "numbers", "ints", "grow")]  # fmt: skip
+         and name not in ("constant", "numbers", "ints", "grow", "graph_of")]  # fmt: skip
 
 
 def _evaluate(model, held):
     inputs = model.graph.input
     del inputs[:]
-    from onnx import TensorProto, helper
+    from onnx import helper
 
     inputs.extend(helper.make_tensor_value_info(k, TensorProto.DOUBLE, v.shape) for k, v in held.items())
     return ReferenceEvaluator(model).run(None, held)

@@ -310,7 +310,7 @@ def _product(t: Matrix, m: Matrix) -> Matrix:
     else:
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             grid = left[:, None] * right[None, :]
-            fine = bool(((size < 2.0**52 * grid) & (grid >= least) & (size < 2.0**1000) | (size == 0.0)).all())
+            fine = bool(((size < 2.0**52 * grid) & (grid >= least) & (size < 2.0**1000)).all())
     if fine:
         product = t @ m
         if is_sparse(product):

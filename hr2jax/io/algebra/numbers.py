@@ -80,7 +80,7 @@ def divide(a: Number, b: Number) -> Number:
         raise ValueError("a divisor may be 0")
 
     def enclosed() -> Enclosure:
-        spread = (x.rad + np.abs(value) * (1.0 + U) * y.rad) / least
+        spread = (x.rad + (np.abs(value) * (1.0 + U) + TINY) * y.rad) / least
         return Enclosure(value, (spread + U * np.abs(value)) * (1.0 + 16.0 * U) + TINY)
 
     return _number(value, held, a, b, enclosed)

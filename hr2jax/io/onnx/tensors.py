@@ -34,16 +34,19 @@ class External:
         """The bytes of a tensor that another file holds.
 
         Raises:
-            ValueError: it is not in the model's folder, is not there or is too short; it names the file.
+            ValueError: it is not in the model's folder, a link out of it, not there or too short; it names the file.
         """
         given = {entry.key: entry.value for entry in proto.external_data}
         name = given.get("location", "")
-        if not name or name != Path(name).name or set(given) - {"location", "offset", "length"}:
+        if name in ("", ".", "..") or name != Path(name).name or set(given) - {"location", "offset", "length"}:
             raise ValueError(f"{what} keeps its data in {name[:60]!r}, and only a file in the model's folder is read")
         size = math.prod(proto.dims) * _WIDTHS.get(proto.data_type, 0)
         start, length = (_natural(given.get(key, default)) for key, default in (("offset", "0"), ("length", str(size))))
+        path = self._folder / name
         try:
-            with opened(self._folder / name) as file:
+            if path.resolve().parent != self._folder.resolve():
+                raise ValueError("it is a link to another folder")
+            with opened(path) as file:
                 held = file.seek(0, 2)
                 if start is None or length != size or start + size > held:
                     raise ValueError(f"{held} bytes are there, but not the {size} of its shape {tuple(proto.dims)}")
