@@ -250,3 +250,32 @@ def test_without_a_hidden_layer_the_bound_is_the_matrix_norm():
 def test_what_is_for_chains_says_so(options, message):
     with pytest.raises(NotImplementedError, match=message):
         hr2jax.solve(residual(), output=0, **options)
+
+
+def test_the_largest_value_is_above_all_values_and_at_its_witness():
+    net = residual(activation="abs")
+    found = hr2jax.maximum(net, center=[0.5, -0.5], radius=3.0, output=1)
+    layers = member(net, np.random.default_rng(0))
+    points = region_points(net, np.array([-2.5, -3.5]), np.array([3.5, 2.5]))
+    values = [pre_activations(layers, exact(x))[-1][1] for x in [*points, found.witness]]
+    assert len(points) > 2
+    assert max(values) <= Fraction(found.bound)
+    assert Fraction(found.lower) <= values[-1]
+    assert found.gap <= 0.05
+    assert found.certificate.verify(net) == found.bound
+
+
+@pytest.mark.parametrize("via", ["lipschitz-global", "lipschitz-local", "sdp"])
+def test_certified_radii_hold_for_every_member(via):
+    rng = np.random.default_rng(4)
+    net = random_general(rng, layers=4, inputs=2, outputs=2, radii=0.5)
+    inputs = rng.normal(size=(3, 2))
+    report = hr2jax.certify(net, inputs, radii=[0.001, 0.1, 0.5], via=via, attack_steps=5, relaxation="shor")
+    assert report.certified[:, 0].any()
+    labels = np.argmax(net(inputs), axis=1)
+    for i, radius in np.argwhere(report.certified):
+        r = report.radii[radius]
+        points = inputs[i] + rng.uniform(-r, r, size=(40, 2))
+        for x in points:
+            scores = pre_activations(member(net, rng), exact(x))[-1]
+            assert scores[labels[i]] > scores[1 - labels[i]]

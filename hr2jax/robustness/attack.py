@@ -10,9 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .. import graph
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
 from ..arithmetic.norms import unknown_norm
+from ..layer import Layer, dense
 from ..machine.run import put, run
 from ..machine.seeds import key_of, key_within
 from ..network import Network
@@ -66,8 +68,13 @@ def _climb(
     low, high = inner_box(inputs, radius, clip)
     padded = 1 << (len(inputs) - 1).bit_length()
     rows = np.resize(np.arange(len(inputs)), padded)
-    layers = [(put(A, jnp.float32), put(b, jnp.float32)) for A, b in zip(net.weights, net.biases,
-                                                                                      strict=True)]  # fmt: skip
+    layers = [
+        (
+            {k: put(dense(A), jnp.float32) for k, A in layer.inputs.items()}, put(layer.bias, jnp.float32),
+            None if layer.activation == "relu" else tuple(put(slopes, jnp.float32) for slopes in layer.slopes),
+        )
+        for layer in net.layers
+    ]  # fmt: skip
     single = [put(array[rows], jnp.float32) for array in (inputs, low, high)]
     fixed = (layers, *single, put(labels[rows]), np.float32(radius))
     state = run(_beginning, *single, np.float32(radius), key, norm, at_input)
@@ -97,10 +104,15 @@ def _adversarial(net: Network, inputs: Array, points: Array, labels: Array, radi
 
 
 def _excess(layers: Any, labels: Any, y: Any) -> Any:
-    """(n,) by how much the best rival's output exceeds the label's."""
-    for A, b in layers[:-1]:
-        y = jax.nn.relu(y @ A.T + b)
-    scores = y @ layers[-1][0].T + layers[-1][1]
+    """(n,) by how much the best rival's output exceeds the label's; `layers` are inputs, biases, slopes (None: ReLU)."""
+
+    def value(l: int, layer: Layer, below: graph.Pairs) -> Any:
+        z, slopes = graph.rows_forward(layer, below), layers[l - 1][2]
+        if l == len(layers):
+            return z
+        return jax.nn.relu(z) if slopes is None else jnp.where(z > 0, slopes[1], slopes[0]) * z
+
+    scores = graph.forward([Layer.of_checked(A, b, "identity") for A, b, _ in layers], y, value)
     own = jax.nn.one_hot(labels, scores.shape[1], dtype=bool)
     return jnp.max(jnp.where(own, -jnp.inf, scores), axis=1) - jnp.sum(jnp.where(own, scores, 0.0), axis=1)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import graph
-from ..arithmetic.enclosure import Enclosure
+from ..arithmetic.enclosure import Enclosure, enclose
 from ..arithmetic.float64 import Array
 from ..layer import Layer
 from ..network import Network
@@ -23,7 +23,7 @@ Clip = tuple[Array, Array]
 
 
 def margins(net: Network, inputs: Array, labels: Array) -> tuple[Array, Array]:
-    """Float64 lower and upper bounds, (n, K) each, of F_k(x) - F_j(x), k the input's label, in exact arithmetic.
+    """Float64 lower and upper bounds, (n, K) each, of F_k(x) - F_j(x), k the input's label, of every member, exactly.
 
     F_k - F_j is evaluated as one function, so that what both outputs share does not widen it. The label's own
     column is +infinity in both. Where float64 overflows nothing is known: -infinity and +infinity.
@@ -56,11 +56,11 @@ def _differences(net: Network, inputs: Array, labels: Array) -> list[tuple[Array
             return graph.activated(l, layer, graph.rows_forward(layer, below))
         for k in np.unique(labels):
             own, rivals = labels == k, np.flatnonzero(np.arange(layer.width) != k)
-            linear = graph.total(y[own] @ (C[k] - Enclosure(C[rivals])).T for C, y in below)
-            found.append((own, rivals, linear + (layer.bias[k] - Enclosure(layer.bias[rivals]))))
+            linear = graph.total(y[own] @ (C[k] - enclose(C[rivals])).T for C, y in below)
+            found.append((own, rivals, linear + (layer.bias[k] - enclose(layer.bias[rivals]))))
         return None
 
-    graph.forward(net.layers, Enclosure(inputs), step)
+    graph.forward(net.enclosed, Enclosure(inputs), step)
     return found
 
 
