@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import graph
-from .arithmetic.float64 import Array
+from . import compose, graph
+from .arithmetic.float64 import Array, exact_float64
 from .layer import Layer, checked_map, dense, entries
 from .text import shown
 
@@ -128,6 +128,63 @@ class Network:
         """(p_0, p_1, ..., K), the input's entries and every layer's neurons."""
         width = next(A.shape[1] for layer in self.layers for k, A in layer.inputs.items() if k == 0)
         return (int(width), *(layer.width for layer in self.layers))
+
+    __array_ufunc__ = None  # let NumPy arrays defer to `__rmatmul__`
+
+    def __sub__(self, other: Any) -> Network:
+        """F - G: its constant and largest value say how far apart two networks of the same inputs and outputs are.
+
+        Raises:
+            ValueError: other inputs or outputs.
+        """
+        if not isinstance(other, Network):
+            return NotImplemented
+        return Network.from_layers(compose.difference(self.layers, other.layers))
+
+    def __matmul__(self, A: ArrayLike) -> Network:
+        """F(A x), A (p_0, q); exact: where float64 does not hold the product, it stays a layer of its own.
+
+        Raises:
+            ValueError: what is no matrix of p_0 rows.
+        """
+        A = exact_float64(A, "A", 2)
+        if A.shape[0] != self.widths[0] or not A.shape[1]:
+            raise ValueError(f"A must have {self.widths[0]} rows, the network's inputs, but its shape is {A.shape}")
+        return Network.from_layers(compose.moved_inputs(self.layers, A, np.zeros(len(A))))
+
+    def __rmatmul__(self, M: ArrayLike) -> Network:
+        """M F(x), M (m, K); exact, as `__matmul__`.
+
+        Raises:
+            ValueError: what is no matrix of K columns.
+        """
+        M = exact_float64(M, "M", 2)
+        if M.shape[1] != self.widths[-1] or not len(M):
+            outputs = self.widths[-1]
+            raise ValueError(f"M must have {outputs} columns, the network's outputs, but its shape is {M.shape}")
+        return Network.from_layers(compose.combined(M, self.layers))
+
+    def restrict(self, inputs: Sequence[int] | Array, at: ArrayLike | None = None) -> Network:
+        """F as a function of some of its inputs alone, in this order, the others fixed.
+
+        Args:
+            inputs: their numbers, distinct.
+            at: (p_0,) what the others are; None: 0.
+
+        Raises:
+            ValueError: no such inputs, or `at` of another shape.
+        """
+        width, chosen = self.widths[0], np.asarray(inputs)
+        kind, given = f"numbers of inputs 0..{width - 1}", f"but {shown(inputs)} was given"
+        if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not len(chosen):
+            raise ValueError(f"inputs must be one or more {kind}, {given}")
+        if len(np.unique(chosen)) != len(chosen) or not ((chosen >= 0) & (chosen < width)).all():
+            raise ValueError(f"inputs must be distinct {kind}, {given}")
+        rest = np.zeros(width) if at is None else exact_float64(at, "at", 1)
+        if rest.shape != (width,):
+            raise ValueError(f"at must have shape ({width},), the network's input, but its shape is {rest.shape}")
+        rest[chosen] = 0.0
+        return Network.from_layers(compose.moved_inputs(self.layers, compose.selection(chosen, width), rest))
 
     def __call__(self, x: ArrayLike) -> Array:
         """F(x) in float64; x of shape (p_0,) or (n, p_0), result (K,) or (n, K)."""
