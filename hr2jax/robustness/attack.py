@@ -104,7 +104,7 @@ def _adversarial(net: Network, inputs: Array, points: Array, labels: Array, radi
 
 
 def _excess(layers: Any, labels: Any, y: Any) -> Any:
-    """(n,) by how much the best rival's output exceeds the label's; `layers` are inputs, biases, slopes (None: ReLU)."""
+    """(n,) by how much the best rival's output exceeds the label's; layers: inputs, biases, slopes (None: ReLU)."""
 
     def value(l: int, layer: Layer, below: graph.Pairs) -> Any:
         z, slopes = graph.rows_forward(layer, below), layers[l - 1][2]
