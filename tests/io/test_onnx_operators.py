@@ -134,6 +134,8 @@ CASES = [
     ("Max x row half > y", {}, (2, 3), (8, 12, 13)),
     ("Min row x > y", {}, (2, 3), (8, 12, 13)),
     ("Max x > y", {}, (2, 3), (6, 13)),
+    ("TopK x k3 > y mask", {"axis": 1}, (2, 5, 3), (10, 11, 24)),
+    ("TopK x k5 > y mask", {"axis": -2, "largest": 0}, (2, 5, 3), (11, 24)),
     ("Conv x K1 B4 > y", {"kernel_shape": [3], "strides": [2], "pads": [2, 1]}, (1, 2, 7), (6, 11, 22)),
     ("Conv x K2 > y", {"dilations": [2, 3], "pads": [1, 2, 3, 0]}, IMG, (6, 11, 22)),
     ("Conv x K2 B4 > y", {"auto_pad": "SAME_UPPER", "strides": [2, 3]}, IMG, (6, 11, 22)),
@@ -160,6 +162,7 @@ CASES = [
 ]  # fmt: skip
 # What the evaluator of onnx 1.23 and onnxruntime compute differently; the newer sets' values are those of both.
 EVALUATED_WRONGLY = {("BatchNormalization", 7), ("BatchNormalization", 9)}
+C["k3"], C["k5"] = i8(3), i8(5)
 C["row3"], C["i23n"] = draw(3, 4), i8(2, -1)
 
 
@@ -267,6 +270,8 @@ REFUSED = [
     ("AveragePool x > y", {"kernel_shape": [2, 2], "pads": [1, 0, 0, 0]}, 6, IMG, "whether its padding counts"),
     ("AveragePool x > y", {"kernel_shape": [2, 2], "count_include_pad": 1}, 6, IMG, "'count_include_pad' is not"),
     ("Max x row > y", {}, 6, (2, 3), "several shapes"),
+    ("TopK x k5 > y i", {"axis": 1}, 11, (2, 4), "takes 5 of 4"),
+    ("TopK x k3 > y i", {"sorted": 0}, 11, (2, 4), "in no order"),
     ("Cast x > y", {"to": 7}, 13, (2, 3), "not a float"),
     ("Where x x x > y", {}, 16, (2, 3), "may jump"),
     ("Sqrt x > y", {}, 13, (2, 3), "computed by the network"),

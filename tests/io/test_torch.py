@@ -101,6 +101,8 @@ FUNCTIONS = {
     "matrices": lambda x: torch.arange(8.0, dtype=x.dtype).reshape(2, 4) @ x.T - (x @ x.new_ones(4, 1)),
     "split": lambda x: sum(torch.split(x, [1, 2, 1], 1)[i].sum() * (i + 1) for i in range(3)) + x.unbind(1)[0],
     "ends": lambda x: x.clamp(min=-0.2).clamp(max=0.4).minimum(x.new_full((4,), 0.3)) + torch.min(x, x * 2),
+    "group sort": lambda x: torch.cat([x.view(1, 2, 2).sort(-1)[0].flatten(1), x.sort(1, True)[0], x.topk(3)[0]], 1),
+    "max min": lambda x: torch.stack([x.view(1, 2, 2).amax(2), x.view(1, 2, 2).amin(2)], 2).flatten(1),
     "where": lambda x: torch.where(torch.tensor([True, False, True, False]), x, -x),
 }
 

@@ -9,6 +9,7 @@ import numpy as np
 from ...arithmetic import exact
 from ...arithmetic.float64 import Array
 from ...layer import KINKED
+from ...layers import comparator_ranks
 from .affine import Affine, Builder
 from .numbers import Number
 
@@ -112,6 +113,37 @@ def largest(builder: Builder, a: Affine, groups: Array, shape: tuple[int, ...]) 
         groups[there] = np.arange(m)
         count = there.sum(axis=1)
     return builder.taken(value, groups[np.arange(n), 0], shape)
+
+
+def in_order(builder: Builder, a: Affine, groups: Array, descending: bool) -> Affine:
+    """The entries of groups in ascending or descending order, flat: a network of comparators, one layer a rank.
+
+    Args:
+        builder: the layers.
+        a: the entries.
+        groups: (n, k) flat indices.
+        descending: the largest first.
+    """
+    count, size = groups.shape
+    value = builder.taken(builder.steady(a), groups.ravel(), (groups.size,))
+    places = np.arange(groups.size).reshape(count, size)
+    for rank in comparator_ranks(size):
+        low, high = (places[:, [pair[side] for pair in rank]].ravel() for side in (0, 1))
+        if descending:
+            low, high = high, low
+        try:
+            difference = _between(builder, value, high, low)
+        except exact.InexactError:
+            value = builder.settled(value)
+            difference = _between(builder, value, high, low)
+        r = builder.activate(difference, "relu")  # the smaller of two is low - r, the larger high + r
+        moved = np.full(groups.size, -1)
+        moved[low] = moved[high] = np.arange(r.size)
+        signs = np.zeros(groups.size)
+        signs[low], signs[high] = -1.0, 1.0
+        value = builder.add(value, builder.scale(builder.taken(r, moved, value.shape), signs))
+        value = builder.settled(value)  # without it a row would grow with every rank
+    return value
 
 
 def _between(builder: Builder, a: Affine, first: Array, second: Array) -> Affine:

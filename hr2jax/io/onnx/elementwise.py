@@ -10,7 +10,7 @@ import numpy as np
 from ...arithmetic.float64 import Array
 from ..algebra import kinks, maps, numbers
 from ..algebra.affine import Affine
-from .rules import Node, Value, exact_floats, floats, plain, rule, shape_of
+from .rules import Node, Value, axes_of, exact_floats, floats, plain, rule, shape_of, whole
 
 _BEYOND = float(np.finfo(np.float32).max)  # Clip's old default: what no float32 exceeds
 _INTEGERS = 2**31  # of what shapes are computed with: products of two fit into int64
@@ -233,6 +233,22 @@ def _extreme(node: Node) -> Value:
         bound = reduce(np.maximum if largest else np.minimum, constants)
         found = function(builder, builder.constant(np.array(np.broadcast_to(bound, shape))), found)
     return found
+
+
+@rule("TopK", (1, 10, 11, 24), "axis k largest sorted")
+def _top_k(node: Node) -> Value:
+    """The values, in their order; of GroupSort k is all of a dimension."""
+    a, builder = node.computed(), node.builder
+    (axis,) = axes_of([node.integer("axis", -1)], len(a.shape))
+    n = a.shape[axis]
+    k = node.integer("k", n) if node.version < 10 else whole(node.inputs[1])[0]
+    if not 1 <= k <= n or (node.version >= 11 and not node.flag("sorted", 1)):
+        raise ValueError(f"it takes {k} of {n} entries, or in no order; from 1 to {n} in order are read")
+    descending = node.version < 11 or node.flag("largest", 1)
+    index = np.moveaxis(np.arange(a.size).reshape(a.shape), axis, -1)
+    ordered = kinks.in_order(builder, a, index.reshape(-1, n), descending)
+    back = np.moveaxis(np.arange(a.size).reshape(index.shape)[..., :k], -1, axis)
+    return builder.taken(ordered, back, back.shape)
 
 
 # Smooth activations

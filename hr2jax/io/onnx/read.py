@@ -34,7 +34,7 @@ _KINDS = {
             "MeanVarianceNormalization",
     "recurrent": "LSTM GRU RNN",
     "control": "If Loop Scan",
-    "jump": "Greater Less GreaterOrEqual LessOrEqual Equal ArgMax ArgMin TopK Sign Floor Ceil Round ThresholdedRelu "
+    "jump": "Greater Less GreaterOrEqual LessOrEqual Equal ArgMax ArgMin Sign Floor Ceil Round ThresholdedRelu "
             "NonZero",
     "sampling": "Resize Upsample GridSample",
     "power": "Pow ReduceL2 ReduceSumSquare ReduceProd Exp Log Swish",

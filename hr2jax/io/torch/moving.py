@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..algebra import maps, numbers, windows
+from ..algebra import kinks, maps, numbers, windows
 from ..algebra.affine import Affine
 from ..onnx.rules import plain, shape_of
 from .aten import Aten, Given, aten, float_of, whole
@@ -214,6 +214,18 @@ def _extreme(t: Aten, g: Given) -> Any:
     largest = "max" in t.name
     value = t.do("ReduceMax" if largest else "ReduceMin", a, *given, keepdims=int(bool(g.get("keepdim", False))))
     return [value] if isinstance(dims, int) and "aten.a" not in t.what else value
+
+
+@aten("sort", "topk")
+def _sort(t: Aten, g: Given) -> Any:
+    a = g["self"] if isinstance(g["self"], Affine) else t.walk.builder.constant(g["self"])
+    dim = int(g["dim"]) % len(a.shape)
+    n = a.shape[dim]
+    k, descending = int(g.get("k", n)), bool(g.get("descending", g.get("largest")))
+    index = np.moveaxis(np.arange(a.size).reshape(a.shape), dim, -1)
+    ordered = kinks.in_order(t.walk.builder, a, index.reshape(-1, n), descending)
+    back = np.moveaxis(np.arange(a.size).reshape(index.shape)[..., :k], -1, dim)
+    return [t.walk.builder.taken(ordered, back, back.shape)]
 
 
 @aten("where")
