@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -301,6 +302,7 @@ def test_a_checkpoint_folder_that_vanishes_does_not_lose_the_result(net, tmp_pat
     assert "could not be written" in record.getMessage()
     assert result.status is Status.SOLVED
     assert result.certificate.verify(net) == result.bound
+    assert re.search(r"; checkpoint '.*c\.npz' could not be written \(.*no folder.*\)$", result.message)
 
 
 def test_a_json_file_that_cannot_be_written_leaves_the_old_one(result, tmp_path, monkeypatch):

@@ -103,3 +103,33 @@ def test_an_objective_without_the_last_layer_is_scaled():
     result = hr2jax.maximum(net, bounds="interval", tol=1e-5, output=(0, 1), center=center, radius=radius)
     assert not len(result.certificate.layout.unstable[-1])
     assert result.status is hr2jax.Status.SOLVED
+
+
+def other_stable_neurons(seed):
+    """A network and two centers around which other neurons switch, in every hidden layer and in number."""
+    net, center, _ = random_case(seed)
+    return net, center, center + np.random.default_rng(seed + 100).choice([-1.0, 1.0], len(center))
+
+
+@pytest.mark.parametrize("relaxation", ["hr2", "hr2+"])
+@pytest.mark.parametrize("seed", [1, 4, 7])
+def test_multipliers_of_another_center_are_a_start(relaxation, seed):
+    """Those of `hr2+` ended in an IndexError: cuts of neurons that are stable here (relaxation/families.py)."""
+    net, center, other = other_stable_neurons(seed)
+    ask = {"output": 0, "relaxation": relaxation, "tol": 1e-3}
+    earlier = hr2jax.maximum(net, center=center, radius=0.5, **ask)
+    for there, radius in ((other, 0.5), (center, 0.1), (center, 2.0)):
+        cold = hr2jax.maximum(net, center=there, radius=radius, **ask)
+        warm = hr2jax.maximum(net, center=there, radius=radius, warm_start=earlier, **ask)
+        assert warm.lower <= warm.bound and warm.certificate.verify(net) <= warm.bound
+        size = max(abs(cold.bound), abs(cold.lower), 1e-9)
+        assert abs(warm.bound - cold.bound) <= 5e-3 * size + max(cold.bound - cold.lower, 0.0)
+
+
+def test_the_centers_have_other_unstable_neurons():
+    sizes = set()
+    for seed in (1, 4, 7):
+        net, *centers = other_stable_neurons(seed)
+        found = [hr2jax.maximum(net, output=0, relaxation="interval", center=c, radius=0.5).problem for c in centers]
+        sizes.add(tuple(p["unstable_neurons"] for p in found))
+    assert any(a != b for a, b in sizes)

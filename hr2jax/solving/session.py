@@ -68,7 +68,7 @@ class Session:
         # What a last certificate will take must be left before the time limit. This first one has no
         # factorisation and no eigenvectors: with them it took about eight times as long.
         self._reserve = 8.0 * (time.perf_counter() - start)
-        self._warned = False
+        self.unsaved: str | None = None  # why the checkpoint does not have the best certificate
         # what the checkpoint was when it was read or written last
         self._written = None if options.checkpoint is None else _signature(options.checkpoint)
         if options.checkpoint is not None and not options.checkpoint.exists() and math.isfinite(self.bound):
@@ -98,14 +98,13 @@ class Session:
             if self._is_better_on_disk(path):
                 return
             self.certificate.save(path)
-            self._written = _signature(path)
+            self._written, self.unsaved = _signature(path), None
         except (OSError, ValueError) as error:  # ValueError: a folder of that name has appeared
-            if not self._warned:  # once; but each better certificate tries again
-                self._warned = True
-                reason = getattr(error, "strerror", None) or error
+            was_told, self.unsaved = self.unsaved, str(getattr(error, "strerror", None) or error)
+            if was_told is None:  # once; but each better certificate tries again
                 LOG.warning(
                     "checkpoint %r could not be written (%s); the solve goes on, but what it finds is not saved there "
-                    "until it can be", str(path), reason,
+                    "until it can be", str(path), self.unsaved,
                 )  # fmt: skip
 
     def _is_better_on_disk(self, path: Path) -> bool:

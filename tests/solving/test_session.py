@@ -138,9 +138,11 @@ def test_a_checkpoint_that_cannot_be_written_is_warned_of_once_and_loses_nothing
     assert (record.name, record.levelname) == ("hr2jax", "WARNING")
     assert re.search(r"c\.npz.*could not be written", record.getMessage())
     assert session.bound < first == Certificate.load(path).bound
+    assert session.unsaved == str(getattr(error, "strerror", None) or error)
     better = dataclasses.replace(session.certificate, bound=session.bound / 2)
     session.offer(better)  # there is room again
     assert Certificate.load(path).bound == better.bound
+    assert session.unsaved is None  # nothing is said at the end
 
 
 def falling_bounds(session):
