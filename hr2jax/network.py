@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import ArrayLike
 from . import compose, graph
 from .arithmetic.float64 import Array, exact_float64
 from .layer import Layer, checked_map, dense, entries
+from .machine.files import path_of
 from .text import shown
 
 
@@ -212,7 +212,7 @@ class Network:
             if points.dtype.kind == "c":
                 raise TypeError("complex")
             points = points.astype(np.float64)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             width = self.widths[0]
             raise ValueError(
                 f"x must hold numbers and have shape ({width},) or (n, {width}), but {shown(x)} was given"
@@ -236,7 +236,7 @@ class Network:
         """
         from .io import write
 
-        write(self.layers, Path(path))
+        write(self.layers, path_of(path))
 
     @property
     def hash(self) -> str:

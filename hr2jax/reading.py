@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from numpy.typing import ArrayLike
 
 from . import io
+from .machine.files import path_of
 from .network import Network
 
 Model: TypeAlias = Any  # a Network or what holds one: see `as_network`
@@ -124,7 +124,7 @@ def loaded(
     logits: bool = False,
 ) -> Loaded:
     """`load`, with the names of the arrays beside the network that are data (x00, center, inputs, labels)."""
-    path = Path(path)
+    path = path_of(path)
     found = io.read(path, io.Told.of(activation, layers, logits))
     try:
         if isinstance(found, io.Graph):

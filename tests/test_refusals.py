@@ -64,6 +64,11 @@ CASES = {
     "a penalty's layers": (lambda: hr2jax.lipschitz_penalty({"A_1": np.eye(2), "A_2": np.eye(2), "C": np.eye(2)}),
                            "A_2", "hr2jax.solve"),
     "a device": (lambda: hr2jax.solve(flat(), output=0, device="gpu"), "'gpu'", "cpu"),
+    "no file's name": (lambda: hr2jax.load(3), "int", "a text or a path"),
+    "no certificate's name": (lambda: hr2jax.Certificate.load(None), "NoneType", "a text or a path"),
+    "no name to save as": (lambda: flat().save(0), "int", "a text or a path"),
+    "pairs of no dimension": (lambda: hr2jax.solve_all(flat(), np.array(3)), "shape ()", "list of outputs"),
+    "a point beyond float64": (lambda: flat()(10**400), "an integer of", "(3,)"),
     "a path of nothing": (lambda: Result.from_json(7), "7", "path"),
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from ..arithmetic.float64 import Array
 from ..io import archive as zips
 from ..io.budget import Budget
 from ..io.npz import array_of
-from ..machine.files import opened
+from ..machine.files import opened, path_of
 from .errors import CertificateError
 from .file import digest
 
@@ -26,7 +26,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Array]:
         CertificateError: no digest or the wrong one, an entry twice, or more than a certificate has.
         ValueError: no regular file, no archive, a damaged one, or more than memory is free for.
     """
-    what, budget = os.fspath(path), Budget()
+    what, budget = path_of(path), Budget()
     with opened(path) as file:
         if file.read(2) != b"PK":
             raise CertificateError(f"{what} is not a whole certificate: it is no NumPy .npz archive")

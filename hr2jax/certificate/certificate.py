@@ -135,7 +135,7 @@ class Certificate(file.Content):
         except (FileNotFoundError, CertificateError):
             raise
         except Exception as error:  # whatever a damaged archive makes a reader raise
-            raise CertificateError(f"{os.fspath(path)} is not a whole certificate: {reason(error)}") from error
+            raise CertificateError(f"{path!s} is not a whole certificate: {reason(error)}") from error
 
 
 def proved(net: Network, content: file.Content, arithmetic: Any) -> float:

@@ -29,6 +29,17 @@ def strict(value: Any) -> Any:
     return value
 
 
+def path_of(name: str | os.PathLike[str]) -> Path:
+    """The path of a file.
+
+    Raises:
+        ValueError: `name` is no text and no path; of a number, open() would take the file of that descriptor.
+    """
+    if not isinstance(name, str | os.PathLike):
+        raise ValueError(f"the name of a file must be a text or a path, but {type(name).__name__} was given")
+    return Path(name)
+
+
 def opened(path: str | os.PathLike[str]) -> IO[bytes]:
     """A regular file, open for reading; a pipe would be waited for, and a device has no end.
 
@@ -36,8 +47,9 @@ def opened(path: str | os.PathLike[str]) -> IO[bytes]:
         ValueError: `path` is a directory, a pipe or a device.
         OSError: it is missing or may not be read.
     """
-    if os.path.isdir(path):
-        raise ValueError(f"{os.fspath(path)} is a directory, but a file was expected")
+    path = path_of(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a directory, but a file was expected")
     file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
@@ -59,7 +71,7 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         ValueError: `path` is a directory.
         OSError: the folder is missing or may not be written.
     """
-    path = Path(path)
+    path = path_of(path)
     if path.is_dir():
         raise ValueError(f"{path} is a directory, but the name of a file to write was expected")
     if _is_device(path):

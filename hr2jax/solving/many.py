@@ -138,7 +138,7 @@ def _better(one: Result, other: Result) -> Result:
 def _outputs(net: Network, pairs: Sequence[Output] | None) -> list[Any]:
     outputs = net.widths[-1]
     if pairs is not None:
-        if isinstance(pairs, str | bytes) or not hasattr(pairs, "__iter__"):
+        if isinstance(pairs, str | bytes) or not hasattr(pairs, "__iter__") or getattr(pairs, "ndim", 1) == 0:
             raise ValueError(f"pairs must be a list of outputs, but {shown(pairs)} was given")
         return list(pairs)
     return [0] if outputs == 1 else [(k, j) for k in range(outputs) for j in range(k + 1, outputs)]
