@@ -114,7 +114,7 @@ def other_stable_neurons(seed):
 @pytest.mark.parametrize("relaxation", ["hr2", "hr2+"])
 @pytest.mark.parametrize("seed", [1, 4, 7])
 def test_multipliers_of_another_center_are_a_start(relaxation, seed):
-    """Those of `hr2+` ended in an IndexError: cuts of neurons that are stable here (relaxation/families.py)."""
+    """Those of `hr2+` ended in an IndexError: cuts of neurons that are stable here."""
     net, center, other = other_stable_neurons(seed)
     ask = {"output": 0, "relaxation": relaxation, "tol": 1e-3}
     earlier = hr2jax.maximum(net, center=center, radius=0.5, **ask)
