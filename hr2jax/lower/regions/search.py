@@ -1,4 +1,4 @@
-"""The search for networks of any depth, both norms: points by ascent and annealing, small networks by a tree."""
+"""The search for networks of any depth, both norms: points by ascent and annealing, walks through regions, a tree."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from .ascent import Ascent
 from .regions import inner_point, region_rows, values
 from .tree import WIDEST, Tree
 from .units import Units, build_units
+from .walk import Walk
 
 FEW = 60  # so many neurons are searched exhaustively, first with half of the effort
+WALKED = 300  # up to so many neurons, regions are walked through
 SAMPLES = 1024
 STEPS, MOVES = 80, 120  # of the first round; every round has twice as many as the one before, up to
 DOUBLINGS = 4
@@ -127,6 +129,9 @@ def _search(best: _Best, effort: Effort, seed: int, points: list[Array]) -> None
     hidden = net.widths[1:-1]
     is_small = net.is_chain and max(hidden) <= WIDEST and sum(hidden) <= FEW
     sampled = _sampled(best, effort, seed)
+    walks = sum(hidden) <= WALKED
+    if walks:
+        Walk(net, units, effort, best.offer).climb(best.witness, np.random.default_rng(seed))
     if is_small and _tree(best, effort, effort.share(0.5), sampled):
         return
     stale, ascent = 0, None
@@ -155,6 +160,8 @@ def _search(best: _Best, effort: Effort, seed: int, points: list[Array]) -> None
         start[-len(known) :] = known
         found = ascent.anneal(random, start, MOVES * 2 ** min(turn, DOUBLINGS))
         best.offer_many(region, found, OFFERS)
+        if walks and best.lower > before * (1 + 1e-9):
+            Walk(net, units, effort, best.offer).climb(best.witness, random)
         starts = []
         stale = stale + 1 if best.lower <= before * (1 + 1e-9) and turn >= DOUBLINGS else 0
     if is_small and not effort.is_over():

@@ -14,9 +14,9 @@ import numpy as np
 from ... import graph
 from ...arithmetic.float64 import Array
 from ...network import Network
-from ..effort import LEAST_DISTANCE, Effort
+from ..effort import LEAST_DISTANCE, PROGRAM, Effort
 from ..norms import dual_norm
-from .regions import inner_point, region_rows
+from .regions import NARROW, inner_point, region_rows
 from .units import Units
 
 MARGIN = 1e-6  # a region thinner than this, in units of the domain, is not entered
@@ -47,9 +47,7 @@ class Walk:
 
     def pattern(self, x: Array) -> Array:
         """(neurons,) bool: which neurons are on at x (p_0,)."""
-        z: list[Array] = []
-        graph.evaluate(self.net.layers[:-1], x, lambda _, zl: z.append(zl))
-        return np.concatenate(z) > 0
+        return np.concatenate([on[0] for on in graph.switches(self.net.layers[:-1], x[None])]).astype(bool)
 
     def values(self, patterns: Array) -> Array:
         """(k,): the dual norms of the gradients of patterns (k, neurons)."""
@@ -108,7 +106,7 @@ class Walk:
         name = pattern.tobytes()
         if name not in known:
             G, h = region_rows(self.net, self.units, np.split(pattern, self.ends))
-            self.effort.spend_program(len(h), G.shape[1], LEAST_DISTANCE)
+            self.effort.spend_program(len(h), G.shape[1], PROGRAM if G.shape[1] > NARROW else LEAST_DISTANCE)
             xi = inner_point(G, h, self.units, MARGIN) if np.isfinite(G).all() and np.isfinite(h).all() else None
             known[name] = xi is not None
             if xi is not None:
