@@ -19,7 +19,7 @@ from .units import Units, build_units
 from .walk import Walk
 
 FEW = 60  # so many neurons are searched exhaustively, first with half of the effort
-WALKED = 300  # up to so many neurons, regions are walked through
+WALKED, STARTS = 300, 3  # up to so many neurons, regions are walked through, at first from so many points
 SAMPLES = 1024
 STEPS, MOVES = 80, 120  # of the first round; every round has twice as many as the one before, up to
 DOUBLINGS = 4
@@ -131,7 +131,7 @@ def _search(best: _Best, effort: Effort, seed: int, points: list[Array]) -> None
     sampled = _sampled(best, effort, seed)
     walks = sum(hidden) <= WALKED
     if walks:
-        Walk(net, units, effort, best.offer).climb(best.witness, np.random.default_rng(seed))
+        _walk(best, effort, np.random.default_rng(seed), units.points(sampled), STARTS)
     if is_small and _tree(best, effort, effort.share(0.5), sampled):
         return
     stale, ascent = 0, None
@@ -160,12 +160,27 @@ def _search(best: _Best, effort: Effort, seed: int, points: list[Array]) -> None
         start[-len(known) :] = known
         found = ascent.anneal(random, start, MOVES * 2 ** min(turn, DOUBLINGS))
         best.offer_many(region, found, OFFERS)
-        if walks and best.lower > before * (1 + 1e-9):
-            Walk(net, units, effort, best.offer).climb(best.witness, random)
+        if walks:  # from this turn's best: walks from the same region come to the same one
+            _walk(best, effort, random, region.points(found), 1)
         starts = []
         stale = stale + 1 if best.lower <= before * (1 + 1e-9) and turn >= DOUBLINGS else 0
     if is_small and not effort.is_over():
         _tree(best, effort, effort.share(1.0), _known(best, sampled))
+
+
+def _walk(best: _Best, effort: Effort, random: np.random.Generator, x: Array, count: int) -> None:
+    """Walk from the `count` most valuable of the points x (k, p_0), no two of one value, then from as many others.
+
+    The best of many samples lie near each other, in the reach of one local maximum.
+    """
+    net, units = best.net, best.units
+    found = values(net, units, x)
+    found = np.where(np.isfinite(found), found, 0.0)
+    _, first = np.unique(np.round(found / max(float(found.max(initial=0.0)), 1e-300), 6), return_index=True)
+    walk = Walk(net, units, effort, best.offer)
+    for i in [*first[::-1][:count], *range(min(count, len(x)))]:
+        if not effort.is_over():
+            walk.climb(x[i], random)
 
 
 def _sampled(best: _Best, effort: Effort, seed: int) -> Array:

@@ -20,7 +20,7 @@ from .regions import NARROW, inner_point, region_rows
 from .units import Units
 
 MARGIN = 1e-6  # a region thinner than this, in units of the domain, is not entered
-KICKS = 30  # kicks without progress before the end
+KICKS = 8  # kicks without progress before the end
 SWITCHES = (2, 3, 4, 6)  # of a kick, in turn
 TRIES = 12  # programs for one step
 GAIN = 1e-9  # what gains less is no progress
