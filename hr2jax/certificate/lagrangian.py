@@ -11,7 +11,7 @@ from ..arithmetic.float64 import Array
 from ..linalg.arrow import ArrowEnclosure
 from ..relaxation.basis import V1, XI, Lifting, T
 from ..relaxation.families import catalogue
-from ..relaxation.lasserre import LocalizingMatrix, lasserre_matrices, lasserre_size, layout
+from ..relaxation.lasserre import LocalizingMatrix, lasserre_matrices, lasserre_size, moment_places
 from ..relaxation.products import PRODUCTS, product_entries
 from ..relaxation.triangles import TRIANGLES, triangle_entries
 from .form import QuadraticForm, add_family
@@ -103,7 +103,7 @@ def add_squares(
     if not factors:
         return M, 0.0
     used = list(matrices_of(lifting, factors, arithmetic).values())
-    plan = layout(used, lifting)
+    plan = moment_places(used, lifting)
     assert len(M.kept) == lifting.size  # nothing eliminated: M.block is all of M
     values, positions = [], []
     for matrix, index, L in zip(used, plan.index, factors.values(), strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -159,12 +159,14 @@ class Lifting(Basis):
         exponent: the true objective is 2**exponent times that.
         presolve: the neurons and inputs that the groups stand for.
         balls: groups whose squares add up to at most 1: t in norm 2, xi in a ball; every other entry has its own bound.
+        orders: by kind and layer, pairs of unstable neurons whose masks are ordered (orders.py).
     """
 
     objective: dict[tuple[Group, Group], Enclosure]
     exponent: int
     presolve: Presolve
     balls: tuple[Group, ...] = ()
+    orders: Mapping[tuple[str, int], Array] = field(default_factory=dict)
 
     @property
     def square_is_one(self) -> Array:

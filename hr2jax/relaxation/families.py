@@ -12,8 +12,9 @@ import numpy as np
 
 from ..arithmetic.float64 import Array
 from .basis import XI, Group, Lifting, T
-from .chains import chain_families
-from .forms import Family, Form, Term, constant, entries
+from .chains import chain_families, off_of, u_of
+from .forms import Family, Form, Term, chosen, constant, entries
+from .orders import NOT_BOTH_OFF, NOT_BOTH_ON
 from .table import RELAXATIONS
 
 __all__ = ["Family", "Form", "Term", "catalogue", "constant", "entries", "preset"]
@@ -81,9 +82,21 @@ def _beside_chains(lifting: Lifting) -> list[Family]:
     return [*of_last, *of_first, *_of_cliques(lifting, XI, "x")]
 
 
+def _of_orders(lifting: Lifting) -> list[Family]:
+    """Products of two neurons' masks that are 0 (orders.py)."""
+    out = []
+    for (kind, layer), pairs in lifting.orders.items():
+        i, j = pairs.T
+        first, second = (u_of if kind == NOT_BOTH_ON else off_of), (off_of if kind == NOT_BOTH_OFF else u_of)
+        F, G = chosen(first(lifting, layer), i), chosen(second(lifting, layer), j)
+        out.append(Family(kind, layer, F, G, equality=True))
+    return out
+
+
 def catalogue(lifting: Lifting) -> dict[str, Family]:
     """Every family that exists on this lifting, by name."""
-    return {family.name: family for family in (*chain_families(lifting), *_beside_chains(lifting))}
+    every = (*chain_families(lifting), *_beside_chains(lifting), *_of_orders(lifting))
+    return {family.name: family for family in every}
 
 
 def preset(relaxation: str, lifting: Lifting) -> list[Family]:
@@ -94,4 +107,5 @@ def preset(relaxation: str, lifting: Lifting) -> list[Family]:
         others.setdefault(family.product, []).append(family)
     wanted = record.families(lifting.presolve.depth, local) or ()
     every = [*chain_families(lifting), *(family for product in wanted for family in others.get(product, []))]
+    every += _of_orders(lifting) if record.orders else []
     return [family for family in every if family.F.rows]

@@ -110,6 +110,11 @@ def entries(group: Group, index: Array, coefficient: Array | float = 1.0) -> For
     return Form((Term(group, index, np.broadcast_to(np.asarray(coefficient, dtype=np.float64), index.shape)),))
 
 
+def chosen(form: Form, rows: Array) -> Form:
+    """Some rows of a form, distinct ones."""
+    return Form(tuple(Term(t.group, t.index[rows], t.coefficient[rows]) for t in form.terms))
+
+
 def constant(value: Array | float, rows: int) -> Form:
     """A constant as a form of `rows` rows."""
     return entries(ONE, np.zeros(rows, dtype=np.int64), value)

@@ -103,14 +103,14 @@ def lasserre_size(n: int, q: int, local: bool) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Layout:
+class MomentPlaces:
     """Where the terms of a matrix go: monomials in order, and per matrix (d, d, terms) positions among them."""
 
     monomials: tuple[Monomial, ...]
     index: tuple[Array, ...]
 
 
-def layout(matrices: Sequence[LocalizingMatrix], lifting: Lifting) -> Layout:
+def moment_places(matrices: Sequence[LocalizingMatrix], lifting: Lifting) -> MomentPlaces:
     """Number the monomials of all the matrices, 1 first and then by degree."""
     tables = [
         [[[reduce(a + b + m, lifting) for m in matrix.factor] for b in matrix.basis] for a in matrix.basis]
@@ -119,7 +119,7 @@ def layout(matrices: Sequence[LocalizingMatrix], lifting: Lifting) -> Layout:
     every = {m for table in tables for row in table for entry in row for m in entry}
     monomials = tuple(sorted(every | {()}, key=lambda m: (len(m), m)))
     position = {m: k for k, m in enumerate(monomials)}
-    return Layout(
+    return MomentPlaces(
         monomials,
         tuple(
             np.array([[[position[m] for m in entry] for entry in row] for row in table], dtype=np.int64)

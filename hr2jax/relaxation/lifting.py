@@ -17,6 +17,7 @@ from ..layer import Layer, largest
 from ..network import Network
 from ..problem import Problem
 from .basis import BEFORE_MASK, NOTHING, ONE, XI, Group, Lifting, LinearMap, T
+from .orders import ordered_masks
 from .pieces import (
     TOP,
     Below,
@@ -83,7 +84,9 @@ class _Builder:
                 tangents, before = self._tangents("p")
                 derived |= tangents.derived
             objective = self._of_tangents(before) if "p" in chains else self._of_adjoints(adjoints.end)
-        return Lifting(sizes, derived, objective.blocks, objective.exponent, self.fixed, _balls(self.problem, sizes))
+        orders = {} if chains == ("q",) else ordered_masks(self.net, self.fixed)
+        balls = _balls(self.problem, sizes)
+        return Lifting(sizes, derived, objective.blocks, objective.exponent, self.fixed, balls, orders)
 
     def _sizes(self) -> dict[Group, int]:
         """The basis groups, in order."""

@@ -32,6 +32,7 @@ class Relaxation:
         cliques: its block form at one hidden layer (engines/block/form.py), (global, local); None: it has none.
         norms: on the input.
         quantities: what it bounds.
+        orders: whether masks of proportional rows are ordered (orders.py).
         cuts: whether cutting planes are separated (triangles.py, products.py).
         matrices: whether lasserre.py's moment matrices, which no products replace, are part of it.
         degree: of its Krivine-Stengle certificate; None: its certificate is another.
@@ -48,6 +49,7 @@ class Relaxation:
     cliques: tuple[Names, Names] | None = None
     norms: tuple[str | int, ...] = ("inf", 2)
     quantities: tuple[str, ...] = ("lipschitz",)
+    orders: bool = False
     cuts: bool = False
     matrices: bool = False
     degree: int | None = None
@@ -103,7 +105,7 @@ RELAXATIONS: dict[str, Relaxation] = {
         ),
         Relaxation(name="hr2z", one_layer=((), (*Z_EXACT, *XT)), cliques=((), ("u,z", "x,t"))),
         Relaxation(
-            name="hr2+", quantities=BOTH, cuts=True, before=("hr2", 0.5),
+            name="hr2+", quantities=BOTH, cuts=True, orders=True, before=("hr2", 0.5),
             one_layer=(UT, (*Z_EXACT, *UT, *XT)), several_layers=(UT, (*Z_EXACT, *UT)),
         ),
         Relaxation(

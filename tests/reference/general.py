@@ -183,8 +183,11 @@ def _constraints(net, units, pattern):
 # --- feasible points of liftings ---------------------------------------------------------------------------------
 
 
-def lifted(net, problem, fixed, rng):
-    """A random feasible point of the lifting of a random member; globally with any masks, locally with those of x."""
+def lifted(net, problem, fixed, rng, real=False):
+    """A random feasible point of the lifting of a random member; globally with any masks, locally with those of x.
+
+    real: globally with those of some x, too; None where one of its pre-activations is 0.
+    """
     layers, free, c = member(net, rng), fixed.free, exact(problem.coefficients)
     of_values, of_slopes = problem.quantity == "maximum", fixed.chains == ("q",)
     y = {ONE: np.array([UNIT], dtype=object)}
@@ -197,6 +200,11 @@ def lifted(net, problem, fixed, rng):
         z = pre_activations(layers, x)
         center, radius = exact(problem.domain.center)[free], exact(problem.domain.radius)[free]
         y[XI] = (x[free] - center) / radius
+    elif real:
+        z = pre_activations(layers, exact(10.0 * rng.normal(size=net.widths[0])))
+    masked = [layer.activation != "identity" for _, _, layer in layers]
+    if real and any(v == 0 for values, is_masked in zip(z, masked, strict=True) if is_masked for v in values):
+        return None
     u = []
     for l, neurons in enumerate(fixed.layers):
         width = layers[l][2].width
@@ -216,7 +224,7 @@ def lifted(net, problem, fixed, rng):
         kept = neurons.unstable
         if not of_slopes:
             y[Group("v", l)] = 2 * u[l - 1][kept] - 1
-        if z is not None and len(neurons.exponent) == len(kept):
+        if problem.is_local:
             scaled = z[l - 1][kept] / power(neurons.exponent)
             y |= {Group("z", l): scaled, Group("x", l): u[l - 1][kept] * scaled}
         for chain, before in (("p", w[l - 1]), ("a", g[l]), ("q", w[l - 1])):
@@ -237,3 +245,21 @@ def every_member(net):
             np.array([UNIT] * layer.width, dtype=object)
             for layer, count in zip(net.layers[:-1], counts, strict=True)
         ]  # fmt: skip
+
+
+def with_proportional_rows(net, rng):
+    """The network with some rows of its masked layers made multiples of others, of other biases."""
+    built = []
+    for layer in net.layers:
+        inputs, bias = {k: np.array(A) for k, A in layer.inputs.items()}, np.array(layer.bias)
+        if layer.activation != "identity":
+            for i in range(1, layer.width):
+                if rng.random() < 0.7:
+                    k = int(rng.integers(i))
+                    factor = float(rng.choice([1.0, 2.0, -1.0, -0.5]))
+                    for A in inputs.values():
+                        A[i] = factor * A[k]
+                    if rng.random() < 0.3:
+                        bias[i] = factor * bias[k]
+        built.append(Layer(inputs, bias, layer.activation, layer.parameters))
+    return Network.from_layers(built)

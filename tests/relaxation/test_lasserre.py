@@ -20,7 +20,7 @@ from hr2jax.engines.sizes import Sizes
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.basis import V1, XI, T
-from hr2jax.relaxation.lasserre import lasserre_matrices, layout, reduce
+from hr2jax.relaxation.lasserre import lasserre_matrices, moment_places, reduce
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.solving import run, stages
 from tests.reference.truth import truth
@@ -82,7 +82,7 @@ def test_every_factor_is_nonnegative_at_feasible_points(name):
     net, domain = CASES[name]
     problem, lifting = lifting_of(net, domain)
     matrices = lasserre_matrices(lifting)
-    plan = layout(matrices, lifting)
+    plan = moment_places(matrices, lifting)
     assert plan.monomials[0] == ()
     assert len({m.key for m in matrices}) == len(matrices)
     for y in feasible_points(net, problem, lifting, np.random.default_rng(0)):
@@ -276,7 +276,7 @@ def test_the_size_is_counted_without_building(p, m, domain, monkeypatch):
     problem, lifting = lifting_of(random_net(p, m, bias=0.01), domain)
     sizes = Sizes.of(problem, lifting.presolve)
     matrices = lasserre_matrices(lifting)
-    plan = layout(matrices, lifting)
+    plan = moment_places(matrices, lifting)
     entries = sum(len(matrix.basis) ** 2 for matrix in matrices)
     need = 8 * entries * len(plan.monomials)
     monkeypatch.setattr(memory, "MAX_MOMENT_BYTES", need)

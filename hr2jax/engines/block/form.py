@@ -18,7 +18,7 @@ from ...arithmetic.float64 import Array
 from ...relaxation.basis import ONE, V1, XI, Z1, Group, Lifting, T
 from ...relaxation.families import clique_pairs, preset
 from ...relaxation.forms import Family
-from ...relaxation.lasserre import lasserre_matrices, layout
+from ...relaxation.lasserre import lasserre_matrices, moment_places
 from ...relaxation.table import RELAXATIONS
 from .cliques import Clique, CliqueBatch, CliqueBlock, Polynomial
 
@@ -117,7 +117,7 @@ def _xt_clique(lifting: Lifting) -> CliqueBatch:
 def _lasserre(lifting: Lifting) -> CliqueBatch:
     """All the cliques of `lasserre2` as one: they share moments that M_1 does not have."""
     matrices = lasserre_matrices(lifting)
-    plan = layout(matrices, lifting)
+    plan = moment_places(matrices, lifting)
     blocks = tuple(
         CliqueBlock(m.key, index, np.broadcast_to([float(c.mid) for c in m.factor.values()], (1, *index.shape)))
         for m, index in zip(matrices, plan.index, strict=True)
