@@ -64,15 +64,25 @@ def _alike(rows: Array) -> list[Array]:
     """Places of rows that may be proportional, two or more each; rows of zeros are none's."""
     largest = np.argmax(np.abs(rows), axis=1)
     pivot = rows[np.arange(len(rows)), largest]
-    some = np.flatnonzero(pivot != 0)
-    columns = slice(None, None, 1 + rows.size // MOST_COMPARED)
-    with np.errstate(all="ignore"):
-        unit = rows[some, columns] / pivot[some, None]
-    unit = np.column_stack([largest[some], np.round(np.nan_to_num(unit), DIGITS) + 0.0])
-    _, group, count = np.unique(unit, axis=0, return_inverse=True, return_counts=True)
+    groups = [np.flatnonzero(pivot != 0)]
+    # by the middle of the row first, which leaves nothing to be compared where rows are none's multiples
+    for columns in (slice(rows.shape[1] // 2, None, rows.shape[1]), slice(None, None, 1 + rows.size // MOST_COMPARED)):
+        some = np.sort(np.concatenate([np.zeros(0, np.int64), *groups]))
+        with np.errstate(all="ignore"):
+            unit = rows[some, columns] / pivot[some, None]
+        unit = np.column_stack([largest[some], np.round(np.nan_to_num(unit), DIGITS) + 0.0])
+        groups = _equal(unit, some)
+    return groups
+
+
+def _equal(keys: Array, places: Array) -> list[Array]:
+    """The places of rows of keys that are the same, two or more each."""
+    if not len(places):
+        return []
+    _, group, count = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
     order = np.argsort(np.ravel(group), kind="stable")
-    groups = np.split(some[order], np.cumsum(count)[:-1])
-    return [places for places in groups if len(places) > 1]
+    groups = np.split(places[order], np.cumsum(count)[:-1])
+    return [own for own in groups if len(own) > 1]
 
 
 def _by_threshold(rows: Array, bias: Array, places: Array) -> list[tuple[int, bool]]:
