@@ -16,6 +16,7 @@ from hr2jax.certificate.names import named
 from hr2jax.problem import checked_problem
 from hr2jax.solving import run as run_module
 from hr2jax.solving import stages
+from tests.reference.effort import examples
 
 from .reference.certificates import entries_of, in_order, lifting_of, same, write
 from .reference.truth import check, truth
@@ -157,7 +158,7 @@ def test_any_multipliers_of_triangles_are_refused_or_valid(local, tmp_path):
     assert outcome(rows * [1, 1, 1, -1], local, tmp_path) == outcome(rows * [1, 1, 1, 0], local, tmp_path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(data=st.data(), local=st.booleans(), arithmetic=st.sampled_from(3 * ["float"] + ["ball"]))
 def test_any_triangles_are_refused_or_valid(data, local, arithmetic, tmp_path_factory):
     """Signs flipped, corners moved and repeated, multipliers of any size: each row still says what is true."""

@@ -24,6 +24,7 @@ from hr2jax.relaxation import lift
 from hr2jax.relaxation.basis import XI, T
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.robustness.attack import broken
+from tests.reference.effort import examples
 
 from .reference.brute import exact_constant
 
@@ -67,7 +68,7 @@ def size_of(steps, scale, shape):
 
 
 @pytest.mark.parametrize("kind", ["box", *NORMS])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_reach_encloses_what_rows_spread(kind, seed):
     rng = np.random.default_rng(seed)
@@ -89,7 +90,7 @@ def test_reach_encloses_what_rows_spread(kind, seed):
 
 
 @pytest.mark.parametrize("kind", ["box", *NORMS])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_contains_is_exact_and_into_comes_inside(kind, seed):
     rng = np.random.default_rng(seed)

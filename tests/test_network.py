@@ -10,6 +10,7 @@ import hr2jax
 from hr2jax.arithmetic.float64 import exact_float64
 from hr2jax.layer import Layer
 from hr2jax.network import Network
+from tests.reference.effort import examples
 
 from .reference.graphs import KINDS, exact_values, jacobian_by_paths, used_layers
 
@@ -58,7 +59,7 @@ def test_extremes_are_taken_exactly(extreme):
     assert exact_float64([extreme], "A_1", 1)[0] == float(extreme) != 0
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_int64_is_taken_exactly_or_refused(value):
     if int(float(value)) == value:

@@ -18,6 +18,7 @@ from hr2jax.relaxation.forms import family_name
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.relaxation.table import UT, XT, Z_EXACT
 from hr2jax.solving import run
+from tests.reference.effort import examples
 
 from .reference.certificates import in_order, with_multipliers
 from .reference.product import solve_product_form
@@ -168,7 +169,7 @@ def certified(seed):
 
 
 @pytest.mark.usefixtures("no_lower_search")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     seed=st.integers(0, 39),
     noise=st.integers(0, 2**32),

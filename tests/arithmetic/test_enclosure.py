@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from hr2jax.arithmetic import enclosure
 from hr2jax.arithmetic.arb import Arb, float_above
 from hr2jax.arithmetic.enclosure import TINY, Enclosure, U, UnsoundArithmeticError, check_arithmetic, enclose, gamma
+from tests.reference.effort import examples
 
 from ..reference.enclosures import assert_encloses, at_most, ends, exact
 
 TINIEST, SMALLEST, LARGEST = 2.0**-1074, sys.float_info.min, sys.float_info.max
 KINDS = pytest.mark.parametrize("kind", [Enclosure, Arb])
-quick = settings(max_examples=50, deadline=None)
+quick = settings(max_examples=examples(50), deadline=None)
 
 NASTY = st.one_of(
     st.sampled_from(
@@ -283,7 +284,7 @@ def test_radii_are_not_wasteful():
 
 
 @given(st.integers(-(2**70), 2**70), st.one_of(st.integers(-1200, 1200), st.integers(-(2**62), 2**62)))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @example(2**54 - 1, 970)
 @example(-(2**54 - 1), 970)
 @example(1, 1024)

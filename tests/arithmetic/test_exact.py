@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hr2jax.arithmetic import exact
+from tests.reference.effort import examples
 
 FLOATS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
@@ -20,7 +21,7 @@ def holds(value):
     return abs(value) <= LARGEST and Fraction(float(value)) == value
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=examples(500))
 @given(FLOATS, FLOATS)
 @pytest.mark.parametrize(
     ("function", "true"),

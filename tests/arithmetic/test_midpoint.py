@@ -13,6 +13,7 @@ from hr2jax.certificate.lagrangian import lagrangian_matrix
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift, preset
 from hr2jax.relaxation.presolve import presolve
+from tests.reference.effort import examples
 
 rng = np.random.default_rng(0)
 A, B = rng.standard_normal((3, 3)), rng.standard_normal((3, 3))
@@ -63,7 +64,7 @@ def test_it_has_no_bounds():
         value.rad  # noqa: B018
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1), relaxation=st.sampled_from(["shor", "hr2", "hr2z"]), local=st.booleans(),
 )  # fmt: skip

@@ -11,6 +11,7 @@ from hr2jax.arithmetic import norms
 from hr2jax.arithmetic.arb import Arb
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.arithmetic.norms import row_norms, spectral_norm, times_up, vector_norm
+from tests.reference.effort import examples
 
 from ..reference.cases import exact
 from ..reference.intervals import NUMBERS
@@ -20,7 +21,7 @@ LISTS = st.lists(NUMBERS, min_size=1, max_size=5)
 
 
 @KINDS
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(row=LISTS)
 def test_row_norms_are_at_least_the_exact_ones_and_close(kind, row):
     with np.errstate(under="ignore"):
@@ -34,7 +35,7 @@ def test_row_norms_are_at_least_the_exact_ones_and_close(kind, row):
 
 
 @KINDS
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(a=LISTS, b=LISTS)
 def test_the_spectral_norm_of_a_rank_one_matrix(kind, a, b):
     """a b^T with powers of 2 in b is exact in float64, and its norm is |a| |b|."""

@@ -14,6 +14,7 @@ from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.bounds import interval, interval_bounds
 from hr2jax.network import Network
 from hr2jax.problem import checked_problem
+from tests.reference.effort import examples
 
 from ..reference.intervals import NUMBERS, TAME, exact_range, local_problems
 
@@ -50,14 +51,14 @@ def check_range(net, problem, kind):
 
 
 @KINDS
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(case=local_problems(1, NUMBERS))
 def test_the_first_layer_contains_the_exact_range(kind, case):
     check_range(*case, kind)
 
 
 @KINDS
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(case=local_problems(1, TAME))
 def test_ties_with_zero_are_settled_exactly(kind, case):
     check_range(*case, kind)
@@ -65,7 +66,7 @@ def test_ties_with_zero_are_settled_exactly(kind, case):
 
 @KINDS
 @pytest.mark.parametrize("depth", [2, 3])
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(data=st.data())
 def test_deeper_layers_contain_every_point(kind, depth, data):
     net, problem = data.draw(local_problems(depth, st.one_of(NUMBERS, TAME)))
@@ -148,7 +149,7 @@ def test_overflow_is_refused_and_names_the_layer(kind, layer):
 
 
 @KINDS
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(case=local_problems(1, st.one_of(NUMBERS, TAME)), size=st.one_of(NUMBERS, TAME))
 def test_the_first_layer_on_a_ball_contains_the_exact_range(kind, case, size):
     """By the squares of both sides; signs are settled exactly; not far off."""

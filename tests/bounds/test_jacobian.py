@@ -13,6 +13,7 @@ from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.bounds import adjoint_bounds, interval_constant, jacobian, product_constant, tangent_bounds
 from hr2jax.network import Network
 from hr2jax.problem import checked_problem
+from tests.reference.effort import examples
 
 from ..reference.cases import exact, random_cases, random_net
 from ..reference.intervals import NUMBERS
@@ -71,7 +72,7 @@ def check_sound(net, problem, free, on, off, masks, kind):
 
 
 @KINDS
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(case=random_cases())
 def test_random_masks_stay_within(kind, case):
     net, problem, rng = case
@@ -81,7 +82,7 @@ def test_random_masks_stay_within(kind, case):
 
 
 @KINDS
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(data=st.data(), norm=st.sampled_from(["inf", 2]))
 def test_any_numbers_are_never_nan_and_never_too_small(kind, data, norm):
     """Subnormal, tiny, huge and zero entries: an overflow makes a bound infinite."""

@@ -13,6 +13,7 @@ from hr2jax.bounds import interval_bounds, linear, output_range, preactivation_b
 from hr2jax.bounds.slopes.search import find_output_slopes, find_slopes
 from hr2jax.network import Network
 from hr2jax.problem import checked_problem
+from tests.reference.effort import examples
 
 from ..reference.cases import exact, forward, points, random_cases, random_net
 
@@ -51,7 +52,7 @@ def check_contains(net, problem, rng, bounds, ends):
 
 
 @KINDS
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(case=random_cases())
 def test_any_slopes_contain_every_point(kind, case):
     net, problem, rng = case
@@ -66,7 +67,7 @@ def test_any_slopes_contain_every_point(kind, case):
         assert (pair[1] <= other[1]).all()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(case=random_cases(depths=(2, 3), widest=4), method=st.sampled_from(["interval", "linear", "lp"]))
 def test_found_slopes_contain_every_point(case, method):
     net, problem, rng = case

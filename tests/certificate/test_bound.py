@@ -34,6 +34,7 @@ from hr2jax.relaxation.forms import Family, entries
 from hr2jax.relaxation.layout import Layout
 from hr2jax.relaxation.lifting import lift
 from hr2jax.relaxation.scales import LARGEST_SCALE
+from tests.reference.effort import examples
 
 from ..reference.enclosures import assert_encloses, ends, exact
 from ..reference.intervals import exact_range
@@ -147,7 +148,7 @@ def check_bound(net, problem, rng, sizes, arithmetic=Enclosure):
     assert plain == np.inf or Fraction(plain) >= truth
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seed=st.integers(0, 2**32), size=st.sampled_from([1e-3, 0.1, 1.0, 1e3]), local=st.booleans())
 def test_a_diagonal_never_proves_less_than_none(seed, size, local):
     """The sum of |M| is left out only where it is more."""
@@ -160,14 +161,14 @@ def test_a_diagonal_never_proves_less_than_none(seed, size, local):
     assert dual_bound(lifting, M, d) <= dual_bound(lifting, M)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32), sizes=st.lists(st.sampled_from(sorted(SIZES)), min_size=1))
 def test_no_global_bound_is_below_the_exact_constant(data, seed, sizes):
     net = data.draw(networks())
     check_bound(net, data.draw(problems(net, local=False)), np.random.default_rng(seed), sizes)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32), sizes=st.lists(st.sampled_from(sorted(SIZES)), min_size=1))
 def test_no_local_bound_is_below_the_exact_constant(data, seed, sizes):
     net = data.draw(networks())
@@ -175,7 +176,7 @@ def test_no_local_bound_is_below_the_exact_constant(data, seed, sizes):
 
 
 @pytest.mark.parametrize("local", [False, True])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32), sizes=st.lists(st.sampled_from(sorted(SIZES)), min_size=1))
 def test_no_bound_in_balls_is_below_the_exact_constant(local, data, seed, sizes):
     net = data.draw(networks(most=3))
@@ -183,14 +184,14 @@ def test_no_bound_in_balls_is_below_the_exact_constant(local, data, seed, sizes)
 
 
 @pytest.mark.parametrize("local", [False, True])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32), sizes=st.lists(st.sampled_from(sorted(SIZES)), min_size=1))
 def test_no_bound_in_norm_2_is_below_the_exact_constant(local, data, seed, sizes):
     net = data.draw(networks())
     check_bound(net, data.draw(problems(net, local, norm=2)), np.random.default_rng(seed), sizes)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32), sizes=st.lists(st.sampled_from(sorted(SIZES)), min_size=1))
 def test_no_bound_in_norm_2_in_balls_is_below_the_exact_constant(data, seed, sizes):
     net = data.draw(networks(most=3))
@@ -256,7 +257,7 @@ def check_families(net, problem, rng):
 
 @pytest.mark.parametrize("norm", ["inf", 2])
 @pytest.mark.parametrize("local", [False, True])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32))
 def test_every_product_of_the_catalogue_is_nonnegative_at_feasible_points(local, norm, data, seed):
     net = data.draw(networks())
@@ -269,7 +270,7 @@ def test_every_product_of_the_catalogue_is_nonnegative_at_feasible_points(local,
 
 @KINDS
 @pytest.mark.parametrize(("local", "norm"), [(False, "inf"), (True, "inf"), (True, 2)])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32))
 def test_the_lagrangian_matrix_encloses_objective_plus_products(kind, local, norm, data, seed):
     """y^T M y = t^T A^T D(u) c + sum Lambda (f.y)(g.y), at every feasible y, within M's radius."""
@@ -370,7 +371,7 @@ def test_a_neuron_that_cannot_change_f_gets_no_variable(kind):
 
 
 @KINDS
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(data=st.data())
 def test_everything_else_is_an_enclosure(kind, data):
     """C_k - C_j, c*A, the stable neurons' constant part, A center + b and radius*A."""

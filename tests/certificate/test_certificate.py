@@ -27,6 +27,7 @@ from hr2jax.problem import checked_problem
 from hr2jax.relaxation.layout import Layout
 from hr2jax.relaxation.lifting import lift
 from hr2jax.relaxation.presolve import presolve
+from tests.reference.effort import examples
 
 from ..reference.certificates import entries_of, same, write
 from ..reference.ids import ids
@@ -734,7 +735,7 @@ def test_empty_entries_can_be_perturbed(perturbation):
     assert PERTURBATIONS[perturbation](np.zeros(0), np.random.default_rng(0)).size == 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     claim=st.sampled_from(sorted(CLAIMS)),
     changes=st.lists(

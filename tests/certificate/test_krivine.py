@@ -16,6 +16,7 @@ from hr2jax.engines.lipopt.lipopt import solve_krivine
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.presolve import presolve
+from tests.reference.effort import examples
 
 from ..reference.krivine import maximum, network, problem_of
 
@@ -31,7 +32,7 @@ def random_rows(rng, count, degree, variables, scale=1.0):
 
 
 @DEGREES
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seed=st.integers(0, 10**6), local=st.booleans(), scale=st.sampled_from([1e-300, 1e-9, 0.1, 1.0, 1e9]))
 def test_any_multipliers_prove_a_bound(degree, seed, local, scale):
     net, rng = network(seed), np.random.default_rng(seed)
@@ -43,7 +44,7 @@ def test_any_multipliers_prove_a_bound(degree, seed, local, scale):
 
 
 @DEGREES
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(seed=st.integers(0, 10**6), local=st.booleans())
 def test_tampered_solutions_stay_sound(degree, seed, local):
     net, rng = network(seed, 3, 5), np.random.default_rng(seed)
@@ -65,7 +66,7 @@ def test_tampered_solutions_stay_sound(degree, seed, local):
         assert Fraction(krivine_bound(net, problem, degree, {KRIVINE: altered})) >= truth
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_the_identity_in_rational_numbers(seed):
     """Bound = r_1 + sum |r_m| of the polynomial expanded term by term; nothing shared with the verifier."""

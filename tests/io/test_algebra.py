@@ -13,13 +13,14 @@ from hr2jax.arithmetic.exact import InexactError
 from hr2jax.io.algebra import kinks, maps, numbers, windows
 from hr2jax.io.algebra.affine import Builder
 from hr2jax.io.algebra.maps import Map
+from tests.reference.effort import examples
 from tests.reference.exact_layers import exact, members_at
 
 entry = st.one_of(st.integers(-4, 4).map(float), st.floats(-8, 8, width=16), st.floats(-1e3, 1e3),
                   st.floats(2.0**-1074, 2.0**-1000))  # fmt: skip
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(st.lists(st.tuples(entry, entry, st.floats(0, 0.1), st.floats(0, 0.1)), min_size=1, max_size=4), st.data())
 def test_numbers_enclose_what_their_operands_can_be(drawn, data):
     """Sums, products, quotients, roots of members lie within the radii; exact operands with exact results have none."""

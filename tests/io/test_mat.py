@@ -18,6 +18,7 @@ from hr2jax.io import mat, matfile
 from hr2jax.io.budget import Budget
 from hr2jax.io.told import Told
 from hr2jax.network import Network
+from tests.reference.effort import examples
 
 KEYS = {
     "A_1": np.arange(6.0).reshape(3, 2) / 7,
@@ -185,7 +186,7 @@ def test_the_cells_of_nnv_say_their_activations(tmp_path, refused):
     refused(nnv("relu", "relu", "linear", lb=[0.0]), "lb is not expected")
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(
     hnp.arrays("f8", hnp.array_shapes(min_dims=2, max_dims=2, max_side=4), elements=st.floats(width=64)),
     st.booleans(),

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 import hr2jax
 from hr2jax.network import Network
 from tests.reference.data import shared
+from tests.reference.effort import examples
 
 KEYS = {
     "A_1": np.arange(6.0).reshape(3, 2),
@@ -70,7 +71,7 @@ def networks(draw):
     )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(networks())
 def test_loading_what_was_saved_gives_the_same_network(tmp_path_factory, net):
     path = tmp_path_factory.getbasetemp() / "round.npz"

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import hr2jax
 from hr2jax.network import Network
 from tests.reference.data import shared
+from tests.reference.effort import examples
 from tests.reference.exact_layers import exact as exact_of
 from tests.reference.exact_layers import members_at
 
@@ -258,7 +259,7 @@ def test_folds_that_would_round_stay_two_maps(tmp_path, nodes, layers):
     assert [layer.activation + " with radii" * layer.has_radii for layer in net.layers] == layers
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.data())
 def test_a_chain_is_the_exact_composition_or_encloses_it(tmp_path_factory, data):
     """Random affine chains: the layers in rational arithmetic are what the nodes say in rational arithmetic."""
@@ -414,7 +415,7 @@ DAMAGED = model(
 ).SerializeToString()
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(
     st.lists(st.tuples(st.integers(0, len(DAMAGED) - 1), st.binary(max_size=2)), max_size=3),
     st.integers(0, len(DAMAGED)),

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hr2jax
+from tests.reference.effort import examples
 
 from ..reference.pt_files import ARRAYS, PICKLE, dictionary, file_of, packed, tensor, text
 
@@ -109,7 +110,7 @@ def test_an_operation_that_asks_for_much_memory_does_not_get_it(tmp_path):
         hr2jax.load(write(tmp_path, packed(bomb)), activation="relu")
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(st.lists(st.tuples(st.integers(0, len(PICKLE) - 1), st.binary(max_size=2)), min_size=1, max_size=3))
 def test_damaged_files_only_raise_value_error(tmp_path_factory, changes):
     data = bytearray(PICKLE)
@@ -122,7 +123,7 @@ def test_damaged_files_only_raise_value_error(tmp_path_factory, changes):
         assert str(error).startswith(str(path)) and "\n" not in str(error)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=3))
 def test_damaged_archives_only_raise_value_error(tmp_path_factory, changes):
     data = bytearray(packed())

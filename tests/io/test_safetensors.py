@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hr2jax
+from tests.reference.effort import examples
 
 RNG = np.random.default_rng(0)
 KEYS = {
@@ -123,7 +124,7 @@ def test_what_is_refused(tmp_path, data, message):
     assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), min_size=1, max_size=3), st.integers(0, 40))
 def test_damaged_files_only_raise_value_error(tmp_path_factory, changes, cut):
     data = bytearray(packed(KEYS))

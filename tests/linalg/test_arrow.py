@@ -28,6 +28,7 @@ from hr2jax.relaxation.basis import V1, XI, T
 from hr2jax.relaxation.families import catalogue
 from hr2jax.relaxation.lifting import lift
 from hr2jax.relaxation.presolve import presolve
+from tests.reference.effort import examples
 
 from ..reference.proofs import available, exact_constant, rational
 
@@ -146,7 +147,7 @@ def test_a_product_within_a_group_keeps_it_and_a_square_does_not(kind):
 
 @KINDS
 @pytest.mark.parametrize("local", [False, True])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32))
 def test_the_arrow_is_the_matrix_that_keeps_every_row(kind, local, data, seed):
     """Any subset of the families, midpoints to rounding and each within the other's radius."""

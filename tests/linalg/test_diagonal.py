@@ -16,6 +16,7 @@ from hr2jax.linalg.arrow import Arrow
 from hr2jax.linalg.definite import Definite
 from hr2jax.linalg.diagonal import CHEAP, MAX_CORRECTED, cost, feasible, is_feasible, levelled, lowest, tighten
 from hr2jax.linalg.on_device import OnDevice
+from tests.reference.effort import examples
 
 KINDS = ("gauss", "low rank", "bipartite", "definite", "negative", "blocks")
 
@@ -218,7 +219,7 @@ def test_a_correction_costs_little_where_the_eigenvector_is_concentrated():
     assert N * -np.linalg.eigvalsh(np.diag(d) - M)[0] > 20
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     N=st.integers(1, 8), seed=st.integers(0, 2**32), kind=st.sampled_from(KINDS),
     size=st.floats(-60, 60), start=st.floats(-60, 60), some=st.booleans(),
@@ -256,7 +257,7 @@ def test_a_shared_bound_costs_what_its_largest_entry_does():
     assert cost(levelled(d, budget), budget) == cost(d, budget)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(N=st.integers(1, 9), seed=st.integers(0, 2**32))
 def test_the_cost_bounds_the_quadratic_form_on_the_balls(N, seed):
     """sum_k d_k y_k^2 <= cost(d) for d >= 0 where the squares of each bound's entries add up to at most 1."""

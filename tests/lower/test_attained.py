@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hr2jax import Network
 from hr2jax.lower import attained, search
 from hr2jax.problem import checked_problem
+from tests.reference.effort import examples
 
 from ..reference.proofs import exact_z, gradient_norm, rational
 from ..reference.regions import as_float, at_most, exact_gradient, pattern_at, random_network
@@ -62,7 +63,7 @@ def test_a_wrong_shape_is_refused():
         attained(kinked(), checked_problem(kinked()), np.zeros(2))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), local=st.booleans(), outputs=st.integers(1, 3))
 def test_it_never_exceeds_the_exact_gradient_norm_and_comes_close(seed, local, outputs):
     rng = np.random.default_rng(seed)
@@ -124,7 +125,7 @@ def test_membership_of_the_ball_is_exact():
     assert attained(net, huge, np.array([3e200, 4.1e200])) == 0.0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     depth=st.integers(1, 4),

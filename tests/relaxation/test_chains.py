@@ -12,12 +12,13 @@ from hr2jax.relaxation.chains import factors
 from hr2jax.relaxation.families import catalogue, preset
 from hr2jax.relaxation.presolve import LIFTINGS, presolve
 from tests.reference.cases import exact, random_net
+from tests.reference.effort import examples
 from tests.reference.lifted_points import encloses, form_values, lifted_point
 
 from ..reference.lifted_cases import lifted_cases
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(lifted_cases())
 def test_every_product_holds_at_feasible_points(case):
     net, problem, fixed, lifting, rng = case
@@ -33,7 +34,7 @@ def test_every_product_holds_at_feasible_points(case):
             assert (product == 0).all() if family.equality else (product >= 0).all(), family.name
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(lifted_cases())
 def test_every_factor_is_nonnegative_and_every_entry_within_its_bound(case):
     net, problem, fixed, lifting, rng = case
@@ -49,7 +50,7 @@ def test_every_factor_is_nonnegative_and_every_entry_within_its_bound(case):
             assert sum(flat[lifting.budget == number] ** 2) <= 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(lifted_cases())
 def test_derived_groups_and_the_objective_enclose_the_networks_own_values(case):
     """The objective at a feasible point is t^T J^T c, J the Jacobian for the masks chosen."""
@@ -64,7 +65,7 @@ def test_derived_groups_and_the_objective_enclose_the_networks_own_values(case):
         assert encloses(lifting.objective.values(), pairs, point.value, lifting.exponent)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(lifted_cases(scales=st.just(1.0)))
 def test_the_enclosures_are_narrow(case):
     *_, lifting, _ = case

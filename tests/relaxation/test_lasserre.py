@@ -23,6 +23,7 @@ from hr2jax.relaxation.basis import V1, XI, T
 from hr2jax.relaxation.lasserre import lasserre_matrices, moment_places, reduce
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.solving import run, stages
+from tests.reference.effort import examples
 from tests.reference.truth import truth
 
 from ..reference.certificates import with_multipliers
@@ -223,7 +224,7 @@ def small_problem(seed):
     return net, certificate, matrices, lifting.size, truth(net, problem)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     seed=st.integers(0, 19),
     noise=st.integers(0, 2**32),

@@ -17,6 +17,7 @@ from hr2jax.linalg.diagonal import tighten
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.presolve import presolve
+from tests.reference.effort import examples
 
 P, M = 3, 4
 BOX = {"center": np.array([0.25, -0.5, 1.0]), "radius": np.array([1.0, 0.0, 0.5])}
@@ -54,7 +55,7 @@ OUTPUTS = pytest.mark.parametrize("output", [0, (0, 1), (1, 1), [0.3, -1e-5]])
 
 @OUTPUTS
 @pytest.mark.parametrize("domain", [{}, BOX])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(powers=POWERS, seed=st.integers(0, 20))
 def test_moving_a_power_of_two_from_outputs_to_rows_changes_no_bound(output, domain, powers, seed):
     net = random_net(seed)
@@ -63,7 +64,7 @@ def test_moving_a_power_of_two_from_outputs_to_rows_changes_no_bound(output, dom
 
 
 @KINDS
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(powers=POWERS, more=st.integers(-300, 300), seed=st.integers(0, 20))
 def test_the_objective_is_enclosed_tightly_in_the_same_unit(kind, powers, more, seed):
     """Also where outputs are combined by coefficients of unlike sizes."""

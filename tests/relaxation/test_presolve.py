@@ -17,6 +17,7 @@ from hr2jax.relaxation.layout import Layout
 from hr2jax.relaxation.lifting import lift
 from hr2jax.relaxation.presolve import LIFTINGS, presolve
 from hr2jax.relaxation.scales import GRID, LARGEST_SCALE, MARGIN, on_grid
+from tests.reference.effort import examples
 
 from ..reference.ids import ids
 from ..reference.intervals import NUMBERS, TAME, exact_range, local_problems
@@ -154,7 +155,7 @@ def test_scales_whose_sums_overflow_an_integer_are_refused(box, lifting):
 
 
 @KINDS
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(case=local_problems(1, st.one_of(NUMBERS, TAME)), more=st.integers(0, 60))
 def test_decisions_and_scaled_bounds_agree_with_the_exact_ranges(kind, case, more):
     net, problem = case

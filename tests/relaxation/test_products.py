@@ -14,12 +14,13 @@ from hr2jax.relaxation import lift
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.relaxation.products import FactorTable, product_entries
 from tests.reference.cases import exact, random_net
+from tests.reference.effort import examples
 from tests.reference.lifted_points import form_values, lifted_point
 
 from ..reference.lifted_cases import lifted_cases
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(lifted_cases(), st.sampled_from([Enclosure, Arb]), st.integers(1, 30))
 def test_the_quadratic_form_encloses_the_products(case, kind, count):
     """sum lambda f_a f_b, its form's entries and their errors against the factors' exact values."""

@@ -17,6 +17,7 @@ from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift, triangles
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.relaxation.triangles import EDGES, PATTERNS, decode, encode, triangle_entries
+from tests.reference.effort import examples
 
 from ..reference.enclosures import assert_encloses
 
@@ -84,7 +85,7 @@ def some_rows(draw, size, most=20):
 # The inequality -----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     y=st.lists(st.floats(-1.0, 1.0) | st.sampled_from([-1.0, 0.0, 1.0]), min_size=SIZE - 1, max_size=SIZE - 1),
     triple=st.tuples(corners, corners, corners),
@@ -126,7 +127,7 @@ def test_through_the_constant_it_is_a_product_of_two_factors():
 # Rows ---------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.tuples(*3 * [st.integers(0, SIZE - 1)], st.integers(0, 3), st.floats(0, 1e300)), max_size=20))
 def test_what_is_encoded_is_decoded(cuts):
     triples = np.array([c[:3] for c in cuts], dtype=np.int64).reshape(-1, 3)
@@ -184,7 +185,7 @@ def test_negative_multipliers_count_as_zero():
 
 @KINDS
 @BOTH
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(data=st.data())
 def test_entries_enclose_the_exact_sums(kind, local, data):
     """Every entry of the form, with many rows on one entry, multipliers of unlike sizes, and sums that cancel."""

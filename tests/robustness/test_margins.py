@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import hr2jax
 from hr2jax.robustness.margins import clipped_ball, exceeds, inner_box, largest_radius, margins, percent_down
+from tests.reference.effort import examples
 
 anything = st.floats(allow_nan=False, allow_infinity=False)
 moderate = st.floats(-1e3, 1e3)
@@ -29,7 +30,7 @@ def exact_margins(net, x, label):
     return [value[label] - other for other in value]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 3), st.sampled_from([1e-8, 1.0, 1e8]), st.booleans())
 def test_margins_enclose_the_exact_ones(seed, depth, scale, shared):
     rng = np.random.default_rng(seed)
@@ -56,14 +57,14 @@ def test_margins_that_overflow_are_unknown():
     assert (low[0, 1], high[0, 1]) == (-math.inf, math.inf)
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(positive, positive, positive)
 def test_exceeds_is_proved(margin, bound, radius):
     if exceeds(margin, bound, radius):
         assert Fraction(margin) > Fraction(bound) * Fraction(radius)
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(positive | st.just(math.inf), positive | st.just(math.inf))
 def test_largest_radius_is_certified_and_hardly_smaller_than_possible(margin, bound):
     radius = float(largest_radius(margin, bound))
@@ -88,7 +89,7 @@ def test_a_margin_that_is_only_reached_is_not_exceeded():
     assert largest_radius(-1.0, 0.0) == 0
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.data())
 def test_clipped_ball_loses_no_point_and_inner_box_adds_none(data):
     x = data.draw(moderate | st.floats(-1, 1))

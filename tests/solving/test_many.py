@@ -100,7 +100,9 @@ def test_small_problems_are_steered_together(monkeypatch):
     assert all(result.status is Status.SOLVED for result in results)
 
 
-@pytest.mark.parametrize("relaxation", ["shor", "hr2", "hr2z"])
+@pytest.mark.parametrize(
+    "relaxation", ["hr2z", *(pytest.param(name, marks=pytest.mark.slow) for name in ("shor", "hr2"))]
+)
 def test_a_run_that_was_steered_with_others_only_finishes(relaxation):
     liftings = [lifting_of(4, 5, True, seed) for seed in range(3)]
     problems = [(lifting, preset(relaxation, lifting)) for lifting in liftings]

@@ -206,8 +206,13 @@ def test_every_small_block_is_projected(relaxation):
         assert start == before.shape[1]
 
 
-@pytest.mark.parametrize("projection", ["eigh", "products"])
-@pytest.mark.parametrize(("relaxation", "layout", "chordal"), [("hr2z", "clique", False), ("hr2", "product", True)])
+@pytest.mark.parametrize(
+    ("relaxation", "layout", "chordal", "projection"),
+    [
+        ("hr2", "product", True, "eigh"), ("hr2", "product", True, "products"),
+        *(pytest.param("hr2z", "clique", False, name, marks=pytest.mark.slow) for name in ("eigh", "products")),
+    ],
+)  # fmt: skip
 def test_iterates_stay_psd_and_their_duals_prove_a_bound(relaxation, layout, chordal, projection):
     """X and -U are PSD after any number of iterations (products: up to 1e-5 of the norm); they are complementary."""
     form = some_form(relaxation, True, layout, chordal)
@@ -233,8 +238,15 @@ def check_value(form, value, **options):
     assert monitor.values[-1] == pytest.approx(in_units(value, form.lifting), rel=2e-3)
 
 
-@ALL
-@BOTH
+@pytest.mark.parametrize(
+    ("relaxation", "local"),
+    [
+        ("shor", False), ("hr2z", True),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+            ("hr2", False), ("hr2z", False), ("shor", True), ("hr2", True),
+        )),
+    ],
+)  # fmt: skip
 def test_it_reaches_the_interior_point_value(relaxation, local):
     """In both layouts, with M_1 split or not."""
     forms = [("clique", False), ("product", False)]
@@ -286,8 +298,15 @@ def follow_early(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize(("relaxation", "local"), [("hr2z", True), ("hr2", True), ("shor", False)])
-@pytest.mark.parametrize("small", [400, 0])
+@pytest.mark.parametrize(
+    ("relaxation", "local", "small"),
+    [
+        ("shor", False, 0),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+            ("shor", False, 400), ("hr2z", True, 0), ("hr2z", True, 400), ("hr2", True, 0), ("hr2", True, 400),
+        )),
+    ],
+)  # fmt: skip
 def test_a_followed_eigenspace_reaches_the_same_value(relaxation, local, small, monkeypatch):
     """In float64 and from float32 on, M_1 whole and split; and most iterations did without a whole projection."""
     seen = follow_early(monkeypatch)
@@ -304,6 +323,7 @@ def test_a_followed_eigenspace_reaches_the_same_value(relaxation, local, small, 
     assert np.mean(followed) <= 0.2
 
 
+@pytest.mark.slow
 def test_iterations_that_follow_are_those_that_do_not(monkeypatch):
     follow_early(monkeypatch)
     form = admm_form("hr2z", lifting_of(True, p=16, m=16))

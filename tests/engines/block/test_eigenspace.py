@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hr2jax.engines.block.eigenspace import SHARE, STEP, Eigenspace, begin, columns_for, follow, narrowed
 from hr2jax.engines.block.projection import psd_part
+from tests.reference.effort import examples
 
 look = jax.jit(follow)
 
@@ -67,7 +68,7 @@ def test_a_path_is_followed():
     assert worst <= 0.05
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.integers(0, 10**6), st.integers(0, 24), st.sampled_from([0.0, 1e-6, 1e-3, 0.1, 1.0]))
 def test_the_error_tells_of_columns_and_vectors_that_are_missing(seed, positive, distance):
     """An error that is said to be small is (factor 10), but for what was not there before: at most what has changed.

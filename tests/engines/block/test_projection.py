@@ -19,6 +19,7 @@ from hr2jax.engines.block.projection import (
     psd_part,
     sign_polynomials,
 )
+from tests.reference.effort import examples
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 ROUNDING = {np.float32: 2e-5, np.float64: 1e-12}
@@ -78,7 +79,7 @@ def test_eigenvalues_near_zero_are_off_by_little(dtype):
 
 
 @DTYPES
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     values=st.lists(st.integers(-999, 999), min_size=5, max_size=5),
     exponents=st.lists(st.integers(-20, 0), min_size=5, max_size=5),
@@ -234,7 +235,7 @@ def test_the_polynomials_keep_below_what_halves_hold():
 )
 def test_sides_are_filled_up_and_cut_again(method, dtype):
     rng = np.random.default_rng(4)
-    for size in (127, 129, 301, 320):
+    for size in (127, 129, 301):
         A, part, norm = matrix(np.r_[-rng.random(size - 9) - 0.1, 3 * rng.random(9) + 0.1], dtype, seed=size)
         found = np.asarray(psd_part(A, method))
         assert found.shape == A.shape

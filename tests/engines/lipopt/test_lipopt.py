@@ -18,6 +18,7 @@ from hr2jax.engines.lipopt.lipopt import solve_krivine
 from hr2jax.engines.lipopt.pool import cliques, products_kind, triangles_kind
 from hr2jax.problem import checked_problem
 from hr2jax.result import Status
+from tests.reference.effort import examples
 
 from ...reference.data import shared
 from ...reference.krivine import maximum, network, problem_of
@@ -92,7 +93,7 @@ def test_the_whole_program_has_the_same_value(degree, seed):
 
 
 @pytest.mark.parametrize("degree", [3, 4])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(seed=st.integers(0, 10**6), local=st.booleans())
 def test_above_the_maximum(degree, seed, local):
     net = network(seed, 4, 6, density=0.6)
@@ -100,7 +101,7 @@ def test_above_the_maximum(degree, seed, local):
     assert solved(net, problem, degree) >= maximum(net, problem)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_degree_four_is_no_looser(seed):
     net = network(seed, 4, 6)

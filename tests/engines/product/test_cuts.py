@@ -92,6 +92,7 @@ def test_it_is_clearly_tighter(seed):
     assert plus.certificate.verify(net) == plus.bound
 
 
+@pytest.mark.slow  # test_host.py compares both ways too
 def test_the_float32_steering_reaches_it_too(monkeypatch):
     """With an early certificate, which larger problems have."""
     monkeypatch.setattr(schedule, "SMALL", 0)

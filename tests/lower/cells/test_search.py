@@ -9,11 +9,12 @@ import hr2jax
 from hr2jax import Network
 from hr2jax.lower import attained, search
 from hr2jax.problem import checked_problem
+from tests.reference.effort import examples
 
 from ...reference.data import shared
 from ...reference.truth import truth
 
-COUNT = 40
+COUNT = examples(40)
 
 
 def small_problem(seed, local):
