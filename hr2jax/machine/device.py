@@ -6,11 +6,9 @@ import contextlib
 import math
 import sys
 from collections.abc import Iterator
-from importlib.metadata import distributions
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import Any
-
-# How the names of packages begin that bring JAX other devices.
-PLUGINS = ("jax-cuda", "jax-rocm", "jax-metal", "jax-plugin", "jax-intel", "intel-extension-for-openxla", "libtpu")
 
 
 @contextlib.contextmanager
@@ -44,8 +42,8 @@ def is_accelerated() -> bool:
 
 
 def _has_plugin() -> bool:
-    """Whether a package is installed that brings JAX other devices than CPUs."""
-    return any(name.startswith(PLUGINS) for name in (d.name.lower().replace("_", "-") for d in distributions()))
+    """Whether something is installed that brings JAX other devices than CPUs: where JAX itself looks for it."""
+    return any(map(find_spec, ("jax_plugins", "libtpu"))) or bool(entry_points(group="jax_plugins"))
 
 
 def device_bytes() -> float | None:
