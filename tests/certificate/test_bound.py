@@ -297,7 +297,7 @@ def test_the_lagrangian_matrix_encloses_objective_plus_products(kind, local, nor
         expected = ((c * np.array(pattern, dtype=object)) @ A) @ y[T] / Fraction(2) ** lifting.exponent
         for family in available(lifting):
             if family.F.rows:
-                weights = rational(np.maximum(multipliers[family.name], 0.0))
+                weights = rational(family.clipped(multipliers[family.name]))
                 expected += (weights * products_of(family, y)).sum()
         slack = np.abs(full) @ radius @ np.abs(full)
         assert abs(full @ middle @ full - expected) <= slack
@@ -520,8 +520,8 @@ def test_negative_multipliers_count_as_zero(kind):
             lagrangian_matrix(lifting, {family.name: np.full(family.shape, value)}, kind).dense()
             for value in (0.0, -3.0)
         )
-        assert (negative.upper() == zero.upper()).all()
-        assert (negative.lower() == zero.lower()).all()
+        is_same = (negative.upper() == zero.upper()).all() and (negative.lower() == zero.lower()).all()
+        assert is_same != family.equality  # products that are 0 take any sign
 
 
 @KINDS
