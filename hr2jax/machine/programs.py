@@ -141,15 +141,14 @@ class _Kept:
         self.before = {name: getattr(jax.config, name) for name in settings}
         for name, value in settings.items():
             jax.config.update(name, value)
+        _forget()  # what JAX has decided when it compiled for the first time
 
     def end(self) -> None:
         """See the module's `end`."""
-        from jax.experimental.compilation_cache import compilation_cache
-
         if str(self.private) == self.jax.config.jax_compilation_cache_dir:  # nobody has changed it
             for name, value in self.before.items():
                 self.jax.config.update(name, value)
-            compilation_cache.reset_cache()
+            _forget()
         try:
             for entry in _files(self.private):
                 if entry.name not in self.linked and _is_whole(Path(entry.path)):
@@ -158,6 +157,13 @@ class _Kept:
         except OSError as error:
             log.debug("compiled programs are not kept: %s", error)
         shutil.rmtree(self.private, ignore_errors=True)
+
+
+def _forget() -> None:
+    """Let JAX look at its settings again when it compiles next: it looks once, and keeps to what it saw."""
+    from jax.experimental.compilation_cache import compilation_cache
+
+    compilation_cache.reset_cache()
 
 
 def _kind() -> str:

@@ -117,6 +117,17 @@ def test_within_only_and_settings_are_restored(without):
     assert kept(without) == files
 
 
+def test_a_process_that_has_compiled_before_keeps_programs_too(without, tmp_path):
+    """JAX looks once whether there is a cache, and kept to the one that there was."""
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "other"))
+    compilation_cache.reset_cache()
+    compiled(21)
+    jax.config.update("jax_compilation_cache_dir", None)
+    with programs.keeping():
+        compiled(22)
+    assert kept(without)
+
+
 def test_the_users_own_cache_stays(without, tmp_path):
     jax.config.update("jax_compilation_cache_dir", str(tmp_path / "own"))
     with programs.keeping():
