@@ -230,13 +230,19 @@ def test_what_is_for_one_hidden_layer_is_refused_for_two(given):
 
 
 @pytest.mark.usefixtures("no_work")
-@pytest.mark.parametrize("wrong", [None, [np.ones((1, 1))], "net.npz", np.ones((2, 2)), Network])
+@pytest.mark.parametrize("wrong", [None, [np.ones((1, 1))], np.ones((2, 2)), Network])
 def test_the_network_must_be_a_network(wrong):
     with pytest.raises(ValueError) as error:
         hr2jax.solve(wrong)
     text = sentence(error)
     assert "Network" in text
     assert type(wrong).__name__ in text
+
+
+@pytest.mark.usefixtures("no_work")
+def test_a_file_of_a_network_must_be_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"missing\.npz"):
+        hr2jax.solve(tmp_path / "missing.npz")
 
 
 @pytest.mark.usefixtures("no_work")

@@ -218,4 +218,4 @@ def test_lipopt_that_does_not_fit_is_refused_before_building(monkeypatch):
     monkeypatch.setattr(run, "krivine_engine", None)
     text = refusal(random_net(80, 80), relaxation="lipopt4")
     assert text.startswith("relaxation='lipopt4' needs about ")
-    assert text.endswith(" products) and 1.0 GB are available")
+    assert text.endswith(" products) and 1.0 GB are available; 'hr2' takes less")
