@@ -340,6 +340,7 @@ def test_iterations_that_follow_are_those_that_do_not(monkeypatch):
     np.testing.assert_allclose(states[0].X, states[1].X, atol=2e-2 * float(np.abs(states[1].X).max()))
 
 
+@pytest.mark.slow
 def test_an_eigenspace_that_is_lost_is_no_loss(monkeypatch):
     """Vectors that have nothing to do with the matrix: it is projected whole, and they are looked for anew."""
     seen = follow_early(monkeypatch)
