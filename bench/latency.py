@@ -98,7 +98,9 @@ def process(arguments: list[str], checkout: Path, cache: Path) -> tuple[str, flo
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
     environment |= {"PYTHONPATH": str(checkout), "HR2JAX_CACHE": str(cache)}
     began, used = time.perf_counter(), processor()
-    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(  # away from here: `python -m` would take the package that lies in this folder
+        [sys.executable, *arguments], env=environment, cwd=cache, capture_output=True, text=True, check=False
+    )
     lines = done.stderr.strip().splitlines() if done.returncode else []
     return done.stdout, time.perf_counter() - began, processor() - used, lines[-1][:100] if lines else ""
 
