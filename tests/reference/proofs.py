@@ -1,7 +1,7 @@
 """Exact values of small networks in rational numbers, and multipliers to prove bounds of them with."""
 
 from fractions import Fraction
-from itertools import pairwise, product
+from itertools import combinations, pairwise, product
 from math import isqrt
 
 import clarabel
@@ -61,12 +61,35 @@ def cells_met(net: Network, problem: Problem, rng, segments: int):
                 yield (1 - s) * start + s * stop, tuple(int(value > 0) for value in z)
 
 
+def ordered_patterns(net: Network) -> list[tuple[int, ...]]:
+    """Every pattern of the neurons, but for those in which two of exactly proportional rows contradict each other.
+
+    The masks of rows k_i r are those that some s = r . y has: below, between and above where they switch.
+    """
+    A, b = rational(net.weights[0]), rational(net.biases[0])
+    met: dict[tuple[int, int], set[tuple[int, int]]] = {}
+    for i, j in combinations(range(len(b)), 2):
+        at = next((k for k, value in enumerate(A[i]) if value != 0), None)
+        if at is None or A[j][at] == 0 or any(A[i][at] * q != A[j][at] * p for p, q in zip(A[i], A[j], strict=True)):
+            continue
+        k = A[j][at] / A[i][at]  # row j is k times row i, and s is row i's
+        switches = sorted({-b[i], -b[j] / k})
+        between = [(p + q) / 2 for p, q in pairwise(switches)]
+        met[i, j] = {
+            (int(s + b[i] > 0), int(k * s + b[j] > 0)) for s in (switches[0] - 1, *between, switches[-1] + 1)
+        }
+    return [
+        pattern for pattern in product((0, 1), repeat=len(b))
+        if all((pattern[i], pattern[j]) in pairs for (i, j), pairs in met.items())
+    ]  # fmt: skip
+
+
 def exact_constant(net: Network, problem: Problem, rng, segments=6) -> Fraction:
-    """Global: the largest norm of any pattern (what the bound is about). Local: of the cells that are met."""
+    """Global: the largest norm of any pattern that the families are about. Local: of the cells that are met."""
     if problem.is_local:
         patterns = {pattern for _, pattern in cells_met(net, problem, rng, segments)}
     else:
-        patterns = set(product((0, 1), repeat=net.widths[1]))
+        patterns = set(ordered_patterns(net))
     return max((gradient_norm(net, problem, pattern) for pattern in patterns), default=Fraction(0))
 
 

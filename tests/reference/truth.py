@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 from scipy.optimize import linprog
 
-from .proofs import exact_z, gradient_norm, rational
+from .proofs import exact_z, gradient_norm, ordered_patterns, rational
 
 # The truth ----------------------------------------------------------------------------------------------
 
@@ -20,10 +20,15 @@ class Truth:
     most: float
 
 
-def truth(net, problem):
-    """By brute force: all patterns (global), or those of every cell that meets the box (local)."""
+def truth(net, problem, ordered=False):
+    """By brute force: all patterns (global), or those of every cell that meets the box (local).
+
+    `ordered`: globally only those in which proportional rows do not contradict each other, which `hr2+` knows.
+    """
     if problem.is_local:
         surely, perhaps = cells_of_box(net, problem)
+    elif ordered:
+        surely = perhaps = np.array(ordered_patterns(net), dtype=np.float64)
     else:
         surely = perhaps = np.array(list(product((0.0, 1.0), repeat=net.widths[1])))
     free = problem.domain.free(net.widths[0])
