@@ -15,7 +15,7 @@ import scipy.sparse as sp
 
 from ...arithmetic.float64 import Array
 from ...machine.stopping import is_interrupted
-from .program import FIRST_STEP, LONGEST_STEP, MAX_SHORTENINGS, SHORTEN, Cuts, Data, Rows, Spec, Step
+from .program import FIRST_STEP, LONGEST_STEP, MAX_SHORTENINGS, SHORTEN, Cuts, Data, Rows, Spec, Step, extended_rows
 
 
 class Host:
@@ -28,7 +28,7 @@ class Host:
     def __init__(self, spec: Spec, data: Data):
         self.spec, self.data = spec, data
         self.size = sum(size for _, size in spec.sizes)
-        rows = self._rows_by_kind(np.eye(self.size))
+        rows = extended_rows(spec, data, np.eye(self.size))
         derived = np.concatenate([rows[kind] for kind, _ in spec.derived]) if spec.derived else None
         self._derived = derived
         self._one = next(start for start, name in _starts(spec) if name == "one")
@@ -46,16 +46,6 @@ class Host:
     @property
     def _extended(self) -> int:
         return self.size + (0 if self._derived is None else len(self._derived))
-
-    def _rows_by_kind(self, V: Array) -> dict[str, Array]:
-        """`lagrangian.extended_rows`."""
-        y, start = {}, 0
-        for name, size in self.spec.sizes:
-            y[name] = V[start : start + size]
-            start += size
-        for (kind, terms), matrices in zip(self.spec.derived, self.data.derived, strict=True):
-            y[kind] = sum(m * y["one"] if t == "one" else m @ y[t] for t, m in zip(terms, matrices, strict=True))
-        return y
 
     def _symmetric(self, rows: dict[str, Array]) -> Array:
         """C (N, N) with <C, V V^T> the objective, from the basis' rows of the identity."""

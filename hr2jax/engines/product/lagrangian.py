@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .lbfgs import advance, beginning
-from .program import FIRST_STEP, LONGEST_STEP, Cuts, Data, Spec, Step
+from .program import FIRST_STEP, LONGEST_STEP, Cuts, Data, Spec, Step, extended_rows
 
 
 def rows_of(P: Any, unit: Any, slack: Any, budget: Any) -> Any:
@@ -21,17 +21,6 @@ def rows_of(P: Any, unit: Any, slack: Any, budget: Any) -> Any:
     if budget.shape[0]:
         squares = jax.ops.segment_sum(squares, budget, P.shape[0])[budget]
     return (P / jnp.sqrt(squares))[:, :-1]
-
-
-def extended_rows(spec: Spec, data: Data, V: Any) -> dict[str, Any]:
-    """V's rows by kind of group, derived ones too."""
-    y, start = {}, 0
-    for name, size in spec.sizes:
-        y[name] = V[start : start + size]
-        start += size
-    for (kind, terms), matrices in zip(spec.derived, data.derived, strict=True):
-        y[kind] = sum(m * y["one"] if t == "one" else m @ y[t] for t, m in zip(terms, matrices, strict=True))
-    return y
 
 
 def objective_and_products(spec: Spec, data: Data, V: Any, y: dict[str, Any]) -> tuple[Any, list[Any]]:

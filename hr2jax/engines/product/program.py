@@ -63,3 +63,14 @@ SHORTEN, MAX_SHORTENINGS = 0.4, 12
 # No inner step is longer than so many times P: rows' directions are all that counts. The first has this length, times
 # the root of N.
 LONGEST_STEP, FIRST_STEP = 10.0, 0.1
+
+
+def extended_rows(spec: Spec, data: Data, V: Any) -> dict[str, Any]:
+    """V's rows by kind of group, derived ones too; V NumPy's or JAX's."""
+    y, start = {}, 0
+    for name, size in spec.sizes:
+        y[name] = V[start : start + size]
+        start += size
+    for (kind, terms), matrices in zip(spec.derived, data.derived, strict=True):
+        y[kind] = sum(m * y["one"] if t == "one" else m @ y[t] for t, m in zip(terms, matrices, strict=True))
+    return y

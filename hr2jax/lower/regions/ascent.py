@@ -35,7 +35,7 @@ class Ascent:
     """Searches over the points of one problem's box or ball.
 
     Args:
-        net: the network.
+        net: the network, with a hidden layer or more.
         units: the problem's units.
         effort: what may be spent.
 
@@ -68,20 +68,21 @@ class Ascent:
         """(k, n) gradients of f in xi, of given masks."""
         return np.asarray(graph.pull_back(self.layers, masks, self.top)) * self.inverse
 
-    def values(self, xi: Array) -> Array:
-        """(k,): the dual norms of the gradients."""
-        return self._norms(self.gradients(self.masks(self.preactivations(xi))))
+    def values(self, z: list[Array]) -> Array:
+        """(k,): the dual norms of the gradients at points of these pre-activations."""
+        return self._norms(self.gradients(self.masks(z)))
 
     def _norms(self, gradients: Array) -> Array:
         return lengths(gradients, DUAL[self.units.problem.norm])
 
-    def smooth_slope(self, xi: Array, width: float) -> Array:
-        """(k, n): the derivative by xi of the dual norm, masks being sigmoids of z / (width * spread).
+    def smooth_slope(self, z: list[Array], width: float) -> Array:
+        """(k, n): the derivative by xi, at points of these pre-activations, of the dual norm of smooth masks.
+
+        They are sigmoids of z / (width * spread).
 
         With s the norm's derivative by the gradient g, <s, g> is linear in every mask: its derivative is the adjoint
         before the mask times the tangent of s there, which goes back through the network from z.
         """
-        z = self.preactivations(xi)
         masks, bends = [], []
         for zl, (alpha, beta), spread in zip(z, self.slopes, self.spread, strict=True):
             size = np.float32(width) * spread
@@ -94,7 +95,7 @@ class Ascent:
             adjoints[l] = graph.rows_back(above)
             return adjoints[l] * masks[l - 1]
 
-        top = np.broadcast_to(self.top, (len(xi), 1))
+        top = np.broadcast_to(self.top, (len(z[0]), 1))
         g = graph.rows_back(graph.backward(self.layers, top, back)) * self.inverse
         s = _direction(g, DUAL[self.units.problem.norm]) * self.inverse
         tangents: dict[int, Array] = {}
@@ -110,7 +111,7 @@ class Ascent:
             bend = adjoints[l] * tangents[l] * bends[l - 1] if self.bent[l - 1] else 0.0
             return np.asarray(bend + on[l - 1] * graph.rows_back(above))
 
-        none = np.zeros((len(xi), 1), np.float32)
+        none = np.zeros((len(z[0]), 1), np.float32)
         return np.asarray(graph.rows_back(graph.backward(self.layers, none, through)))
 
     # --- the searches ----------------------------------------------------------------------------------
@@ -124,33 +125,34 @@ class Ascent:
             wide: the first width; what is narrower than WIDE stays near start.
         """
         x = start.astype(np.float32)
-        momentum = np.zeros_like(x)
+        z, momentum = self.preactivations(x), np.zeros_like(x)
         top, most = x.copy(), np.full(len(x), -1.0, np.float32)
         size = 1.0 / np.sqrt(x.shape[1]) if is_euclidean(self.units.shape) else 1.0
         for i in range(steps):
             if i % LOOK_EVERY == 0 and self.effort.is_over():
                 break
             width = wide * (NARROW / wide) ** (i / steps)
-            direction = self.smooth_slope(x, width)
+            direction = self.smooth_slope(z, width)
             direction = direction / np.sqrt(np.mean(direction**2, axis=1, keepdims=True) + UNIT)
             momentum = np.float32(0.9) * momentum + np.float32(0.1) * np.nan_to_num(direction)
             x = self.units.project(x + np.float32(STRIDE * np.sqrt(width / WIDE) * size) * momentum)
-            _keep_better(top, most, x, self.values(x))
+            z = self.preactivations(x)
+            _keep_better(top, most, x, self.values(z))
             self.effort.spend(ASCENDING * len(x))
         return top.astype(np.float64)
 
     def anneal(self, random: np.random.Generator, start: Array, steps: int) -> Array:
         """The same by annealing."""
         x = start.astype(np.float32)
-        value = self.values(x)
+        value = self.values(self.preactivations(x))
         top, most = x.copy(), value.copy()
-        spread = np.concatenate(self.spread) if self.spread else np.zeros(0, np.float32)
+        spread = np.concatenate(self.spread)
         for i in range(steps):
             if i % LOOK_EVERY == 0 and self.effort.is_over():
                 break
             moved = self.units.project(x + self._move(random, x, spread))
-            found = self.values(moved)
-            temperature = HOT * (COLD / HOT) ** (i / steps) * most / max(len(spread), 1)
+            found = self.values(self.preactivations(moved))
+            temperature = HOT * (COLD / HOT) ** (i / steps) * most / len(spread)
             luck = np.log(random.random(len(x), dtype=np.float32) + UNIT)
             accept = found - value > temperature * luck
             x, value = np.where(accept[:, None], moved, x), np.where(accept, found, value)
@@ -175,7 +177,7 @@ class Ascent:
         move[single, j] = new - x[single, j]
         # Across the hyperplane of a neuron, the nearer the likelier.
         crosses = kind < 0.5
-        if len(spread) and crosses.any():
+        if crosses.any():
             z = self.preactivations(x)
             flat = np.concatenate(z, axis=1)
             likely = -1.5 * np.log(np.abs(flat) / spread + np.float32(0.01))

@@ -12,8 +12,9 @@ from hr2jax.certificate.lagrangian import lagrangian_matrix
 from hr2jax.engines.product import device, lowrank
 from hr2jax.engines.product.arrays import Factored, padded, row_scale, typical_squares
 from hr2jax.engines.product.finish import Finishing, finish
-from hr2jax.engines.product.lagrangian import augmented_lagrangian, extended_rows, objective_and_products, rows_of
+from hr2jax.engines.product.lagrangian import augmented_lagrangian, objective_and_products, rows_of
 from hr2jax.engines.product.lowrank import solve_lowrank
+from hr2jax.engines.product.program import extended_rows
 from hr2jax.engines.product.schedule import Schedule
 from hr2jax.engines.product.steering import LONGEST, Run
 from hr2jax.engines.product.triangle_cuts import Pool
