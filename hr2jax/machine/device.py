@@ -38,7 +38,15 @@ def default_device() -> Any:
 
 def is_accelerated() -> bool:
     """Whether that is no CPU: then the inner steps are nearly free, next to what is done on the host."""
-    return default_device().platform != "cpu"
+    return _may_be_accelerated() and default_device().platform != "cpu"
+
+
+def _may_be_accelerated() -> bool:
+    """Whether JAX is worth asking: it has been imported, or something is installed by which it sees more than CPUs.
+
+    It takes a second to start.
+    """
+    return "jax" in sys.modules or _has_plugin()
 
 
 def _has_plugin() -> bool:
@@ -47,18 +55,11 @@ def _has_plugin() -> bool:
 
 
 def device_bytes() -> float | None:
-    """Bytes that the engine can have on the accelerator JAX uses; None on a CPU, infinity where it does not say.
-
-    Where JAX has not been imported and no package is installed with which it would see more than CPUs, it is not asked:
-    it takes a second to start.
-    """
-    if "jax" not in sys.modules and not _has_plugin():
-        return None
-    device = default_device()
-    if device.platform == "cpu":
+    """Bytes that the engine can have on the accelerator JAX uses; None on a CPU, infinity where it does not say."""
+    if not is_accelerated():
         return None
     try:
-        stats = device.memory_stats() or {}
+        stats = default_device().memory_stats() or {}
     except Exception:  # not every backend has them
         stats = {}
     limit = stats.get("bytes_limit")

@@ -146,15 +146,15 @@ def _outputs(net: Network, pairs: Sequence[Output] | None) -> list[Any]:
 
 def _steered(net: Network, problems: list[Any], fixed: list[Any], options: Any) -> list[Any]:
     """The first rounds of the small problems of `lowrank`, done together; None for the others."""
+    out: list[Any] = [None] * len(problems)
+    if options.time_limit is not None or options.max_iterations is not None or not _pays():
+        return out
     from ..engines.product.batch import steer_together
-    from ..engines.product.schedule import SMALL
+    from ..engines.product.schedule import is_small
 
     liftings = [lift(net, problem, f) for problem, f in zip(problems, fixed, strict=True)]
     # small ones of several layers are `newton`'s
-    small = [k for k, lifting in enumerate(liftings) if lifting.size <= SMALL and not lifting.masked_layers]
-    if options.time_limit is not None or options.max_iterations is not None or not _pays():
-        small = []
-    out: list[Any] = [None] * len(problems)
+    small = [k for k, lifting in enumerate(liftings) if is_small(lifting.size) and not lifting.masked_layers]
     if len(small) > 1:
         chosen = [(liftings[k], preset(options.relaxation, liftings[k])) for k in small]
         for k, steered in zip(small, steer_together(chosen, tolerance=options.tol, seed=options.seed), strict=True):
