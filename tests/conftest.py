@@ -9,6 +9,8 @@ import os
 
 import pytest
 
+from tests.reference.frameworks import framework
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set before anything imports NumPy or JAX, and inherited by child processes."""
@@ -20,3 +22,10 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What a test is marked to compare with is there, or the test is skipped (tests/reference/frameworks.py)."""
+    for mark in item.iter_markers("framework"):
+        for name in mark.args:
+            framework(name)

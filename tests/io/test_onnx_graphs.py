@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import hr2jax
+from tests.reference.frameworks import framework
 
-onnx = pytest.importorskip("onnx")
+onnx = framework("onnx")
 from onnx import TensorProto  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
@@ -44,15 +45,17 @@ def test_many_random_graphs(tmp_path, chunk):
         compare(tmp_path, seed)
 
 
+@pytest.mark.framework("onnxruntime")
 def test_onnxruntime_computes_the_same(tmp_path):
-    runtime = pytest.importorskip("onnxruntime")
-    runtime.set_default_logger_severity(4)
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(4)
     compared = 0
     for seed in range(200, 260):
         drawn = Draw(seed)
         graph = drawn.graph_of(TensorProto.FLOAT)
         try:
-            session = runtime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
             net = loaded(tmp_path, graph)
         except ValueError as error:
             assert "not computed from" in str(error)

@@ -38,9 +38,11 @@ def test_halves_and_doubles(tmp_path):
     assert net.weights[1].tolist() == [[-2, -1.75, -1.5]]
 
 
+@pytest.mark.framework("torch")
 @pytest.mark.parametrize("form", ["state_dict", "parameters", "transposed", "whole module"])
 def test_files_of_the_pytorch_that_is_installed(tmp_path, form):
-    torch = pytest.importorskip("torch")
+    import torch
+
     net = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3))
     saved = {
         "state_dict": net.state_dict,

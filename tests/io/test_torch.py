@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 import hr2jax
+from tests.reference.frameworks import framework
 
-torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.framework("torch")
+torch = framework("torch")
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
@@ -192,9 +194,8 @@ def test_logits_are_what_comes_before_the_end():
         hr2jax.as_network(module, activation="relu")
 
 
+@pytest.mark.framework("onnx", "onnxscript")
 def test_a_module_and_its_onnx_file_are_the_same_network(tmp_path):
-    pytest.importorskip("onnx")
-    pytest.importorskip("onnxscript")
     module, shape = MODULES["cnn"][0].float(), MODULES["cnn"][1]
     torch.onnx.export(module.eval(), (torch.zeros(shape),), tmp_path / "net.onnx", verbose=False)
     a, b = hr2jax.load(tmp_path / "net.onnx"), hr2jax.as_network(module, example=torch.zeros(shape))
