@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 from numpy.typing import ArrayLike
 
 from . import io
+from .io import live
 from .machine.files import path_of
 from .network import Network
 
@@ -68,41 +69,36 @@ def as_network(
 
     Args:
         model: a `Network` (which is given back), the path of a network file (see `load`), a pair (weights, biases) of a
-            ReLU chain, or a `torch.nn.Module` in evaluation mode, traced by torch.export: its parameters and the
-            numbers in its code are taken as exact reals. Needs the extra `torch`.
-        example: an input of a module, an array or tensor (1, ...), of which only the shape is used; not needed where
-            the module begins with a Linear.
-        activation, layers, logits: see `load`; of a module, logits alone.
+            ReLU chain, or a live model of a framework, whose parameters and the numbers in whose code are taken as
+            exact reals: a `torch.nn.Module` in evaluation mode, traced by torch.export (extra `torch`); an estimator of
+            scikit-learn, an MLPRegressor or MLPClassifier, a Pipeline of scalers and one, a TransformedTargetRegressor
+            of these (extra `sklearn`).
+        example: an input of a `torch.nn.Module`, an array or tensor (1, ...), of which only the shape is used; not
+            needed where the module begins with a Linear.
+        activation, layers, logits: see `load`; of a live model, logits alone.
 
     Raises:
         ValueError: another type, options that the model has no use for, or a network that cannot be read; one sentence
             that names the operator.
     """
-    told = (activation, layers) != (None, None) or logits
-    if _is_module(model):
-        from .io.budget import Budget
-        from .io.torch.read import read
-
-        return Network.from_layers(read(model, example, io.Told.of(activation, layers, logits), Budget()).layers)
+    reader = live.reader_of(model)
+    if reader is not None:
+        graph = reader(model, example, io.Told.of(activation, layers, logits))
+        return Network.from_layers(graph.layers)
     if example is not None:
-        raise ValueError(f"example is an input of a torch.nn.Module, but {_named(model)} was given")
+        raise ValueError(f"example is an input of a module of a framework, but {_named(model)} was given")
     if isinstance(model, str | os.PathLike):
         return load(model, activation, layers, logits)
-    if told:
+    if (activation, layers) != (None, None) or logits:
         raise ValueError(f"activation, layers and logits are of files, but {_named(model)} was given")
     if isinstance(model, Network):
         return model
     if isinstance(model, tuple | list) and len(model) == 2:
         return Network(*model)
     raise ValueError(
-        f"a model is a Network, the path of a network file, a pair (weights, biases) or a torch.nn.Module, "
-        f"but {_named(model)} was given"
+        f"a model is a Network, the path of a network file, a pair (weights, biases), a torch.nn.Module or an "
+        f"estimator of scikit-learn, but {_named(model)} was given"
     )
-
-
-def _is_module(model: Any) -> bool:
-    """Whether it is a torch.nn.Module, without loading torch."""
-    return any(t.__name__ == "Module" and t.__module__ == "torch.nn.modules.module" for t in type(model).__mro__)
 
 
 def _named(model: Any) -> str:

@@ -23,15 +23,15 @@ def test_networks_paths_and_pairs(tmp_path):
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        (3, {}, "a pair \\(weights, biases\\) or a torch.nn.Module, but a int was given"),
+        (3, {}, "a pair \\(weights, biases\\), a torch.nn.Module or an estimator of scikit-learn, but a int was given"),
         ({"A_1": A}, {}, "but a dict was given"),
         ([A], {}, "but a list was given"),
         (A, {}, "but a numpy.ndarray was given"),
         (([A, C], [np.zeros(2)]), {}, "2 biases are expected"),
         (NET, {"logits": True}, "are of files, but a hr2jax.network.Network was given"),
         (NET, {"activation": "relu"}, "are of files"),
-        (NET, {"example": np.zeros((1, 2))}, "example is an input of a torch.nn.Module"),
-        (Path("gone.npz"), {"example": np.zeros((1, 2))}, "example is an input of a torch.nn.Module"),
+        (NET, {"example": np.zeros((1, 2))}, "example is an input of a module"),
+        (Path("gone.npz"), {"example": np.zeros((1, 2))}, "example is an input of a module"),
     ],
 )
 def test_what_holds_none_is_refused_by_its_type(model, options, message):

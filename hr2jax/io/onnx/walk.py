@@ -77,6 +77,11 @@ class Walk:
             return Ended(found[0], what, operator)
         return self._apply(what, operator, version, found, attributes, outputs)
 
+    def do(self, what: str, operator: str, *inputs: Any, outputs: int = 1, version: int = 0, **attributes: Any) -> Any:
+        """`result` of an operator in its newest version, or in another, with these attributes."""
+        version = version or max(RULES[operator].versions if operator in RULES else (0,))
+        return self.result(what, operator, version, inputs, lambda: attributes, ["y"] * outputs)
+
     def _apply(
         self, what: str, operator: str, version: int, inputs: list[Any], attributes: Callable[[], dict[str, Any]],
         outputs: Sequence[str],

@@ -11,7 +11,7 @@ from ...arithmetic.float64 import Array
 from ..algebra import kinks, numbers
 from ..algebra.affine import Affine
 from ..layers import reason
-from ..onnx.rules import RULES, shape_of
+from ..onnx.rules import shape_of
 from ..onnx.walk import Ended, Walk
 
 Given = dict[str, Any]
@@ -75,9 +75,7 @@ class Aten:
 
     def do(self, operator: str, *inputs: Any, outputs: int = 1, version: int = 0, **attributes: Any) -> Any:
         """An operator of ONNX, in its newest version where none is given."""
-        version = version or max(RULES[operator].versions if operator in RULES else (0,))
-        names = ["y"] * outputs
-        return self.walk.result(self.what, operator, version, inputs, lambda: attributes, names)
+        return self.walk.do(self.what, operator, *inputs, outputs=outputs, version=version, **attributes)
 
     def number(self, value: Any) -> Any:
         """A number of the code as a constant; what is computed stays."""

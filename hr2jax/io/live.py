@@ -1,0 +1,40 @@
+"""Which reader a live model of a framework has, found by the names of its classes: no framework is loaded for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from .budget import Budget
+from .layers import Graph
+from .told import Told
+
+Reader: TypeAlias = Callable[[Any, Any, Told], Graph]  # of the model, an example of its input or None, the options
+
+
+def reader_of(model: Any) -> Reader | None:
+    """What reads `model`; None where it is no framework's."""
+    if _is(model, "Module", "torch.nn.modules.module"):
+        return _torch
+    if _is(model, "BaseEstimator", "sklearn.base"):
+        return _sklearn
+    return None
+
+
+def _is(model: Any, name: str, module: str) -> bool:
+    """Whether its class derives from that one."""
+    return any(t.__name__ == name and t.__module__ == module for t in type(model).__mro__)
+
+
+def _torch(model: Any, example: Any, told: Told) -> Graph:
+    from .torch.read import read
+
+    return read(model, example, told, Budget())
+
+
+def _sklearn(model: Any, example: Any, told: Told) -> Graph:
+    from .sklearn import read
+
+    if example is not None:
+        raise ValueError("example was given, but a fitted estimator of scikit-learn knows its input; leave it out")
+    return read(model, told, Budget())
