@@ -12,7 +12,8 @@ and its matrix products may use TF32 or float32).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import Any, Self
 
 import numpy as np
@@ -93,6 +94,18 @@ def pieces(shape: tuple[int, ...], entries: int) -> Iterator[slice]:
         yield slice(start, min(start + step, shape[0]))
 
 
+def _operator(method: Callable[[Any, Any], Enclosure]) -> Callable[[Any, Any], Enclosure]:
+    """An operator of enclosures whose other operand may be an array; what defers NumPy to itself is deferred to."""
+
+    @wraps(method)
+    def run(self: Any, other: Any) -> Any:
+        if not isinstance(other, Enclosure) and getattr(other, "__array_ufunc__", self) is None:
+            return NotImplemented
+        return method(self, enclose(other))
+
+    return run
+
+
 class Enclosure:
     """An array of reals, each known to within a radius: |exact - mid| <= rad, entry by entry.
 
@@ -137,8 +150,8 @@ class Enclosure:
     def __neg__(self) -> Enclosure:
         return Enclosure(-self.mid, self.rad)
 
-    def __add__(self, other: Any) -> Enclosure:
-        b = enclose(other)
+    @_operator
+    def __add__(self, b: Enclosure) -> Enclosure:
         shape = np.broadcast_shapes(self.shape, b.shape)
         mid, rad = np.empty(shape), np.empty(shape)
         if mid.size <= IN_CACHE:
@@ -159,14 +172,15 @@ class Enclosure:
         for c in pieces(mid.shape, IN_CACHE):
             _add(mid[c], rad[c], mid[c], rad[c], value.mid[c], value.rad[c])
 
-    def __sub__(self, other: Any) -> Enclosure:
-        return self + (-enclose(other))
+    @_operator
+    def __sub__(self, b: Enclosure) -> Enclosure:
+        return self + (-b)
 
     def __rsub__(self, other: Any) -> Enclosure:
         return (-self) + other
 
-    def __mul__(self, other: Any) -> Enclosure:
-        b = enclose(other)
+    @_operator
+    def __mul__(self, b: Enclosure) -> Enclosure:
         mid = self.mid * b.mid
         rad = np.abs(self.mid) * b.rad + self.rad * (np.abs(b.mid) + b.rad)
         rad = _up(rad + U * np.abs(mid), 8)
@@ -175,8 +189,8 @@ class Enclosure:
 
     __rmul__ = __mul__
 
-    def __matmul__(self, other: Any) -> Enclosure:
-        b = enclose(other)
+    @_operator
+    def __matmul__(self, b: Enclosure) -> Enclosure:
         n = self.mid.shape[-1]
         size_a, size_b = np.abs(self.mid), np.abs(b.mid)
         rad = gamma(n) * (size_a @ size_b)

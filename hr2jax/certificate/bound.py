@@ -38,7 +38,7 @@ class Factor:
 
 
 def dual_bound(
-    lifting: Lifting, M: ArrowEnclosure | Enclosure, d: Array | None = None,
+    lifting: Lifting, M: ArrowEnclosure[Enclosure] | Enclosure, d: Array | None = None,
     arithmetic: type[Enclosure] = Enclosure, rest: float = 0.0,
 ) -> float:  # fmt: skip
     """A float64 upper bound of the lifting's objective (in the problem's own units), or infinity.
@@ -88,7 +88,7 @@ def _cholesky(d: Array, M: Arrow) -> Factor:
 
 
 def _prove(
-    lifting: Lifting, M: ArrowEnclosure, d: Array, L: Factor | None, arithmetic: type[Enclosure], rest: float
+    lifting: Lifting, M: ArrowEnclosure[Enclosure], d: Array, L: Factor | None, arithmetic: type[Enclosure], rest: float
 ) -> float:
     """rest + sum_k max(d_k + e_k, 0)*, rounded up; e_k the absolute row sums of S - L L^T, S = Diag(d) - M."""
     if not (np.isfinite(d).all() and (L is None or L.is_finite())):
@@ -105,7 +105,9 @@ def _prove(
     return scale_up(total, lifting.exponent, least=0.0 if T in lifting.sizes else -np.inf)
 
 
-def residual_row_sums(M: ArrowEnclosure, d: Array, L: Factor | None, arithmetic: type[Enclosure]) -> Enclosure:
+def residual_row_sums(
+    M: ArrowEnclosure[Enclosure], d: Array, L: Factor | None, arithmetic: type[Enclosure]
+) -> Enclosure:
     """(N,) row sums of |Diag(d) - M - L L^T|, block by block; without L, of |Diag(d) - M|.
 
     With E the eliminated rows and R the kept ones, L L^T is Diag(root^2) on (E, E), Diag(root) coupling on
@@ -121,7 +123,7 @@ def residual_row_sums(M: ArrowEnclosure, d: Array, L: Factor | None, arithmetic:
     return out
 
 
-def own_residual(M: ArrowEnclosure, d: Array, L: Factor | None, arithmetic: type[Enclosure]) -> Enclosure:
+def own_residual(M: ArrowEnclosure[Enclosure], d: Array, L: Factor | None, arithmetic: type[Enclosure]) -> Enclosure:
     """(n,) upper bounds of |d - M - root^2| on the eliminated rows' diagonal; all else there is 0."""
     own = arithmetic(d[M.eliminated]) - M.diagonal
     if L is not None:
@@ -129,7 +131,9 @@ def own_residual(M: ArrowEnclosure, d: Array, L: Factor | None, arithmetic: type
     return arithmetic(own.magnitude())
 
 
-def coupling_residual(M: ArrowEnclosure, L: Factor | None, piece: slice, arithmetic: type[Enclosure]) -> Enclosure:
+def coupling_residual(
+    M: ArrowEnclosure[Enclosure], L: Factor | None, piece: slice, arithmetic: type[Enclosure]
+) -> Enclosure:
     """(rows of the piece, m) upper bounds of |-M - Diag(root) coupling| on (E, R)."""
     between = -M.coupling[piece]
     if L is not None:
@@ -137,7 +141,7 @@ def coupling_residual(M: ArrowEnclosure, L: Factor | None, piece: slice, arithme
     return arithmetic(between.magnitude())
 
 
-def kept_residual(M: ArrowEnclosure, d: Array, L: Factor | None, arithmetic: type[Enclosure]) -> Enclosure:
+def kept_residual(M: ArrowEnclosure[Enclosure], d: Array, L: Factor | None, arithmetic: type[Enclosure]) -> Enclosure:
     """(m,) row sums of |Diag(d) - M - coupling^T coupling - block block^T| on (R, R)."""
     every, among = slice(None), arithmetic(np.diag(-d[M.kept])) + M.block
     if L is not None:

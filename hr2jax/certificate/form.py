@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 
-from ..arithmetic.enclosure import Enclosure, pieces
+from ..arithmetic.enclosure import pieces
 from ..arithmetic.float64 import Array
+from ..arithmetic.protocol import A, Arithmetic
 from ..linalg.arrow import LONG_PIECE, ArrowEnclosure
 from ..relaxation.basis import ONE, Group, Lifting, Placement
 from ..relaxation.forms import Family, Term
@@ -27,9 +28,9 @@ class Block:
     `is_own`: `dense` may be written to; otherwise it is somebody else's array.
     """
 
-    dense: Enclosure | None = None
+    dense: Arithmetic | None = None
     is_own: bool = False
-    entries: list[tuple[Array, Array, Enclosure]] = field(default_factory=list)
+    entries: list[tuple[Array, Array, Arithmetic]] = field(default_factory=list)
 
     @property
     def is_diagonal(self) -> bool:
@@ -37,15 +38,15 @@ class Block:
         return self.dense is None and all(np.array_equal(rows, columns) for rows, columns, _ in self.entries)
 
 
-class QuadraticForm:
+class QuadraticForm(Generic[A]):
     """sum over groups g, h of y_g^T B_gh y_h over the extended basis (1, v, t, xi, z), B_gh enclosures."""
 
-    def __init__(self, lifting: Lifting, arithmetic: type[Enclosure]):
+    def __init__(self, lifting: Lifting, arithmetic: type[A]):
         self.lifting = lifting
         self.arithmetic = arithmetic
         self.blocks: dict[tuple[Group, Group], Block] = {}
 
-    def add(self, g: Group, h: Group, rows: Array | slice, columns: Array | slice, values: Enclosure) -> None:
+    def add(self, g: Group, h: Group, rows: Array | slice, columns: Array | slice, values: Arithmetic) -> None:
         """Add `values` at [rows, columns] of block (g, h).
 
         Positions given one by one (1-D rows, columns and values) are kept as such; others make the block dense.
@@ -109,7 +110,7 @@ class QuadraticForm:
                 chosen.add(group)
         return tuple(g for g in sizes if g in chosen)
 
-    def matrix(self, eliminate: bool = True) -> ArrowEnclosure:
+    def matrix(self, eliminate: bool = True) -> ArrowEnclosure[A]:
         """The symmetric (N, N) matrix M with y^T M y the form's value, z replaced by its coefficients.
 
         Args:
@@ -147,7 +148,7 @@ class QuadraticForm:
         coupling.halve()
         return ArrowEnclosure(at[0], at[1], diagonal, coupling, block)
 
-    def _in_the_basis(self) -> Iterator[tuple[Group, Group, Any, Any, Enclosure]]:
+    def _in_the_basis(self) -> Iterator[tuple[Group, Group, Any, Any, Arithmetic]]:
         """(g, h, rows, columns, values) of basis groups: whole blocks (slices) and entries one by one."""
         every = slice(None)
         derived = self.lifting.derived
@@ -171,14 +172,14 @@ class QuadraticForm:
                     for a, dense in self._expand_entries(h, g, columns, rows, values):
                         yield a, g, every, every, dense
 
-    def _expand(self, group: Group, block: Enclosure) -> list[tuple[Group, Enclosure]]:
+    def _expand(self, group: Group, block: Arithmetic) -> list[tuple[Group, Arithmetic]]:
         """The block with its rows' group replaced by basis groups: z^T B = one z_one^T B + xi^T z_xi^T B."""
         coefficients = self.lifting.rows(group)
         return [(group, block)] if coefficients is None else [(a, z.T @ block) for a, z in coefficients.items()]
 
     def _expand_entries(
-        self, group: Group, other: Group, rows: Array, columns: Array, values: Enclosure
-    ) -> list[tuple[Group, Enclosure]]:
+        self, group: Group, other: Group, rows: Array, columns: Array, values: Arithmetic
+    ) -> list[tuple[Group, Arithmetic]]:
         """`_expand` of the block (derived group, other) with `values` at [rows, columns] and nothing else."""
         coefficients = self.lifting.derived[group]
         shape = (self.lifting.length(group), self.lifting.length(other))
@@ -190,7 +191,7 @@ class QuadraticForm:
             return self._expand(group, dense)
         out = []
         for a, z in coefficients.items():
-            weighted = z[rows] * values.reshape(-1, 1)
+            weighted: Arithmetic = z[rows] * values.reshape(-1, 1)
             if not np.array_equal(columns, np.arange(shape[1])):
                 every = self.arithmetic(np.zeros((shape[1], z.shape[1])))
                 every[columns] = weighted
@@ -200,22 +201,23 @@ class QuadraticForm:
 
 
 def _flipped(
-    g: Group, h: Group, rows: Any, columns: Any, values: Enclosure
-) -> tuple[Group, Group, Any, Any, Enclosure]:
+    g: Group, h: Group, rows: Any, columns: Any, values: Arithmetic
+) -> tuple[Group, Group, Any, Any, Arithmetic]:
     """The same term with the groups in the other order."""
     return h, g, columns, rows, values.T
 
 
-def transposed_product(A: Enclosure, B: Enclosure) -> Enclosure:
-    """A^T B, summed over pieces of the rows: little memory, and a smaller error bound than one long sum."""
-    parts = [A[c].T @ B[c] for c in pieces((A.shape[0], max(A.shape[1], B.shape[1])), LONG_PIECE)]
+def transposed_product(first: Arithmetic, second: Arithmetic) -> Arithmetic:
+    """first^T second, summed over pieces of the rows: little memory, and a smaller error bound than one long sum."""
+    shape = (first.shape[0], max(first.shape[1], second.shape[1]))
+    parts = [first[c].T @ second[c] for c in pieces(shape, LONG_PIECE)]
     total = parts[0]
     for part in parts[1:]:
         total = total + part
     return total
 
 
-def add_family(form: QuadraticForm, family: Family, multipliers: Enclosure) -> None:
+def add_family(form: QuadraticForm[Any], family: Family, multipliers: Arithmetic) -> None:
     """Add sum Lambda (f.y)(g.y) over the family's pairs to the form."""
     for a in family.F.terms:
         for b in family.G.terms:
@@ -226,7 +228,7 @@ def add_family(form: QuadraticForm, family: Family, multipliers: Enclosure) -> N
                 _add_all(form, a, b, weighted)
 
 
-def _add_diagonal(form: QuadraticForm, a: Term, b: Term, weights: Enclosure) -> None:
+def _add_diagonal(form: QuadraticForm[Any], a: Term, b: Term, weights: Arithmetic) -> None:
     if a.group == b.group == ONE:  # the only case in which positions repeat
         weights, rows, columns = weights.sum().reshape(1), a.index[:1], b.index[:1]
     else:
@@ -234,7 +236,7 @@ def _add_diagonal(form: QuadraticForm, a: Term, b: Term, weights: Enclosure) -> 
     form.add(a.group, b.group, rows, columns, weights)
 
 
-def _add_all(form: QuadraticForm, a: Term, b: Term, weights: Enclosure) -> None:
+def _add_all(form: QuadraticForm[Any], a: Term, b: Term, weights: Arithmetic) -> None:
     rows, columns = a.index, b.index
     if a.group == ONE:
         weights, rows = weights.sum(axis=0).reshape(1, -1), rows[:1]

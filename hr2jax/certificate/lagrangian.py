@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any, overload
 
 import numpy as np
 
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
+from ..arithmetic.protocol import A, Arithmetic
 from ..linalg.arrow import ArrowEnclosure
 from ..relaxation.basis import V1, XI, Lifting, T
 from ..relaxation.families import catalogue
@@ -23,9 +25,11 @@ SOS = "sos."  # multipliers of this name are factors of lasserre2's dual matrice
 MOST_ROWS, MOST_ENTRIES = 10**7, 10**6
 
 
-def lagrangian_matrix(
-    lifting: Lifting, multipliers: Mapping[str, Array], arithmetic: type[Enclosure] = Enclosure
-) -> ArrowEnclosure:
+@overload
+def lagrangian_matrix(lifting: Lifting, multipliers: Mapping[str, Array]) -> ArrowEnclosure[Enclosure]: ...
+@overload
+def lagrangian_matrix(lifting: Lifting, multipliers: Mapping[str, Array], arithmetic: type[A]) -> ArrowEnclosure[A]: ...
+def lagrangian_matrix(lifting: Lifting, multipliers: Mapping[str, Array], arithmetic: Any = Enclosure) -> Any:
     """M = C + sum sym(F^T Lambda G), (N, N), enclosed; multipliers are clipped at 0, but for equalities.
 
     Which rows are eliminated depends on the families that have multipliers; none are where `add_squares` will add.
@@ -37,13 +41,13 @@ def lagrangian_matrix(
     return form.matrix(eliminate=not any(name.startswith(SOS) for name in multipliers))
 
 
-def kept_rows(lifting: Lifting, multipliers: Mapping[str, Array], arithmetic: type[Enclosure] = Enclosure) -> int:
+def kept_rows(lifting: Lifting, multipliers: Mapping[str, Array], arithmetic: type[Arithmetic] = Enclosure) -> int:
     """How many rows of `lagrangian_matrix` are not eliminated: their number decides how long a proof takes."""
     eliminated = _lagrangian(lifting, multipliers, arithmetic).eliminable()
     return lifting.size - sum(lifting.sizes[group] for group in eliminated)
 
 
-def _lagrangian(lifting: Lifting, multipliers: Mapping[str, Array], arithmetic: type[Enclosure]) -> QuadraticForm:
+def _lagrangian(lifting: Lifting, multipliers: Mapping[str, Array], arithmetic: type[A]) -> QuadraticForm[A]:
     """The Lagrangian as a form of the extended basis."""
     form = QuadraticForm(lifting, arithmetic)
     every = slice(None)
@@ -88,8 +92,9 @@ def matrices_of(
 
 
 def add_squares(
-    lifting: Lifting, multipliers: Mapping[str, Array], M: ArrowEnclosure, arithmetic: type[Enclosure] = Enclosure
-) -> tuple[ArrowEnclosure, float]:
+    lifting: Lifting, multipliers: Mapping[str, Array], M: ArrowEnclosure[Enclosure],
+    arithmetic: type[Enclosure] = Enclosure,
+) -> tuple[ArrowEnclosure[Enclosure], float]:  # fmt: skip
     """M with the polynomials sum <L L^T, g b b^T> of `lasserre2` added, and what their other monomials cost.
 
     Monomials of degree 2 or less are entries of y y^T; each other one is at most 1 in magnitude, so the

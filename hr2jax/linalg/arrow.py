@@ -8,11 +8,13 @@ is dense in the *kept* rows only. With nothing eliminated an arrow is an ordinar
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic
 
 import numpy as np
 
 from ..arithmetic.enclosure import Enclosure, pieces
 from ..arithmetic.float64 import Array
+from ..arithmetic.protocol import A
 
 # Entries of one temporary of an operation entry by entry (4 MiB of float64: allocated anew at no cost).
 PIECE = 2**19
@@ -111,14 +113,17 @@ def arrow(M: Array | Arrow) -> Arrow:
 
 
 @dataclass(frozen=True)
-class ArrowEnclosure:
-    """A symmetric (N, N) matrix of reals, each known to within a radius: `Arrow` with enclosures for blocks."""
+class ArrowEnclosure(Generic[A]):
+    """A symmetric (N, N) matrix of reals, each known to within a radius: `Arrow` with enclosures for blocks.
+
+    With `Middle` for blocks (arithmetic/midpoint.py) no radius is known, and nothing can be proved with it.
+    """
 
     eliminated: Array
     kept: Array
-    diagonal: Enclosure
-    coupling: Enclosure
-    block: Enclosure
+    diagonal: A
+    coupling: A
+    block: A
 
     @property
     def size(self) -> int:
@@ -133,7 +138,7 @@ class ArrowEnclosure:
         """The midpoints. Steering only."""
         return Arrow(self.eliminated, self.kept, self.diagonal.mid, self.coupling.mid, self.block.mid)
 
-    def dense(self) -> Enclosure:
+    def dense(self) -> A:
         """The (N, N) enclosure, for small matrices."""
         E, R = self.eliminated, self.kept
         out = type(self.block)(np.zeros((self.size, self.size)))
@@ -147,12 +152,12 @@ class ArrowEnclosure:
         return self.middle().dense()
 
     @property
-    def rad(self) -> Array:
+    def rad(self: ArrowEnclosure[Enclosure]) -> Array:
         """The (N, N) radii, for small matrices."""
         return self.dense().rad
 
 
-def arrow_enclosure(M: Enclosure | ArrowEnclosure) -> ArrowEnclosure:
+def arrow_enclosure(M: Enclosure | ArrowEnclosure[Enclosure]) -> ArrowEnclosure[Enclosure]:
     """`M` itself if it is an arrow; a dense enclosure (N, N) as one with nothing eliminated."""
     if isinstance(M, ArrowEnclosure):
         return M

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
+from ..arithmetic.protocol import Arithmetic
 from ..arithmetic.sums import sums_by_place
 from .basis import Group, Lifting
 from .chains import factors
@@ -49,8 +50,8 @@ class FactorTable:
 
 
 def product_entries(
-    lifting: Lifting, rows: Array, arithmetic: type[Enclosure] = Enclosure
-) -> list[tuple[Group, Group, Array, Array, Enclosure]]:
+    lifting: Lifting, rows: Array, arithmetic: type[Arithmetic] = Enclosure
+) -> list[tuple[Group, Group, Array, Array, Arithmetic]]:
     """What sum lambda f_a f_b adds to a quadratic form, as arguments of its `add`; no position twice.
 
     Args:

@@ -21,6 +21,7 @@ import numpy as np
 
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
+from ..arithmetic.protocol import Arithmetic
 from ..arithmetic.sums import sums_by_place
 from .basis import Group, Lifting
 
@@ -51,8 +52,8 @@ def decode(rows: Array, size: int) -> tuple[Array, Array, Array]:
 
 
 def triangle_entries(
-    lifting: Lifting, rows: Array, arithmetic: type[Enclosure] = Enclosure
-) -> list[tuple[Group, Group, Array, Array, Enclosure]]:
+    lifting: Lifting, rows: Array, arithmetic: type[Arithmetic] = Enclosure
+) -> list[tuple[Group, Group, Array, Array, Arithmetic]]:
     """What sum lambda (1 + ab + bc + ca) adds to a quadratic form, as arguments of its `add`; no position twice.
 
     Raises:

@@ -1,5 +1,11 @@
 """The arithmetic of midpoints: an enclosure's, and of no use for a proof."""
 
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,19 +25,15 @@ rng = np.random.default_rng(0)
 A, B = rng.standard_normal((3, 3)), rng.standard_normal((3, 3))
 OPERATIONS = {
     "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
     "mul": lambda a, b: a * b,
     "matmul": lambda a, b: a @ b,
-    "neg": lambda a, b: -a,
     "T": lambda a, b: a.T @ b,
     "sum": lambda a, b: a.sum(axis=0) + b.sum(),
-    "gram": lambda a, b: a.gram(),
-    "scaled": lambda a, b: a.scaled(-3),
     "reshape": lambda a, b: a.reshape(-1)[2:] + b.reshape(9)[:-2],
 }
 
 
-METHODS = ("neg", "sum", "gram", "scaled", "reshape")  # of the left operand, which is to be midpoints
+METHODS = ("sum", "reshape")  # of the left operand, which is to be midpoints
 KINDS = (Middle, Enclosure, np.asarray)
 CASES = [
     (name, Middle, right) for name in OPERATIONS for right in (KINDS if name not in ("sum", "reshape") else KINDS[:2])
@@ -55,13 +57,54 @@ def test_in_place():
     np.testing.assert_array_equal(a.mid, b.mid)
 
 
-def test_it_has_no_bounds():
+def test_it_is_no_enclosure_and_has_neither_radii_nor_bounds():
     value = Middle(A)
-    for bound in (value.upper, value.lower, value.magnitude):
-        with pytest.raises(TypeError, match="midpoints have no bounds"):
-            bound()
-    with pytest.raises(AttributeError):
-        value.rad  # noqa: B018
+    assert not isinstance(value, Enclosure)
+    for name in ("rad", "upper", "lower", "magnitude"):
+        assert hasattr(Enclosure(A), name) and not hasattr(value, name)
+    with pytest.raises((TypeError, ValueError)):
+        Enclosure(value)
+
+
+STEERED = """
+from hr2jax.arithmetic.enclosure import Enclosure
+from hr2jax.arithmetic.midpoint import Middle
+from hr2jax.certificate.bound import dual_bound
+from hr2jax.certificate.lagrangian import kept_rows, lagrangian_matrix
+from hr2jax.certificate.prover import Prover
+from hr2jax.network import Network
+from hr2jax.problem import Problem
+from hr2jax.relaxation.basis import Lifting
+from hr2jax.relaxation.layout import Layout
+
+
+def steers(lifting: Lifting) -> int:
+    return lagrangian_matrix(lifting, {}, Middle).middle().size + kept_rows(lifting, {}, Middle)
+
+
+def proves(lifting: Lifting) -> float:
+    return dual_bound(lifting, lagrangian_matrix(lifting, {}, Enclosure))
+
+
+def proves_nothing(net: Network, problem: Problem, layout: Layout, lifting: Lifting) -> None:
+    dual_bound(lifting, lagrangian_matrix(lifting, {}, Middle))
+    dual_bound(lifting, lagrangian_matrix(lifting, {}), None, Middle)
+    Prover(net, problem, layout, Middle)
+    lagrangian_matrix(lifting, {}, Middle).rad
+"""
+
+
+@pytest.mark.slow
+def test_mypy_refuses_a_steering_number_in_a_proof(tmp_path):
+    (tmp_path / "steered.py").write_text(STEERED)
+    root = str(Path(hr2jax.__file__).parents[1])
+    command = [sys.executable, "-m", "mypy", "--ignore-missing-imports", "--cache-dir", str(tmp_path), "steered.py"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | {"MYPYPATH": root}, capture_output=True, text=True, check=False
+    )
+    lines = STEERED.splitlines()
+    refused = [lines[int(row) - 1].strip() for row in re.findall(r"^steered\.py:(\d+): error", done.stdout, re.M)]
+    assert refused == [line.strip() for line in lines[-4:]], done.stdout
 
 
 @settings(max_examples=examples(30), deadline=None)
