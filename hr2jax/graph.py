@@ -20,7 +20,7 @@ import numpy as np
 
 from .arithmetic.enclosure import Enclosure, enclosed_in
 from .arithmetic.float64 import Array
-from .layer import KINKED, Layer, is_sparse, nonzero
+from .layer import Layer, is_sparse, nonzero
 
 Layers = Sequence[Layer]
 # (A, value) pairs: of a layer's inputs, ascending, in a forward walk; of the layers it feeds, descending, in a backward
@@ -99,9 +99,6 @@ def evaluate(layers: Layers, x: Any, seen: Callable[[int, Any], None] | None = N
             enclosed and every member of the layers, their arrays taken as exact reals; not finite where float64
             overflows.
         seen: called with each layer's number and its z.
-
-    Raises:
-        NotImplementedError: an activation that is not built yet.
     """
     if isinstance(x, Enclosure):
         layers = enclosed(layers)
@@ -113,47 +110,62 @@ def evaluate(layers: Layers, x: Any, seen: Callable[[int, Any], None] | None = N
             z = rows_forward(layer, below)
         if seen is not None:
             seen(l, z)
-        return activated(l, layer, z)
+        return activated(layer, z)
 
     return forward(layers, x, step)
 
 
-def activated(l: int, layer: Layer, z: Any) -> Any:
-    """sigma_l(z), float64 or enclosed."""
+def activated(layer: Layer, z: Any) -> Any:
+    """sigma(z) of a layer, float64 or enclosed."""
     if layer.activation == "identity":
         return z
     if layer.activation == "relu":
         return z.relu() if isinstance(z, Enclosure) else np.maximum(z, 0.0)
-    refuse_unbuilt(l, layer)
+    if not layer.is_kinked:
+        if not isinstance(z, Enclosure):
+            return layer.value(z)
+        low, high = layer.values_between(z.lower().ravel(), z.upper().ravel())
+        return between(type(z), low, high).reshape(*z.shape)
     alpha, beta = layer.slopes
     return z.kinked(alpha, beta) if isinstance(z, Enclosure) else np.where(z > 0.0, beta * z, alpha * z)
+
+
+def between(arithmetic: type[Enclosure], low: Array, high: Array) -> Enclosure:
+    """What holds all from low to high; not finite where one of them is not."""
+    with np.errstate(all="ignore"):
+        mid = np.where(low == high, low, 0.5 * low + 0.5 * high)
+        rad = np.where(low == high, 0.0, np.nextafter(np.maximum(high - mid, mid - low), np.inf))
+    return arithmetic(mid, rad)
 
 
 def masks(layers: Layers, x: Array) -> list[Array]:
     """sigma'(z) of every layer at float64 points x (p_0,) or (n, p_0), shaped as z; the derivative at 0 is alpha.
 
     Bool of ReLUs and identities, whose slopes are 0 and 1; float64 of others.
-
-    Raises:
-        NotImplementedError: an activation that is not built yet.
     """
-    found = switches(layers, x)
-    for l, (layer, on) in enumerate(zip(layers, found, strict=True)):
-        if layer.activation not in ("identity", "relu"):
-            alpha, beta = layer.slopes
-            found[l] = np.where(on, beta, alpha)
+    found: list[Array] = []
+
+    def see(l: int, z: Array) -> None:
+        layer = layers[l - 1]
+        if not layer.is_kinked:
+            found.append(layer.derivative(z))
+            return
+        on = _switched(layer, z)
+        found.append(on if layer.activation in ("identity", "relu") else np.where(on, *layer.slopes[::-1]))
+
+    evaluate(layers, x, see)
     return found
 
 
 def switches(layers: Layers, x: Array) -> list[Array]:
     """Whether z > 0, of every layer at float64 points x (p_0,) or (n, p_0): bool, shaped as z; of an identity True."""
     found: list[Array] = []
-
-    def see(l: int, z: Array) -> None:
-        found.append(z > 0.0 if is_masked(layers[l - 1]) else np.ones(z.shape, dtype=bool))
-
-    evaluate(layers, x, see)
+    evaluate(layers, x, lambda l, z: found.append(_switched(layers[l - 1], z)))
     return found
+
+
+def _switched(layer: Layer, z: Array) -> Array:
+    return z > 0.0 if is_masked(layer) else np.ones(z.shape, dtype=bool)
 
 
 def pull_back(layers: Layers, on: Sequence[Array], top: Array) -> Array:
@@ -229,6 +241,7 @@ class Structure(NamedTuple):
         inner: those of them that feed a masked one, directly or through identities (1..L-1).
         first: those of them that take x alone (1).
         depth: the most of them on one way (L).
+        valued: those whose masks say the sign of z, z being known: kinked ones that no smooth one is before (1..L).
     """
 
     hidden: int
@@ -236,12 +249,13 @@ class Structure(NamedTuple):
     inner: tuple[int, ...]
     first: tuple[int, ...]
     depth: int
+    valued: tuple[int, ...]
 
     @staticmethod
     def chain(depth: int) -> Structure:
         """A chain's."""
         every = tuple(range(1, depth + 1))
-        return Structure(depth, every, every[:-1], every[:1], depth)
+        return Structure(depth, every, every[:-1], every[:1], depth, every)
 
     @property
     def last(self) -> tuple[int, ...]:
@@ -258,7 +272,11 @@ def structure(layers: Layers) -> Structure:
         for k in layers[l - 1].inputs:
             feeds[k] = feeds[k] or is_masked(layers[l - 1]) or feeds[l]
     first = tuple(l for l in masked if [*layers[l - 1].inputs] == [0])
-    return Structure(len(hidden), masked, tuple(l for l in masked if feeds[l]), first, depth(layers))
+    known = [True] * len(layers)  # whether no smooth layer is before layer l's values
+    for l, layer in enumerate(hidden, 1):
+        known[l] = layer.is_kinked and all(known[k] for k in layer.inputs)
+    inner, valued = (tuple(l for l in masked if of[l]) for of in (feeds, known))
+    return Structure(len(hidden), masked, inner, first, depth(layers), valued)
 
 
 def is_masked(layer: Layer) -> bool:
@@ -333,16 +351,6 @@ def is_chain(layers: Layers) -> bool:
     )
 
 
-def refuse_smooth(layers: Layers) -> None:
-    """NotImplementedError that names the first activation that has no two slopes."""
-    for l, layer in enumerate(layers, 1):
-        refuse_unbuilt(l, layer)
-
-
-def refuse_unbuilt(l: int, layer: Layer) -> None:
-    """NotImplementedError that names an activation which nothing can handle yet."""
-    if not layer.is_kinked:
-        raise NotImplementedError(
-            f"layer {l} has the activation {layer.activation}, which is not built yet: it can be "
-            f"{', '.join(KINKED[1:])} or {KINKED[0]}"
-        )
+def smooth_layer(layers: Layers) -> str:
+    """What the first smooth layer is called in a refusal; empty where there is none."""
+    return next((f"layer {l} is {layer.activation}" for l, layer in enumerate(layers, 1) if not layer.is_kinked), "")

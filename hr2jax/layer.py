@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .arithmetic import activations
 from .arithmetic.enclosure import Enclosure
 from .arithmetic.float64 import Array, exact_float64
 from .text import shown
@@ -18,8 +19,7 @@ from .text import shown
 # The activations' names and their parameters, by torch's names.
 ACTIVATIONS: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "identity": (), "relu": (), "leaky_relu": ("negative_slope",), "prelu": ("weight",), "abs": (),
-    "tanh": (), "sigmoid": (), "softplus": ("beta", "threshold"), "elu": ("alpha",), "selu": (), "celu": ("alpha",),
-    "silu": (), "gelu": ("approximate",), "mish": (), "softsign": (), "arctan": (), "erf": (), "hardswish": (),
+    **{name: tuple(own) for name, own in activations.DEFAULTS.items()},
 })  # fmt: skip
 # Those that are beta z where z > 0 and alpha z elsewhere.
 KINKED = ("identity", "relu", "leaky_relu", "prelu", "abs")
@@ -59,6 +59,7 @@ class Layer:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     radii: Mapping[int, Any] = field(init=False)
     bias_radius: Any = field(init=False)
+    _between: tuple[Array, Array] | None = field(init=False, repr=False)  # `with_slopes`
 
     def __post_init__(self) -> None:
         if not isinstance(self.inputs, Mapping) or not self.inputs:
@@ -103,9 +104,13 @@ class Layer:
     def slopes(self) -> tuple[Array, Array]:
         """(alpha, beta), float64 (p_l,) each: sigma is beta z where z > 0 and alpha z elsewhere.
 
+        Of a smooth activation what `with_slopes` was given: sigma' lies between them.
+
         Raises:
-            NotImplementedError: an activation that is not of this kind.
+            NotImplementedError: a smooth activation that was given none.
         """
+        if self._between is not None:
+            return self._between
         if not self.is_kinked:
             raise NotImplementedError(f"{self.activation} is not piecewise linear, so that it has no two slopes")
         alpha: Any = {"identity": 1.0, "relu": 0.0, "abs": -1.0}.get(self.activation)
@@ -117,6 +122,33 @@ class Layer:
         for array in pair:
             array.setflags(write=False)
         return pair
+
+    def with_slopes(self, alpha: Array, beta: Array) -> Layer:
+        """The same layer, of which is known that sigma' lies in [alpha, beta], float64 (p_l,) each."""
+        layer = object.__new__(type(self))
+        layer._set(self.inputs, self.bias, self.activation, self.parameters, self.radii, self.bias_radius)
+        object.__setattr__(layer, "_between", (alpha, beta))
+        return layer
+
+    def value(self, z: Array) -> Array:
+        """sigma(z) of a smooth activation, float64."""
+        return activations.value(self.activation, self.parameters, z)
+
+    def derivative(self, z: Array) -> Array:
+        """sigma'(z) of a smooth activation, float64."""
+        return activations.derivative(self.activation, self.parameters, z)
+
+    def values_between(self, low: Array, high: Array) -> tuple[Array, Array]:
+        """The hull of a smooth sigma on low <= z <= high, (p_l,) each, rounded outward; infinite where it overflows."""
+        from .arithmetic.hulls import values  # here: it loads python-flint
+
+        return values(self.activation, self.parameters, low, high)
+
+    def slopes_between(self, low: Array, high: Array) -> tuple[Array, Array]:
+        """The hull of the one-sided derivatives of a smooth sigma on low <= z <= high, which may be infinite."""
+        from .arithmetic.hulls import slopes
+
+        return slopes(self.activation, self.parameters, low, high)
 
     @property
     def has_radii(self) -> bool:
@@ -130,6 +162,7 @@ class Layer:
         layer = object.__new__(type(self))
         inputs = {k: _enclosed(A, self.radii.get(k)) for k, A in self.inputs.items()}
         layer._set(inputs, _enclosed(self.bias, self.bias_radius), self.activation, self.parameters)
+        object.__setattr__(layer, "_between", self._between)
         return layer
 
     def mapped(self, convert: Callable[[Array], Any]) -> Layer:
@@ -155,6 +188,7 @@ class Layer:
         object.__setattr__(self, "parameters", MappingProxyType(dict(parameters)))
         object.__setattr__(self, "radii", MappingProxyType(dict(radii)))
         object.__setattr__(self, "bias_radius", bias_radius)
+        object.__setattr__(self, "_between", None)
 
     def __getstate__(self) -> tuple[Any, ...]:
         return (
@@ -311,4 +345,5 @@ def _checked_parameters(activation: str, given: Any, width: int) -> dict[str, An
             parameters[name] = slopes
         else:
             parameters[name] = float(exact_float64(value, name, 0))
+    activations.refuse_parameters(activation, parameters)
     return parameters

@@ -12,23 +12,26 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import compose, graph
+from .arithmetic.activations import DEFAULTS
 from .arithmetic.float64 import Array, exact_float64
-from .layer import Layer, checked_map, dense, entries
+from .layer import ACTIVATIONS, Layer, checked_map, dense, entries
 from .machine.files import path_of
 from .text import shown
 
 
 class Network:
-    """A fully connected ReLU network  x_i = ReLU(A_i x_{i-1} + b_i),  F(x_0) = C x_L + d, or one of `from_layers`.
+    """A fully connected network  x_i = sigma(A_i x_{i-1} + b_i),  F(x_0) = C x_L + d, or one of `from_layers`.
 
     Args:
         weights: [A_1, ..., A_L, C]; A_i of shape (p_i, p_{i-1}), C of shape (K, p_L). Any real dtype
             whose values float64 holds exactly.
         biases: [b_1, ..., b_L, d]; b_i of shape (p_i,), d of shape (K,).
+        activation: sigma's name, one of `hr2jax.layer.ACTIVATIONS` with torch's parameters, or a list with one name per
+            hidden layer; other parameters need `from_layers`.
 
     Raises:
         ValueError: wrong ranks, widths that do not chain, NaN or infinity, a dtype that would be
-            rounded; the message names the layer.
+            rounded, an unknown activation; the message names the layer.
 
     Attributes:
         layers: the general form, a tuple of one `Layer` per hidden layer and the output.
@@ -36,7 +39,9 @@ class Network:
 
     layers: tuple[Layer, ...]
 
-    def __init__(self, weights: Sequence[ArrayLike], biases: Sequence[ArrayLike]):
+    def __init__(
+        self, weights: Sequence[ArrayLike], biases: Sequence[ArrayLike], activation: str | Sequence[str] = "relu"
+    ):
         weights, biases = _as_list(weights, "weights"), _as_list(biases, "biases")
         if len(weights) < 2:
             raise ValueError(
@@ -46,13 +51,14 @@ class Network:
             count = len(weights)
             raise ValueError(f"{count} weights were given, so {count} biases are expected, not {len(biases)}")
         depth = len(weights) - 1
+        names = [*_names(activation, depth), "identity"]
         layers: list[Layer] = []
         for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
             name, shift = (f"A_{i + 1}", f"b_{i + 1}") if i < depth else ("C", "d")
             A, b = checked_map(weight, bias, name, shift)
             if i and A.shape[1] != layers[-1].width:
                 raise ValueError(f"{name} has shape {A.shape}, but the layer before it has {layers[-1].width} outputs")
-            layers.append(Layer.of_checked({i: A}, b, "relu" if i < depth else "identity"))
+            layers.append(Layer.of_checked({i: A}, b, names[i]))
         self.layers = tuple(layers)
 
     @classmethod
@@ -62,14 +68,12 @@ class Network:
         Raises:
             ValueError: no layers, inputs that do not come before or are of another width, a layer that feeds nothing,
                 an output with an activation; the message names the layer.
-            NotImplementedError: an activation that is not piecewise linear; the message names the first layer with one.
         """
         if isinstance(layers, Layer):
             raise ValueError("layers must be a list of Layers, but a single Layer was given")
         layers = _as_list(layers, "layers")
         graph.check(layers)
         graph.refuse_unused(layers)
-        graph.refuse_smooth(layers)
         net = cls.__new__(cls)
         net.layers = tuple(layers)
         return net
@@ -83,6 +87,11 @@ class Network:
     def has_radii(self) -> bool:
         """Whether a coefficient or a bias of it is a midpoint and a radius."""
         return any(layer.has_radii for layer in self.layers)
+
+    @cached_property
+    def smooth(self) -> str:
+        """Its first smooth layer, as refusals call it; empty where all are piecewise linear."""
+        return graph.smooth_layer(self.layers)
 
     @cached_property
     def enclosed(self) -> tuple[Layer, ...]:
@@ -273,13 +282,32 @@ def _hash_of_layers(layers: Sequence[Layer]) -> str:
         names = sorted(name for name, value in layer.parameters.items() if isinstance(value, str))
         words = [f"{name}={layer.parameters[name]}" for name in names]
         digest.update(repr((layer.activation, words, [*layer.inputs], [*layer.radii])).encode())
-        for slopes in layer.slopes:
+        own = [value for _, value in sorted(_numbers(layer).items())]
+        for slopes in layer.slopes if layer.is_kinked else [np.array(own, dtype=np.float64)]:
             take(slopes, "<f8")
         for A in (*layer.inputs.values(), *layer.radii.values()):
             take_matrix(A)
         take(layer.bias, "<f8")
         take(np.zeros(0) if layer.bias_radius is None else layer.bias_radius, "<f8")
     return digest.hexdigest()
+
+
+def _numbers(layer: Layer) -> dict[str, float]:
+    """A smooth activation's parameters that are numbers, torch's where none was given."""
+    whole = {**DEFAULTS.get(layer.activation, {}), **layer.parameters}
+    return {name: value for name, value in whole.items() if isinstance(value, float)}
+
+
+def _names(activation: Any, depth: int) -> list[str]:
+    """One activation's name for each of `depth` hidden layers."""
+    names = [activation] * depth if isinstance(activation, str) else _as_list(activation, "activation")
+    if len(names) != depth:
+        raise ValueError(f"activation must be a name, or one for each of {depth} hidden layers, not {len(names)} names")
+    for i, name in enumerate(names):
+        if not isinstance(name, str) or name not in ACTIVATIONS:
+            known = ", ".join(ACTIVATIONS)
+            raise ValueError(f"activation {i + 1} must be one of {known}, but {shown(name)} was given")
+    return names
 
 
 def _as_list(value: Any, what: str) -> list[Any]:

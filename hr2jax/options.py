@@ -181,7 +181,13 @@ class Options:
                 f"method={self.method!r} was given, but relaxation={self.relaxation!r} {why}: "
                 f"method={' or '.join(map(repr, methods_of(record)))}"
             )
-        single = net.structure.hidden == net.structure.depth == 1
+        if net.smooth and (problem.quantity != "lipschitz" or self.bounds not in ("auto", "interval")):
+            what = f"bounds={self.bounds!r}" if problem.quantity == "lipschitz" else "a largest value"
+            raise NotImplementedError(
+                f"{what} was asked for, which is built for piecewise linear layers only, but {net.smooth}; Lipschitz "
+                "constants by bounds='interval' are for any"
+            )
+        single = net.structure.hidden == net.structure.depth == 1 and not net.smooth
         if blocks and (not single or problem.norm != "inf"):
             what = f"norm={problem.norm!r}" if single else f"{net.depth} hidden layers" if net.is_chain else f"{net!r}"
             raise NotImplementedError(

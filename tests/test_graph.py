@@ -1,6 +1,5 @@
 """The walks over layers, against the definition in rational arithmetic and sums over all paths."""
 
-import re
 from fractions import Fraction
 
 import numpy as np
@@ -201,9 +200,9 @@ def test_layers_that_make_a_network_are_not(seed):
     graph.check(drawn(seed)[0])
 
 
-def test_an_activation_that_is_not_built_yet_is_named():
-    layers = [Layer({0: [[1.0]]}, [0.0], "tanh"), Layer({1: [[1.0]]}, [0.0], "identity")]
-    sentence = re.escape("layer 1 has the activation tanh, which is not built yet")
-    for call in (graph.evaluate, graph.masks):
-        with pytest.raises(NotImplementedError, match=sentence):
-            call(layers, np.ones(1))
+def test_a_smooth_layer_is_evaluated_and_named():
+    layers = [Layer({0: [[2.0]]}, [1.0], "tanh"), Layer({1: [[1.0]]}, [0.0], "identity")]
+    assert graph.evaluate(layers, np.array([0.25])) == np.tanh(1.5)
+    assert np.allclose(graph.masks(layers, np.array([0.25]))[0], 1 - np.tanh(1.5) ** 2, rtol=1e-15)
+    assert graph.smooth_layer(layers) == "layer 1 is tanh"
+    assert graph.structure(layers).valued == ()

@@ -333,9 +333,26 @@ def test_a_network_of_layers_is_the_chain_that_they_are(tmp_path):
 OUTPUT = Layer({1: [[1.0]]}, [0.0], "identity")
 
 
-def test_a_smooth_activation_is_not_built_yet():
-    with pytest.raises(NotImplementedError, match=r"^layer 1 has the activation tanh, which is not built yet"):
-        Network.from_layers([Layer({0: [[1.0]]}, [0.0], "tanh"), OUTPUT])
+def test_activations_are_given_by_name():
+    A, b = [[1.0, 2.0]], [0.5]
+    net = Network([A, [[1.0]], [[3.0]]], [b, [0.0], [0.0]], activation=["tanh", "leaky_relu"])
+    assert [layer.activation for layer in net.layers] == ["tanh", "leaky_relu", "identity"]
+    assert Network([A, [[3.0]]], [b, [0.0]], "tanh").hash != Network([A, [[3.0]]], [b, [0.0]], "erf").hash
+    assert Network([A, [[3.0]]], [b, [0.0]], activation="relu").is_chain
+    with pytest.raises(ValueError, match=r"^activation 2 must be one of identity, relu, .*, but 'tanhh' was given$"):
+        Network([A, [[1.0]], [[3.0]]], [b, [0.0], [0.0]], activation=["tanh", "tanhh"])
+    with pytest.raises(ValueError, match=r"^activation must be a name, or one for each of 1 hidden layers, not 2"):
+        Network([A, [[3.0]]], [b, [0.0]], activation=["tanh", "tanh"])
+
+
+def test_what_a_smooth_activation_takes_is_part_of_the_hash():
+    def net(**parameters):
+        return Network.from_layers([Layer({0: [[1.0]]}, [0.0], "softplus", parameters), OUTPUT])
+
+    assert net().hash == net(beta=1.0, threshold=20.0).hash
+    assert len({net().hash, net(beta=2.0).hash, net(threshold=2.0).hash}) == 3
+    with pytest.raises(ValueError, match=r"^softplus's beta must be above 0, but -1 was given$"):
+        net(beta=-1.0)
 
 
 def general(seed, **options):

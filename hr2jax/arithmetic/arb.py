@@ -20,16 +20,14 @@ from .float64 import Array
 try:
     from flint import arb, arb_mat, ctx
 except ImportError as error:
-    raise ImportError(
-        'ball arithmetic needs python-flint, which is not installed: pip install "hr2jax[ball]"'
-    ) from error
+    raise ImportError("balls need python-flint, which is not installed: pip install python-flint") from error
 
 PRECISION = 256  # bits
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def _at_precision(function: Function) -> Function:
+def at_precision(function: Function) -> Function:
     """`function` run at PRECISION bits; the caller's precision is flint's global state and is put back."""
 
     @wraps(function)
@@ -58,7 +56,7 @@ class Arb(Enclosure):
 
     balls: Array
 
-    @_at_precision
+    @at_precision
     def __init__(self, mid: ArrayLike, rad: ArrayLike | None = None):
         middles = np.asarray(mid, dtype=np.float64)
         if rad is None:
@@ -102,11 +100,11 @@ class Arb(Enclosure):
         """The same entries in another shape."""
         return _of(self.balls.reshape(*shape))
 
-    @_at_precision
+    @at_precision
     def __neg__(self) -> Arb:
         return _of(-self.balls)
 
-    @_at_precision
+    @at_precision
     def __add__(self, other: Any) -> Arb:
         return _of(self.balls + _ball(other).balls)
 
@@ -116,21 +114,21 @@ class Arb(Enclosure):
         """Add in place, at slices."""
         self[index] = self[index] + value
 
-    @_at_precision
+    @at_precision
     def __sub__(self, other: Any) -> Arb:
         return _of(self.balls - _ball(other).balls)
 
-    @_at_precision
+    @at_precision
     def __rsub__(self, other: Any) -> Arb:
         return _of(_ball(other).balls - self.balls)
 
-    @_at_precision
+    @at_precision
     def __mul__(self, other: Any) -> Arb:
         return _of(self.balls * _ball(other).balls)
 
     __rmul__ = __mul__
 
-    @_at_precision
+    @at_precision
     def __matmul__(self, other: Any) -> Arb:
         a, b = self.balls, _ball(other).balls
         left, right = a if a.ndim > 1 else a[None], b if b.ndim > 1 else b[:, None]
@@ -149,7 +147,7 @@ class Arb(Enclosure):
         """self.T @ self."""
         return self.T @ self
 
-    @_at_precision
+    @at_precision
     def sum(self, axis: int | None = None) -> Arb:
         """The sum over an axis, or of all entries."""
         zero: Any = arb(0)
@@ -159,7 +157,7 @@ class Arb(Enclosure):
         """Halve it in place."""
         self.balls[...] = self.scaled(-1).balls
 
-    @_at_precision
+    @at_precision
     def scaled(self, exponent: ArrayLike) -> Arb:
         """The product with 2**exponent (integers, broadcast)."""
         power = np.frompyfunc(lambda e: arb((1, int(e))), 1, 1)(np.asarray(exponent, dtype=np.int64))
@@ -200,7 +198,7 @@ def _ball(value: Any) -> Arb:
     return Arb(value.mid, value.rad) if isinstance(value, Enclosure) else Arb(value)
 
 
-@_at_precision
+@at_precision
 def _ceiling(balls: Array, bound: Any) -> Array:
     """Float64 at or above bound(x) (arb.upper or arb.abs_upper), entry by entry; NaN if not finite."""
 

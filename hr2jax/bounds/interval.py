@@ -67,6 +67,8 @@ def value_interval(layer: Layer, pair: Pair) -> Pair:
         return pair
     if layer.activation == "relu":
         return np.maximum(pair[0], 0.0), np.maximum(pair[1], 0.0)
+    if not layer.is_kinked:
+        return layer.values_between(*pair)
     ends = [_sloped(z, *layer.slopes) for z in pair]  # sigma at both ends, rounded down and up; between them, the kink
     kink = (pair[0] < 0) & (pair[1] > 0)
     low, high = np.minimum(ends[0][0], ends[1][0]), np.maximum(ends[0][1], ends[1][1])

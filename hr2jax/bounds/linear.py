@@ -3,7 +3,8 @@
 On l <= z <= h with l < 0 < h, ReLU(z) lies above a z for any a in [0, 1], and below s z + max(-s l, h - s h) for
 any s in [0, 1] (s = h / (h - l) makes both terms equal). A target row . x_{l-1} + shift is bounded below by
 replacing every neuron, from the last layer to the first, by the line that its coefficient's sign asks for.
-A neuron of slopes alpha and beta is alpha z + (beta - alpha) ReLU(z).
+A neuron of slopes alpha and beta is alpha z + (beta - alpha) ReLU(z). Behind smooth layers, which have no such lines
+yet, intervals are all there is.
 H. Zhang et al., *Efficient neural network robustness certification with general activation functions*, 2018.
 """
 
@@ -244,6 +245,8 @@ def checked_slopes(net: Network, slopes: Slopes) -> dict[int, dict[int, Array]]:
         ValueError: an unknown or a missing key, a wrong shape, or an entry that is not finite.
     """
     hidden = len(net.layers) - 1
+    if slopes and net.smooth:
+        raise ValueError(f"linear bounds are of piecewise linear layers, but {net.smooth}; give interval bounds")
     wanted = {l: graph.sources(net.layers, l) for l in range(2, hidden + 1)}
     pairs = {(l, k) for l, below in wanted.items() for k in below}
     for key in slopes:

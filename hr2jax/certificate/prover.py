@@ -47,6 +47,8 @@ class Prover:
             raise ValueError(f"the layout must be a Layout, not {type(layout).__name__}")
         if (problem.quantity == "maximum") != (lifting == "values"):
             raise ValueError(f"lifting {lifting!r} does not bound the quantity {problem.quantity!r}")
+        if lifting == "values" and net.smooth:
+            raise ValueError(f"largest values are bounded of piecewise linear layers, but {net.smooth}")
         self.net, self.layout, self.arithmetic = net, layout, arithmetic
         with np.errstate(all="ignore"):
             self.fixed = presolve(net, self.problem, arithmetic, layout, slopes, LIFTINGS[lifting])
@@ -123,7 +125,7 @@ def baseline(
         bounds, last = pre_bounds(net, problem, fixed.slopes, arithmetic), len(net.layers)
         slopes = {k: values for (l, k), values in (fixed.slopes or {}).items() if l == last} or None
         return output_range(net, problem, slopes, bounds, arithmetic)[1]
-    proved = []
+    proved, net = [], fixed.relaxed(net)
     if relaxation != "product":
         on, off = masks(net, fixed.layers)
         proved.append(interval_constant(net, problem, fixed.free, on, off, arithmetic))

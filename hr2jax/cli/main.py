@@ -223,7 +223,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--quantity", choices=("lipschitz", "maximum"),
                    help="the claim must be about a Lipschitz constant, or the largest value of f")  # fmt: skip
     p.add_argument("--arithmetic", choices=("float", "ball"), default="float",
-                   help='float64 with proved error bounds, or arbitrary precision (slow; "hr2jax[ball]")')  # fmt: skip
+                   help='float64 with proved error bounds, or arbitrary precision (slow)')  # fmt: skip
 
     p = command("info", info_command, ("..engines.memory", "..reading"), "what a network file holds", INFO,
                 "examples:\n  hr2jax info model.npz\n  hr2jax info model.onnx --input x.npy\n")  # fmt: skip

@@ -48,10 +48,11 @@ class Sizes:
         if problem.quantity == "maximum" or fixed.chains == ("q",):
             signs = n if problem.quantity == "maximum" else 0
             return Sizes(signs, len(fixed.free), 0, False, n, n, fixed.depth, blocks=False)
-        local = problem.is_local and n > 0
+        local = fixed.has_values(problem)
         inner = sum(len(fixed.members(l)) for l in structure.inner)
-        masked = (len(fixed.chains) + local) * inner
-        derived = masked + local * (n - inner) if inner else 0
+        valued = {l: len(fixed.members(l)) for l in structure.valued} if local else {}
+        masked = len(fixed.chains) * inner + sum(valued.get(l, 0) for l in structure.inner)
+        derived = len(fixed.chains) * inner + sum(valued.values()) if inner else 0
         blocks = structure == Structure.chain(1) and problem.norm == problem.domain.shape == "inf"
         return Sizes(n, len(fixed.free), pairs, local, masked, derived, fixed.depth, blocks)
 

@@ -25,8 +25,8 @@ CLOSE = 1e-9  # rounding that costs more of the bound than this is not accepted
 def attained(net: Network, problem: Problem, x: ArrayLike) -> float:
     """A proved lower bound of the Lipschitz constant: the gradient's dual norm at x, rounded down.
 
-    f is affine around x when no pre-activation that matters vanishes there, and then the constant is at
-    least the dual norm of the gradient at x over the inputs that can move: its 1-norm for norm inf, its
+    f is differentiable around x when no pre-activation of a kinked neuron that matters vanishes there, and then the
+    constant is at least the dual norm of the gradient at x over the inputs that can move: its 1-norm for norm inf, its
     2-norm for norm 2. Every such sign is proved with the rounding error accounted for. A neuron does not
     matter when it cannot change with the free inputs or when f does not depend on it around x. Where coefficients have
     radii all that holds for every member of the network, and the bound is the smallest of theirs.
@@ -61,7 +61,7 @@ def attained(net: Network, problem: Problem, x: ArrayLike) -> float:
             lower = norm_below(np.maximum(sizes, 0.0), problem.norm)
             if lower >= dual_norm(gradient.mid, problem.norm) * (1 - CLOSE):
                 return lower
-    if net.has_radii or (net.depth == 1 and net.is_chain and gradient is None):
+    if net.has_radii or net.smooth or (net.depth == 1 and net.is_chain and gradient is None):
         return lower
     return max(lower, exact_attained(net, problem, point))
 
@@ -95,8 +95,14 @@ def _gradient(net: Network, problem: Problem, x: Array) -> Enclosure | None:
         return None
     on, undecided = [z.mid > z.rad for z in found], [np.abs(z.mid) <= z.rad for z in found]
     # of an off neuron alpha is left
-    slopes = [layer.slopes for layer in net.layers[:-1]]
-    alive = [a | b | (alpha != 0) for a, b, (alpha, _) in zip(on, undecided, slopes, strict=True)]
+    slopes = [
+        layer.slopes if layer.is_kinked else layer.slopes_between(z.lower(), z.upper())
+        for layer, z in zip(net.layers, found, strict=False)
+    ]
+    alive = [
+        a | b | (alpha != 0) | (not layer.is_kinked)
+        for layer, a, b, (alpha, _) in zip(net.layers, on, undecided, slopes, strict=False)
+    ]
     moving = graph.moving(net.enclosed[:-1], free, alive)
     kinks = False
 
@@ -105,6 +111,9 @@ def _gradient(net: Network, problem: Problem, x: Array) -> Enclosure | None:
         g = graph.total(_pulled(A, a) for A, a in above)
         used = (g.mid != 0) | (g.rad != 0)
         alpha, beta = slopes[l - 1]
+        if not layer.is_kinked:  # at a kink both sides are enclosed, of which one at least is the gradient's near x
+            rows = np.flatnonzero(moving[l - 1] & used)
+            return _Adjoint(rows, g[rows] * graph.between(Enclosure, alpha[rows], beta[rows]))
         kinks = kinks or bool((undecided[l - 1] & (alpha != beta) & moving[l - 1] & used).any())
         if layer.activation == "relu":
             rows = np.flatnonzero(on[l - 1] & moving[l - 1] & used)

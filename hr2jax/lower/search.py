@@ -16,6 +16,7 @@ from .cells.cells import build_cells
 from .cells.search import REACH, Best, search_cells
 from .effort import Effort
 from .regions.search import search_deep
+from .smooth import search_smooth
 
 
 def search(
@@ -31,8 +32,8 @@ def search(
 
     Small networks are searched exhaustively. Otherwise, with one hidden layer, norm inf and a box, patterns are
     annealed and realised by linear programs, points are found by smoothed ascent, and the best of both are
-    improved (`climb`); any other network is searched point by point (`search_deep`). The search ends early
-    when several rounds bring nothing.
+    improved (`climb`); any other network is searched point by point (`search_deep`, `search_smooth`). The search ends
+    early when several rounds bring nothing.
 
     For one machine and one set of library versions the result depends on the arguments alone as long as
     `seconds` do not bind; where they do, the moment at which it stops is not reproducible.
@@ -55,6 +56,8 @@ def search(
     """
     effort = Effort(net, points, seconds)
     known, patterns = _sort_starts(net, starts)
+    if net.smooth:
+        return search_smooth(net, problem, effort=effort, seed=seed, points=known)
     if not net.is_chain or net.depth != 1 or problem.norm != "inf" or problem.domain.shape != "inf":
         return search_deep(net, problem, effort=effort, seed=seed, points=known, patterns=patterns)
     with np.errstate(all="ignore"):

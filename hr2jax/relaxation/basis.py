@@ -147,7 +147,8 @@ class Lifting(Basis):
       xi    (q,) the input, x = center + scale * xi (`Domain`); local problems with unstable neurons only
       x     values after the mask, u_l z_l, scaled; local problems, in all layers but the last
     (u is 1[z > 0]; a neuron of slopes alpha and beta gives beta m + alpha (b - m), b before and m behind the mask; in a
-    graph the layers but the last are those that feed one with an activation)
+    graph the layers but the last are those that feed one with an activation; a smooth neuron's u is free, its slopes
+    lie around its derivatives, and from its layer on there are no z and x)
     and of derived groups, linear in the basis: z, w and g, what the masks of x, p and a multiply, in their scales:
       z     pre-activations  z_i / 2**exponent_i;  local problems only
       w, g  tangents and adjoints before the mask, over 2**reach_exponent_i
@@ -182,6 +183,10 @@ class Lifting(Basis):
         """The chains that have variables, "x" first."""
         values = ("x",) if any(group.kind == "x" for group in self.sizes) else ()
         return values + self.presolve.chains
+
+    def chains_of(self, layer: int) -> tuple[str, ...]:
+        """The chains that have variables in a masked layer, "x" first."""
+        return tuple(c for c in self.chains if c != "x" or Group("x", layer) in self.sizes)
 
     @property
     def by_chains(self) -> bool:

@@ -81,7 +81,7 @@ def layer_factors(lifting: Lifting, layer: int) -> dict[FactorName, Form]:
     if layer not in lifting.masked:
         return out
     neurons = lifting.presolve.layers[layer - 1]
-    for chain in lifting.chains:
+    for chain in lifting.chains_of(layer):
         (m, b), (kind, complement) = _pair(lifting, chain, layer), KINDS[chain]
         if chain == "x":
             # h is on the grid and at most 1, so its half is exact
@@ -135,7 +135,7 @@ def _of_layer(lifting: Lifting, layer: int) -> list[Family]:
     if lifting.presolve.chains == ("q",):
         q, y = _pair(lifting, "q", layer)
         return [Family("q.(y-q)", layer, q, y - q)]
-    chains = ["u", *lifting.chains]
+    chains = ["u", *lifting.chains_of(layer)]
     pairs = [(first, second) for first in chains for second in chains if (first, second) != ("u", "u")]
     out = [_equality(lifting, layer, first, second) for first, second in pairs]
     every = layer_factors(lifting, layer)

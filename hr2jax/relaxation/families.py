@@ -78,7 +78,8 @@ def _beside_chains(lifting: Lifting) -> list[Family]:
     of_first = [family for l in structure.first for family in _of_cliques(lifting, Group("v", l), "v")]
     if XI not in lifting.sizes:
         return of_first
-    of_last = [family for l in structure.last for family in _of_last_layer(lifting, l)]
+    last = [l for l in structure.last if l in structure.valued]
+    of_last = [family for l in last for family in _of_last_layer(lifting, l)]
     return [*of_last, *of_first, *_of_cliques(lifting, XI, "x")]
 
 

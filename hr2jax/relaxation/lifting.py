@@ -52,7 +52,7 @@ class _Objective:
 
 def lift(net: Network, problem: Problem, fixed: Presolve, arithmetic: type[Enclosure] = Enclosure) -> Lifting:
     """The lifting of a network, every coefficient enclosed in `arithmetic`."""
-    return _Builder(net, problem, fixed, arithmetic).lifting()
+    return _Builder(fixed.relaxed(net), problem, fixed, arithmetic).lifting()
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class _Builder:
             derived, objective = tangents.derived, self._of_output(tangents.end, shifted=False)
         else:
             if XI in sizes:
-                derived |= self._values(structure.inner).derived
+                derived |= self._values(tuple(l for l in structure.inner if l in structure.valued)).derived
             if "a" in chains:
                 adjoints = self._adjoints()
                 derived |= adjoints.derived
@@ -102,8 +102,8 @@ class _Builder:
         sizes = {ONE: 1} | of("v") | {T: q}
         for chain in self.fixed.chains:
             sizes |= of(chain, structure.inner)
-        has_values = self.problem.is_local and self.fixed.switching > 0
-        return sizes | ({XI: q} | of("x", structure.inner) if has_values else {})
+        valued = tuple(l for l in structure.inner if l in structure.valued)
+        return sizes | ({XI: q} | of("x", valued) if self.fixed.has_values(self.problem) else {})
 
     # --- chains ---
 
@@ -166,8 +166,8 @@ class _Builder:
 
         def step(l: int, layer: Layer, below: list[tuple[Any, list[Piece] | None]]) -> list[Piece] | None:
             nonlocal takes
-            if any(pieces is None for _, pieces in below):
-                return None
+            if any(pieces is None for _, pieces in below) or not layer.is_kinked:
+                return None  # no variables stand for it
             takes = [(A, pieces) for A, pieces in below if pieces is not None]
             if l == len(self.net.layers):
                 return []

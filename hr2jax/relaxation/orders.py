@@ -38,6 +38,8 @@ def ordered_masks(net: Network, fixed: Presolve) -> dict[tuple[str, int], Array]
     """By kind and layer the (m, 2) pairs (i, j) of positions among the layer's unstable neurons, none of them empty."""
     out: dict[tuple[str, int], Array] = {}
     for l in fixed.structure.masked:
+        if not net.layers[l - 1].is_kinked:
+            continue  # its masks are no signs
         for kind, pairs in _of_layer(net.enclosed[l - 1], fixed.members(l)).items():
             if pairs:
                 out[kind, l] = np.array(pairs, dtype=np.int64)

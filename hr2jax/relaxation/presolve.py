@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from .. import graph
-from ..arithmetic.enclosure import Enclosure, TooLargeError
+from ..arithmetic.enclosure import Enclosure, TooLargeError, clipped_exponent
 from ..arithmetic.float64 import Array
 from ..bounds import adjoint_bounds, preactivation_bounds, tangent_bounds
 from ..bounds.interval import sizes_of_terms
@@ -73,6 +73,7 @@ class Presolve:
         chains: which chains of variables carry the derivative through the layers (`LIFTINGS`).
         unit: the objective is in units of 2**unit; None: of its own size.
         given: which of the layers have variables; None: those of a chain.
+        ranges: by smooth layer, from 1, (alpha, beta) around the derivatives of each neuron, (p_l,) each.
     """
 
     free: Array
@@ -81,6 +82,7 @@ class Presolve:
     chains: tuple[str, ...] = ("p",)
     unit: int | None = None
     given: Structure | None = None
+    ranges: Mapping[int, tuple[Array, Array]] = field(default_factory=dict)
 
     @cached_property
     def structure(self) -> Structure:
@@ -95,6 +97,14 @@ class Presolve:
     def carried(self, chain: str) -> tuple[int, ...]:
         """The layers, from 1, that have variables of a chain."""
         return carried(chain, self.structure)
+
+    def relaxed(self, net: Network) -> Network:
+        """The network, its smooth layers with the slopes between which their derivatives are."""
+        return relaxed(net, self.ranges)
+
+    def has_values(self, problem: Problem) -> bool:
+        """Whether there is an x: a bounded domain, and a neuron with a variable whose z is known."""
+        return problem.is_local and any(len(self.members(l)) for l in self.structure.valued)
 
     @property
     def switching(self) -> int:
@@ -153,6 +163,7 @@ def presolve(
     bounds = pre_bounds(net, problem, slopes, arithmetic)
     terms = None if bounds is None else sizes_of_terms(net, problem, bounds)
     layers: list[Neurons] = []
+    ranges: dict[int, tuple[Array, Array]] = {}
 
     def step(l: int, layer: Layer, below: graph.Pairs) -> Array:
         """Which values move."""
@@ -162,7 +173,10 @@ def presolve(
         terms_of, width = None if terms is None else terms[l - 1], sum(A.shape[1] for A, _ in below)
         shape = layer.width, width
         on, off, margin = _signs(pair, terms_of, shape, exact=of_x or layout is not None, has_radii=net.has_radii)
-        alpha, beta = layer.slopes
+        if not layer.is_kinked:
+            on, off = np.zeros((2, layer.width), dtype=bool)
+            ranges[l] = _slopes_between(layer, pair, margin if layout is None else np.zeros(layer.width))
+        alpha, beta = layer.slopes if layer.is_kinked else ranges[l]
         same = alpha == beta
         found = _neurons(still, on | same, off & ~same, l - 1, len(net.layers) - 1, layout)
         off_too = ~still
@@ -170,6 +184,8 @@ def presolve(
         found = replace(found, inactive=np.flatnonzero(off_too & (alpha != 0)))
         if pair is not None and is_masked(layer):
             found = _with_range(found, pair, margin, l - 1, layout)
+            if l in ranges:
+                ranges[l] = _as_stated(layer, found, ranges[l])
         layers.append(found)
         moves = np.zeros(layer.width, dtype=bool)
         for some in (found.unstable, found.active, found.inactive):
@@ -178,9 +194,49 @@ def presolve(
 
     graph.forward(net.enclosed[:-1], np.isin(np.arange(net.widths[0]), free), step)
     if any(carried(chain, net.structure) for chain in chains):
-        layers = _with_reach(net, problem, free, layers, arithmetic, layout, chains)
+        layers = _with_reach(relaxed(net, ranges), problem, free, layers, arithmetic, layout, chains)
     unit = None if layout is None else layout.unit
-    return Presolve(free, tuple(layers), slopes, chains, unit, net.structure)
+    return Presolve(free, tuple(layers), slopes, chains, unit, net.structure, ranges)
+
+
+def relaxed(net: Network, ranges: Mapping[int, tuple[Array, Array]]) -> Network:
+    """`Presolve.relaxed`."""
+    if not ranges:
+        return net
+    given = [layer.with_slopes(*ranges[l]) if l in ranges else layer for l, layer in enumerate(net.layers, 1)]
+    return Network.from_layers(given)
+
+
+def _slopes_between(layer: Layer, pair: tuple[Array, Array] | None, margin: Array) -> tuple[Array, Array]:
+    """(alpha, beta) of a smooth layer's neurons between their bounds, `margin` farther apart, or of all reals.
+
+    Raises:
+        TooLargeError: they overflow.
+    """
+    if pair is None:
+        alpha, beta = layer.slopes_between(*np.array([[-np.inf], [np.inf]]))
+        alpha, beta = np.repeat(alpha, layer.width), np.repeat(beta, layer.width)
+    else:
+        with np.errstate(over="ignore"):
+            alpha, beta = layer.slopes_between(-raised(-pair[0], margin), raised(pair[1], margin))
+    if not (np.isfinite(alpha).all() and np.isfinite(beta).all()):
+        raise TooLargeError(f"the slopes of a layer of {layer.activation} overflow float64")
+    return alpha, beta
+
+
+def _as_stated(layer: Layer, neurons: Neurons, between: tuple[Array, Array]) -> tuple[Array, Array]:
+    """The slopes of a smooth layer, those of the neurons with a variable between the bounds that a certificate states.
+
+    Whoever verifies it then has the very same.
+    """
+    ends = [np.ldexp(side, clipped_exponent(neurons.exponent)) for side in (neurons.low, neurons.high)]
+    whole = [np.ldexp(end, clipped_exponent(-neurons.exponent)) == side
+             for end, side in zip(ends, (neurons.low, neurons.high), strict=True)]  # fmt: skip
+    low = np.where(whole[0], ends[0], np.nextafter(ends[0], -np.inf))
+    high = np.where(whole[1], ends[1], np.nextafter(ends[1], np.inf))
+    alpha, beta = between[0].copy(), between[1].copy()
+    alpha[neurons.unstable], beta[neurons.unstable] = layer.slopes_between(low, high)
+    return alpha, beta
 
 
 def _signs(

@@ -53,7 +53,7 @@ def _differences(net: Network, inputs: Array, labels: Array) -> list[tuple[Array
 
     def step(l: int, layer: Layer, below: graph.Pairs) -> Enclosure | None:
         if l < len(net.layers):
-            return graph.activated(l, layer, graph.rows_forward(layer, below))
+            return graph.activated(layer, graph.rows_forward(layer, below))
         for k in np.unique(labels):
             own, rivals = labels == k, np.flatnonzero(np.arange(layer.width) != k)
             linear = graph.total(y[own] @ (C[k] - enclose(C[rivals])).T for C, y in below)

@@ -104,6 +104,11 @@ def certify(
         raise ValueError("net must have at least two outputs, the largest of which names the label, but it has 1")
     if not isinstance(via, str) or via not in TESTS:
         raise ValueError(f"via must be one of {', '.join(map(repr, TESTS))}, but {shown(via)} was given")
+    if net.smooth:
+        raise NotImplementedError(
+            f"certify is built for piecewise linear layers, but {net.smooth}; hr2jax.solve bounds the constants of "
+            "F_k - F_j, whatever the layers"
+        )
     chosen = solve_options(net, norm, relaxation, seed, time_limit, progress, options)
     p = checked_problem(net, (0, 1), norm).norm
     x, box = checked_inputs(net, inputs, clip)

@@ -81,7 +81,7 @@ def prepare(net: Network, problem: Problem, options: Options) -> Presolve:
     elif options.record.lifting is not None:
         chosen = options.record.lifting
     method = options.bounds
-    if not problem.is_local or net.depth <= 1:  # intervals are exact at depth 1
+    if not problem.is_local or net.depth <= 1 or net.smooth:  # intervals are exact at depth 1
         method = "interval"
     elif method == "auto":
         method = pick_method(net, problem)

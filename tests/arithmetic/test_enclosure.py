@@ -336,10 +336,10 @@ def test_balls_leave_flints_precision_as_it_was():
     assert flint.ctx.prec == before
 
 
-def test_without_flint_the_message_names_the_extra(monkeypatch):
+def test_without_flint_the_message_names_the_package(monkeypatch):
     monkeypatch.delitem(sys.modules, "hr2jax.arithmetic.arb")
     monkeypatch.setitem(sys.modules, "flint", None)
-    with pytest.raises(ImportError, match=r'pip install "hr2jax\[ball\]"'):
+    with pytest.raises(ImportError, match=r"pip install python-flint"):
         import hr2jax.arithmetic.arb  # noqa: F401
 
 

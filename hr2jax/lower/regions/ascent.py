@@ -248,7 +248,7 @@ def _in_units(net: Network, units: Units) -> tuple[list[Layer], list[Array], Arr
         if l < n:
             spread = z.std(axis=0) / size
             spreads.append(np.maximum(spread, 1e-6 + 1e-3 * float(spread.mean())))
-        return np.asarray(graph.activated(l, layer, z / size))
+        return np.asarray(graph.activated(layer, z / size))
 
     graph.forward(net.layers, x, step)
     on = graph.masks(layers[:-1], x)

@@ -92,7 +92,7 @@ def kink_distance(net: Network) -> float:
         size = float(np.sqrt(np.mean(z * z)))
         if size > 0 and np.isfinite(size):
             far = max(far, float(np.abs(layer.bias).max()) / size)
-        return graph.activated(l, layer, z)
+        return graph.activated(layer, z)
 
     graph.forward(net.layers[:-1], x, step)
     # A bias far from the others must not hide what is near: the rounds try several reaches anyway.

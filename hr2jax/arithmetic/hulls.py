@@ -1,0 +1,249 @@
+"""Hulls of smooth activations and of their one-sided derivatives on intervals, proved by python-flint's balls.
+
+An activation is one smooth piece or more. Within a piece its derivative turns, and it is flat itself, only at the
+points listed here, so that a hull is that of the values at an interval's ends and at the listed points inside. That no
+others exist is elementary but for silu, mish and gelu's tanh form: tests/arithmetic/test_hulls.py proves these. Where
+pieces meet both of their derivatives count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .activations import DEFAULTS, GELU_CUBIC, SELU_ALPHA, SELU_SCALE
+from .arb import arb, at_precision, float_above
+from .float64 import Array
+
+Function = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """sigma between two points.
+
+    Attributes:
+        sigma, slope: the function and its derivative, of balls whose sign is known.
+        low, high: the ends, balls; None: infinite.
+        turns: where the derivative has no sign of its own: all zeros of sigma'' inside.
+        flats: all zeros of sigma' inside.
+        ends: the derivative's limits where an end is infinite.
+    """
+
+    sigma: Function
+    slope: Function
+    low: Any = None
+    high: Any = None
+    turns: tuple[Any, ...] = ()
+    flats: tuple[Any, ...] = ()
+    ends: tuple[Any, Any] = (0, 0)
+
+
+def values(name: str, parameters: Mapping[str, Any], low: Array, high: Array) -> tuple[Array, Array]:
+    """(n,) float64 each: sigma on low <= z <= high lies between them; not finite where it may overflow."""
+    return _hulls(name, parameters, low, high, "sigma")
+
+
+def slopes(name: str, parameters: Mapping[str, Any], low: Array, high: Array) -> tuple[Array, Array]:
+    """(n,) float64 each, the hull of the one-sided derivatives on low <= z <= high, which may be infinite."""
+    return _hulls(name, parameters, low, high, "slope")
+
+
+@at_precision
+def _hulls(name: str, parameters: Mapping[str, Any], low: Array, high: Array, of: str) -> tuple[Array, Array]:
+    every = pieces(name, parameters)
+    known: dict[tuple[float, float], tuple[float, float]] = {}
+    found = []
+    for pair in zip(low.tolist(), high.tolist(), strict=True):
+        if pair not in known:
+            known[pair] = _hull(every, *pair, of)
+        found.append(known[pair])
+    both = np.array(found, dtype=np.float64).reshape(-1, 2)
+    return both[:, 0].copy(), both[:, 1].copy()
+
+
+def _hull(every: list[Piece], low: float, high: float, of: str) -> tuple[float, float]:
+    """One neuron's; (-inf, inf) where nothing is known."""
+    if math.isnan(low) or math.isnan(high):
+        return -math.inf, math.inf
+    balls = []
+    for piece in every:
+        a, b = arb(low), arb(high)
+        if (piece.low is not None and b < piece.low) or (piece.high is not None and a > piece.high):
+            continue
+        function = piece.sigma if of == "sigma" else piece.slope
+        if piece.low is not None and not a > piece.low:
+            a = piece.low
+        if piece.high is not None and not b < piece.high:
+            b = piece.high
+        for end, limit in zip((a, b), piece.ends, strict=True):
+            if end.is_finite():
+                balls.append(function(end))
+            elif of == "slope":
+                balls.append(arb(limit))
+            else:
+                return -math.inf, math.inf
+        inside = piece.flats if of == "sigma" else piece.turns
+        balls += [function(point) for point in inside if not (point < a or point > b)]
+    if not all(ball.is_finite() for ball in balls):
+        return -math.inf, math.inf
+    return 0.0 - max(_above(-ball) for ball in balls), max(_above(ball) for ball in balls)  # no -0.0
+
+
+def _above(ball: Any) -> float:
+    return float_above(*map(int, ball.upper().man_exp()))
+
+
+# --- the pieces -------------------------------------------------------------------------------------------
+
+
+@at_precision
+def pieces(name: str, parameters: Mapping[str, Any]) -> list[Piece]:
+    """An activation's pieces, from left to right."""
+    return _PIECES[name](**{**DEFAULTS[name], **parameters})
+
+
+def _near(digits: str) -> Any:
+    """A ball around a number of which more digits are right than its radius needs."""
+    return arb(digits) + arb(0, 1e-25)
+
+
+def _positive(z: Any) -> bool:
+    return bool(z.mid() >= 0)
+
+
+def _step(z: Any) -> Any:
+    """1 / (1 + exp(-z)), whose exponentials do not overflow."""
+    if _positive(z):
+        return 1 / (1 + (-z).exp())
+    return z.exp() / (1 + z.exp())
+
+
+def _bump(z: Any) -> Any:
+    """Its derivative."""
+    e = (-abs(z)).exp()
+    return e / (1 + e) ** 2
+
+
+def _tanh() -> list[Piece]:
+    return [Piece(lambda z: z.tanh(), lambda z: 4 * _bump(2 * z), turns=(arb(0),))]
+
+
+def _sigmoid() -> list[Piece]:
+    return [Piece(_step, _bump, turns=(arb(0),))]
+
+
+def _softplus(beta: float, threshold: float) -> list[Piece]:
+    def soft(z: Any) -> Any:
+        y = beta * z
+        return ((y if _positive(y) else 0) + (-abs(y)).exp().log1p()) / beta
+
+    ends = arb(threshold) / arb(beta)
+    return [
+        Piece(soft, lambda z: _step(arb(beta) * z), high=ends),
+        Piece(lambda z: z, lambda z: arb(1), low=ends, ends=(1, 1)),
+    ]
+
+
+def _elu(alpha: float, scale: float = 1.0, divisor: float = 1.0) -> list[Piece]:
+    most = arb(scale) * arb(alpha)
+    return [
+        Piece(lambda z: most * (z / divisor).expm1(), lambda z: most / divisor * (z / divisor).exp(), high=arb(0)),
+        Piece(lambda z: scale * z, lambda z: arb(scale), low=arb(0), ends=(scale, scale)),
+    ]
+
+
+def _silu() -> list[Piece]:
+    turn = _near("2.39935728051546766783273969728228388852291757683")
+    flat = _near("-1.27846454276107379510935873902298015543947748861")
+    return [
+        Piece(
+            lambda z: z * _step(z), lambda z: _step(z) + z * _bump(z), turns=(-turn, turn), flats=(flat,), ends=(0, 1)
+        )
+    ]
+
+
+def _gelu(approximate: str) -> list[Piece]:
+    if approximate == "tanh":
+        turn = _near("1.418504008790828360191012112157729398053")
+        flat = _near("-0.7524614220710162604853412210105606349103")
+        k = 2 * (arb(2) / arb.pi()).sqrt()
+
+        def inner(z: Any) -> Any:
+            return k * (z + GELU_CUBIC * z**3)
+
+        return [
+            Piece(
+                lambda z: z * _step(inner(z)),
+                lambda z: _step(inner(z)) + z * _bump(inner(z)) * k * (1 + 3 * arb(GELU_CUBIC) * z * z),
+                turns=(-turn, turn), flats=(flat,), ends=(0, 1),
+            )
+        ]  # fmt: skip
+    root = arb(2).sqrt()
+    flat = _near("-0.751791524693564457457904946779524039664471153423")
+
+    def below(z: Any) -> Any:
+        return (-z / root).erfc() / 2
+
+    def density(z: Any) -> Any:
+        return (-z * z / 2).exp() / (2 * arb.pi()).sqrt()
+
+    return [
+        Piece(
+            lambda z: z * below(z), lambda z: below(z) + z * density(z), turns=(-root, root), flats=(flat,), ends=(0, 1)
+        )
+    ]
+
+
+def _mish() -> list[Piece]:
+    turns = _near("-2.25637639636079312000574854395016390626"), _near("1.490571179485428459294418908197909821128")
+    flat = _near("-1.192431214515495212137588340420739405601")
+
+    def ratio(z: Any) -> Any:
+        e = (-abs(z)).exp()
+        return (1 + 2 * e) / (1 + 2 * e + 2 * e * e) if _positive(z) else e * (2 + e) / (2 + 2 * e + e * e)
+
+    def slope(z: Any) -> Any:
+        e = (-abs(z)).exp()
+        if _positive(z):
+            return ratio(z) + z * 4 * e * e * (1 + e) / (1 + 2 * e + 2 * e * e) ** 2
+        return ratio(z) + z * 4 * e * (1 + e) / (2 + 2 * e + e * e) ** 2
+
+    return [Piece(lambda z: z * ratio(z), slope, turns=turns, flats=(flat,), ends=(0, 1))]
+
+
+def _softsign() -> list[Piece]:
+    def slope(z: Any) -> Any:
+        return 1 / (1 + abs(z)) ** 2
+
+    return [
+        Piece(lambda z: z / (1 - z), slope, high=arb(0)),
+        Piece(lambda z: z / (1 + z), slope, low=arb(0)),
+    ]
+
+
+def _arctan() -> list[Piece]:
+    return [Piece(lambda z: z.atan(), lambda z: 1 / (1 + z * z), turns=(arb(0),))]
+
+
+def _erf() -> list[Piece]:
+    return [Piece(lambda z: z.erf(), lambda z: 2 / arb.pi().sqrt() * (-z * z).exp(), turns=(arb(0),))]
+
+
+def _hardswish() -> list[Piece]:
+    return [
+        Piece(lambda z: arb(0), lambda z: arb(0), high=arb(-3)),
+        Piece(lambda z: z * (z + 3) / 6, lambda z: (2 * z + 3) / 6, low=arb(-3), high=arb(3), flats=(arb(-1.5),)),
+        Piece(lambda z: z, lambda z: arb(1), low=arb(3), ends=(1, 1)),
+    ]
+
+
+_PIECES: dict[str, Callable[..., list[Piece]]] = {
+    "tanh": _tanh, "sigmoid": _sigmoid, "softplus": _softplus, "elu": _elu,
+    "selu": lambda: _elu(SELU_ALPHA, SELU_SCALE), "celu": lambda alpha: _elu(alpha, 1.0, alpha), "silu": _silu,
+    "gelu": _gelu, "mish": _mish, "softsign": _softsign, "arctan": _arctan, "erf": _erf, "hardswish": _hardswish,
+}  # fmt: skip
