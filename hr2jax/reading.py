@@ -38,6 +38,8 @@ def load(
         ones (Relu, LeakyRelu, PRelu, Abs, Clip, Max, Min, MaxPool, ...), weights beside it too; affine operations
         that follow one another are folded only where that is exact, and numbers that float64 does not hold are
         enclosed. A batch is taken as 1. Needs the extra `onnx`.
+    .keras, .h5, .hdf5: a whole Sequential or Functional model as Keras saves it, with layers as in `as_network`; files
+        that hold code are refused before Keras is given them. Needs the extra `keras`.
 
     Args:
         path: the file.
@@ -52,7 +54,7 @@ def load(
         ValueError: an unknown suffix, something that is not a whole network file, a network that cannot be read as
             what it is, options that contradict the file, or arrays that are not a network or do not fit into the
             memory that is free; one sentence that names the path and the key or layer.
-        ImportError: .onnx without the package onnx.
+        ImportError: .onnx without the package onnx, .keras or .h5 without Keras.
         OSError: the file is missing or may not be read.
     """
     return loaded(path, activation, layers, logits).network
@@ -70,11 +72,12 @@ def as_network(
     Args:
         model: a `Network` (which is given back), the path of a network file (see `load`), a pair (weights, biases) of a
             ReLU chain, or a live model of a framework, whose parameters and the numbers in whose code are taken as
-            exact reals: a `torch.nn.Module` in evaluation mode, traced by torch.export (extra `torch`); an estimator of
-            scikit-learn, an MLPRegressor or MLPClassifier, a Pipeline of scalers and one, a TransformedTargetRegressor
-            of these (extra `sklearn`).
-        example: an input of a `torch.nn.Module`, an array or tensor (1, ...), of which only the shape is used; not
-            needed where the module begins with a Linear.
+            exact reals: a `torch.nn.Module` in evaluation mode, traced by torch.export (extra `torch`); a Sequential or
+            Functional model of Keras 3, read in inference, its values flattened as Keras does (extra `keras`); an
+            estimator of scikit-learn, an MLPRegressor or MLPClassifier, a Pipeline of scalers and one, a
+            TransformedTargetRegressor of these (extra `sklearn`).
+        example: an input of a module, an array or tensor (1, ...), of which only the shape is used; not needed where
+            the module begins with a Linear, or where Keras knows the shape.
         activation, layers, logits: see `load`; of a live model, logits alone.
 
     Raises:
@@ -96,8 +99,8 @@ def as_network(
     if isinstance(model, tuple | list) and len(model) == 2:
         return Network(*model)
     raise ValueError(
-        f"a model is a Network, the path of a network file, a pair (weights, biases), a torch.nn.Module or an "
-        f"estimator of scikit-learn, but {_named(model)} was given"
+        f"a model is a Network, the path of a network file, a pair (weights, biases), a torch.nn.Module, a model of "
+        f"Keras or an estimator of scikit-learn, but {_named(model)} was given"
     )
 
 

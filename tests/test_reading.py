@@ -23,7 +23,7 @@ def test_networks_paths_and_pairs(tmp_path):
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        (3, {}, "a pair \\(weights, biases\\), a torch.nn.Module or an estimator of scikit-learn, but a int was given"),
+        (3, {}, "a pair \\(weights, biases\\), a torch.nn.Module, .* but a int was given"),
         ({"A_1": A}, {}, "but a dict was given"),
         ([A], {}, "but a list was given"),
         (A, {}, "but a numpy.ndarray was given"),
@@ -49,6 +49,18 @@ def test_torch_is_not_looked_for_where_no_module_was_given():
         "    except ValueError as error: assert 'was given' in str(error)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_file_of_keras_without_keras_names_the_extra(tmp_path):
+    (tmp_path / "model.keras").write_bytes(b"PK")
+    code = (
+        "import sys; sys.modules['keras'] = None\n"
+        "import hr2jax\n"
+        "try: hr2jax.load(sys.argv[1])\n"
+        "except ImportError as error: assert 'hr2jax[keras]' in str(error), error\n"
+        "else: raise AssertionError\n"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "model.keras"], check=True, timeout=60)
 
 
 def test_what_bounds_takes_a_model_too(tmp_path):

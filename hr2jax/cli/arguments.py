@@ -51,8 +51,8 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     """Add the network's file, and what it may not say itself."""
     add = parser.add_argument
     add("network", metavar="NET",
-        help="network file: .npz (keys A_1, b_1, ..., C, d), .mat, .nnet, .onnx, or a state dict in .safetensors, .pt, "
-             ".pth, .ckpt, .npz")  # fmt: skip
+        help="network file: .npz (keys A_1, b_1, ..., C, d), .mat, .nnet, .onnx, .keras, .h5, or a state dict in "
+             ".safetensors, .pt, .pth, .ckpt, .npz")  # fmt: skip
     add("--activation", type=_activation, metavar="NAME",
         help="relu: what is done between the layers of a file that does not say it (a state dict, LipSDP's .mat), or "
              "one name for each hidden layer, with commas")  # fmt: skip

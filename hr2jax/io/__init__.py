@@ -27,6 +27,9 @@ _READERS = {
     ".pt": "pt",
     ".pth": "pt",
     ".ckpt": "pt",
+    ".keras": "keras.file",
+    ".h5": "keras.file",
+    ".hdf5": "keras.file",
 }
 _WRITERS = {".npz": "npz"}
 

@@ -14,6 +14,8 @@ Reader: TypeAlias = Callable[[Any, Any, Told], Graph]  # of the model, an exampl
 
 def reader_of(model: Any) -> Reader | None:
     """What reads `model`; None where it is no framework's."""
+    if _is(model, "Model", "keras.src.models.model"):
+        return _keras  # before PyTorch: with that as its backend a model is a torch.nn.Module too
     if _is(model, "Module", "torch.nn.modules.module"):
         return _torch
     if _is(model, "BaseEstimator", "sklearn.base"):
@@ -28,6 +30,12 @@ def _is(model: Any, name: str, module: str) -> bool:
 
 def _torch(model: Any, example: Any, told: Told) -> Graph:
     from .torch.read import read
+
+    return read(model, example, told, Budget())
+
+
+def _keras(model: Any, example: Any, told: Told) -> Graph:
+    from .keras.read import read
 
     return read(model, example, told, Budget())
 

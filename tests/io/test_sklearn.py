@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 
 import hr2jax
+from tests.reference.frameworks import framework
 
-pytest.importorskip("sklearn", reason="the extra sklearn")
-from sklearn.compose import TransformedTargetRegressor
-from sklearn.decomposition import PCA
-from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV
-from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import (
+framework("sklearn")
+from sklearn.compose import TransformedTargetRegressor  # noqa: E402
+from sklearn.decomposition import PCA  # noqa: E402
+from sklearn.linear_model import Ridge  # noqa: E402
+from sklearn.model_selection import GridSearchCV  # noqa: E402
+from sklearn.neural_network import MLPClassifier, MLPRegressor  # noqa: E402
+from sklearn.pipeline import Pipeline, make_pipeline  # noqa: E402
+from sklearn.preprocessing import (  # noqa: E402
     FunctionTransformer,
     MaxAbsScaler,
     MinMaxScaler,
@@ -24,7 +25,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from tests.reference.exact_layers import exact, members_at
+from tests.reference.exact_layers import exact, members_at  # noqa: E402
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((60, 4)) * [1.0, 30.0, 0.01, 5.0] + [0.0, 100.0, 3.0, -7.0]

@@ -65,14 +65,8 @@ class Walk:
             found[given[0]] = end.before
             shaped = self._apply(what, operator, version, found, attributes, outputs)
             return replace(end, before=shaped) if isinstance(shaped, Affine) else shaped
-        for i in given:  # a Sigmoid within a network is a layer
-            end = found[i]
-            if end.operator != "Sigmoid":
-                raise ValueError(f"{what} uses what {end.what} gives, but that is read at the end of a network only")
-            try:
-                found[i] = kinks.activation(self.builder, end.before, "sigmoid")
-            except ValueError as error:
-                raise ValueError(f"{what} uses what {end.what} gives, but {reason(error)}") from None
+        for i in given:
+            found[i] = self.inside(what, found[i])
         if operator in _FINAL and len(found) == 1 and isinstance(found[0], Affine) and not given:
             return Ended(found[0], what, operator)
         return self._apply(what, operator, version, found, attributes, outputs)
@@ -81,6 +75,36 @@ class Walk:
         """`result` of an operator in its newest version, or in another, with these attributes."""
         version = version or max(RULES[operator].versions if operator in RULES else (0,))
         return self.result(what, operator, version, inputs, lambda: attributes, ["y"] * outputs)
+
+    def inside(self, what: str, value: Any) -> Any:
+        """A value for the node `what`: of a Sigmoid within a network, its layer's.
+
+        Raises:
+            ValueError: it is that of another end.
+        """
+        if not isinstance(value, Ended):
+            return value
+        if value.operator != "Sigmoid":
+            raise ValueError(f"{what} uses what {value.what} gives, but that is read at the end of a network only")
+        try:
+            return kinks.activation(self.builder, value.before, "sigmoid")
+        except ValueError as error:
+            raise ValueError(f"{what} uses what {value.what} gives, but {reason(error)}") from None
+
+    def activated(self, what: str, value: Any, name: str, **parameters: Any) -> Any:
+        """A layer of `hr2jax.Layer`'s activation `name`, of one that ONNX has no word for.
+
+        Raises:
+            ValueError: it is of constants, or nothing can bound it; it names the node.
+        """
+        value = self.inside(what, value)
+        if not isinstance(value, Affine):
+            raise ValueError(f"{what} is applied to a constant, which is not read")
+        self.builder.operator, self.builder.before = name, value.operators
+        try:
+            return kinks.activation(self.builder, value, name, **parameters)
+        except ValueError as error:
+            raise ValueError(f"{what}: {reason(error)}") from None
 
     def _apply(
         self, what: str, operator: str, version: int, inputs: list[Any], attributes: Callable[[], dict[str, Any]],
