@@ -123,6 +123,12 @@ class Layer:
             array.setflags(write=False)
         return pair
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """A smooth activation's parameters that are numbers, torch's where none was given."""
+        whole = {**activations.DEFAULTS.get(self.activation, {}), **self.parameters}
+        return {name: value for name, value in sorted(whole.items()) if isinstance(value, float)}
+
     def with_slopes(self, alpha: Array, beta: Array) -> Layer:
         """The same layer, of which is known that sigma' lies in [alpha, beta], float64 (p_l,) each."""
         layer = object.__new__(type(self))

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import compose, graph
-from .arithmetic.activations import DEFAULTS
 from .arithmetic.float64 import Array, exact_float64
 from .layer import ACTIVATIONS, Layer, checked_map, dense, entries
 from .machine.files import path_of
@@ -282,20 +281,14 @@ def _hash_of_layers(layers: Sequence[Layer]) -> str:
         names = sorted(name for name, value in layer.parameters.items() if isinstance(value, str))
         words = [f"{name}={layer.parameters[name]}" for name in names]
         digest.update(repr((layer.activation, words, [*layer.inputs], [*layer.radii])).encode())
-        own = [value for _, value in sorted(_numbers(layer).items())]
-        for slopes in layer.slopes if layer.is_kinked else [np.array(own, dtype=np.float64)]:
+        own = np.array([*layer.numbers.values()], dtype=np.float64)
+        for slopes in layer.slopes if layer.is_kinked else [own]:
             take(slopes, "<f8")
         for A in (*layer.inputs.values(), *layer.radii.values()):
             take_matrix(A)
         take(layer.bias, "<f8")
         take(np.zeros(0) if layer.bias_radius is None else layer.bias_radius, "<f8")
     return digest.hexdigest()
-
-
-def _numbers(layer: Layer) -> dict[str, float]:
-    """A smooth activation's parameters that are numbers, torch's where none was given."""
-    whole = {**DEFAULTS.get(layer.activation, {}), **layer.parameters}
-    return {name: value for name, value in whole.items() if isinstance(value, float)}
 
 
 def _names(activation: Any, depth: int) -> list[str]:

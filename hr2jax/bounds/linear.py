@@ -3,8 +3,8 @@
 On l <= z <= h with l < 0 < h, ReLU(z) lies above a z for any a in [0, 1], and below s z + max(-s l, h - s h) for
 any s in [0, 1] (s = h / (h - l) makes both terms equal). A target row . x_{l-1} + shift is bounded below by
 replacing every neuron, from the last layer to the first, by the line that its coefficient's sign asks for.
-A neuron of slopes alpha and beta is alpha z + (beta - alpha) ReLU(z). Behind smooth layers, which have no such lines
-yet, intervals are all there is.
+A neuron of slopes alpha and beta is alpha z + (beta - alpha) ReLU(z). A smooth one lies between two parallel lines
+(lines.py), which nobody states; so in a network that has one no slopes are given, and those of the others follow too.
 H. Zhang et al., *Efficient neural network robustness certification with general activation functions*, 2018.
 """
 
@@ -22,6 +22,7 @@ from ..layer import Layer
 from ..network import Network
 from ..problem import Problem
 from .interval import Pair, layer_interval, value_interval, values_before
+from .lines import parallel_lines
 
 Slopes = Mapping[tuple[int, int], Array]
 
@@ -42,8 +43,8 @@ def preactivation_bounds(
         problem: a local problem.
         slopes: at (l, k), l a hidden layer and k one with an activation from which a way leads to l, the float64
             (2, p_l, p_k) slopes of the lower lines of layer k's neurons in the lower ([0]) and the upper ([1]) bound of
-            each neuron of layer l. Clipped to [0, 1]; any of them prove a valid bound. A layer l has all its keys or
-            none.
+            each neuron of layer l; none of a network with smooth layers, whose linear bounds need none. Clipped to
+            [0, 1]; any of them prove a valid bound. A layer l has all its keys or none.
         arithmetic: the arithmetic that proves the bounds.
 
     Raises:
@@ -66,11 +67,14 @@ def layer_bounds(
 ) -> Pair:
     """(l, h) of hidden layer `layer` from the earlier layers' `bounds` and its slopes by layer, (2, p_l, p_k)."""
     low, high = layer_interval(net, problem, layer, bounds, arithmetic)
-    if slopes is None and ([*net.layers[layer - 1].inputs] == [0] or graph.sources(net.layers, layer)):
+    sources = graph.sources(net.layers, layer)
+    if slopes is None and ([*net.layers[layer - 1].inputs] == [0] or (sources and not net.smooth)):
         return low, high
-    slopes = slopes or {}  # by identities, x comes on several ways: their sum is what is to be bounded
+    # by identities, x comes on several ways: their sum is what is to be bounded
     rows, shift = both_ways(net, layer, arithmetic)
-    flat = {k: np.concatenate(list(values)) for k, values in slopes.items()}
+    flat = {k: np.concatenate(list(values)) for k, values in (slopes or {}).items()}
+    if net.smooth:  # of the two steepest lines the one with the smaller area under it
+        flat = {k: (bounds[k - 1][1] > -bounds[k - 1][0]).astype(np.float64) for k in sources}
     both = backward(net, problem, rows, shift, bounds[: layer - 1], flat, arithmetic)
     return np.maximum(low, both[: len(low)]), np.minimum(high, -both[len(low) :])
 
@@ -192,6 +196,14 @@ def backward(
             coefficients = arithmetic(M)
             value = value + coefficients @ layer.bias
             return coefficients
+        if not layer.is_kinked:
+            s, least, most = parallel_lines(layer, low, high)
+            value = value + arithmetic(np.maximum(M, 0.0)) @ least + arithmetic(np.minimum(M, 0.0)) @ most
+            along = arithmetic(M) * s
+            value = value - arithmetic(along.rad) @ np.maximum(np.abs(low), np.abs(high))
+            coefficients = arithmetic(along.mid)
+            value = value + coefficients @ layer.bias
+            return coefficients
         upper_slope = np.where(unstable, np.clip(high / (high - low), 0.0, 1.0), 0.0)
         line = arithmetic(upper_slope)
         intercept = np.maximum((line * -low).upper(), (arithmetic(high) - line * high).upper())
@@ -246,7 +258,7 @@ def checked_slopes(net: Network, slopes: Slopes) -> dict[int, dict[int, Array]]:
     """
     hidden = len(net.layers) - 1
     if slopes and net.smooth:
-        raise ValueError(f"linear bounds are of piecewise linear layers, but {net.smooth}; give interval bounds")
+        raise ValueError(f"slopes of linear bounds are for piecewise linear layers, but {net.smooth}; give none")
     wanted = {l: graph.sources(net.layers, l) for l in range(2, hidden + 1)}
     pairs = {(l, k) for l, below in wanted.items() for k in below}
     for key in slopes:

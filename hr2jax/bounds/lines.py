@@ -1,0 +1,53 @@
+"""Two parallel lines that a smooth activation lies between on an interval, every rounding accounted for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..arithmetic.enclosure import Enclosure
+from ..arithmetic.float64 import Array
+from ..graph import between
+from ..layer import Layer
+
+PIECES = 8  # of the interval, on each of which the hull of the slopes says how far values are from those at its ends
+
+
+def parallel_lines(layer: Layer, low: Array, high: Array) -> tuple[Array, Array, Array]:
+    """(s, below, above), float64 (p_l,) each: s z + below <= sigma(z) <= s z + above for low <= z <= high.
+
+    s is about the chord's slope; where sigma jumps, or nothing better is known, 0. Infinite where it overflows.
+    """
+    parts = np.linspace(0.0, 1.0, PIECES + 1)[:, None]
+    with np.errstate(all="ignore"):
+        x = np.maximum.accumulate(np.clip(low + parts * (high - low), low, high))
+        x[0], x[-1] = low, high
+        ends = between(Enclosure, *_each(layer.values_between, x, x))
+        least, most = _each(layer.slopes_between, x[:-1], x[1:])
+        s = (ends.mid[-1] - ends.mid[0]) / (high - low)
+        s = np.where(np.isfinite(s), s, least[0])
+        s = np.where(_jumps(layer, low, high) | ~np.isfinite(s), 0.0, s)
+        above_line = ends - Enclosure(x) * s
+        width = Enclosure(x[1:]) - x[:-1]
+        rises = width * np.maximum((Enclosure(most) - s).upper(), 0.0)
+        falls = width * np.maximum((Enclosure(s) - least).upper(), 0.0)
+        top = np.minimum((above_line[:-1] + rises).upper(), (above_line[1:] + falls).upper()).max(axis=0)
+        bottom = np.maximum((above_line[:-1] - falls).lower(), (above_line[1:] - rises).lower()).min(axis=0)
+        flat, (lowest, highest) = s == 0, layer.values_between(low, high)
+    return s, np.where(flat, lowest, bottom), np.where(flat, highest, top)
+
+
+def _each(of: object, low: Array, high: Array) -> tuple[Array, Array]:
+    """`of` at arrays of any shape."""
+    assert callable(of)
+    found = of(low.ravel(), high.ravel())
+    return found[0].reshape(low.shape), found[1].reshape(low.shape)
+
+
+def _jumps(layer: Layer, low: Array, high: Array) -> Array:
+    """Where softplus may jump inside, that is, beta z meets its threshold: no slope says by how much."""
+    if layer.activation != "softplus":
+        return np.zeros(len(low), dtype=bool)
+    own = layer.numbers
+    at = own["threshold"] / own["beta"]
+    near = 1e-9 * abs(at) + 1e-300
+    return (low <= at + near) & (high >= at - near)
