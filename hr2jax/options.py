@@ -30,7 +30,11 @@ METHODS = ("auto", "admm", "lowrank", "newton", *INTERIOR_POINT)
 # Pairs of factors, and triangle inequalities not through the constant (docs/theory/cuts.md); and the products that
 # exist with several hidden layers only (relaxation/products.py).
 FLAT_CUTS = ("T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0", "triangles")
-DEEP_CUTS = ("T.V", "T.VC", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "U.X", "U.XC", "X0.X", "X0.XC")
+DEEP_CUTS = (
+    "T.V", "T.VC", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "U.X", "U.XC", "X0.X", "X0.XC",
+    # of several outputs, also with one hidden layer
+    "S.U", "S.X", "S.XC", "T.AS", "T.ASC", "U.AS", "U.ASC", "S.AS", "S.ASC",
+)  # fmt: skip
 CUT_NAMES = (*FLAT_CUTS, *DEEP_CUTS)
 
 
@@ -143,7 +147,7 @@ class Options:
         if self.warm_start is not None and tuple(self.warm_start.problem["widths"]) != net.widths:
             widths = tuple(self.warm_start.problem["widths"])
             raise ValueError(f"warm_start is for widths {widths}, but the network's are {net.widths}")
-        if net.depth == 1 and self.cuts and set(self.cuts) <= set(DEEP_CUTS):
+        if net.depth == 1 and not problem.is_vector and self.cuts and set(self.cuts) <= set(DEEP_CUTS):
             raise ValueError(
                 f"cuts must name some that exist with one hidden layer, but {_listed(self.cuts)} need several"
             )
@@ -156,6 +160,17 @@ class Options:
             raise ValueError(
                 f"lifting={self.lifting!r} was given, but with one hidden layer there is nothing to choose: 'auto' or "
                 "'forward'"
+            )
+        is_whole = problem.is_vector and not problem.is_of_rows
+        if is_whole and (record.matrices or record.degree is not None):
+            raise NotImplementedError(
+                f"relaxation={self.relaxation!r} is for one output, or for several with output_norm='inf', but "
+                f"output_norm is {problem.output_norm!r}; {_listed(names(any_depth=True, by_products=True))} are for any"
+            )
+        if is_whole and self.lifting != "auto":
+            raise ValueError(
+                f"lifting={self.lifting!r} is one of one output, but f has {len(problem.coefficients)} values with "
+                f"output_norm={problem.output_norm!r}; give 'auto'"
             )
         if (record.matrices or record.degree is not None) and not net.is_chain:
             raise NotImplementedError(
@@ -187,9 +202,9 @@ class Options:
                 f"{what} was asked for, which is built for piecewise linear layers only, but {net.smooth}; Lipschitz "
                 "constants by bounds='linear' are for any"
             )
-        single = net.structure.hidden == net.structure.depth == 1 and not net.smooth
+        single = net.structure.hidden == net.structure.depth == 1 and not net.smooth and not is_whole
         if blocks and (not single or problem.norm != "inf"):
-            what = f"norm={problem.norm!r}" if single else f"{net.depth} hidden layers" if net.is_chain else f"{net!r}"
+            what = f"{len(problem.coefficients)} outputs" if is_whole else f"norm={problem.norm!r}" if single else f"{net.depth} hidden layers" if net.is_chain else f"{net!r}"
             raise NotImplementedError(
                 f"method={self.method!r} is for one hidden layer and norm='inf', but the problem has {what}; "
                 f"{_listed(PRODUCT_METHODS)} are for any"

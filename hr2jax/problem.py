@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .arithmetic.float64 import Array, exact_float64, flat_float64, rank
-from .arithmetic.norms import Norm, parse_norm, unknown_norm
+from .arithmetic.norms import DUAL, NORMS, Norm, is_euclidean, parse_norm, unknown_norm
 from .domain import Ball, Domain, Everywhere, domain_from
 from .network import Network
 from .text import shown
@@ -25,12 +25,13 @@ class Problem:
 
     The constant is  sup ||gradient f(x)||_*  over the domain (Chen et al. 2020, section 2), whatever the shape of that:
     norm and domain are independent. Where an input is fixed f is restricted to the others, and only the gradient's
-    other entries count.
+    other entries count. Of several values, f = M F, it is the supremum of the Jacobian's operator norm from `norm` to
+    `output_norm` (docs/theory/several-outputs.md).
 
     Attributes:
-        coefficients: (K,) float64, the exact combination of the outputs.
+        coefficients: (K,) float64, the exact combination of the outputs; or M (m, K), m > 1, of several values.
         norm: "inf" or 2, on the input: the direction t and the gradient's dual norm ask it.
-        output_norm: on the output; f has one value, on which all norms agree, so that it is `norm`.
+        output_norm: "inf", 2 or 1 on f's values; where f has one, on which all norms agree, it is `norm`.
         domain: where x may be: bounds of pre-activations and xi ask it.
         quantity: "lipschitz", or "maximum" for the largest value of f on the domain.
 
@@ -47,7 +48,15 @@ class Problem:
     def __post_init__(self) -> None:
         if self.norm not in BOUNDED:
             raise unknown_norm(self.norm, BOUNDED)
-        if self.output_norm != self.norm:
+        if self.is_vector:
+            if self.output_norm not in NORMS:
+                raise unknown_norm(self.output_norm)
+            if self.quantity == "maximum":
+                raise ValueError(
+                    f"the largest value is one function's, but f has {len(self.coefficients)} values; give output=k, "
+                    "(k, j) or a vector"
+                )
+        elif self.output_norm != self.norm:
             raise ValueError(
                 f"output_norm must be the norm, {self.norm!r}, where f has one value, but {shown(self.output_norm)} "
                 "was given"
@@ -59,6 +68,32 @@ class Problem:
     def is_local(self) -> bool:
         """Whether the domain is bounded rather than the whole input space."""
         return self.domain.is_bounded
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether f has several values."""
+        return self.coefficients.ndim == 2
+
+    @property
+    def is_of_rows(self) -> bool:
+        """Whether f has several values, each of which is a problem of its own: the largest of their constants counts.
+
+        An operator norm to "inf" is the largest of the rows' dual norms.
+        """
+        return self.is_vector and self.output_norm == "inf"
+
+    @property
+    def has_signs_of_outputs(self) -> bool:
+        """Whether s, of norm dual to `output_norm`, is a vector of signs rather than one in a ball."""
+        return not is_euclidean(DUAL[self.output_norm])
+
+    def row(self, k: int) -> Problem:
+        """The problem of the k-th value alone."""
+        return self.along(self.coefficients[k])
+
+    def along(self, coefficients: Array) -> Problem:
+        """The same question of one combination of the outputs, (K,) float64."""
+        return Problem(coefficients, self.norm, self.norm, self.domain, self.quantity)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Problem):
@@ -81,16 +116,22 @@ def checked_problem(
     Raises:
         ValueError: in one sentence, what was given and what was expected.
     """
+    if output is None and quantity == "maximum" and net.widths[-1] != 1:
+        raise ValueError(
+            f"the largest value is one function's, but the network has {net.widths[-1]} outputs; give output=k for "
+            "F_k, (k, j) for F_k - F_j, or a vector c for c.F"
+        )
     coefficients = output_coefficients(output, net.widths[-1])
     p = parse_norm(norm, BOUNDED)
-    if output_norm is not None:
-        parse_norm(output_norm)  # without effect: f has one value
+    q = p if output_norm is None else parse_norm(output_norm)
+    if coefficients.ndim == 1:
+        q = p  # f has one value, on which all norms agree
     where = _checked_domain(net.widths[0], p, center, radius, domain)
     if quantity == "maximum" and not where.is_bounded:
         raise ValueError(
             "the largest value is sought on a bounded domain, but none was given; give center and radius, or domain"
         )
-    return Problem(coefficients, p, p, where, quantity)
+    return Problem(coefficients, p, q, where, quantity)
 
 
 def _checked_domain(width: int, norm: Norm, center: ArrayLike | None, radius: Any, domain: Any) -> Domain:
@@ -120,14 +161,18 @@ def _checked_domain(width: int, norm: Norm, center: ArrayLike | None, radius: An
 
 
 def output_coefficients(output: Output, outputs: int) -> Array:
-    """The (K,) float64 coefficients of f in F: a unit vector, a difference of two, or the vector given."""
+    """The float64 coefficients of f in F: (K,) of one value, a unit vector, a difference of two, or the vector given.
+
+    (m, K) of several values: the matrix given, or the unit matrix that F itself is; of one row that row.
+    """
     if output is None:
         if outputs != 1:
-            raise ValueError(
-                f"the network has {outputs} outputs; give output=k for F_k, (k, j) for F_k - F_j, or a vector c for c.F"
-            )
+            return np.eye(outputs)
         output = 0
-    expected = f"an index in 0..{outputs - 1}, a pair (k, j) of such indices, or a 1-D float array of length {outputs}"
+    expected = (
+        f"None for F itself, an index in 0..{outputs - 1}, a pair (k, j) of such indices, a 1-D float array of length "
+        f"{outputs}, or a 2-D one of {outputs} columns"
+    )
     coefficients = np.zeros(outputs)
     if isinstance(output, int | np.integer) and not isinstance(output, bool):
         pair = [int(output)]
@@ -136,10 +181,10 @@ def output_coefficients(output: Output, outputs: int) -> Array:
     else:
         if isinstance(output, str | bytes | bool):
             raise ValueError(f"output must be {expected}, but {shown(output)} was given")
-        vector = exact_float64(output, "output", rank(output, 1))
-        if vector.shape != (outputs,):
-            raise ValueError(f"output must be {expected}, but an array of shape {vector.shape} was given")
-        return vector
+        given = exact_float64(output, "output", 2 if rank(output, 1) == 2 else rank(output, 1))
+        if given.shape[-1:] != (outputs,) or given.ndim > 2 or len(given) == 0:
+            raise ValueError(f"output must be {expected}, but an array of shape {given.shape} was given")
+        return given[0] if given.ndim == 2 and len(given) == 1 else given
     for index, sign in zip(pair, (1.0, -1.0), strict=False):
         if not 0 <= index < outputs:
             raise ValueError(f"output must be {expected}, but {shown(output)} was given")

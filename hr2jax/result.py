@@ -15,7 +15,7 @@ import numpy as np
 from .arithmetic.float64 import Array
 from .certificate.certificate import Certificate
 from .machine.files import opened, strict, written
-from .text import html_table, lower_text, output_text, shown, table, upper_text, where_text, widths_text
+from .text import html_table, lower_text, norms_text, output_text, shown, table, upper_text, where_text, widths_text
 
 
 def result_table(result: Result) -> str:
@@ -28,7 +28,7 @@ def _rows(result: Result) -> list[tuple[str, str]]:
     what = "largest value" if problem["quantity"] == "maximum" else "constant"
     return [
         ("network", f"{widths_text(problem['widths'])}, output {output_text(problem['output'])}"),
-        (what, f"{where_text(problem)}, norm {problem['norm']} on the input"),
+        (what, f"{where_text(problem)}, {norms_text(problem)}"),
         ("certified bound", f"{upper_text(result.bound)}   ({_way(problem)})"),
         ("attained (lower)", lower_text(result.lower)),
         ("gap", f"{100 * result.gap:.2f} %"),

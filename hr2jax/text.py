@@ -87,15 +87,24 @@ def _below(value: Fraction) -> float:
     return rounded if Fraction(rounded) <= value else math.nextafter(rounded, 0.0)
 
 
+def norms_text(problem: Mapping[str, Any]) -> str:
+    """Which norms a result's or a claim's problem measures in."""
+    of_values = problem.get("output_norm")
+    return f"norm {problem['norm']} on the input" + ("" if of_values is None else f", {of_values} on the output")
+
+
 def radius_text(radius: float) -> str:
     """A radius in six digits if they are the number that was given or one below it, else rounded down."""
     text = f"{radius:.6g}"
     return text if float(text) == radius or Fraction(text) <= Fraction(radius) else lower_text(radius)
 
 
-def output_text(coefficients: Sequence[float]) -> str:
-    """F_k, F_k - F_j, or a combination."""
+def output_text(coefficients: Sequence[Any]) -> str:
+    """F_k, F_k - F_j, a combination, F itself, or several combinations."""
     c = np.asarray(coefficients)
+    if c.ndim == 2:
+        is_all = len(c) == c.shape[1] and np.array_equal(c, np.eye(len(c)))
+        return f"F, all {len(c)} of its values" if is_all else f"M F of {len(c)} values"
     plus, minus = np.flatnonzero(c == 1), np.flatnonzero(c == -1)
     others = np.count_nonzero(c) - len(plus) - len(minus)
     if others == 0 and len(plus) == 1 and len(minus) <= 1:

@@ -16,6 +16,7 @@ from .float64 import Array
 
 Norm = str | int
 NORMS: tuple[Norm, ...] = ("inf", 2, 1)
+DUAL: dict[Norm, Norm] = {"inf": 1, 2: 2, 1: "inf"}
 SMALLEST = 2.0**-1000  # a result below this may have lost bits to underflow
 
 
@@ -98,6 +99,37 @@ def operator_norm(A: Array, norm: Norm, arithmetic: type[Enclosure] = Enclosure)
     if norm == 1:
         return float(row_norms(A.T, "inf", arithmetic).max())
     raise unknown_norm(norm)
+
+
+def mixed_norm(A: Array, norm: Norm, output_norm: Norm, arithmetic: type[Enclosure] = Enclosure) -> float:
+    """An upper bound of max ||A t||_q over ||t||_p <= 1, of a matrix A (m, n) with entries that may be infinite.
+
+    Exact up to rounding for q = inf (the rows' dual norms) and p = 1 (the columns' norms); of the others
+    (docs/theory/several-outputs.md) what row sums, column sums and the spectral norm say.
+
+    Args:
+        A: (m, n) float64.
+        norm: p, "inf", 2 or 1.
+        output_norm: q, likewise.
+        arithmetic: the arithmetic that proves the bound.
+    """
+    for name in (norm, output_norm):
+        if name not in NORMS:
+            raise unknown_norm(name)
+    if 0 in A.shape:
+        return 0.0
+    if output_norm == "inf":
+        return float(row_norms(A, norm, arithmetic).max())
+    if norm == 1:
+        return float(row_norms(A.T, DUAL[output_norm], arithmetic).max())
+    lines = A if norm == "inf" else A.T  # 2 -> 1 is inf -> 2 of the transpose
+    sums = row_norms(lines, "inf", arithmetic)
+    if norm == "inf" and output_norm == 1:
+        return vector_norm(sums, "inf", arithmetic)
+    spectral = spectral_norm(A, arithmetic) if np.isfinite(A).all() else math.inf
+    if norm == output_norm:
+        return spectral
+    return min(vector_norm(sums, 2, arithmetic), float(times_up(sqrt_up(float(lines.shape[1])), spectral)))
 
 
 def is_euclidean(norm: Norm) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from .. import graph
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
-from ..arithmetic.norms import bounded, longest, row_norms, times_up, vector_norm
+from ..arithmetic.norms import DUAL, bounded, longest, mixed_norm, row_norms, times_up, vector_norm
 from ..layer import Layer, nonzero
 from ..network import Network
 from ..problem import Problem
@@ -123,7 +123,8 @@ def adjoint_bounds(
     """[G_1, ..., G_L], float64 (p_l,) each: G_l >= |g_l| over all masks, g_L = C^T c, g_l = A_{l+1}^T D_{l+1} g_{l+1}.
 
     Interval propagation, and a column's Euclidean norm times a bound of ||D g_{l+1}||_2 where that is less.
-    The arguments are those of `tangent_bounds`; `free` and the norm make no difference.
+    The arguments are those of `tangent_bounds`; `free` and the norm make no difference. Of several values, f = M F,
+    g_L = C^T M^T s over all s of norm 1 in the norm dual to `output_norm`.
 
     Raises:
         ValueError: masks that do not fit the network.
@@ -146,7 +147,7 @@ def adjoint_bounds(
             parts: list[Any] = []
             for k in above_of[m]:
                 if k == n:
-                    parts.append(vector_norm(_size(out[m])[alive[m - 1]], 2, arithmetic))
+                    parts.append(_length_of_top(net, problem, m, alive[m - 1], out[m], arithmetic))
                 else:
                     block = net.enclosed[k - 1].inputs[m][np.ix_(alive[k - 1], alive[m - 1])]
                     parts.append(times_up(spectral_of(block, arithmetic), length(k)))
@@ -155,10 +156,7 @@ def adjoint_bounds(
             lengths[m] = found if steepest == 1.0 else float(times_up(found, steepest))
         return lengths[m]
 
-    out = {
-        k: _times(C.T, (problem.coefficients, problem.coefficients), arithmetic)
-        for k, C in net.enclosed[-1].inputs.items()
-    }
+    out = {k: _of_top(C, problem, arithmetic) for k, C in net.enclosed[-1].inputs.items()}
 
     def step(l: int, layer: Layer, above: graph.Pairs) -> Pair:
         parts: list[Pair] = []
@@ -179,6 +177,43 @@ def adjoint_bounds(
 
     graph.backward(net.enclosed, None, step)
     return [result[l] for l in range(1, n)]
+
+
+def _of_top(C: Any, problem: Problem, arithmetic: type[Enclosure]) -> Pair:
+    """(p_k,) the interval of C^T c, or of C^T M^T s over all s of norm 1."""
+    values = _with_outputs(C, problem, arithmetic)
+    if not problem.is_vector:
+        return values
+    most = row_norms(_size(values), DUAL[problem.output_norm], arithmetic)
+    return -most, most
+
+
+def _with_outputs(C: Any, problem: Problem, arithmetic: type[Enclosure]) -> Pair:
+    """The interval of C^T c (p_k,), or of C^T M^T (p_k, m)."""
+    return _times(C.T, (problem.coefficients.T, problem.coefficients.T), arithmetic)
+
+
+def _length_of_top(
+    net: Network, problem: Problem, m: int, alive: Array, top: Pair, arithmetic: type[Enclosure]
+) -> float:
+    """A bound of the Euclidean length of the output's part of g_m."""
+    by_entries = vector_norm(_size(top)[alive], 2, arithmetic)
+    if not problem.is_vector:
+        return by_entries
+    ends = _with_outputs(net.enclosed[-1].inputs[m], problem, arithmetic)
+    norm = mixed_of(tuple(end[alive] for end in ends), 2, 2, arithmetic)
+    return min(by_entries, float(times_up(norm, longest(DUAL[problem.output_norm], len(problem.coefficients)))))
+
+
+def mixed_of(interval: Any, norm: Any, output_norm: Any, arithmetic: type[Enclosure]) -> float:
+    """A bound of the operator norms of an interval's members (m, n)."""
+    low, high = interval
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        return mixed_norm(_size(interval), norm, output_norm, arithmetic)
+    with np.errstate(all="ignore"):
+        width = np.maximum((arithmetic(high) - low).upper(), 0.0)
+    own = mixed_norm(low, norm, output_norm, arithmetic)
+    return float(sum_up([own, mixed_norm(width, norm, output_norm, arithmetic)])) if width.any() else own
 
 
 def interval_constant(
@@ -211,22 +246,26 @@ def interval_constant(
         return _masked(_total(parts, arithmetic), on[l - 1], off[l - 1], layer)
 
     def of_output(C: Any, J: Pair | None) -> Pair:
-        c = _times(C.T, (problem.coefficients, problem.coefficients), arithmetic)
+        ends = _with_outputs(C, problem, arithmetic)
+        low, high = (np.ascontiguousarray(end.reshape(len(end), -1).T) for end in ends)  # (values of f, p_k)
         if J is None:
-            return c[0][None, free], c[1][None, free]
-        forward = _times(c[0][None], J, arithmetic)
+            return low[:, free], high[:, free]
+        forward = _times(low, J, arithmetic)
         with np.errstate(all="ignore"):
-            width = (arithmetic(c[1]) - c[0]).upper()  # the rounding of c
+            width = (arithmetic(high) - low).upper()  # the rounding of c
         if width.any():
             size = _size(J)
-            error = _times(width[None], (size, size), arithmetic)[1]
+            error = _times(width, (size, size), arithmetic)[1]
             forward = _sum(forward, (-error, error), arithmetic)
         return forward
 
-    top = problem.coefficients, problem.coefficients
+    top = problem.coefficients.T, problem.coefficients.T
     above = graph.backward(net.enclosed, top, down)
     g = _pulled([(A[:, free], a) for A, a in above], arithmetic)
     forward = graph.forward(net.enclosed, None, up)
+    if problem.is_vector:
+        jacobian = np.maximum(g[0].T, forward[0]), np.minimum(g[1].T, forward[1])
+        return mixed_norm(_size(jacobian), problem.norm, problem.output_norm, arithmetic)
     gradient = np.maximum(g[0], forward[0][0]), np.minimum(g[1], forward[1][0])
     return vector_norm(_size(gradient), problem.norm, arithmetic)
 
@@ -244,9 +283,14 @@ def product_constant(
         free: (q,) indices of the inputs that move.
         arithmetic: the arithmetic that proves the bound.
     """
-    output, c = net.enclosed[-1], (problem.coefficients, problem.coefficients)
-    ends = {k: vector_norm(_size(_times(C.T, c, arithmetic))[free if k == 0 else slice(None)],
-                           problem.norm, arithmetic) for k, C in output.inputs.items()}  # fmt: skip
+    def of_end(k: int, C: Any) -> float:
+        """The norm of C^T c, or of M C from `norm` to `output_norm`."""
+        ends = tuple(end[free if k == 0 else slice(None)] for end in _with_outputs(C, problem, arithmetic))
+        if problem.is_vector:
+            return mixed_of(tuple(end.T for end in ends), problem.norm, problem.output_norm, arithmetic)
+        return vector_norm(_size(ends), problem.norm, arithmetic)
+
+    ends = {k: of_end(k, C) for k, C in net.enclosed[-1].inputs.items()}
     (start,) = ends.values() if len(ends) == 1 else (1.0,)
 
     def step(l: int, layer: Layer, below: graph.Pairs) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from ..arithmetic.enclosure import check_arithmetic
 from ..arithmetic.float64 import Array
 from ..network import Network
 from ..problem import Problem
+from ..relaxation.layout import Layout
 from ..relaxation.presolve import Presolve
 from . import archive, file
 from .claim import UNASKED, Asked
@@ -20,7 +21,7 @@ from .errors import CertificateError, reason
 from .names import diagonal_of, named, named_diagonal, numbered
 from .prover import Prover, arithmetic_of, lifting_of, prover_of
 
-__all__ = ["Certificate", "CertificateError", "certify_multipliers"]
+__all__ = ["Certificate", "CertificateError", "certify_multipliers", "whole_of"]
 
 # What entries of the wrong type, shape or range make NumPy and Python raise.
 WRONG = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, RecursionError)
@@ -39,8 +40,9 @@ class Certificate(file.Content):
         multipliers: by name, "u.z/1" or "triangles/corners": arrays as in docs/certificate.md. Those of families and
             cuts are >= 0 (negative ones count as 0, but for equalities).
         diagonal: group -> float64 array, d; None proves with the sum of |M| alone.
-        lifting: "forward", "adjoint", "both", "values" or "lipsdp" (`presolve.LIFTINGS`).
+        lifting: "forward", "adjoint", "both", "values", "lipsdp" or "separate" (`presolve.LIFTINGS`); "parts" of those.
         slopes: what proves the pre-activation bounds beside intervals; None: nothing.
+        parts: where f has several values and each is a problem of its own, the certificates of all of them, in order.
     """
 
     @property
@@ -51,7 +53,7 @@ class Certificate(file.Content):
             "quantity": claim.quantity,
             "output": claim.coefficients.tolist(),
             "norm": claim.norm,
-            "output_norm": None,
+            "output_norm": claim.output_norm if claim.is_vector else None,
             **claim.domain.description(),
             "relaxation": self.relaxation,
             "network_hash": self.network_hash,
@@ -131,11 +133,16 @@ class Certificate(file.Content):
         """
         try:
             content = file.content(archive.read(path))
-            return Certificate(**{f.name: getattr(content, f.name) for f in fields(content)})
+            return _of_content(content)
         except (FileNotFoundError, CertificateError):
             raise
         except Exception as error:  # whatever a damaged archive makes a reader raise
             raise CertificateError(f"{path!s} is not a whole certificate: {reason(error)}") from error
+
+
+def _of_content(content: file.Content) -> Certificate:
+    found = {f.name: getattr(content, f.name) for f in fields(content)}
+    return Certificate(**found | {"parts": tuple(map(_of_content, content.parts))})
 
 
 def proved(net: Network, content: file.Content, arithmetic: Any) -> float:
@@ -144,6 +151,8 @@ def proved(net: Network, content: file.Content, arithmetic: Any) -> float:
     Raises:
         ValueError, KeyError: what does not fit.
     """
+    if content.parts:
+        return max(proved(net, part, arithmetic) for part in content.parts)
     prover = Prover(
         net, content.lipschitz_problem, content.layout, arithmetic, lifting=content.lifting, slopes=content.slopes
     )
@@ -154,6 +163,15 @@ def proved(net: Network, content: file.Content, arithmetic: Any) -> float:
         multipliers = numbered(lifting, content.multipliers, net.widths)
         diagonal = None if content.diagonal is None else diagonal_of(lifting, content.diagonal)
     return prover.bound(multipliers, diagonal, content.relaxation)
+
+
+def whole_of(problem: Problem, parts: Sequence[Certificate], relaxation: str) -> Certificate:
+    """The certificate of several values of f, each bounded by one of `parts`: the largest of their bounds."""
+    first = parts[0]
+    return Certificate(
+        max(part.bound for part in parts), problem, relaxation, first.network_hash, Layout(unstable=()), {}, None,
+        first.versions, file.PARTS, None, tuple(parts),
+    )  # fmt: skip
 
 
 def certify_multipliers(

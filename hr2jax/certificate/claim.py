@@ -32,9 +32,9 @@ class Asked:
 
     Attributes:
         quantity: "lipschitz" or "maximum".
-        output: as in `solve`; None: F itself, the network's only output.
+        output: as in `solve`; None: F itself, all outputs.
         norm: as in `solve`.
-        output_norm: as in `solve`; of one output it makes no difference.
+        output_norm: as in `solve`; None: the claim's norm; of one output it makes no difference.
         center, radius: as in `solve`; None, either: the global claim.
         domain: the same set in other words will do; None: the global claim.
     """
@@ -57,8 +57,10 @@ class Asked:
         self._check_quantity(claim)
         if self.norm is not UNASKED and parse_norm(self.norm) != claim.norm:
             raise CertificateError(f"the certificate is for norm {claim.norm}, not {self.norm!r}")
-        if self.output_norm is not UNASKED and self.output_norm is not None:
-            parse_norm(self.output_norm)
+        if self.output_norm is not UNASKED:
+            asked = claim.norm if self.output_norm is None else parse_norm(self.output_norm)
+            if claim.is_vector and asked != claim.output_norm:
+                raise CertificateError(f"the certificate is for output_norm {claim.output_norm}, not {asked}")
         self._check_output(claim, net)
         self._check_domain(claim, net)
 
@@ -75,7 +77,7 @@ class Asked:
         if self.output is UNASKED:
             return
         outputs = net.widths[-1]
-        if self.output is None and outputs != 1:
+        if self.output is None and outputs != 1 and not claim.is_vector:
             raise CertificateError(f"the certificate is for one combination of {outputs} outputs, not for F itself")
         if not np.array_equal(output_coefficients(self.output, outputs), claim.coefficients):
             raise CertificateError(f"the certificate is for another output than {self.output!r}")

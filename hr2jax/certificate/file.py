@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..arithmetic.float64 import Array
+from ..arithmetic.norms import NORMS
 from ..domain import domain_from
 from ..machine.files import replaced
 from ..problem import Problem
@@ -34,6 +35,7 @@ KEYS = (
 BOUNDS = ("interval", "linear")
 # What a relaxation may be called: people are shown it, so that it may hold no line of a report, nor move a cursor.
 NAME = re.compile(r"(?!.*  )[A-Za-z0-9+._ -]{0,60}")
+PARTS = "parts"  # the lifting and the proof of several problems of one value each, the largest of whose bounds counts
 OUTPUT = "output"  # what slopes are called that bound the output instead of a hidden layer
 
 
@@ -51,6 +53,7 @@ class Content:
     versions: Mapping[str, str] = field(default_factory=dict)
     lifting: str = "forward"
     slopes: Mapping[tuple[int, int], Array] | None = None
+    parts: tuple[Content, ...] = ()
 
 
 def proof_of(multipliers: Mapping[str, Array], diagonal: Mapping[str, Array] | None, relaxation: str) -> str:
@@ -75,10 +78,10 @@ def entries(content: Content) -> dict[str, Array]:
         "bound": float(content.bound).hex(),
         "quantity": claim.quantity,
         "norm": claim.norm,
-        "output_norm": None,
+        "output_norm": claim.output_norm if claim.is_vector else None,
         "domain": claim.domain.kind,
         "relaxation": content.relaxation,
-        "proof": proof_of(content.multipliers, content.diagonal, content.relaxation),
+        "proof": PARTS if content.parts else proof_of(content.multipliers, content.diagonal, content.relaxation),
         "lifting": content.lifting,
         "bounds": "interval" if content.slopes is None else "linear",
         "depth": len(layout.unstable),
@@ -87,6 +90,8 @@ def entries(content: Content) -> dict[str, Array]:
     }
     out = {"claim": np.array(json.dumps(head, sort_keys=True)), "coefficients": claim.coefficients}
     out |= {f"domain/{name}": values for name, values in claim.domain.arrays().items()}
+    if content.parts:
+        return out | {f"part/{k}/{n}": v for k, part in enumerate(content.parts) for n, v in entries(part).items()}
     out |= _layout_entries(layout)
     for (l, k), values in (content.slopes or {}).items():
         out[f"slopes/{OUTPUT if l == len(layout.unstable) + 1 else l}.{k}"] = values
@@ -144,33 +149,69 @@ def content(arrays: Mapping[str, Array]) -> Content:
     depth, lifting = head["depth"], head["lifting"]
     if type(depth) is not int or not 0 <= depth <= len(arrays):
         raise CertificateError(f"the certificate's number of hidden layers is {depth!r}")
-    if not isinstance(lifting, str) or lifting not in LIFTINGS:
+    if not isinstance(lifting, str) or lifting not in (*LIFTINGS, PARTS):
         raise CertificateError(f"the certificate's lifting must be one of {', '.join(LIFTINGS)}, not {lifting!r}")
     problem = _problem(rest, head)
+    if lifting == PARTS:
+        return _whole(rest, head, problem)
     layout = _layout(rest, depth, lifting)
     slopes = _slopes(rest, depth, head["bounds"])
     diagonal = _all_of(rest, "diagonal")
     multipliers = _all_of(rest, "multipliers")
     if rest:
         raise CertificateError(f"the certificate has an unknown entry {min(rest)!r}")
-    if not isinstance(head["relaxation"], str) or not NAME.fullmatch(head["relaxation"]):
-        raise CertificateError(f"the certificate's relaxation is no name: {shown(head['relaxation'])}")
+    _check_words(head)
     proof = proof_of(multipliers, diagonal or None, head["relaxation"])
     if head["proof"] != proof:
         raise CertificateError(f"the certificate's proof is not {shown(head['proof'])}: its entries are of {proof!r}")
     if layout.unit is None and proof in ("lagrangian", "krivine"):
         raise CertificateError("the certificate has no entry 'unit', in which its multipliers would be given")
-    bound = float.fromhex(head["bound"])
-    if not np.isfinite(bound) or (bound < 0 and problem.quantity == "lipschitz"):
-        raise CertificateError("the certificate's bound is not a finite nonnegative number")
+    return Content(
+        _bound(head, problem), problem, head["relaxation"], head["network_hash"], layout, multipliers, diagonal or None,
+        head["versions"], lifting, slopes,
+    )  # fmt: skip
+
+
+def _check_words(head: Mapping[str, Any]) -> None:
+    """Refuse a claim whose relaxation, versions or network hash are of another type."""
+    if not isinstance(head["relaxation"], str) or not NAME.fullmatch(head["relaxation"]):
+        raise CertificateError(f"the certificate's relaxation is no name: {shown(head['relaxation'])}")
     versions = head["versions"]
     if not isinstance(versions, dict) or not all(isinstance(value, str) for value in versions.values()):
         raise CertificateError("the certificate's versions are not names and texts")
     if not isinstance(head["network_hash"], str):
         raise CertificateError("the certificate's network hash is no text")
+
+
+def _bound(head: Mapping[str, Any], problem: Problem) -> float:
+    bound = float.fromhex(head["bound"])
+    if not np.isfinite(bound) or (bound < 0 and problem.quantity == "lipschitz"):
+        raise CertificateError("the certificate's bound is not a finite nonnegative number")
+    return bound
+
+
+def _whole(rest: Mapping[str, Array], head: Mapping[str, Any], problem: Problem) -> Content:
+    """A certificate of parts: each is one of its own, and its claim is that of one value of f."""
+    _check_words(head)
+    if head["proof"] != PARTS or head["depth"] != 0 or head["bounds"] != "interval" or not problem.is_of_rows:
+        raise CertificateError("the certificate has parts, but its claim is not the largest of several constants")
+    of_part: dict[int, dict[str, Array]] = {k: {} for k in range(len(problem.coefficients))}
+    for name, values in rest.items():
+        found = re.fullmatch(r"part/(0|[1-9][0-9]{0,8})/(.+)", name)
+        if found is None or int(found[1]) not in of_part:
+            raise CertificateError(f"the certificate has an unknown entry {name!r}")
+        of_part[int(found[1])][found[2]] = values
+    parts = []
+    for k, arrays in of_part.items():
+        if not arrays:
+            raise CertificateError(f"the certificate has no proof of value {k} of {len(of_part)}")
+        part = content(arrays)
+        if part.parts or part.lipschitz_problem != problem.row(k) or part.network_hash != head["network_hash"]:
+            raise CertificateError(f"the certificate's part {k} is not about value {k} of its claim")
+        parts.append(part)
     return Content(
-        bound, problem, head["relaxation"], head["network_hash"], layout, multipliers, diagonal or None, versions,
-        lifting, slopes,
+        _bound(head, problem), problem, head["relaxation"], head["network_hash"], Layout(unstable=()), {}, None,
+        head["versions"], PARTS, None, tuple(parts),
     )  # fmt: skip
 
 
@@ -204,11 +245,14 @@ def _no_number(text: str) -> Any:
 
 
 def _problem(rest: dict[str, Array], head: Mapping[str, Any]) -> Problem:
-    coefficients = _vector(rest.pop("coefficients"), "coefficients")
+    coefficients = _coefficients(rest.pop("coefficients"))
     if not isinstance(head["norm"], str | int) or head["norm"] not in ("inf", 2):
         raise CertificateError(f'the certificate\'s norm must be "inf" or 2, not {shown(head["norm"])}')
-    if head["output_norm"] is not None:
-        raise CertificateError(f"of one output the output_norm must be null, not {shown(head['output_norm'])}")
+    of_values = head["output_norm"]
+    if coefficients.ndim == 1 and of_values is not None:
+        raise CertificateError(f"of one output the output_norm must be null, not {shown(of_values)}")
+    if coefficients.ndim == 2 and (type(of_values) not in (str, int) or of_values not in NORMS):
+        raise CertificateError(f'the certificate\'s output_norm must be "inf", 2 or 1, not {shown(of_values)}')
     quantity = head["quantity"]
     if not isinstance(quantity, str) or (quantity == "maximum") != (head["lifting"] == "values"):
         raise CertificateError(f"the certificate's quantity {quantity!r} is not one that its lifting bounds")
@@ -216,9 +260,16 @@ def _problem(rest: dict[str, Array], head: Mapping[str, Any]) -> Problem:
     if not isinstance(head["domain"], str):
         raise CertificateError(f"the certificate's domain is no name: {shown(head['domain'])}")
     try:
-        return Problem(coefficients, head["norm"], head["norm"], domain_from(head["domain"], given), quantity)
+        q = head["norm"] if of_values is None else of_values
+        return Problem(coefficients, head["norm"], q, domain_from(head["domain"], given), quantity)
     except ValueError as error:
         raise CertificateError(f"the certificate's claim is none: {error}") from error
+
+
+def _coefficients(values: Array) -> Array:
+    if values.ndim == 2 and len(values) > 1:
+        return _floats(values, "coefficients")
+    return _vector(values, "coefficients")
 
 
 def _layout(rest: dict[str, Array], depth: int, lifting: str) -> Layout:

@@ -22,7 +22,7 @@ def verify_command(arguments: argparse.Namespace) -> int:
     """Prove a certificate's bound again and print it."""
     from ..certificate.certificate import Certificate, CertificateError
     from ..machine.files import opened
-    from ..text import output_text, table, upper_text, where_text, widths_text
+    from ..text import norms_text, output_text, table, upper_text, where_text, widths_text
     from .numbers import box
 
     net = network(arguments)
@@ -53,7 +53,7 @@ def verify_command(arguments: argparse.Namespace) -> int:
         ("function", f"f = {f} of the network {widths_text(net.widths)}"),
         ("network hash", certificate.network_hash),
         ("domain", where_text(certificate.problem)),
-        ("norm", f"{claim.norm} on the input"),
+        ("norm", norms_text(certificate.problem)),
         ("relaxation", f"{certificate.relaxation} (where the multipliers came from; the proof does not rest on it)"),
     ]
     numbers = claim.domain.arrays()
@@ -68,13 +68,18 @@ INSIDE = {
 }  # fmt: skip
 DISTANCES: dict[Norm, str] = {"inf": "max_i |x_i - y_i|", 2: "||x - y||_2", 1: "||x - y||_1"}
 
+CHANGES: dict[Norm, str] = {
+    "inf": "max_k |f_k(x) - f_k(y)|", 2: "||f(x) - f(y)||_2", 1: "||f(x) - f(y)||_1",
+}  # fmt: skip
+
 
 def _statement(claim: Problem, bound: str) -> str:
     """What a certificate proves, as an inequality and where it holds."""
     where = f" in the domain {INSIDE[claim.domain.kind]}" if claim.domain.is_bounded else ""
     if claim.quantity == "maximum":
         return f"f(x) <= {bound} for all x{where}"
-    return f"|f(x) - f(y)| <= {bound} {DISTANCES[claim.norm]} for all x, y{where}"
+    change = CHANGES[claim.output_norm] if claim.is_vector else "|f(x) - f(y)|"
+    return f"{change} <= {bound} {DISTANCES[claim.norm]} for all x, y{where}"
 
 
 def _few(values: Array) -> str:

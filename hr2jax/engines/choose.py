@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..options import INTERIOR_POINT, Options
-from ..relaxation.basis import Lifting
+from ..relaxation.basis import Lifting, S
 from ..relaxation.forms import Family
 from ..relaxation.table import Relaxation
 from .monitor import Engine
@@ -29,7 +29,7 @@ def engine_of(record: Relaxation, method: str, depth: int, is_few: Callable[[], 
     Args:
         record: the relaxation.
         method: of options.METHODS.
-        depth: hidden layers.
+        depth: hidden layers; one more where f has several values, whose adjoints the last has too.
         is_few: tells, by what is known so far, whether the multipliers are few enough for `newton`.
     """
     if record.baseline or record.degree is not None:
@@ -50,7 +50,7 @@ def engine_for(lifting: Lifting, families: list[Family], record: Relaxation, opt
 
         return affordable(lifting, families, FEW_WITH_CUTS if record.cuts and options.planes else FEW)
 
-    return engine_of(record, options.method, lifting.presolve.depth, is_few)
+    return engine_of(record, options.method, lifting.presolve.depth + (S in lifting.sizes), is_few)
 
 
 def choose_engine(

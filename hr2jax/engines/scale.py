@@ -6,7 +6,7 @@ import numpy as np
 
 from ..arithmetic.enclosure import clipped_exponent
 from ..arithmetic.float64 import Array
-from ..relaxation.basis import ONE, Lifting, T
+from ..relaxation.basis import ONE, Lifting, S, T
 
 # Multipliers in the engines' units are of size 1; beyond this, a warm start is of no use.
 ABSURD = 1e6
@@ -18,7 +18,7 @@ def mean_diagonal(lifting: Lifting, rng: np.random.Generator, attained: float = 
     With several hidden layers unit rows are far from what is feasible: there, what is `attained` (in the problem's
     own units), if anything is, tells more.
     """
-    if lifting.presolve.depth > 1 and T in lifting.sizes and 0.0 < attained < np.inf:
+    if (lifting.presolve.depth > 1 or S in lifting.sizes) and T in lifting.sizes and 0.0 < attained < np.inf:
         with np.errstate(over="ignore", under="ignore"):
             value = float(np.ldexp(attained, clipped_exponent(-lifting.exponent)))
         if 1e-300 < value < np.inf:

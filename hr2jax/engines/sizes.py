@@ -28,7 +28,8 @@ class Sizes:
         masked: variables behind masks (several hidden layers).
         derived: rows of derived groups (several hidden layers).
         depth: hidden layers.
-        blocks: whether there are block forms: one hidden layer, norm inf, no ball.
+        blocks: whether there are block forms: one hidden layer, norm inf, no ball, one output.
+        outputs: s's entries, where f has several values.
     """
 
     n: int
@@ -39,27 +40,29 @@ class Sizes:
     derived: int = 0
     depth: int = 1
     blocks: bool = True
+    outputs: int = 0
 
     @staticmethod
     def of(problem: Problem, fixed: Presolve) -> Sizes:
         """Sizes of a presolved problem."""
         n, structure = fixed.switching, fixed.structure
+        outputs = len(problem.coefficients) if problem.is_vector else 0
         pairs = sum(len(np.intersect1d(fixed.members(l), fixed.free)) for l in structure.first)
         if problem.quantity == "maximum" or fixed.chains == ("q",):
             signs = n if problem.quantity == "maximum" else 0
-            return Sizes(signs, len(fixed.free), 0, False, n, n, fixed.depth, blocks=False)
+            return Sizes(signs, len(fixed.free), 0, False, n, n, fixed.depth, False, outputs)
         local = fixed.has_values(problem)
-        inner = sum(len(fixed.members(l)) for l in structure.inner)
         valued = {l: len(fixed.members(l)) for l in structure.valued} if local else {}
-        masked = len(fixed.chains) * inner + sum(valued.get(l, 0) for l in structure.inner)
-        derived = len(fixed.chains) * inner + sum(valued.values()) if inner else 0
-        blocks = structure == Structure.chain(1) and problem.norm == problem.domain.shape == "inf"
-        return Sizes(n, len(fixed.free), pairs, local, masked, derived, fixed.depth, blocks)
+        chained = sum(len(fixed.members(l)) for chain in fixed.chains for l in fixed.carried(chain))
+        masked = chained + sum(valued.get(l, 0) for l in structure.inner)
+        derived = chained + sum(valued.values()) if masked else 0
+        blocks = structure == Structure.chain(1) and problem.norm == problem.domain.shape == "inf" and not outputs
+        return Sizes(n, len(fixed.free), pairs, local, masked, derived, fixed.depth, blocks, outputs)
 
     @property
     def N(self) -> int:
         """Side of M_1."""
-        return 1 + self.n + (2 if self.local else 1) * self.q + self.masked
+        return 1 + self.n + (2 if self.local else 1) * self.q + self.masked + self.outputs
 
     def count(self, kind: str) -> int:
         """How many there are of a kind: "pair", the groups "v" and "z" (neurons), "t" and "xi" (inputs)."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..arithmetic.float64 import Array
-from ..arithmetic.norms import Norm, unknown_norm
-
-DUAL: dict[Norm, Norm] = {"inf": 1, 2: 2, 1: "inf"}
+from ..arithmetic.norms import DUAL, Norm, unknown_norm
 
 
 def lengths(rows: Array, norm: Norm) -> Array:

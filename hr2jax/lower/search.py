@@ -15,6 +15,7 @@ from ..problem import Problem
 from .cells.cells import build_cells
 from .cells.search import REACH, Best, search_cells
 from .effort import Effort
+from .outputs import search_outputs
 from .regions.search import search_deep
 from .smooth import search_smooth
 
@@ -33,7 +34,7 @@ def search(
     Small networks are searched exhaustively. Otherwise, with one hidden layer, norm inf and a box, patterns are
     annealed and realised by linear programs, points are found by smoothed ascent, and the best of both are
     improved (`climb`); any other network is searched point by point (`search_deep`, `search_smooth`). The search ends
-    early when several rounds bring nothing.
+    early when several rounds bring nothing. Several outputs are searched one combination after the other (outputs.py).
 
     For one machine and one set of library versions the result depends on the arguments alone as long as
     `seconds` do not bind; where they do, the moment at which it stops is not reproducible.
@@ -54,6 +55,8 @@ def search(
     Raises:
         ValueError: a start of the wrong shape.
     """
+    if problem.is_vector:
+        return search_outputs(net, problem, search, points=points, seconds=seconds, seed=seed, starts=starts)
     effort = Effort(net, points, seconds)
     known, patterns = _sort_starts(net, starts)
     if net.smooth:

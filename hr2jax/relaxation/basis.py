@@ -11,13 +11,14 @@ import numpy as np
 
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
+from .layout import OF_OUTPUTS
 from .presolve import Presolve
 
 NOTHING = -(2**16)  # the exponent of 0: below that of every product of float64 numbers
 
 # chain -> what its mask multiplies: the tangents p = u w, the values x = u z, the adjoints a = u g; LipSDP's tangents q
 # lie between 0 and y
-BEFORE_MASK = {"p": "w", "x": "z", "a": "g", "q": "y"}
+BEFORE_MASK = {"p": "w", "x": "z", "a": "g", "q": "y", OF_OUTPUTS: "gs"}
 
 
 class Group(NamedTuple):
@@ -30,7 +31,7 @@ class Group(NamedTuple):
         return f"{self.kind}{self.layer}" if self.layer else self.kind
 
 
-ONE, T, XI = Group("one"), Group("t"), Group("xi")
+ONE, T, S, XI = Group("one"), Group("t"), Group("s"), Group("xi")
 # Of the first hidden layer, where there may be no other.
 V1, Z1 = Group("v", 1), Group("z", 1)
 
@@ -174,7 +175,7 @@ class Lifting(Basis):
         """(N,) bool: y_k^2 = 1 at every feasible point (elsewhere y_k^2 <= 1)."""
         mask = np.zeros(self.size, dtype=bool)
         for group in self.sizes:
-            if group.kind in ("one", "v") or (group == T and T not in self.balls):
+            if group.kind in ("one", "v") or (group in (T, S) and group not in self.balls):
                 mask[self.slice(group)] = True
         return mask
 
@@ -201,7 +202,8 @@ class Lifting(Basis):
     @property
     def masked(self) -> tuple[int, ...]:
         """The layers that have variables behind their masks."""
-        return self.presolve.structure.masked if self.by_chains else self.presolve.structure.inner
+        has_all = self.by_chains or OF_OUTPUTS in self.presolve.chains
+        return self.presolve.structure.masked if has_all else self.presolve.structure.inner
 
     @property
     def budget(self) -> Array:
@@ -213,8 +215,10 @@ class Lifting(Basis):
         return np.unique(out, return_inverse=True)[1]
 
     def owners(self, group: Group) -> Array:
-        """Of a basis group's entries, the neurons or inputs in the network's numbering; 0 of the constant."""
-        return np.zeros(1, np.int64) if group == ONE else self.presolve.members(group.layer)
+        """Of a basis group's entries, the neurons or inputs in the network's numbering; 0 of the constant, k of s_k."""
+        if group in (ONE, S):
+            return np.arange(self.sizes[group])
+        return self.presolve.members(group.layer)
 
     # --- one hidden layer ---
 

@@ -11,6 +11,7 @@ Factors are linear forms that are >= 0 at every feasible point:
     T    1 +- t                    X0   1 +- xi
     U    u, 1 - u
     V    W u +- p                  VC   W (1-u) +- (w - p)          W >= |w|;  A, AC: the same of a and g
+    S    1 +- s                    AS, ASC: of the adjoints of s . M F, which the last layers have too
     X    x, h u - x                XC   x - z, (z - x) - l (1-u)    l <= z <= h
 
 Each of them alone and times its mirror is a family of every relaxation; other products are cutting planes
@@ -24,11 +25,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .basis import BEFORE_MASK, XI, Group, Lifting, T
+from .basis import BEFORE_MASK, XI, Group, Lifting, S, T
 from .forms import Family, Form, constant, entries
+from .layout import OF_OUTPUTS
 
 # chain -> the kinds of its factors, those of its variables and those of their complements
-KINDS = {"p": ("V", "VC"), "a": ("A", "AC"), "x": ("X", "XC")}
+KINDS = {"p": ("V", "VC"), "a": ("A", "AC"), "x": ("X", "XC"), OF_OUTPUTS: ("AS", "ASC")}
 
 
 class FactorName(NamedTuple):
@@ -99,9 +101,9 @@ def _mirrored(kind: str, layer: int, plus: Form, minus: Form) -> dict[FactorName
 
 
 def input_factors(lifting: Lifting) -> dict[FactorName, Form]:
-    """Factors of t and xi."""
+    """Factors of t, s and xi."""
     out: dict[FactorName, Form] = {}
-    for kind, group in (("T", T), ("X0", XI)):
+    for kind, group in (("T", T), ("S", S), ("X0", XI)):
         if group in lifting.sizes:
             every = np.arange(lifting.sizes[group])
             one = constant(1.0, len(every))

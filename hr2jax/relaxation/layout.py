@@ -14,6 +14,8 @@ from ..network import Network
 
 # Beyond any unit that an objective needs, and within what `clipped_exponent` leaves alone.
 LARGEST_UNIT = 2**18
+# The chain of adjoints that begins with C^T M^T s, s a variable: the last layers have variables too.
+OF_OUTPUTS = "as"
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Layout:
 
 def carried(chain: str, structure: Structure) -> tuple[int, ...]:
     """The layers that have variables of a chain: the masked ones that feed others, or all."""
-    return structure.masked if chain == "q" else structure.inner
+    return structure.masked if chain in ("q", OF_OUTPUTS) else structure.inner
 
 
 def check_layout(layout: Layout, net: Network, chains: tuple[str, ...], free: Array, is_local: bool) -> None:

@@ -11,12 +11,13 @@ import numpy as np
 from .. import graph
 from ..arithmetic.enclosure import Enclosure, clipped_exponent, enclosed_in
 from ..arithmetic.float64 import Array
-from ..arithmetic.norms import is_euclidean
+from ..arithmetic.norms import DUAL, is_euclidean
 from ..graph import is_masked
 from ..layer import Layer, largest
 from ..network import Network
 from ..problem import Problem
-from .basis import BEFORE_MASK, NOTHING, ONE, XI, Group, Lifting, LinearMap, T
+from .basis import BEFORE_MASK, NOTHING, ONE, XI, Group, Lifting, LinearMap, S, T
+from .layout import OF_OUTPUTS
 from .orders import ordered_masks
 from .pieces import (
     TOP,
@@ -73,12 +74,14 @@ class _Builder:
             derived, objective = values.derived, self._of_output(values.end, shifted=True)
         elif chains == ("q",):
             tangents, _ = self._tangents("q")
-            derived, objective = tangents.derived, self._of_output(tangents.end, shifted=False)
+            derived = tangents.derived
+            is_vector = self.problem.is_vector
+            objective = self._of_outputs(tangents.end) if is_vector else self._of_output(tangents.end, shifted=False)
         else:
             if XI in sizes:
                 derived |= self._values(tuple(l for l in structure.inner if l in structure.valued)).derived
-            if "a" in chains:
-                adjoints = self._adjoints()
+            if "a" in chains or OF_OUTPUTS in chains:
+                adjoints = self._adjoints("a" if "a" in chains else OF_OUTPUTS)
                 derived |= adjoints.derived
             if "p" in chains:
                 tangents, before = self._tangents("p")
@@ -97,11 +100,12 @@ class _Builder:
 
         if self.problem.quantity == "maximum":
             return {ONE: 1} | of("v") | {XI: q} | of("x")
+        outputs = {S: len(self.problem.coefficients)} if self.problem.is_vector else {}
         if self.fixed.chains == ("q",):
-            return {ONE: 1, T: q} | of("q")
-        sizes = {ONE: 1} | of("v") | {T: q}
+            return {ONE: 1, T: q} | outputs | of("q")
+        sizes = {ONE: 1} | of("v") | {T: q} | outputs
         for chain in self.fixed.chains:
-            sizes |= of(chain, structure.inner)
+            sizes |= of(chain, self.fixed.carried(chain))
         valued = tuple(l for l in structure.inner if l in structure.valued)
         return sizes | ({XI: q} | of("x", valued) if self.fixed.has_values(self.problem) else {})
 
@@ -131,17 +135,18 @@ class _Builder:
         graph.forward(self.net.enclosed, direction, step)
         return _Chain(derived, takes[len(self.net.layers)]), takes
 
-    def _adjoints(self) -> _Chain:
-        """Adjoints, from the last layers to the first: the groups g; its end is what x feeds."""
+    def _adjoints(self, chain: str) -> _Chain:
+        """Adjoints, from the last layers to the first: the groups before the mask; its end is what x feeds."""
         fixed, derived = self.fixed, {}
-        inner = fixed.carried("a")
+        inner = fixed.carried(chain)
+        top = self._outputs() if self.problem.is_vector else TOP
 
         def step(l: int, layer: Layer, above: Below) -> list[Piece]:
             neurons, back = fixed.layers[l - 1], [(A.T, pieces) for A, pieces in above]
             if l in inner:
-                exponent = neurons.reach_exponent["a"]
-                before = derived[Group("g", l)] = self._through(back, neurons.unstable, exponent)
-                masked = piece_of(layer, neurons.unstable, exponent, Group("a", l), before)
+                exponent = neurons.reach_exponent[chain]
+                before = derived[Group(BEFORE_MASK[chain], l)] = self._through(back, neurons.unstable, exponent)
+                masked = piece_of(layer, neurons.unstable, exponent, Group(chain, l), before)
                 return [masked, *self._always(layer, neurons, back)]
             if not is_masked(layer):
                 return self._always(layer, neurons, back)
@@ -156,8 +161,14 @@ class _Builder:
                 Piece(neurons.inactive, exponent[m:], {ONE: off.reshape(-1, 1)}),
             ]
 
-        end = graph.backward(self.net.enclosed, TOP, step)
+        end = graph.backward(self.net.enclosed, top, step)
         return _Chain(derived, [(A.T, pieces) for A, pieces in end])
+
+    def _outputs(self) -> list[Piece]:
+        """M^T s, what the adjoints of several outputs begin with."""
+        M, every = self.problem.coefficients, np.arange(self.problem.coefficients.shape[1])
+        exponent = np.frexp(np.abs(M).max(axis=0, initial=0.0))[1].astype(np.int64)
+        return [Piece(every, exponent, {S: self.arithmetic(M.T).scaled(-exponent.reshape(-1, 1))})]
 
     def _values(self, masked: tuple[int, ...]) -> _Chain:
         """Values: the groups z of the masked layers; x stands behind the masks of those in `masked`."""
@@ -372,6 +383,18 @@ class _Builder:
         gradient = self._through(end, free, np.full(len(free), unit))
         return _Objective({(group, T): coefficients.T for group, coefficients in gradient.items()}, unit)
 
+    def _of_outputs(self, end: Below) -> _Objective:
+        """s . M C times the vectors that the output takes."""
+        every, M = np.arange(self.net.widths[-1]), self.problem.coefficients
+        own = self._row_exponents(end, every)
+        shift = np.frexp(np.abs(M).max(axis=0, initial=0.0))[1].astype(np.int64)
+        matter = own > NOTHING
+        unit = self._unit(int((own + shift)[matter].max(initial=NOTHING)) if matter.any() else 0)
+        of_values = self._through(end, every, np.where(matter, own, 0))
+        down = np.where(matter, own - unit, 0).reshape(1, -1)
+        weight = self.arithmetic(M).scaled(down)
+        return _Objective({(S, group): weight @ rows for group, rows in of_values.items()}, unit)
+
     def _of_output(self, end: Below, shifted: bool) -> _Objective:
         """c.C times the vectors that the output takes, with c.d added if `shifted`."""
         output = self.net.enclosed[-1]
@@ -430,8 +453,10 @@ def _add_block(blocks: dict[tuple[Group, Group], Enclosure], g: Group, h: Group,
 
 
 def _balls(problem: Problem, sizes: Mapping[Group, int]) -> tuple[Group, ...]:
-    """The groups in a Euclidean ball (or in one of norm 1, which it holds): t by the norm, xi by the domain's shape."""
-    norms = {T: problem.norm, XI: problem.domain.shape}
+    """The groups in a Euclidean ball (or in one of norm 1, which it holds): t by the norm, xi by the domain's shape,
+    s by the norm that is dual to the output's.
+    """
+    norms = {T: problem.norm, S: DUAL[problem.output_norm], XI: problem.domain.shape}
     return tuple(group for group, norm in norms.items() if group in sizes and is_euclidean(norm))
 
 

@@ -17,16 +17,20 @@ from ..graph import Structure, is_masked
 from ..layer import Layer, largest
 from ..network import Network
 from ..problem import Problem
-from .layout import Layout, carried, check_layout
+from .layout import OF_OUTPUTS, Layout, carried, check_layout
 from .scales import exponents, margins, on_grid, proved, raised
 
 # lifting -> the chains of variables that carry the derivative (docs/theory/depth.md): none where values are bounded,
-# and slope-restricted tangents without signs in LipSDP's relaxation
+# and slope-restricted tangents without signs in LipSDP's relaxation; of several outputs the adjoints of s . M F, s apart
+# from all else (docs/theory/several-outputs.md)
 LIFTINGS: dict[str, tuple[str, ...]] = {
     "forward": ("p",), "adjoint": ("a",), "both": ("p", "a"), "values": (), "lipsdp": ("q",),
+    "separate": (OF_OUTPUTS,),
 }  # fmt: skip
 
+OF_VALUES = ("separate", "lipsdp")  # the liftings of several outputs
 Slopes = Mapping[tuple[int, int], Array]
+ADJOINTS = ("a", OF_OUTPUTS)
 
 
 @dataclass(frozen=True)
@@ -329,7 +333,7 @@ def _with_reach(
     reach: list[dict[str, Array]] = [{} for _ in layers]
     scales: list[dict[str, Array]] = [{} for _ in layers]
     for chain in chains:
-        bounds = adjoint_bounds if chain == "a" else tangent_bounds
+        bounds = adjoint_bounds if chain in ADJOINTS else tangent_bounds
         sizes = bounds(net, problem, free, on, off, arithmetic)
         margin = _reach_margins(net, problem, sizes, chain)
         for place, number in enumerate(carried(chain, net.structure)):
@@ -361,7 +365,7 @@ def _reach_margins(net: Network, problem: Problem, sizes: list[Array], chain: st
     def step(l: int, layer: Layer, pairs: list[tuple[Array, tuple[Array, Array]]]) -> tuple[Array, Array]:
         """The size behind the mask, and what of it is left over."""
         size = sizes[l - 1]
-        if [*layer.inputs] == [0] and chain != "a":
+        if [*layer.inputs] == [0] and chain not in ADJOINTS:
             out[l - 1] = margins(size, size, net.widths[0], net.has_radii)
             left_over = np.zeros(len(size))
         else:
@@ -376,8 +380,9 @@ def _reach_margins(net: Network, problem: Problem, sizes: list[Array], chain: st
         return steepest * size, steepest * left_over
 
     with np.errstate(all="ignore"):
-        if chain == "a":
+        if chain in ADJOINTS:
             c = np.abs(problem.coefficients)
+            c = c.sum(axis=0) if problem.is_vector else c
             graph.backward(
                 net.enclosed, (c, np.zeros(len(c))),
                 lambda l, layer, above: step(l, layer, [(largest(A).T, a) for A, a in above]),

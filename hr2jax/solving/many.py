@@ -64,6 +64,12 @@ def solve_all(net: Model, pairs: Sequence[Output] | None = None, **options: Any)
         raise TypeError(f"solve_all() got an unexpected keyword argument {unknown[0]!r}")
     domain = {name: options.pop(name) for name in DOMAIN if name in options}
     problems = [checked_problem(net, output, **domain) for output in outputs]
+    for output, problem in zip(outputs, problems, strict=True):
+        if problem.is_vector:
+            raise NotImplementedError(
+                f"solve_all bounds functions of one value each, but {shown(output)} of pairs has "
+                f"{len(problem.coefficients)}; solve takes it, with output_norm"
+            )
     chosen = Options(**options)
     for problem in problems or [checked_problem(net, 0, **domain)]:
         chosen.check(net, problem)

@@ -48,6 +48,7 @@ BOUND_SECONDS = 60.0
 # Seconds that a search for a witness may take, told by counted points (`point_seconds`): before any engine, and after
 # it where it has counted less, and at most.
 QUICK, LEAST, MOST = 0.05, 0.15, 15.0
+UNKNOWN: Any = object()  # slopes that are still to be found
 TOO_LARGE = "the network's Lipschitz constant exceeds what float64 can hold; give one of smaller weights"
 
 
@@ -58,6 +59,11 @@ def run(net: Network, problem: Problem, options: Options, began: float) -> Resul
         check_package(options)
         with on_device(options.device):
             start = _load_checkpoint(net, problem, options)
+            if problem.is_of_rows and not options.record.baseline:
+                from .rows import solve_rows
+
+                with progress_line(options.progress) as show:
+                    return solve_rows(net, problem, options, start, show, began, tell)
             fixed = prepare(net, problem, options)
             with progress_line(options.progress) as show:
                 return solve_checked(net, problem, fixed, options, start, show, began, tell=tell)
@@ -71,8 +77,8 @@ def check_package(options: Options) -> None:
         package(options.method)
 
 
-def prepare(net: Network, problem: Problem, options: Options) -> Presolve:
-    """The presolved problem, with the pre-activation bounds and the lifting that the options ask for."""
+def prepare(net: Network, problem: Problem, options: Options, slopes: Any = UNKNOWN) -> Presolve:
+    """The presolved problem, with the pre-activation bounds (`slopes_of`) and the lifting that the options ask for."""
     chosen = options.lifting
     if chosen == "auto" or net.depth <= 1:
         chosen = "adjoint" if net.depth > 1 else "forward"  # as bench/depth.py --liftings and bench/deep.py measured
@@ -80,25 +86,31 @@ def prepare(net: Network, problem: Problem, options: Options) -> Presolve:
         chosen = "values"
     elif options.record.lifting is not None:
         chosen = options.record.lifting
+    elif problem.is_vector:
+        chosen = "separate"
+    if slopes is UNKNOWN:
+        slopes = slopes_of(net, problem, options)
+    with few_threads(max(net.widths)):
+        return presolve(net, problem, slopes=slopes, chains=LIFTINGS[chosen])
+
+
+def slopes_of(net: Network, problem: Problem, options: Options) -> Any:
+    """What proves the pre-activation bounds beside intervals; None: nothing."""
     method = options.bounds
     if not problem.is_local or net.depth <= 1 or net.smooth:  # intervals are exact at depth 1
         method = "interval"
     elif method == "auto":
         method = pick_method(net, problem)
-    with few_threads(max(net.widths)):
-        return presolve(net, problem, slopes=_slopes(net, problem, options, method), chains=LIFTINGS[chosen])
-
-
-def _slopes(net: Network, problem: Problem, options: Options, method: str) -> Any:
     slopes = None
     if method != "interval":
         limit = math.inf if options.time_limit is None else options.time_limit
         seconds = min(0.2 * limit, BOUND_SECONDS)
-        slopes = find_slopes(net, problem, method, seconds=seconds, seed=options.seed)
-        if problem.quantity == "maximum":
-            proved = preactivation_bounds(net, problem, slopes)
-            last = find_output_slopes(net, problem, proved, method, seconds=seconds, seed=options.seed) or {}
-            slopes = dict(slopes) | {(len(net.layers), k): values for k, values in last.items()}
+        with few_threads(max(net.widths)):
+            slopes = find_slopes(net, problem, method, seconds=seconds, seed=options.seed)
+            if problem.quantity == "maximum":
+                proved = preactivation_bounds(net, problem, slopes)
+                last = find_output_slopes(net, problem, proved, method, seconds=seconds, seed=options.seed) or {}
+                slopes = dict(slopes) | {(len(net.layers), k): values for k, values in last.items()}
     return slopes
 
 
@@ -324,13 +336,14 @@ def _description(session: Session) -> dict[str, Any]:
         "quantity": problem.quantity,
         "output": problem.coefficients.tolist(),
         "norm": problem.norm,
+        **({"output_norm": problem.output_norm} if problem.is_vector else {}),
         **problem.domain.description(),
         "relaxation": options.relaxation,
         **({"cuts": list(options.planes)} if options.record.cuts else {}),
         "method": options.method,
         "engine": session.engine,
         "bound_by": session.certificate.relaxation,
-        **({"lifting": session.certificate.lifting} if net.depth > 1 else {}),
+        **({"lifting": session.certificate.lifting} if net.depth > 1 or problem.is_vector else {}),
         "tol": options.tol,
         "seed": options.seed,
         "free_inputs": len(fixed.free),

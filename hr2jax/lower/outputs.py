@@ -1,0 +1,119 @@
+"""What an actual point proves of several outputs, and the search for one: points and combinations of outputs in turn.
+
+||J||_{p -> q} is the largest dual norm of J^T s over all s of norm 1 in the norm dual to q: whatever s is, what the one
+function s . f attains at a point, over the norm of s, is a lower bound (docs/theory/several-outputs.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import graph
+from ..arithmetic.float64 import Array
+from ..arithmetic.norms import DUAL, Norm, unknown_norm, vector_norm
+from ..compose import combined
+from ..network import Network
+from ..problem import Problem
+from .attained import attained
+from .effort import Effort
+from .norms import lengths
+
+# How often a combination is chosen anew, and the turns of the alternating maximisation that chooses it.
+ROUNDS, TURNS = 4, 30
+
+Search = Callable[..., tuple[float, Array]]
+
+
+def outputs_of(net: Network, problem: Problem) -> Network:
+    """The network M F."""
+    M = problem.coefficients
+    is_all = M.shape[0] == M.shape[1] and np.array_equal(M, np.eye(len(M)))
+    return net if is_all else Network.from_layers(combined(M, net.layers))
+
+
+def attained_along(values: Network, problem: Problem, x: Array, s: Array) -> float:
+    """A proved lower bound of the constant, from the point x (p_0,) and the combination s (m,) of `values`, M F."""
+    size = vector_norm(s, problem.output_norm)
+    if not (np.isfinite(s).all() and 0.0 < size < math.inf):
+        return 0.0
+    found = attained(values, problem.along(s), x)
+    with np.errstate(all="ignore"):
+        lower = float(np.nextafter(found / size, 0.0))
+    return lower if math.isfinite(lower) else 0.0
+
+
+def search_outputs(
+    net: Network, problem: Problem, search: Search, *, points: float, seconds: float, seed: int,
+    starts: Sequence[Any] | Array,
+) -> tuple[float, Array]:  # fmt: skip
+    """`search` of several outputs: it searches one combination after the other, each the best at the last point.
+
+    Returns:
+        lower, witness: as `search`, which finds points for one output.
+    """
+    values, effort = outputs_of(net, problem), Effort(net, points, seconds)
+    domain = problem.domain
+    x = domain.center.copy() if domain.is_bounded else np.zeros(net.widths[0])
+    x = np.asarray(starts[0], dtype=np.float64) if len(starts) else x
+    lower, witness = 0.0, x
+    tried: list[Array] = []
+    for k in range(ROUNDS):
+        s = best_combination(values, problem, x)
+        if any(np.allclose(s, other) or np.allclose(s, -other) for other in tried):
+            break
+        tried.append(s)
+        for point in (witness, x):
+            lower, witness = max((lower, witness), (attained_along(values, problem, point, s), point), key=_first)
+        own = effort.share(1.0 / (ROUNDS - k))
+        left = own.points - own.spent
+        _, x = search(
+            values, problem.along(s), points=left, seconds=own.left(), seed=seed + k, starts=[x, *starts[1:]]
+        )
+        effort.spend(int(min(left, 2**62)))
+        for combination in (s, best_combination(values, problem, x)):
+            lower, witness = max(
+                (lower, witness), (attained_along(values, problem, x, combination), x), key=_first
+            )
+        if effort.is_over():
+            break
+    return lower, witness
+
+
+def _first(pair: tuple[float, Array]) -> float:
+    return pair[0]
+
+
+def best_combination(values: Network, problem: Problem, x: Array) -> Array:
+    """s (m,) of norm about 1 in the norm dual to `output_norm` whose J^T s is long, J the formal Jacobian at x."""
+    J = np.asarray(graph.pull_back(values.layers, graph.masks(values.layers[:-1], x), np.eye(values.widths[-1])))
+    J = J[:, problem.domain.free(len(x))]
+    if not (np.isfinite(J).all() and J.any()):
+        return np.eye(len(J))[0]
+    if problem.norm == problem.output_norm == 2:
+        return np.asarray(np.linalg.svd(J, full_matrices=False)[0][:, 0])
+    best, longest = np.eye(len(J))[0], -1.0
+    of_rows = lengths(J, DUAL[problem.norm])
+    for start in (np.eye(len(J))[int(np.argmax(of_rows))], np.linalg.svd(J, full_matrices=False)[0][:, 0]):
+        s = aligned(start, DUAL[problem.output_norm])
+        for _ in range(TURNS):
+            s = aligned(J @ aligned(J.T @ s, problem.norm), DUAL[problem.output_norm])
+        if (found := float(lengths(J.T @ s, DUAL[problem.norm]))) > longest:
+            best, longest = s, found
+    return best
+
+
+def aligned(direction: Array, norm: Norm) -> Array:
+    """The vector of norm about 1 whose product with `direction` (n,) is largest."""
+    if norm == "inf":
+        return np.where(direction < 0, -1.0, 1.0)
+    if norm == 2:
+        length = np.linalg.norm(direction)
+        return direction / length if length > 0 else np.eye(len(direction))[0]
+    if norm == 1:
+        k = int(np.argmax(np.abs(direction)))
+        return np.eye(len(direction))[k] * (1.0 if direction[k] >= 0 else -1.0)
+    raise unknown_norm(norm)
