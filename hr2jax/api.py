@@ -43,18 +43,21 @@ def solve(
     cuts: Sequence[str] | None = Options.cuts,
     lifting: str = Options.lifting,
 ) -> Result:
-    """A certified upper bound of the Lipschitz constant of one output (or combination) of the network.
+    """A certified upper bound of the Lipschitz constant of the network, or of one of its outputs or a combination.
 
-    The constant is that of f = c.F with inputs measured in `norm`: |f(x) - f(y)| <= constant ||x - y||,
-    everywhere, or on a ball or box. The relaxation (Chen, Lasserre, Magron, Pauwels,
+    The constant is that of f = M F, inputs measured in `norm` and its values, where there are several, in
+    `output_norm`: ||f(x) - f(y)|| <= constant ||x - y||, everywhere, or on a ball or box: the largest operator norm of
+    a Jacobian (docs/theory/several-outputs.md). The relaxation (Chen, Lasserre, Magron, Pauwels,
     NeurIPS 2020) is solved by an engine; whatever that returns, `bound` is proved from its multipliers in
     rounding-safe arithmetic, and `result.certificate` proves it again.
 
     Args:
         net: a ReLU network, or what holds one: a file, a module (see `hr2jax.as_network`).
-        output: None (the only output), k (F_k), (k, j) (F_k - F_j), or a 1-D array c (c.F).
+        output: None (F itself, all its outputs), k (F_k), (k, j) (F_k - F_j), a 1-D array c (c.F), or a 2-D array M
+            (m, K), whose rows are combinations: M F.
         norm: "inf" or 2, on the input.
-        output_norm: on the output; without effect, as f has one value.
+        output_norm: "inf", 2 or 1, on the output where it has several entries; None: the same as `norm`. All norms of
+            one value agree.
         center, radius: the ball's center (p_0,), or another shape of p_0 entries, flattened in C order, and radius in
             that norm, in the input's units; for "inf" also one half-width per input, zeros allowed. Neither for the
             global constant.

@@ -33,7 +33,7 @@ FLAT_CUTS = ("T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0", "triangles")
 DEEP_CUTS = (
     "T.V", "T.VC", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "U.X", "U.XC", "X0.X", "X0.XC",
     # of several outputs, also with one hidden layer
-    "S.U", "S.X", "S.XC", "T.AS", "T.ASC", "U.AS", "U.ASC", "S.AS", "S.ASC",
+    "S.U", "T.AS", "T.ASC", "U.AS", "U.ASC",
 )  # fmt: skip
 CUT_NAMES = (*FLAT_CUTS, *DEEP_CUTS)
 
@@ -163,9 +163,10 @@ class Options:
             )
         is_whole = problem.is_vector and not problem.is_of_rows
         if is_whole and (record.matrices or record.degree is not None):
+            others = names(any_depth=True, by_products=True)
             raise NotImplementedError(
                 f"relaxation={self.relaxation!r} is for one output, or for several with output_norm='inf', but "
-                f"output_norm is {problem.output_norm!r}; {_listed(names(any_depth=True, by_products=True))} are for any"
+                f"output_norm is {problem.output_norm!r}; {_listed(others)} are for any"
             )
         if is_whole and self.lifting != "auto":
             raise ValueError(
@@ -204,7 +205,8 @@ class Options:
             )
         single = net.structure.hidden == net.structure.depth == 1 and not net.smooth and not is_whole
         if blocks and (not single or problem.norm != "inf"):
-            what = f"{len(problem.coefficients)} outputs" if is_whole else f"norm={problem.norm!r}" if single else f"{net.depth} hidden layers" if net.is_chain else f"{net!r}"
+            what = f"norm={problem.norm!r}" if single else f"{net.depth} hidden layers" if net.is_chain else f"{net!r}"
+            what = f"{len(problem.coefficients)} outputs" if is_whole else what
             raise NotImplementedError(
                 f"method={self.method!r} is for one hidden layer and norm='inf', but the problem has {what}; "
                 f"{_listed(PRODUCT_METHODS)} are for any"

@@ -72,7 +72,7 @@ class Problem:
     @property
     def is_vector(self) -> bool:
         """Whether f has several values."""
-        return self.coefficients.ndim == 2
+        return np.ndim(self.coefficients) == 2
 
     @property
     def is_of_rows(self) -> bool:

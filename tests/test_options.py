@@ -58,7 +58,6 @@ BOX = {"center": [0.0, 0.0], "radius": 1.0}
 
 REFUSED = [
     # argument, value, what else is given, and what the message must contain
-    ("output", None, {}, ["2 outputs", "output=k"]),
     ("output", 2, {}, ["0..1", "2 was given"]),
     ("output", -1, {}, ["0..1", "-1 was given"]),
     ("output", (0, 2), {}, ["pair", "(0, 2)"]),
@@ -67,7 +66,9 @@ REFUSED = [
     ("output", True, {}, ["output", "True"]),
     ("output", 1.0, {}, ["output", "()"]),
     ("output", [1.0], {}, ["length 2", "(1,)"]),
-    ("output", [[1.0, 0.0]], {}, ["output", "(1, 2)"]),
+    ("output", [[1.0, 0.0, 0.0]], {}, ["output", "(1, 3)"]),
+    ("output_norm", "3", {"output": None}, ["norm", "'3'"]),
+    ("lifting", "adjoint", {"output": None, "output_norm": 2}, ["lifting", "'adjoint'"]),
     ("output", [1.0, np.nan], {}, ["output", "NaN"]),
     ("output", [1.0, 1j], {}, ["output", "complex"]),
     ("output", {"k": 0}, {}, ["output"]),

@@ -34,9 +34,24 @@ def test_no_output_means_the_only_one():
     assert checked_problem(SCALAR).coefficients.tolist() == [1.0]
 
 
-def test_no_output_of_several_is_refused():
+def test_no_output_of_several_means_all_of_them():
+    problem = checked_problem(NET)
+    assert problem.is_vector
+    assert problem.coefficients.tolist() == np.eye(4).tolist()
+    assert problem.output_norm == "inf" and problem.is_of_rows
+    assert checked_problem(NET, norm=2).output_norm == 2
+    assert checked_problem(NET, norm=2, output_norm="l1").output_norm == 1
+
+
+def test_a_matrix_of_one_row_is_the_vector_it_is():
+    assert checked_problem(NET, [[1.0, 0, 0, 2]], output_norm=1) == checked_problem(NET, [1.0, 0, 0, 2])
+
+
+def test_the_largest_value_of_several_outputs_is_refused():
     with pytest.raises(ValueError, match="the network has 4 outputs; give output=k"):
-        checked_problem(NET)
+        checked_problem(NET, center=np.zeros(NET.widths[0]), radius=1.0, quantity="maximum")
+    with pytest.raises(ValueError, match="one function's"):
+        checked_problem(NET, np.eye(4), center=np.zeros(NET.widths[0]), radius=1.0, quantity="maximum")
 
 
 @pytest.mark.parametrize(
@@ -44,7 +59,8 @@ def test_no_output_of_several_is_refused():
     [
         4, -1, 10**30, True, np.True_, 0.0, "0", b"0", np.array(2), {}, {0, 1},
         (0, 4), (-1, 0), (0, True), (0.5, 1.5), (0, 1, 2), (),
-        [1.0], [1.0] * 3, [1.0] * 5, [[1.0] * 4], [1, 0, 0, 1j], [1, 0, 0, np.nan], [np.inf, 0, 0, 0],
+        [1.0], [1.0] * 3, [1.0] * 5, [[1.0] * 3], [[[1.0] * 4]], np.zeros((0, 4)),
+        [1, 0, 0, 1j], [1, 0, 0, np.nan], [np.inf, 0, 0, 0],
         ["a"] * 4, [True] * 4, [None] * 4, [2**53 + 1, 0, 0, 0], [[1.0], [1.0, 2.0]], [0, 1],
     ],
 )  # fmt: skip

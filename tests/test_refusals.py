@@ -43,7 +43,8 @@ CASES = {
         lambda: hr2jax.maximum(flat(), output=0, relaxation="lipsdp", center=np.zeros(3), radius=1.0),
         "'lipsdp'", "'hr2'"),
     "cuts": (lambda: hr2jax.solve(flat(), output=0, cuts=["T.U"]), "'hr2'", "'hr2+'"),
-    "an output among several": (lambda: hr2jax.solve(flat()), "2 outputs", "output=k"),
+    "an output among several": (
+        lambda: hr2jax.maximum(flat(), center=np.zeros(3), radius=1.0), "2 outputs", "output=k"),
     "a center's shape": (lambda: hr2jax.solve(flat(), output=0, center=np.zeros(4), radius=1.0), "(4,)", "(3,)"),
     "a ball's half-widths": (lambda: Ball(np.zeros(3), [1.0, 2.0, 1.0]), "(3,)", "number"),
     "a box's sides": (lambda: Box([1.0, 0.0], [0.0, 1.0]), "1.0", "must not exceed"),

@@ -201,11 +201,11 @@ def _length_of_top(
     if not problem.is_vector:
         return by_entries
     ends = _with_outputs(net.enclosed[-1].inputs[m], problem, arithmetic)
-    norm = mixed_of(tuple(end[alive] for end in ends), 2, 2, arithmetic)
+    norm = mixed_of((ends[0][alive], ends[1][alive]), 2, 2, arithmetic)
     return min(by_entries, float(times_up(norm, longest(DUAL[problem.output_norm], len(problem.coefficients)))))
 
 
-def mixed_of(interval: Any, norm: Any, output_norm: Any, arithmetic: type[Enclosure]) -> float:
+def mixed_of(interval: Pair, norm: Any, output_norm: Any, arithmetic: type[Enclosure]) -> float:
     """A bound of the operator norms of an interval's members (m, n)."""
     low, high = interval
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
@@ -285,10 +285,11 @@ def product_constant(
     """
     def of_end(k: int, C: Any) -> float:
         """The norm of C^T c, or of M C from `norm` to `output_norm`."""
-        ends = tuple(end[free if k == 0 else slice(None)] for end in _with_outputs(C, problem, arithmetic))
+        used = free if k == 0 else slice(None)
+        low, high = (end[used] for end in _with_outputs(C, problem, arithmetic))
         if problem.is_vector:
-            return mixed_of(tuple(end.T for end in ends), problem.norm, problem.output_norm, arithmetic)
-        return vector_norm(_size(ends), problem.norm, arithmetic)
+            return mixed_of((low.T, high.T), problem.norm, problem.output_norm, arithmetic)
+        return vector_norm(_size((low, high)), problem.norm, arithmetic)
 
     ends = {k: of_end(k, C) for k, C in net.enclosed[-1].inputs.items()}
     (start,) = ends.values() if len(ends) == 1 else (1.0,)

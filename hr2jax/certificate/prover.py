@@ -15,7 +15,7 @@ from ..problem import Problem, checked_problem
 from ..relaxation.basis import Lifting
 from ..relaxation.layout import Layout
 from ..relaxation.lifting import lift
-from ..relaxation.presolve import LIFTINGS, OF_VALUES, Presolve, masks, pre_bounds, presolve
+from ..relaxation.presolve import LIFTINGS, OF_ONE, OF_VALUES, Presolve, masks, pre_bounds, presolve
 from ..text import shown
 from .bound import dual_bound
 from .krivine import KRIVINE, krivine_bound
@@ -49,8 +49,9 @@ class Prover:
             raise ValueError(f"lifting {lifting!r} does not bound the quantity {problem.quantity!r}")
         if lifting == "values" and net.smooth:
             raise ValueError(f"largest values are bounded of piecewise linear layers, but {net.smooth}")
-        if problem.is_vector and lifting not in OF_VALUES or lifting == "separate" and not problem.is_vector:
-            raise ValueError(f"lifting {lifting!r} is not one of a function of {len(np.atleast_2d(problem.coefficients))} values")
+        if lifting not in (OF_VALUES if problem.is_vector else OF_ONE):
+            values = "several values" if problem.is_vector else "one value"
+            raise ValueError(f"lifting {lifting!r} is not one of {values}")
         self.net, self.layout, self.arithmetic = net, layout, arithmetic
         with np.errstate(all="ignore"):
             self.fixed = presolve(net, self.problem, arithmetic, layout, slopes, LIFTINGS[lifting])

@@ -28,6 +28,7 @@ def solve_command(arguments: argparse.Namespace) -> int:
             net,
             output=arguments.output,
             norm=arguments.norm,
+            output_norm=arguments.output_norm,
             center=center,
             radius=radius,
             relaxation=arguments.relaxation,
@@ -71,10 +72,11 @@ def _outputs(arguments: argparse.Namespace) -> dict[str, Path]:
     return checked_outputs(outputs, (arguments.network, arguments.center, arguments.checkpoint, radius))
 
 
-SOLVE = """Prove an upper bound of the Lipschitz constant of one output f of the network:
-    |f(x) - f(y)| <= bound * max_i |x_i - y_i|
+SOLVE = """Prove an upper bound of the Lipschitz constant of the network F, or of one of its outputs (--output):
+    max_k |F_k(x) - F_k(y)| <= bound * max_i |x_i - y_i|
 for all x, y, or, with --center and --radius, for all x, y in the box |x_i - center_i| <= R. With --norm 2
-distances are Euclidean, and the domain is the ball ||x - center||_2 <= R.
+distances are Euclidean, and the domain is the ball ||x - center||_2 <= R. --output-norm measures the outputs
+in another norm than the inputs.
 The bound is proved in rounding-safe arithmetic, whatever the solver did and whenever it was stopped
 (Ctrl-C and SIGTERM stop it with the best bound so far).
 
@@ -85,6 +87,7 @@ Printed: the certified bound (rounded up), an attained lower bound (rounded down
 them, why the solver stopped, and where the seconds went.
 """
 SOLVE_EXAMPLES = f"""examples:
+  hr2jax solve model.npz --norm 2                                of all outputs, ||F(x) - F(y)||_2 <= bound ||x - y||_2
   hr2jax solve model.npz --output 3                              global constant of F_3
   hr2jax solve model.npz --output 3,5 --center x.npy --radius 0.05
                                                                  of F_3 - F_5 around x

@@ -31,7 +31,7 @@ def verify_command(arguments: argparse.Namespace) -> int:
     certificate = Certificate.load(arguments.certificate)
     center, radius = box(arguments.center, arguments.radius, arguments.norm)
     given = {"quantity": arguments.quantity, "output": arguments.output, "norm": arguments.norm}
-    given |= {"center": center, "radius": radius}
+    given |= {"output_norm": arguments.output_norm, "center": center, "radius": radius}
     asked = {name: value for name, value in given.items() if value is not None}
     if arguments.is_global:
         if asked.keys() & {"center", "radius"}:
@@ -91,7 +91,7 @@ def _few(values: Array) -> str:
 VERIFY = """Prove a certificate's bound again, from the network's weights and the certificate's multipliers alone;
 nothing of the solver is used or trusted. Printed: "verified", the bound proved here (rounded up), and
 the claim in words: function, network, domain, norm. Read the claim: it is what was proved.
-With --output, --norm, --center or --radius, --global or --local, --quantity the claim must be just that.
+With --output, --norm, --output-norm, --center or --radius, --global or --local, --quantity the claim must be just that.
 """
 VERIFY_EXAMPLES = f"""examples:
   hr2jax verify bound.cert.npz model.npz

@@ -21,14 +21,15 @@ from .layout import OF_OUTPUTS, Layout, carried, check_layout
 from .scales import exponents, margins, on_grid, proved, raised
 
 # lifting -> the chains of variables that carry the derivative (docs/theory/depth.md): none where values are bounded,
-# and slope-restricted tangents without signs in LipSDP's relaxation; of several outputs the adjoints of s . M F, s apart
-# from all else (docs/theory/several-outputs.md)
+# and slope-restricted tangents without signs in LipSDP's relaxation; of several outputs the adjoints of s . M F, s
+# apart from all else (docs/theory/several-outputs.md)
 LIFTINGS: dict[str, tuple[str, ...]] = {
     "forward": ("p",), "adjoint": ("a",), "both": ("p", "a"), "values": (), "lipsdp": ("q",),
     "separate": (OF_OUTPUTS,),
 }  # fmt: skip
 
-OF_VALUES = ("separate", "lipsdp")  # the liftings of several outputs
+OF_VALUES = ("separate", "lipsdp")  # the liftings of several outputs, and those of one
+OF_ONE = tuple(name for name in LIFTINGS if name != "separate")
 Slopes = Mapping[tuple[int, int], Array]
 ADJOINTS = ("a", OF_OUTPUTS)
 

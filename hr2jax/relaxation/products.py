@@ -20,11 +20,11 @@ PRODUCTS = "products"
 # pairs of kinds that hr2+ separates: globally, locally (see chains.py)
 GLOBAL_PAIRS = (
     "T.U", "T.V", "T.VC", "U.U", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "S.U",
-    "T.AS", "T.ASC", "U.AS", "U.ASC", "S.AS", "S.ASC",
+    "T.AS", "T.ASC", "U.AS", "U.ASC",
 )  # fmt: skip
 LOCAL_PAIRS = (
     "T.U", "X0.U", "T.X0", "T.V", "T.VC", "U.U", "U.V", "U.VC", "U.X", "U.XC", "X0.X", "X0.XC", "T.A", "T.AC", "U.A",
-    "U.AC", "S.U", "S.X", "S.XC", "T.AS", "T.ASC", "U.AS", "U.ASC", "S.AS", "S.ASC",
+    "U.AC", "S.U", "T.AS", "T.ASC", "U.AS", "U.ASC",
 )  # fmt: skip
 
 

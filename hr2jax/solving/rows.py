@@ -58,7 +58,9 @@ class _Rows:
         cheap = replace(options, checkpoint=None, callback=None)
         self.cheap = [bounded_at_once(net, *pair, cheap, "") for pair in zip(self.problems, self.fixed, strict=True)]
         self.results = list(self.cheap)
-        self.starts = [None] * len(self.cheap) if start is None else [_proved(net, part) for part in start.parts]
+        self.starts: list[Certificate | None] = [None] * len(self.cheap)
+        if start is not None:
+            self.starts = [_proved(net, part) for part in start.parts]
         for k, part in enumerate(self.starts):
             if part is not None and part.bound < self.results[k].bound:
                 self.results[k] = replace(self.results[k], bound=part.bound, certificate=part)
@@ -163,12 +165,13 @@ class _Rows:
             dearest, bound=certificate.bound, lower=best.lower, witness=best.witness, gap=gap, status=status,
             message=f"{message}; {name} has the largest of {len(self.results)} bounds{self.unsaved}",
             certificate=certificate, iterations=sum(result.iterations for result in solved), timings=timings,
-            problem=dearest.problem | {
-                "output": self.problem.coefficients.tolist(), "output_norm": self.problem.output_norm,
+            problem={
+                **dearest.problem, "output": self.problem.coefficients.tolist(),
+                "output_norm": self.problem.output_norm,
             },
         )  # fmt: skip
 
 
-def _proved(net: Network, part: Certificate) -> Certificate:
+def _proved(net: Network, part: Any) -> Certificate:
     """A checkpoint's part, stating what it proves."""
     return part.with_bound(part.verify(net))

@@ -264,7 +264,7 @@ def test_another_claim_than_the_one_given_is_refused(claim, given):
         {"output": 2},
         {"output": "0"},
         {"output": object()},
-        {"output": [[0.0, 1.0]]},
+        {"output": [[[0.0, 1.0]]]},
         {"norm": 1},
         {"norm": "euclid"},
         {"norm": object()},
