@@ -20,7 +20,7 @@ from ..layer import Layer, nonzero
 from ..network import Network
 from ..problem import Problem
 from .interval import Pair
-from .members import ends_of, kept, magnitude, operator_of, spectral_of, sum_up
+from .members import ends_of, kept, magnitude, mixed_of, operator_of, spectral_of, sum_up
 
 Masks = Sequence[Array]
 
@@ -203,17 +203,6 @@ def _length_of_top(
     ends = _with_outputs(net.enclosed[-1].inputs[m], problem, arithmetic)
     norm = mixed_of((ends[0][alive], ends[1][alive]), 2, 2, arithmetic)
     return min(by_entries, float(times_up(norm, longest(DUAL[problem.output_norm], len(problem.coefficients)))))
-
-
-def mixed_of(interval: Pair, norm: Any, output_norm: Any, arithmetic: type[Enclosure]) -> float:
-    """A bound of the operator norms of an interval's members (m, n)."""
-    low, high = interval
-    if not (np.isfinite(low).all() and np.isfinite(high).all()):
-        return mixed_norm(_size(interval), norm, output_norm, arithmetic)
-    with np.errstate(all="ignore"):
-        width = np.maximum((arithmetic(high) - low).upper(), 0.0)
-    own = mixed_norm(low, norm, output_norm, arithmetic)
-    return float(sum_up([own, mixed_norm(width, norm, output_norm, arithmetic)])) if width.any() else own
 
 
 def interval_constant(

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
-from ..arithmetic.norms import Norm, bounded, operator_norm, spectral_norm
+from ..arithmetic.norms import Norm, bounded, mixed_norm, operator_norm, spectral_norm
 
 
 def sum_up(parts: Sequence[Any]) -> Array:
@@ -49,3 +49,14 @@ def operator_of(A: Any, norm: Norm, arithmetic: type[Enclosure]) -> float:
     if not isinstance(A, Enclosure):
         return operator_norm(A, norm, arithmetic)
     return float(sum_up([operator_norm(A.mid, norm, arithmetic), operator_norm(A.rad, norm, arithmetic)]))
+
+
+def mixed_of(interval: tuple[Array, Array], norm: Norm, output_norm: Norm, arithmetic: type[Enclosure]) -> float:
+    """A bound of the operator norms of an interval's members (m, n)."""
+    low, high = interval
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        return mixed_norm(np.maximum(np.abs(low), np.abs(high)), norm, output_norm, arithmetic)
+    with np.errstate(all="ignore"):
+        width = np.maximum((arithmetic(high) - low).upper(), 0.0)
+    own = mixed_norm(low, norm, output_norm, arithmetic)
+    return float(sum_up([own, mixed_norm(width, norm, output_norm, arithmetic)])) if width.any() else own

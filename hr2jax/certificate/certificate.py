@@ -78,7 +78,7 @@ class Certificate(file.Content):
             net: the network the certificate is about.
             quantity, output, norm, output_norm, center, radius, domain: what is given, as in `solve`, must equal the
                 claim's, the domain as a set. None is given, too: as `center`, `radius` or `domain` it demands the
-                global claim, as `output` F itself, of a network with one output.
+                global claim, as `output` F itself, all outputs.
             arithmetic: "float" (float64 with enclosures) or "ball" (arbitrary precision, python-flint; slow).
 
         Returns:

@@ -154,12 +154,12 @@ def test_every_option_reaches_solve(folder: Path, monkeypatch: pytest.MonkeyPatc
     main([
         "solve", str(folder / "net.npz"), "--output", "0", "--relaxation", "hr2z", "--method", "admm", "--tol", "0.5",
         "--seed", "3", "--time-limit", "9", "--max-iterations", "7", "--device", "cpu", "--witness", "0.5",
-        "--checkpoint", "c.npz", "--quiet",
+        "--checkpoint", "c.npz", "--quiet", "--output-norm", "1",
     ])  # fmt: skip
     assert asked == {
         "output": 0, "norm": "inf", "center": None, "radius": None, "relaxation": "hr2z", "method": "admm", "tol": 0.5,
         "time_limit": 9.0, "max_iterations": 7, "device": "cpu", "seed": 3, "progress": False, "checkpoint": "c.npz",
-        "cuts": None, "witness": 0.5,
+        "cuts": None, "witness": 0.5, "output_norm": "1",
     }  # fmt: skip
 
 
@@ -341,7 +341,7 @@ def test_the_module_runs() -> None:
         (("solve", "absent.npz"), "absent.npz: No such file"),
         (("solve", "absent.onnx"), "absent.onnx: No such file"),
         (("solve", "x.npy"), "suffix"),
-        (("solve", "net.npz"), "2 outputs"),
+        (("solve", "net.npz", "--output-norm", "3"), "norm must be"),
         (("solve", "net.npz", "--output", "2"), "output must be"),
         ((*SOLVE, "--tol", "nan"), "tol must be"),
         ((*SOLVE, "--relaxation", "hr3"), "relaxation must be"),
