@@ -75,9 +75,12 @@ def as_network(
             exact reals: a `torch.nn.Module` in evaluation mode, traced by torch.export (extra `torch`); a Sequential or
             Functional model of Keras 3, read in inference, its values flattened as Keras does (extra `keras`); an
             estimator of scikit-learn, an MLPRegressor or MLPClassifier, a Pipeline of scalers and one, a
-            TransformedTargetRegressor of these (extra `sklearn`).
+            TransformedTargetRegressor of these (extra `sklearn`); a pair (module, variables) of flax.linen or a module
+            of flax.nnx in evaluation (extra `flax`); or any jittable function of one array of JAX, such as a module of
+            Equinox, by its jaxpr.
         example: an input of a module, an array or tensor (1, ...), of which only the shape is used; not needed where
-            the module begins with a Linear, or where Keras knows the shape.
+            the module begins with a Linear, or where Keras knows the shape. Of what JAX traces, with a batch of 1 or
+            without a batch, as the function takes it; its dtype, too, is used.
         activation, layers, logits: see `load`; of a live model, logits alone.
 
     Raises:
@@ -85,6 +88,8 @@ def as_network(
             that names the operator.
     """
     reader = live.reader_of(model)
+    if reader is None and callable(model) and not isinstance(model, Network | type):
+        reader = live.function
     if reader is not None:
         graph = reader(model, example, io.Told.of(activation, layers, logits))
         return Network.from_layers(graph.layers)
@@ -100,7 +105,7 @@ def as_network(
         return Network(*model)
     raise ValueError(
         f"a model is a Network, the path of a network file, a pair (weights, biases), a torch.nn.Module, a model of "
-        f"Keras or an estimator of scikit-learn, but {_named(model)} was given"
+        f"Keras, Flax or scikit-learn or a function of JAX, but {_named(model)} was given"
     )
 
 

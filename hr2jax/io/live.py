@@ -20,7 +20,19 @@ def reader_of(model: Any) -> Reader | None:
         return _torch
     if _is(model, "BaseEstimator", "sklearn.base"):
         return _sklearn
+    if _is(model, "Module", "flax.nnx.module"):
+        return _nnx
+    if isinstance(model, tuple | list) and len(model) == 2 and _is(model[0], "Module", "flax.linen.module"):
+        return _linen
     return None
+
+
+def function(model: Any, example: Any, told: Told) -> Graph:
+    """The layers of a function of JAX, or of a module that is one, such as Equinox's."""
+    from .jaxpr.read import read
+
+    name = getattr(model, "__name__", type(model).__name__)
+    return read(model, f"the function {name!r}", example, told, Budget())
 
 
 def _is(model: Any, name: str, module: str) -> bool:
@@ -38,6 +50,21 @@ def _keras(model: Any, example: Any, told: Told) -> Graph:
     from .keras.read import read
 
     return read(model, example, told, Budget())
+
+
+def _nnx(model: Any, example: Any, told: Told) -> Graph:
+    from .jaxpr.modules import of_nnx
+    from .jaxpr.read import read
+
+    return read(of_nnx(model), f"the module {type(model).__name__}", example, told, Budget())
+
+
+def _linen(model: Any, example: Any, told: Told) -> Graph:
+    from .jaxpr.modules import of_linen
+    from .jaxpr.read import read
+
+    module, variables = model
+    return read(of_linen(module, variables), f"the module {type(module).__name__}", example, told, Budget())
 
 
 def _sklearn(model: Any, example: Any, told: Told) -> Graph:

@@ -1,0 +1,139 @@
+"""Primitives of JAX that move, repeat or leave out entries: what they do with the numbers of entries says which."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..algebra import maps
+from ..onnx.rules import shape_of
+from ..onnx.walk import Ended
+from .operation import Operation, Sign, primitive
+from .rules import joined
+
+
+def _shape(o: Operation) -> tuple[int, ...]:
+    return tuple(int(n) for n in o.equation.outvars[0].aval.shape)
+
+
+def _numbered(value: Any) -> Any:
+    """The numbers of the entries of a value, in its shape."""
+    shape = shape_of(value.before if isinstance(value, Ended) else value)
+    return np.arange(int(np.prod(shape))).reshape(shape)
+
+
+def _moved(o: Operation, value: Any, index: Any) -> Any:
+    if isinstance(value, Ended) and index.size == value.before.size and (index.ravel() == np.arange(index.size)).all():
+        return replace(value, before=value.before.shaped(index.shape))
+    return o.taken(value, index)
+
+
+def _room(o: Operation) -> None:
+    maps.room(float(np.prod([float(n) for n in _shape(o)])), "the tensor that it gives")
+
+
+@primitive("reshape", "squeeze", "expand_dims", "transpose", "broadcast_in_dim", "slice", "rev")
+def _entries(o: Operation) -> Any:
+    value, name, p = o.inputs[0], o.equation.primitive.name, o.parameters
+    if isinstance(value, Sign):
+        raise ValueError("it moves a comparison of what the network computes, which is not read")
+    _room(o)
+    index = _numbered(value)
+    if name == "transpose":
+        index = index.transpose(p["permutation"])
+    elif name == "broadcast_in_dim":
+        shape = [1] * len(_shape(o))
+        for d, n in zip(p["broadcast_dimensions"], index.shape, strict=True):
+            shape[d] = n
+        index = np.broadcast_to(index.reshape(shape), _shape(o))
+    elif name == "slice":
+        strides = p["strides"] or (1,) * index.ndim
+        index = index[tuple(slice(*s) for s in zip(p["start_indices"], p["limit_indices"], strides, strict=True))]
+    elif name == "rev":
+        index = np.flip(index, p["dimensions"])
+    else:
+        if name == "reshape" and p.get("dimensions") is not None:
+            raise ValueError("it reorders its dimensions, which is not read")
+        index = index.reshape(_shape(o))
+    return _moved(o, value, index)
+
+
+@primitive("concatenate")
+def _concatenate(o: Operation) -> Any:
+    _room(o)
+    offsets = np.cumsum([0, *(_numbered(v).size for v in o.inputs)])
+    parts = [_numbered(v) + k for v, k in zip(o.inputs, offsets, strict=False)]
+    index = np.concatenate(parts, o.parameters["dimension"])
+    return joined(o, [*o.inputs], index, _shape(o))
+
+
+@primitive("stack")
+def _stack(o: Operation) -> Any:
+    _room(o)
+    offsets = np.cumsum([0, *(_numbered(v).size for v in o.inputs)])
+    parts = [_numbered(v) + k for v, k in zip(o.inputs, offsets, strict=False)]
+    return joined(o, [*o.inputs], np.stack(parts, o.parameters["axis"]), _shape(o))
+
+
+@primitive("tile")
+def _tile(o: Operation) -> Any:
+    _room(o)
+    return _moved(o, o.inputs[0], np.tile(_numbered(o.inputs[0]), o.parameters["reps"]))
+
+
+@primitive("split")
+def _split(o: Operation) -> Any:
+    (value,) = o.inputs
+    ends = np.cumsum(o.parameters["sizes"])[:-1]
+    return [_moved(o, value, part) for part in np.split(_numbered(value), ends, o.parameters["axis"])]
+
+
+@primitive("pad")
+def _pad(o: Operation) -> Any:
+    """Before, after and between entries; a negative number takes entries away."""
+    value, fill = o.inputs
+    _room(o)
+    if not isinstance(fill, np.ndarray):
+        raise ValueError("it pads with what the network computes, which is not read")
+    index = o.evaluated([_numbered(value).astype(np.int32), np.asarray(-1, dtype=np.int32)])
+    there = index >= 0
+    if isinstance(value, np.ndarray):
+        flat = value.ravel() if value.size else np.zeros(1)
+        return np.where(there, flat[np.where(there, index, 0)], fill)
+    found = o.taken(value, index)
+    return o.do("Add", found, np.where(there, 0.0, fill)) if fill.any() else found
+
+
+@primitive("gather", "dynamic_slice")
+def _gather(o: Operation) -> Any:
+    value, *places = o.inputs
+    if not all(isinstance(v, np.ndarray) and v.dtype.kind in "iu" for v in places):
+        raise ValueError("it takes entries at places that the network computes, so that it jumps")
+    _room(o)
+    index = o.evaluated([_numbered(value).astype(np.int32), *places])
+    if (index < 0).any():
+        raise ValueError("it takes entries outside its tensor, which gives NaN")
+    return _moved(o, value, index)
+
+
+@primitive("dynamic_update_slice")
+def _update(o: Operation) -> Any:
+    value, update, *places = o.inputs
+    return _updated(o, value, update, lambda a, b: [a, b, *places], places)
+
+
+@primitive("scatter")
+def _scatter(o: Operation) -> Any:
+    value, places, update = o.inputs
+    return _updated(o, value, update, lambda a, b: [a, places, b], [places])
+
+
+def _updated(o: Operation, value: Any, update: Any, arguments: Any, places: list[Any]) -> Any:
+    if not all(isinstance(v, np.ndarray) and v.dtype.kind in "iu" for v in places):
+        raise ValueError("it sets entries at places that the network computes, so that it jumps")
+    _room(o)
+    before, after = _numbered(value).astype(np.int32), _numbered(update).astype(np.int32)
+    index = o.evaluated(arguments(before, after + before.size))
+    return joined(o, [value, update], index, _shape(o))
