@@ -44,8 +44,8 @@ def load(
     Args:
         path: the file.
         activation: what is done between the layers, where the file does not say it: "relu", "leaky_relu" (slope
-            0.01), "abs", or a list with one name for each hidden layer ("identity" makes one layer of two, where that
-            is exact).
+            0.01), "abs", "tanh", "gelu", ... (with torch's defaults), or a list with one name for each hidden layer
+            ("identity" makes one layer of two, where that is exact).
         layers: the layers' names in the order of application, where the file's names do not say it; of a state
             dict's other entries nothing is used then.
         logits: read what comes before a final Softmax, LogSoftmax or Sigmoid.

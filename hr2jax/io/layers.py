@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arithmetic import exact
 from ..arithmetic.float64 import Array
-from ..layer import KINKED, Layer
+from ..layer import Layer
 
 
 class Layers(NamedTuple):
@@ -37,13 +37,9 @@ def chained(weights: Sequence[Array], biases: Sequence[Array], activations: Sequ
     Without an activation two layers become one where float64 holds their product exactly, and stay two elsewhere.
 
     Raises:
-        ValueError: an activation that no Network has yet, or that has numbers of its own.
+        ValueError: an activation that has numbers of its own.
     """
     for activation in activations:
-        if activation not in KINKED:
-            raise ValueError(
-                f"the activation {activation!r} is known, but only piecewise linear networks can be bounded today"
-            )
         if activation == "prelu":
             raise ValueError("the activation 'prelu' has slopes, which this file's layers do not say; use leaky_relu")
     out, between = Layers([weights[0]], [biases[0]]), list[str]()

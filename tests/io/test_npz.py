@@ -200,10 +200,12 @@ def test_the_names_of_a_state_dict(tmp_path):
     path = write(tmp_path, STATE)
     assert hr2jax.load(path, activation="relu").hash == NET.hash
     assert hr2jax.load(path, activation=["relu", "relu"], layers=["0", "2", "4"]).hash == NET.hash
+    smooth = hr2jax.load(path, activation=["gelu", "tanh"])
+    assert smooth.hash == hr2jax.Network(NET.weights, NET.biases, activation=["gelu", "tanh"]).hash
     for options, message in (
         ({}, 'layers 0, 2 and 4, but does not say which activation is between them; say activation="relu"'),
         ({"activation": ["relu"]}, "activation has 1 names, but the layers 0, 2 and 4 leave room for 2"),
-        ({"activation": "gelu"}, "'gelu' is known, but only piecewise linear networks"),
+        ({"activation": "prelu"}, "'prelu' has slopes, which this file's layers do not say"),
         ({"activation": "relu", "layers": ["0", "5"]}, "layers names '5', but the layers of the file are 0, 2 and 4"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -8,21 +8,13 @@ import numpy as np
 
 from ...arithmetic import exact
 from ...arithmetic.float64 import Array
-from ...layer import KINKED
 from ...layers import comparator_ranks
 from .affine import Affine, Builder
 from .numbers import Number
 
 
 def activation(builder: Builder, a: Affine, name: str, **parameters: Any) -> Affine:
-    """A layer with the activation `name`.
-
-    Raises:
-        ValueError: nothing can bound it yet.
-    """
-    if name not in KINKED:
-        raise ValueError(f"its activation {name} is smooth, and only piecewise linear ones ({', '.join(KINKED)}, "
-                         "Clip, Max, Min, MaxPool) can be bounded today")  # fmt: skip
+    """A layer with the activation `name`."""
     return builder.activate(a, name, parameters)
 
 

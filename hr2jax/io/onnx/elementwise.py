@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import reduce
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -254,16 +256,19 @@ def _top_k(node: Node) -> Value:
 # Smooth activations
 
 
-def _smooth(operator: str, name: str, versions: tuple[int, ...], **given: float) -> None:
+def _smooth(
+    operator: str, name: str, versions: tuple[int, ...], fixed: Mapping[str, float] = MappingProxyType({}),
+    **given: float,
+) -> None:  # fmt: skip
     @rule(operator, versions, " ".join(given))
     def apply(node: Node) -> Value:
-        parameters = {k: node.number(k, default) for k, default in given.items()}
+        parameters = {**fixed, **{k: node.number(k, default) for k, default in given.items()}}
         return kinks.activation(node.builder, node.computed(), name, **parameters)
 
 
 _smooth("Tanh", "tanh", (6, 13))
 _smooth("Sigmoid", "sigmoid", (6, 13))
-_smooth("Softplus", "softplus", (1, 22))
+_smooth("Softplus", "softplus", (1, 22), {"threshold": np.finfo(np.float64).max})  # it has none, unlike torch's
 _smooth("Softsign", "softsign", (1, 22))
 _smooth("Elu", "elu", (6, 22), alpha=1.0)
 _smooth("Celu", "celu", (12, 28), alpha=1.0)

@@ -86,10 +86,7 @@ class Walk:
             return value
         if value.operator != "Sigmoid":
             raise ValueError(f"{what} uses what {value.what} gives, but that is read at the end of a network only")
-        try:
-            return kinks.activation(self.builder, value.before, "sigmoid")
-        except ValueError as error:
-            raise ValueError(f"{what} uses what {value.what} gives, but {reason(error)}") from None
+        return kinks.activation(self.builder, value.before, "sigmoid")
 
     def activated(self, what: str, value: Any, name: str, **parameters: Any) -> Any:
         """A layer of `hr2jax.Layer`'s activation `name`, of one that ONNX has no word for.
