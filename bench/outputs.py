@@ -1,0 +1,121 @@
+"""Bounds of all outputs, the whole Jacobian, beside exact or published values:  python bench/outputs.py
+
+Rows are LipBaB's networks on their boxes, ExLipBaB's iris, GLipSDP's FC-R18 (`--only FC-R18`), the random networks of the
+tables of several outputs against enumeration, and 64-64-10. Writes bench/results/outputs.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.io import loadmat
+
+import hr2jax
+from measure import RESULTS, Table
+from networks import DATA
+
+PEERS = DATA / "data" / "peers"
+COLUMNS = {
+    "network": "<26", "p->q": "<9", "relaxation": "<10", "bound": ">10.4f", "lower": ">10.4f", "known": ">10.4f",
+    "ratio": ">8.4f", "seconds": ">8.2f", "status": "<12",
+}  # fmt: skip
+
+
+@dataclass
+class Row:
+    """A question, and what is known of its answer: exact, or published."""
+
+    name: str
+    net: hr2jax.Network
+    norm: Any
+    output_norm: Any
+    relaxation: str
+    known: float | None
+    domain: dict[str, Any]
+
+
+def random_network(widths: tuple[int, ...], seed: int) -> hr2jax.Network:
+    """torch's default initialisation, from `numpy.random.default_rng(seed)`."""
+    rng, weights, biases = np.random.default_rng(seed), [], []
+    for m, n in itertools.pairwise(widths):
+        k = 1 / np.sqrt(m)
+        weights.append(rng.uniform(-k, k, (n, m)))
+        biases.append(rng.uniform(-k, k, n))
+    return hr2jax.Network(weights, biases)
+
+
+def iris() -> hr2jax.Network:
+    """ExLipBaB's iris 4-6-6-3."""
+    folder = PEERS / "exlipbab"
+    found = [loadmat(folder / f"iris_net_4x6x6x3_ReLU_{what}.mat") for what in ("weights", "biases")]
+    arrays = [[values for name, values in part.items() if not name.startswith("__")] for part in found]
+    weights = [np.atleast_2d(A) for A in (arrays[0][0].ravel() if len(arrays[0]) == 1 else arrays[0])]
+    biases = [np.ravel(b) for b in (arrays[1][0].ravel() if len(arrays[1]) == 1 else arrays[1])]
+    return hr2jax.Network(weights, biases)
+
+
+def rows() -> Iterator[Row]:
+    """All questions."""
+    for name, file, most, values in (
+        ("LipBaB iris 4-5-5-3", "lb_iris_net_4x5x5x3", 1.0, {2: 6.771454513402937, "inf": 12.605085581416922}),
+        ("LipBaB SD 10-15-10-3", "lb_SDnet_10x15x10x3", 0.1, {2: 9.530716922306004, "inf": 16.274810805318676}),
+        ("LipBaB SD 10-20-15-10-3", "lb_SDnet_10x20x15x10x3", 0.1, {2: 40.05651016370293, "inf": 72.28569774866806}),
+    ):
+        net = hr2jax.load(PEERS / "lipbab" / f"{file}.npz")
+        box = hr2jax.Box(np.zeros(net.widths[0]), np.full(net.widths[0], most))
+        for norm, exact in values.items():
+            yield Row(name, net, norm, norm, "hr2+", exact, {"domain": box})
+    yield Row("ExLipBaB iris 4-6-6-3", iris(), 2, 2, "hr2+", 11.634355134114875, {})
+    for widths in ((64, 64, 10), (64, 64, 64, 10)):
+        for relaxation in ("lipsdp", "shor", "hr2"):
+            name = "-".join(map(str, widths))
+            yield Row(name, random_network(widths, 0), 2, 2, relaxation, None, {})
+    for widths, radius in (((3, 5, 5, 2), 0.5), ((4, 4, 4, 3), 1.0), ((2, 4, 4, 4, 2), 1.0)):
+        for seed in range(4):
+            net = random_network(widths, seed)
+            center = np.random.default_rng(seed + 99).uniform(-1, 1, widths[0])
+            for relaxation in ("hr2", "hr2+"):
+                name, local = "-".join(map(str, widths)) + f" seed {seed}", {"center": center, "radius": radius}
+                yield Row(name, net, 2, 2, relaxation, None, local)
+    if (PEERS / "glipsdp" / "FC-R18.pt").exists():
+        try:
+            from peers import network
+        except ImportError:
+            return
+        for relaxation in ("lipsdp", "shor"):
+            yield Row("FC-R18", network("FC-R18"), 2, 2, relaxation, 20.956, {})
+
+
+def main() -> None:
+    """The table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="rows whose name has this in it")
+    parser.add_argument("--time-limit", type=float, default=60.0, help="seconds a row")
+    arguments = parser.parse_args()
+    table = Table(COLUMNS, ("network", "p->q", "relaxation"), RESULTS / "outputs.json")
+    table.header()
+    for row in rows():
+        if arguments.only not in row.name:
+            continue
+        started = time.perf_counter()
+        result = hr2jax.solve(
+            row.net, norm=row.norm, output_norm=row.output_norm, relaxation=row.relaxation,
+            time_limit=arguments.time_limit, **row.domain,
+        )  # fmt: skip
+        seconds = time.perf_counter() - started
+        known = result.lower if row.known is None else row.known
+        table.add({
+            "network": row.name, "p->q": f"{row.norm}->{row.output_norm}", "relaxation": row.relaxation,
+            "bound": result.bound, "lower": result.lower, "known": row.known, "ratio": result.bound / known,
+            "seconds": seconds, "status": result.status.name,
+        })  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
