@@ -1,7 +1,7 @@
 """Bounds of all outputs, the whole Jacobian, beside exact or published values:  python bench/outputs.py
 
-Rows are LipBaB's networks on their boxes, ExLipBaB's iris, GLipSDP's FC-R18 (`--only FC-R18`), the random networks of the
-tables of several outputs against enumeration, and 64-64-10. Writes bench/results/outputs.json.
+Rows are LipBaB's networks on their boxes, ExLipBaB's iris, GLipSDP's FC-R18 (`--only FC-R18`), random networks by
+torch's initialisation, and 64-64-10. Writes bench/results/outputs.json.
 """
 
 from __future__ import annotations
