@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import hr2jax
+from tests.reference.effort import examples
 from tests.reference.frameworks import framework
 
 
@@ -66,6 +67,7 @@ VECTOR = {
     "where zero": dense(lambda x: jnp.where(x < 0, 0.0, x)),
     "where concave": dense(lambda x: jnp.where(x < 0, x, 0.25 * x)),
     "where prelu": dense(lambda x: jnp.where(x >= 0, x, C * x)),
+    "where of another": dense(lambda x: jnp.where(-2.0 * x > 0, -2.0 * x, 0.5 * x)),
     "where minus": dense(lambda x: jnp.where(x >= 0, x, -x)),
     "clip": dense(lambda x: jnp.clip(x, -0.5, 0.25)), "clamp": dense(lambda x: jax.lax.clamp(-0.5, x, 0.25)),
     "one end": dense(lambda x: jnp.clip(x, None, 0.25)),
@@ -111,6 +113,43 @@ def test_functions(name):
 @pytest.mark.parametrize("name", IMAGE)
 def test_functions_of_images(name):
     check(IMAGE[name], (1, 6, 5, 2))
+
+
+def drawn(rng):
+    """A function of ten operations, each of values before it."""
+    steps = []
+    for _ in range(10):
+        kind, pick, numbers = int(rng.integers(len(STEPS))), rng.integers(0, 99, 3), rng.standard_normal((4, 4))
+        steps.append((STEPS[kind], pick, np.round(numbers * 8) / 8 if rng.random() < 0.5 else numbers))
+
+    def function(x):
+        values = [x]
+        for step, pick, numbers in steps:
+            a, b = (values[int(i) % len(values)] for i in pick[:2])
+            values.append(step(a, b, numbers, int(pick[2])))
+        return values[-1] + values[-2][::-1]
+
+    return function
+
+
+STEPS = [
+    lambda a, b, M, i: a @ M, lambda a, b, M, i: M @ a + M[0], lambda a, b, M, i: jax.nn.relu(a),
+    lambda a, b, M, i: a + b, lambda a, b, M, i: a * M[0] - b / 3, lambda a, b, M, i: jnp.maximum(a, b),
+    lambda a, b, M, i: jnp.minimum(a, M[0]), lambda a, b, M, i: jnp.clip(a, -0.5, 0.75),
+    lambda a, b, M, i: jax.nn.leaky_relu(a, 0.125), lambda a, b, M, i: jnp.where(a >= 0, a, M[1] * a),
+    lambda a, b, M, i: jnp.where(0 * M[2] < a, M[0] * a, a), lambda a, b, M, i: jnp.where(M[0] > 0, a, b),
+    lambda a, b, M, i: jnp.roll(a, i), lambda a, b, M, i: a[jnp.array([i % 4, 1, 3, 1])],
+    lambda a, b, M, i: a.at[i % 4].set(b[0]), lambda a, b, M, i: jnp.concatenate([a[: i % 4], b[i % 4 :]]),
+    lambda a, b, M, i: jnp.stack([a, b]).max(0), lambda a, b, M, i: jnp.outer(a, M[0]).sum(i % 2),
+    lambda a, b, M, i: jnp.where(-a > 0, -a, 0.5 * a), lambda a, b, M, i: jnp.abs(a) - a.mean(),
+    lambda a, b, M, i: jax.lax.reduce_window(a, -jnp.inf, jax.lax.max, (2,), (1,), ((1, 0),)),
+    lambda a, b, M, i: jnp.convolve(a, M[0][:3], mode="same"), lambda a, b, M, i: jax.nn.hard_tanh(a) + b.max(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(examples(60)))
+def test_random_graphs(seed):
+    check(drawn(np.random.default_rng(seed)), (4,))
 
 
 def test_a_chain_has_the_hash_of_its_arrays():
@@ -256,23 +295,24 @@ def test_linen():
         hr2jax.as_network((training, training.init(jax.random.key(0), jnp.zeros((1, 4)))), example=np.zeros((1, 4)))
 
 
+@pytest.mark.filterwarnings("ignore:jax.array_ref:DeprecationWarning")  # nnx's own, in older versions
 def test_nnx():
     framework("flax")
     from flax import nnx
 
     class Net(nnx.Module):
         def __init__(self, rngs):
-            self.conv = nnx.Conv(2, 3, (3, 3), rngs=rngs)
-            self.norm = nnx.BatchNorm(3, rngs=rngs)
+            self.conv = nnx.Conv(2, 3, (3, 3), param_dtype=float, rngs=rngs)
+            self.norm = nnx.BatchNorm(3, param_dtype=float, rngs=rngs)
             self.dropout = nnx.Dropout(0.5, rngs=rngs)
-            self.dense = nnx.Linear(3 * 12, 4, rngs=rngs)
+            self.dense = nnx.Linear(3 * 12, 4, param_dtype=float, rngs=rngs)
 
         def __call__(self, x):
             x = nnx.max_pool(nnx.relu(self.norm(self.conv(x))), (2, 2), strides=(2, 2))
             return self.dense(self.dropout(x.reshape((x.shape[0], -1))))
 
     net = Net(nnx.Rngs(0))
-    net.norm.mean[...], net.norm.var[...] = np.float32([1, -2, 0.5]), np.float32([0.3, 2, 1])
+    net.norm.mean, net.norm.var = (nnx.BatchStat(jnp.array(v)) for v in ([1.0, -2.0, 0.5], [0.3, 2.0, 1.0]))
     with pytest.raises(ValueError, match=r"training mode.*\.eval\(\)"):
         hr2jax.as_network(net, example=np.zeros((1, 8, 6, 2)))
     net.eval()

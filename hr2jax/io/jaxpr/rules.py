@@ -186,5 +186,14 @@ def _slope(o: Operation, value: Any, z: Affine) -> Any:
         return np.ones(z.shape)
     if isinstance(value, np.ndarray):
         return None if value.any() else np.zeros(z.shape)
-    base, factor, _ = o.interpreter.scaled.get(id(value), (None, None, None))
-    return np.array(np.broadcast_to(exact_floats(factor), z.shape)) if base is z else None
+    (base, factor), (origin, unit) = (_multiple(o, v) for v in (value, z))
+    if base is not origin or not exact_floats(unit).all():
+        return None
+    found = numbers.divide(exact_floats(factor), exact_floats(unit))
+    return None if isinstance(found, Enclosure) else np.array(np.broadcast_to(found, z.shape))
+
+
+def _multiple(o: Operation, value: Any) -> tuple[Any, Any]:
+    """The expression that a value is a multiple of, and the numbers that it is multiplied by."""
+    base, factor, _ = o.interpreter.scaled.get(id(value), (value, np.ones(()), value))
+    return base, factor
