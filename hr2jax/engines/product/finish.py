@@ -17,6 +17,9 @@ from .steering import Run
 FLOAT32 = 2e-5
 # Up to this size Newton's method on the diagonal takes no longer than a round of inner steps.
 QUICK_NEWTON = 1000
+# With more numbers and multipliers a step of Newton's method on the whole problem takes as long as some rounds do, and
+# it needs some twenty: it waits for so many rounds, or for so many certificates in a row without progress.
+MANY, LATE, SLOW = 3000, 8, 2
 # On an accelerator a finishing round of a large problem has this many times as many steps.
 FREE = 3
 # A warm start that has not settled gets penalties so many times as large, up to so many times the schedule's first.
@@ -117,7 +120,7 @@ class Finishing:
         if self.is_met(bound):
             return Status.SOLVED
         self.record(bound)
-        if (self.settled or self.number >= 2) and (status := self.polish(multipliers, d)) is not None:
+        if self.is_slow() and (status := self.polish(multipliers, d)) is not None:
             return status
         if self.idle >= UNIMPROVED:
             return self.end()
@@ -193,6 +196,12 @@ class Finishing:
             if lags:
                 run.sigma *= run.schedule.growth
         self.previous = np.nan if self.looks_again else self.value
+
+    def is_slow(self) -> bool:
+        """Whether more rounds may take longer than Newton's method on the whole problem."""
+        if affordable(self.lifting, self.run.families, MANY):
+            return self.settled or self.number >= 2
+        return self.number >= LATE or self.idle >= SLOW
 
     def polish(self, multipliers: dict[str, Array], d: Array) -> Status | None:
         """Newton's method from here, where layers make the last percent slow; None where it is of no use."""
