@@ -16,8 +16,9 @@ import argparse
 import json
 import time
 
-import hr2jax
 import peers
+
+import hr2jax
 from measure import RESULTS, Table, in_process, solve_seconds
 
 COLUMNS = {
@@ -100,9 +101,9 @@ def main() -> None:
     for name, (network, relaxation, limit) in rows().items():
         if not any(part in name for part in arguments.only):
             continue
-        limit = arguments.time_limit or limit
+        seconds = arguments.time_limit or limit
         # a second solve, a verification and a search for a witness come on top
-        found = in_process(__file__, [network, relaxation, limit], patience=4 * limit + 120)
+        found = in_process(__file__, [network, relaxation, seconds], patience=4 * seconds + 120)
         wanted = WANTED.get(name, found.get("product"))
         reached = "yes" if found.get("bound", float("inf")) <= (wanted or 0.0) else "no"
         table.add({"row": name, "published": published(network), "wanted": wanted, "reached": reached} | found)
