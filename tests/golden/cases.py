@@ -18,7 +18,7 @@ RECTANGLE = {"center": [0.1, -0.2, 0.3], "radius": [0.5, 0.0, 1.5]}
 def cases() -> dict[str, Case]:
     """By name."""
     named: dict[str, Case] = {}
-    for name, call, network, options in [*_one_layer(), *_several_layers()]:
+    for name, call, network, options in [*_one_layer(), *_several_layers(), *_several_values()]:
         assert name not in named, name
         assert "time_limit" not in options
         named[name] = call, network, options
@@ -135,3 +135,26 @@ def _several_layers() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     yield "chain-maximum", "maximum", "chain", {"output": 1, **BALL}
     yield "thin-hr2", "solve", "thin", {}
     yield "thin-shor", "solve", "thin", {"relaxation": "shor", "norm": 2, "center": [0.0] * 4, "radius": 2.0}
+
+
+def _several_values() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    for output_norm in (2, 1):
+        for domain in ("global", "ball"):
+            yield f"plain-hr2-{domain}-to{output_norm}", "solve", "plain", {
+                "output_norm": output_norm, **DOMAINS[domain]
+            }  # fmt: skip
+    yield "plain-hr2z-box-to2", "solve", "plain", {"relaxation": "hr2z", "output_norm": 2, **BOX}
+    yield "plain-hr2-box-parts", "solve", "plain", BOX
+    yield "plain-hr2+-ball-parts", "solve", "plain", {"relaxation": "hr2+", "output_norm": "inf", **BALL}
+    matrix = [[1.0, -0.5, 0.0], [0.25, 2.0, -1.0]]
+    yield "plain-shor-matrix", "solve", "plain", {"output": matrix, "relaxation": "shor", "norm": 2}
+    for relaxation, domain in (("shor", "global2"), ("hr2", "ball"), ("interval", "ball"), ("product", "global2")):
+        yield f"deep-{relaxation}-{domain}-to2", "solve", "deep", {
+            "relaxation": relaxation, "output_norm": 2, **DOMAINS[domain]
+        }  # fmt: skip
+    yield "deep-lipsdp-to2", "solve", "deep", {"relaxation": "lipsdp", "norm": 2}
+    cuts = ["S.U", "T.AS", "T.ASC", "U.AS", "U.ASC"]
+    for domain in ("box", "ball"):
+        yield f"deep-hr2+-cuts-separate-{domain}", "solve", "deep", {
+            "relaxation": "hr2+", "output_norm": 1, "cuts": cuts, **DOMAINS[domain]
+        }  # fmt: skip

@@ -22,6 +22,9 @@ INDEX = json.loads((HERE / "index.json").read_text(encoding="ascii"))
 CASES, ASKED = INDEX["cases"], cases()
 EXACT = os.environ.get("HR2JAX_GOLDEN") == "exact"  # in the process environment that the set was made in
 TOLERANCE = 0.0 if EXACT else 1e-12
+# The diagonal of this one lies where a Cholesky factor just exists, or just does not and it is shifted: that depends on
+# BLAS's kernel (OPENBLAS_CORETYPE=SKYLAKEX proves 9.3e-11 less than HASWELL and ZEN, NEHALEM 1.2e-9 more).
+EDGE = {} if EXACT else {"thin-hr2": 2e-9}
 # which have no place in a certificate: "auto" chooses, mosek needs a licence
 NOT_METHODS = {"auto", "mosek"}
 
@@ -36,9 +39,9 @@ def certificate(name: str) -> Certificate:
     return Certificate.load(HERE / f"{name}.cert.npz")
 
 
-def close(proved: float, recorded: str) -> bool:
+def close(proved: float, recorded: str, tolerance: float = TOLERANCE) -> bool:
     value = float.fromhex(recorded)
-    return abs(proved - value) <= TOLERANCE * abs(value)
+    return abs(proved - value) <= tolerance * abs(value)
 
 
 def known(argument: str, value: object = "?") -> set[str]:
@@ -63,9 +66,9 @@ def test_a_stored_certificate_proves_what_was_asked_and_what_it_proved(name):
     assert cert.lifting == case["lifting"]
     assert (cert.problem["center"] is None) == ("center" not in options)
     claim = {key: options[key] for key in ("output", "norm", "center", "radius") if key in options}
-    assert close(cert.verify(net, **claim), case["proved"])
+    assert close(cert.verify(net, **claim), case["proved"], EDGE.get(name, TOLERANCE))
     if "proved_in_balls" in case:
-        assert close(cert.verify(net, arithmetic="ball"), case["proved_in_balls"])
+        assert close(cert.verify(net, arithmetic="ball"), case["proved_in_balls"], EDGE.get(name, TOLERANCE))
 
 
 def test_each_file_has_its_line_and_each_line_its_file():
@@ -81,7 +84,9 @@ def test_no_kind_is_missing():
     assert {cut for cuts in asked("cuts") for cut in cuts} == known("cuts", value=["?"])
     assert {case["norm"] for case in CASES.values()} == {"inf", "2"}
     assert {case["quantity"] for case in CASES.values()} == {"lipschitz", "maximum"}
-    assert {case["lifting"] for case in CASES.values()} == {"forward", "adjoint", "both", "values", "lipsdp"}
+    assert {case["lifting"] for case in CASES.values()} == {
+        "forward", "adjoint", "both", "values", "lipsdp", "separate", "parts",
+    }  # fmt: skip
     for quantity in ("lipschitz", "maximum"):
         of_it = [case for case in CASES.values() if case["quantity"] == quantity]
         for norm in ("inf", "2"):
