@@ -50,7 +50,7 @@ def finish(run: Run) -> Status:
     by more than half of the tolerance since. It is STALLED after UNIMPROVED certificates in a row without progress, or
     when the schedule's rounds are over: then with a settled value and the best bound within all of the tolerance it is
     SOLVED all the same, unless Newton's method may follow. With several layers Newton's method on the whole problem
-    takes over once the value has settled, and its status is the run's, unless it stalls.
+    takes over once the value has settled or rounds are slow (`is_slow`), and its status is the run's, unless it stalls.
     """
     return Finishing(run).rounds()
 

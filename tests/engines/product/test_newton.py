@@ -128,6 +128,26 @@ def test_it_ends_what_lowrank_began(monkeypatch):
     assert monitor.bound == pytest.approx(optimum, rel=2e-6)
 
 
+def test_where_it_takes_long_it_lets_lowrank_end(monkeypatch):
+    """It took over after three rounds at any size, and took longer than the rounds that were left."""
+    calls = []
+
+    def counted(*args, **more):
+        calls.append(more["iteration"])
+        return Status.SOLVED
+
+    monkeypatch.setattr("hr2jax.engines.product.finish.solve_newton", counted)
+    lifting = lifting_of(4, (6, 6, 6, 6, 6), "inf", False, "adjoint")
+    families = preset("shor", lifting)
+    first = []
+    for many in (10**6, 0):
+        monkeypatch.setattr("hr2jax.engines.product.finish.MANY", many)
+        calls.clear()
+        solve_lowrank(lifting, families, Monitor(lifting, 1e-6))
+        first.append(calls[0] if calls else np.inf)
+    assert first[0] < first[1]
+
+
 def test_what_it_cannot_take_is_refused():
     net = Network([np.ones((2, 2)), np.ones((1, 2))], [np.zeros(2), np.zeros(1)])
     with pytest.raises(NotImplementedError, match="block form"):
