@@ -7,7 +7,6 @@ import pytest
 
 import hr2jax
 from tests.reference.effort import examples
-from tests.reference.frameworks import framework
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +89,12 @@ VECTOR = {
     "stopped": lambda x: jax.lax.stop_gradient(x) + x.astype(float),
     "vmap": jax.vmap(lambda a: jax.nn.relu(a) - a),
     "dead": lambda x: (jnp.exp(x), x * 2.0)[1], "dynamic": lambda x: jax.lax.dynamic_slice(x, (1,), (2,)),
+    "sorted": lambda x: jnp.sort(x.reshape(2, 2), 1), "not a number": lambda x: jnp.where(jnp.isnan(x), 0.0, x * 2),
+    "constant maxima": lambda x: x / jnp.maximum(2.0, 3.0), "integers": lambda x: jnp.arange(8).reshape(2, 4) @ x,
+    "scan": lambda x: jax.lax.scan(lambda c, a: (jax.nn.relu(c + a), c - a * C[0]), 0.5, x, reverse=True),
+    "loop": lambda x: jax.lax.fori_loop(0, 3, lambda i, a: jax.nn.relu(a @ A @ A.T) - i, x),
+    "map": lambda x: jax.lax.map(jax.nn.relu, x),
+    "known branch": lambda x: jax.lax.cond(True, jnp.negative, jnp.abs, x),
     "updated": lambda x: jax.lax.dynamic_update_slice(x, x[:2] * 3.0, (2,)),
 }  # fmt: skip
 IMAGE = {
@@ -102,6 +107,8 @@ IMAGE = {
     "max pool": lambda x: window(x, -jnp.inf, jax.lax.max), "min pool": lambda x: window(x, jnp.inf, jax.lax.min),
     "average pool": lambda x: window(x, 0.0, jax.lax.add) / window(jnp.ones_like(x), 0.0, jax.lax.add),
     "global": lambda x: jnp.concatenate([x.mean((1, 2)), x.max((1, 2))], -1), "flat": lambda x: x.reshape(1, -1) * 2,
+    "resized": lambda x: jax.image.resize(x, (1, 12, 10, 2), "nearest"),
+    "interpolated": lambda x: jax.image.resize(x, (1, 12, 10, 2), "linear"),
 }  # fmt: skip
 
 
@@ -220,8 +227,10 @@ REFUSED = {
     "threshold": (lambda x: jnp.where(x > 1, x, 0.0), "jump"),
     "step": (lambda x: (x > 0) * x, "jumps"), "sign": (jnp.sign, "jumps"), "round": (jnp.round, "jumps"),
     "cast": (lambda x: x.astype(int) * 1.0, "jumps"), "argmax": (lambda x: x[jnp.argmax(x)], "jumps|multiple"),
-    "sort": (jnp.sort, "'sort'"), "control": (lambda x: x if x[0] > 0 else -x, "cannot trace"),
-    "scan": (lambda x: jax.lax.scan(lambda c, a: (c + a, c), 0.0, x)[1], "'scan'.*unroll"),
+    "argsort": (lambda x: x[jnp.argsort(x)], "one tensor by another"),
+    "control": (lambda x: x if x[0] > 0 else -x, "cannot trace"),
+    "while": (lambda x: jax.lax.while_loop(lambda a: a[0] < 9, lambda a: a + 1, x), "'while'.*unroll"),
+    "cond": (lambda x: jax.lax.cond(x[0] > 0, lambda a: a, lambda a: -a, x), "jump"),
     "attention": (lambda x: jax.nn.softmax(x) @ x[:, None], "end of a network only|multiplies"),
     "norm": (lambda x: x / jnp.linalg.norm(x), "multiplies|root"), "constant": (lambda x: jnp.ones(3), "not computed"),
     "numpy": (lambda x: np.sin(np.asarray(x)), "cannot trace"), "nan": (lambda x: x + jnp.nan, "NaN|finite"),
@@ -259,8 +268,8 @@ def norms(variables):
     return jax.tree.map(lambda v: jnp.asarray(abs(rng.standard_normal(v.shape)) + 0.2), variables)
 
 
+@pytest.mark.framework("flax")
 def test_linen():
-    framework("flax")
     from flax import linen as nn
 
     class Net(nn.Module):
@@ -296,8 +305,8 @@ def test_linen():
 
 
 @pytest.mark.filterwarnings("ignore:jax.array_ref:DeprecationWarning")  # nnx's own, in older versions
+@pytest.mark.framework("flax")
 def test_nnx():
-    framework("flax")
     from flax import nnx
 
     class Net(nnx.Module):
@@ -319,8 +328,10 @@ def test_nnx():
     check(net, (1, 8, 6, 2))
 
 
+@pytest.mark.framework("equinox")
 def test_equinox():
-    eqx = framework("equinox")
+    import equinox as eqx
+
     keys = jax.random.split(jax.random.key(0), 4)
     check(eqx.nn.MLP(4, 3, 6, 2, key=keys[0]), (4,))
     first, last = eqx.nn.Linear(4, 5, key=keys[0]), eqx.nn.Linear(5, 2, key=keys[1])

@@ -15,8 +15,10 @@ from tests.reference.frameworks import framework
 os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = framework("keras")
 
-# Keras's own variables, to NumPy 2
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+pytestmark = [
+    pytest.mark.framework("keras"),  # whose variables warn of NumPy 2:
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
+]
 L = keras.layers
 
 

@@ -27,6 +27,7 @@ from sklearn.preprocessing import (  # noqa: E402
 
 from tests.reference.exact_layers import exact, members_at  # noqa: E402
 
+pytestmark = pytest.mark.framework("sklearn")
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((60, 4)) * [1.0, 30.0, 0.01, 5.0] + [0.0, 100.0, 3.0, -7.0]
 Y = np.stack([X[:, 0] + abs(X[:, 1]), X[:, 2] * 50 - X[:, 3]], axis=1)

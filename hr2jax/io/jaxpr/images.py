@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arithmetic.float64 import exact_float64
 from ..algebra import kinks, windows
 from ..algebra.affine import Affine
 from ..algebra.windows import Windows
@@ -16,7 +17,7 @@ from .operation import Operation, primitive
 @primitive("dot_general")
 def _dot(o: Operation) -> Any:
     """Dimensions in the order: those of the batch, those of the left alone, those of the right alone."""
-    (contracted, batch), (a, b) = o.parameters["dimension_numbers"], [o.inside(v) for v in o.inputs]
+    (contracted, batch), (a, b) = o.parameters["dimension_numbers"], [_floats(o.inside(v)) for v in o.inputs]
     sizes = [shape_of(v) for v in (a, b)]
     free = [[d for d in range(len(s)) if d not in c and d not in t]
             for s, c, t in zip(sizes, contracted, batch, strict=True)]  # fmt: skip
@@ -27,6 +28,13 @@ def _dot(o: Operation) -> Any:
     if count[0] == 1:
         left, other = (_formed(o, v, shape_of(v)[1:]) for v in (left, other))
     return _formed(o, o.do("MatMul", left, other), tuple(o.equation.outvars[0].aval.shape))
+
+
+def _floats(value: Any) -> Any:
+    """A constant of integers as one of floats."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "iub":
+        return exact_float64(value.astype(np.int64), "a constant", value.ndim)
+    return value
 
 
 def _arranged(o: Operation, value: Any, order: list[int], shape: list[int]) -> Any:
@@ -104,3 +112,15 @@ def _reduced(o: Operation) -> Any:
         return np.asarray((np.max if name == "reduce_max" else np.min)(value, axis=tuple(axes)))
     return o.do(operator[name], value, axes, keepdims=0)
 
+
+
+@primitive("sort")
+def _sort(o: Operation) -> Any:
+    """In ascending order along a dimension."""
+    if len(o.inputs) != 1:
+        raise ValueError("it sorts one tensor by another, so that it may jump; only sorted values are read")
+    value, dimension = o.inside(o.inputs[0]), int(o.parameters["dimension"])
+    if isinstance(value, np.ndarray):
+        return np.sort(value, axis=dimension)
+    count = np.array([shape_of(value)[dimension]], dtype=np.int64)
+    return o.do("TopK", value, count, axis=dimension, largest=0, sorted=1)

@@ -25,14 +25,10 @@ _HINTS = {
     "pow": "it multiplies what the network computes with itself",
     "rsqrt": "it divides by what the network computes; BatchNorm in evaluation is read",
     "sqrt": "its slope is infinite at 0",
-    "scan": "unroll the loop (jax.lax.scan of unroll, or Python's for)",
     "while": "it may run for ever; unroll the loop (Python's for)",
-    "cond": "it jumps; use jax.numpy.maximum, minimum or clip",
-    "sort": "jax.numpy.maximum and minimum are read",
+    "cond": "it branches by what the network computes, so that it may jump; jax.numpy.maximum, minimum, clip are read",
     "argmax": "it jumps",
-    "sign": "it jumps",
     "round": "it jumps",
-    "floor": "it jumps",
     "pure_callback": "it runs code outside JAX",
     "io_callback": "it runs code outside JAX",
 }
@@ -101,6 +97,11 @@ class Interpreter:
                 return self.closed(body, inputs)
             if hasattr(body, "eqns"):
                 return self.jaxpr(body, [], inputs)
+        if name == "cond" and isinstance(inputs[0], np.ndarray):
+            branches = parameters["branches"]
+            return self.closed(branches[int(np.clip(int(inputs[0]), 0, len(branches) - 1))], inputs[1:])
+        if name == "scan":
+            return self._scanned(equation, inputs)
         what = _said(equation, name)
         operation = Operation(self, what, equation, inputs)
         try:
@@ -114,6 +115,21 @@ class Interpreter:
                 why = "it is random; give the function without dropout and noise (deterministic, inference)"
             raise ValueError(f"{what} is not read: {why}")
         return results
+
+    def _scanned(self, equation: Any, inputs: list[Any]) -> list[Any]:
+        """The values of a loop of known length, unrolled: what it carries, and what it gathers."""
+        p, what = equation.params, _said(equation, "scan")
+        first, count = p["num_consts"], p["num_carry"]
+        held, carried, rows = inputs[:first], inputs[first : first + count], inputs[first + count :]
+        gathered: list[list[Any]] = []
+        for i in range(p["length"]):
+            at = p["length"] - 1 - i if p["reverse"] else i
+            each = [moving.row(self.walk, what, value, at) for value in rows]
+            found = self.closed(p["jaxpr"], [*held, *carried, *each])
+            carried, given = found[:count], found[count:]
+            gathered.append(given)
+        gathered = gathered[::-1] if p["reverse"] else gathered
+        return [*carried, *(moving.rows(self.walk, what, [*values]) for values in zip(*gathered, strict=True))]
 
     def constant(self, value: Any) -> Any:
         """A constant as an array of float64, which may be infinite, or of integers or bool.

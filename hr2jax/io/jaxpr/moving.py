@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..algebra import maps
-from ..onnx.rules import shape_of
-from ..onnx.walk import Ended
+from ..algebra.affine import Affine
+from ..onnx.rules import floats, plain, shape_of
+from ..onnx.walk import Ended, Walk
 from .operation import Operation, Sign, primitive
 from .rules import joined
 
@@ -137,3 +138,23 @@ def _updated(o: Operation, value: Any, update: Any, arguments: Any, places: list
     before, after = _numbered(value).astype(np.int32), _numbered(update).astype(np.int32)
     index = o.evaluated(arguments(before, after + before.size))
     return joined(o, [value, update], index, _shape(o))
+
+
+def row(walk: Walk, what: str, value: Any, at: int) -> Any:
+    """Entry `at` of the first dimension."""
+    value = walk.inside(what, value)
+    if isinstance(value, np.ndarray):
+        return np.asarray(value[at])
+    if not isinstance(value, Affine):
+        raise ValueError(f"{what} goes over a constant that float64 does not hold, which is not read")
+    index = np.arange(value.size).reshape(value.shape)[at]
+    return plain(walk.builder.taken(value, index, index.shape))
+
+
+def rows(walk: Walk, what: str, values: list[Any]) -> Any:
+    """Values of one shape, one after another along a new first dimension."""
+    values = [walk.inside(what, v) for v in values]
+    if all(isinstance(v, np.ndarray) for v in values):
+        return np.stack(values)
+    parts = [v if isinstance(v, Affine) else walk.builder.constant(floats(v)) for v in values]
+    return walk.builder.joined([p.shaped((1, *p.shape)) for p in parts], 0)

@@ -73,6 +73,7 @@ class Operation:
             return None
         found = rule(self)
         found = found if isinstance(found, list) else [found]
+        found = [np.asarray(v) if isinstance(v, np.generic) else v for v in found]
         for variable, value in zip(self.equation.outvars, found, strict=True):
             inner = value.before if isinstance(value, Ended) else value
             if not isinstance(inner, Sign) and shape_of(inner) != tuple(variable.aval.shape):

@@ -116,12 +116,27 @@ def _compared(o: Operation) -> Any:
         function = {"gt": np.greater, "ge": np.greater_equal, "lt": np.less, "le": np.less_equal, "eq": np.equal,
                     "ne": np.not_equal}[name]  # fmt: skip
         return np.asarray(function(a, b))
+    if name in ("eq", "ne") and (a is b or any(_is_infinite(v) for v in (a, b))):  # is it NaN, is it infinite?
+        shape = tuple(o.equation.outvars[0].aval.shape)
+        return np.full(shape, (name == "eq") == (a is b))
     if isinstance(b, Affine) and not is_computed(a):
         a, b = b, a
         name = {"gt": "lt", "ge": "le", "lt": "gt", "le": "ge"}.get(name, name)
     if not isinstance(a, Affine) or is_computed(b) or name in ("eq", "ne"):
         raise ValueError("it compares values, so that it may jump; jax.numpy.maximum, minimum and clip are read")
     return Sign(a, b, name)
+
+
+def _is_infinite(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype == np.float64 and bool(np.isinf(value).all())
+
+
+@primitive("floor", "ceil", "sign")
+def _step(o: Operation) -> Any:
+    (a,) = o.inputs
+    if not isinstance(a, np.ndarray):
+        raise ValueError("it jumps; only what it makes of exact constants is read")
+    return {"floor": np.floor, "ceil": np.ceil, "sign": np.sign}[o.equation.primitive.name](a)
 
 
 @primitive("select_n")
