@@ -66,6 +66,10 @@ def _climb(
 ) -> Array:  # fmt: skip
     """(n, p_0) points of the ball and the clip box where a rival comes close to the label's output."""
     low, high = inner_box(inputs, radius, clip)
+    if net.smooth:
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        climbed = _climb_smooth(net, inputs, labels, radius, norm, low, high, steps, at_input, rng, is_over)
+        return _within(inputs, climbed, low, high, radius, norm)
     padded = 1 << (len(inputs) - 1).bit_length()
     rows = np.resize(np.arange(len(inputs)), padded)
     layers = [
@@ -83,10 +87,42 @@ def _climb(
         if is_over():
             break
     climbed = run(_best, layers, put(labels[rows]), state)
-    points = np.asarray(climbed, dtype=np.float64)[: len(inputs)]
+    return _within(inputs, np.asarray(climbed, dtype=np.float64)[: len(inputs)], low, high, radius, norm)
+
+
+def _within(inputs: Array, points: Array, low: Array, high: Array, radius: float, norm: str | int) -> Array:
+    """The points (n, p_0) in the ball and between low and high."""
     if norm == 2:
         points = inputs + _shrunk(points - inputs, radius)
     return np.clip(points, low, high)
+
+
+def _climb_smooth(
+    net: Network, inputs: Array, labels: Array, radius: float, norm: str | int, low: Array, high: Array, steps: int,
+    at_input: bool, rng: np.random.Generator, is_over: Callable[[], bool],
+) -> Array:  # fmt: skip
+    """The same climb in NumPy, of networks with smooth layers, whose functions are there alone."""
+    rows = np.arange(len(inputs))
+    start = inputs if at_input else low + (high - low) * rng.random(inputs.shape)
+    y = _within(inputs, start, low, high, radius, norm)
+    best, height = y, np.full(len(y), -np.inf)
+    for i in range(steps + 1):
+        scores = net(y)
+        own = scores[rows, labels].copy()
+        scores[rows, labels] = -np.inf
+        rival = scores.argmax(axis=1)
+        value = scores[rows, rival] - own
+        better = value > height
+        best, height = np.where(better[:, None], y, best), np.where(better, value, height)
+        if i == steps or (i % PIECE == 0 and is_over()):
+            break
+        top = np.zeros(scores.shape)
+        top[rows, rival] += 1.0
+        top[rows, labels] -= 1.0
+        g = graph.pull_back(net.layers, graph.masks(net.layers[:-1], y), top)
+        g = g / np.maximum(np.linalg.norm(g, axis=1, keepdims=True), 1e-300) if norm == 2 else np.sign(g)
+        y = _within(inputs, y + radius * max(1.0 - i / steps, 0.05) * g, low, high, radius, norm)
+    return best
 
 
 def _shrunk(step: Array, radius: float) -> Array:

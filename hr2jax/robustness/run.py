@@ -104,11 +104,6 @@ def certify(
         raise ValueError("net must have at least two outputs, the largest of which names the label, but it has 1")
     if not isinstance(via, str) or via not in TESTS:
         raise ValueError(f"via must be one of {', '.join(map(repr, TESTS))}, but {shown(via)} was given")
-    if net.smooth:
-        raise NotImplementedError(
-            f"certify is built for piecewise linear layers, but {net.smooth}; hr2jax.solve bounds the constants of "
-            "F_k - F_j, whatever the layers"
-        )
     chosen = solve_options(net, norm, relaxation, seed, time_limit, progress, options)
     p = checked_problem(net, (0, 1), norm).norm
     x, box = checked_inputs(net, inputs, clip)
@@ -121,6 +116,10 @@ def certify(
     if via == "sdp" and "maximum" not in RELAXATIONS[relaxation].quantities:
         of_values = ", ".join(names(quantities="maximum"))
         raise ValueError(f"relaxation must be one of {of_values} for via='sdp', but {relaxation!r} was given")
+    if via == "sdp" and net.smooth:
+        raise NotImplementedError(
+            f"via='sdp' is built for piecewise linear layers, but {net.smooth}; via='lipschitz-local' is for any"
+        )
     if via == "sdp" and chosen["method"] not in ("auto", "lowrank"):
         raise ValueError(f"method must be 'auto' or 'lowrank' for via='sdp', but {shown(chosen['method'])} was given")
     check_arithmetic()
