@@ -304,7 +304,7 @@ def test_linen():
         hr2jax.as_network((training, training.init(jax.random.key(0), jnp.zeros((1, 4)))), example=np.zeros((1, 4)))
 
 
-@pytest.mark.filterwarnings("ignore:jax.array_ref:DeprecationWarning")  # nnx's own, in older versions
+@pytest.mark.filterwarnings("ignore:jax.(array_ref|ArrayRef):DeprecationWarning")  # nnx's own, in older versions
 @pytest.mark.framework("flax")
 def test_nnx():
     from flax import nnx
