@@ -6,9 +6,11 @@ file that one writes while another reads it would be half a program.
 """
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
+from tests.reference.effort import FULL
 from tests.reference.frameworks import framework
 
 
@@ -29,3 +31,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("framework"):
         for name in mark.args:
             framework(name)
+
+
+@pytest.fixture
+def compiled_quickly() -> Iterator[None]:
+    """XLA leaves most optimisations out: for tests whose programs take longer to compile than to run.
+
+    Not with HR2JAX_TESTS=full, where programs are those that a user gets.
+    """
+    import jax
+
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", before or not FULL)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)

@@ -9,6 +9,8 @@ import hr2jax
 from hr2jax.engines.bilinear import maximise
 from hr2jax.penalty import lipschitz_bounds, lipschitz_penalty
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 
 def network(outputs=3, p=5, m=7, seed=0):
     rng = np.random.default_rng(seed)

@@ -36,6 +36,8 @@ from tests.reference.product import solve_product_form
 
 from ...reference.monitor import Monitor
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 RELAXATIONS = ("shor", "hr2", "hr2z")
 BOTH = pytest.mark.parametrize("local", [False, True], ids=["global", "local"])
 ALL = pytest.mark.parametrize("relaxation", RELAXATIONS)
