@@ -387,7 +387,7 @@ def test_a_damaged_byte_never_changes_a_weight(tmp_path, compress):
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("net.txt", ValueError, r"has the suffix \.txt, but .* ends in \.npz, .* \.pt, \.pth or \.ckpt"),
+        ("net.txt", ValueError, r"has the suffix \.txt, but .* ends in \.npz, .* \.pt, \.pth, \.ckpt, .* or \.hdf5"),
         ("net.npz.gz", ValueError, r"has the suffix \.gz, but"),
         ("net", ValueError, "has no suffix, but"),
         ("folder.npz", ValueError, "is a directory"),
