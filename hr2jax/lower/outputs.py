@@ -22,8 +22,9 @@ from .attained import attained
 from .effort import Effort
 from .norms import lengths
 
-# How often a combination is chosen anew, and the turns of the alternating maximisation that chooses it.
-ROUNDS, TURNS = 4, 30
+# How often a combination is chosen anew, the turns of the alternating maximisation that chooses it, points where it is
+# looked for at first, and how far out globally.
+ROUNDS, TURNS, SAMPLES, FAR = 4, 30, 48, 10.0
 
 Search = Callable[..., tuple[float, Array]]
 
@@ -61,9 +62,13 @@ def search_outputs(
     x = np.asarray(starts[0], dtype=np.float64) if len(starts) else x
     lower, witness = 0.0, x
     tried: list[Array] = []
+    ahead = _candidates(values, problem, [x, *_samples(net, problem, seed)], effort)
     for k in range(ROUNDS):
         s = best_combination(values, problem, x)
-        if any(np.allclose(s, other) or np.allclose(s, -other) for other in tried):
+        while _is_known(s, tried) and ahead:
+            x = ahead.pop(0)
+            s = best_combination(values, problem, x)
+        if _is_known(s, tried):
             break
         tried.append(s)
         for point in (witness, x):
@@ -81,6 +86,39 @@ def search_outputs(
         if effort.is_over():
             break
     return lower, witness
+
+
+def _is_known(s: Array, tried: Sequence[Array]) -> bool:
+    return any(np.allclose(s, other) or np.allclose(s, -other) for other in tried)
+
+
+def _samples(net: Network, problem: Problem, seed: int) -> list[Array]:
+    """Points of the domain, or about 0 at several distances."""
+    random, domain = np.random.default_rng(seed), problem.domain
+    far = np.geomspace(0.1, FAR, SAMPLES)[:, None]
+    steps = random.uniform(-1.0, 1.0, (SAMPLES, net.widths[0]))
+    if not domain.is_bounded:
+        return list(far * steps)
+    return [domain.into(x) for x in domain.center + domain.radius * steps]
+
+
+def _candidates(values: Network, problem: Problem, points: list[Array], effort: Effort) -> list[Array]:
+    """The points by what the best combination makes of the gradient there, the largest first, as far as effort goes."""
+    found: list[tuple[float, int]] = []
+    for k, x in enumerate(points):
+        if k and effort.spent > 0.2 * effort.points:
+            break
+        effort.spend(len(problem.coefficients))
+        s = best_combination(values, problem, x)
+        found.append((_value(values, problem, x, s), k))
+    return [points[k] for _, k in sorted(found, key=lambda pair: -pair[0])]
+
+
+def _value(values: Network, problem: Problem, x: Array, s: Array) -> float:
+    """About what s . f attains at x over the norm of s."""
+    g = graph.gradients(values.layers, x, s)[problem.domain.free(len(x))]
+    value = float(lengths(g, DUAL[problem.norm]) / lengths(s, DUAL[problem.output_norm]))
+    return value if math.isfinite(value) else 0.0
 
 
 def _first(pair: tuple[float, Array]) -> float:
