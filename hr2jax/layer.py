@@ -340,7 +340,7 @@ def _checked_parameters(activation: str, given: Any, width: int) -> dict[str, An
             takes = f"takes {', '.join(known)}" if known else "takes none"
             raise ValueError(f"{activation} {takes}, but the parameter {shown(name)} was given")
         if name == "approximate":
-            if value not in APPROXIMATE:
+            if not isinstance(value, str) or value not in APPROXIMATE:
                 raise ValueError(f"approximate must be one of {', '.join(APPROXIMATE)}, but {shown(value)} was given")
             parameters[name] = value
         elif name == "weight":

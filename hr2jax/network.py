@@ -293,7 +293,8 @@ def _hash_of_layers(layers: Sequence[Layer]) -> str:
 
 def _names(activation: Any, depth: int) -> list[str]:
     """One activation's name for each of `depth` hidden layers."""
-    names = [activation] * depth if isinstance(activation, str) else _as_list(activation, "activation")
+    expected = "a name or a list of names"
+    names = [activation] * depth if isinstance(activation, str) else _as_list(activation, "activation", expected)
     if len(names) != depth:
         raise ValueError(f"activation must be a name, or one for each of {depth} hidden layers, not {len(names)} names")
     for i, name in enumerate(names):
@@ -303,10 +304,10 @@ def _names(activation: Any, depth: int) -> list[str]:
     return names
 
 
-def _as_list(value: Any, what: str) -> list[Any]:
+def _as_list(value: Any, what: str, expected: str = "a list of arrays") -> list[Any]:
     if isinstance(value, str | bytes | dict):
-        raise ValueError(f"{what} must be a list of arrays, but {type(value).__name__} was given")
+        raise ValueError(f"{what} must be {expected}, but {type(value).__name__} was given")
     try:
         return list(value)
     except TypeError:
-        raise ValueError(f"{what} must be a list of arrays, but {type(value).__name__} was given") from None
+        raise ValueError(f"{what} must be {expected}, but {type(value).__name__} was given") from None

@@ -50,7 +50,7 @@ class Problem:
             raise unknown_norm(self.norm, BOUNDED)
         if self.is_vector:
             if self.output_norm not in NORMS:
-                raise unknown_norm(self.output_norm)
+                raise unknown_norm(self.output_norm, name="output_norm")
             if self.quantity == "maximum":
                 raise ValueError(
                     f"the largest value is one function's, but f has {len(self.coefficients)} values; give output=k, "
@@ -123,7 +123,7 @@ def checked_problem(
         )
     coefficients = output_coefficients(output, net.widths[-1])
     p = parse_norm(norm, BOUNDED)
-    q = p if output_norm is None else parse_norm(output_norm)
+    q = p if output_norm is None else parse_norm(output_norm, name="output_norm")
     if coefficients.ndim == 1:
         q = p  # f has one value, on which all norms agree
     where = _checked_domain(net.widths[0], p, center, radius, domain)

@@ -339,7 +339,7 @@ def test_a_ball_of_norm_1_bounds_the_gradient_in_other_norms():
         ({"domain": Box([0.0], [1.0])}, "must have 2 entries, the network's inputs, but it has 1"),
         ({"domain": Box([0.0] * 2, [1.0] * 2), "center": [0.0, 0.0]}, "one or the other"),
         ({"domain": (0, 1)}, "domain must be a hr2jax.Box or a hr2jax.Ball"),
-        ({"output_norm": 3}, 'norm must be "inf", 2 or 1'),
+        ({"output_norm": 3}, '^output_norm must be "inf", 2 or 1'),
     ],
 )
 def test_what_is_no_domain_of_the_network_is_refused(arguments, message):

@@ -345,6 +345,12 @@ def test_activations_are_given_by_name():
         Network([A, [[3.0]]], [b, [0.0]], activation=["tanh", "tanh"])
 
 
+@pytest.mark.parametrize("activation", [5, None])
+def test_an_activation_that_is_no_name_is_refused_as_such(activation):
+    with pytest.raises(ValueError, match=r"^activation must be a name or a list of names, but (int|NoneType) was"):
+        Network([np.ones((1, 1))] * 2, [np.ones(1)] * 2, activation=activation)
+
+
 def test_what_a_smooth_activation_takes_is_part_of_the_hash():
     def net(**parameters):
         return Network.from_layers([Layer({0: [[1.0]]}, [0.0], "softplus", parameters), OUTPUT])

@@ -67,7 +67,7 @@ REFUSED = [
     ("output", 1.0, {}, ["output", "()"]),
     ("output", [1.0], {}, ["length 2", "(1,)"]),
     ("output", [[1.0, 0.0, 0.0]], {}, ["output", "(1, 3)"]),
-    ("output_norm", "3", {"output": None}, ["norm", "'3'"]),
+    ("output_norm", "3", {"output": None}, ["output_norm must be", "'3'"]),
     ("lifting", "adjoint", {"output": None, "output_norm": 2}, ["lifting", "'adjoint'"]),
     ("output", [1.0, np.nan], {}, ["output", "NaN"]),
     ("output", [1.0, 1j], {}, ["output", "complex"]),

@@ -20,25 +20,25 @@ DUAL: dict[Norm, Norm] = {"inf": 1, 2: 2, 1: "inf"}
 SMALLEST = 2.0**-1000  # a result below this may have lost bits to underflow
 
 
-def parse_norm(norm: Any, known: tuple[Norm, ...] = NORMS) -> Norm:
+def parse_norm(norm: Any, known: tuple[Norm, ...] = NORMS, name: str = "norm") -> Norm:
     """The one of `known` that is meant by any of its spellings: "inf", "linf", numpy.inf; 2, "2", "l2"; 1, "1", "l1".
 
     Raises:
-        ValueError: none of them.
+        ValueError: none of them; it says `name`, the argument.
     """
     number = isinstance(norm, int | float | np.number) and not isinstance(norm, bool)
-    for name in known:
-        if isinstance(norm, str) and norm.lower() in (str(name), f"l{name}"):
-            return name
-        if number and norm == (math.inf if name == "inf" else name):
-            return name
-    raise unknown_norm(norm, known)
+    for one in known:
+        if isinstance(norm, str) and norm.lower() in (str(one), f"l{one}"):
+            return one
+        if number and norm == (math.inf if one == "inf" else one):
+            return one
+    raise unknown_norm(norm, known, name)
 
 
-def unknown_norm(norm: Any, known: tuple[Norm, ...] = NORMS) -> ValueError:
-    """The refusal of what is none of the `known` norms."""
-    names = ['"inf"' if name == "inf" else str(name) for name in known]
-    return ValueError(f"norm must be {', '.join(names[:-1])} or {names[-1]}, but {shown(norm)} was given")
+def unknown_norm(norm: Any, known: tuple[Norm, ...] = NORMS, name: str = "norm") -> ValueError:
+    """The refusal of what is none of the `known` norms, given as the argument `name`."""
+    names = ['"inf"' if one == "inf" else str(one) for one in known]
+    return ValueError(f"{name} must be {', '.join(names[:-1])} or {names[-1]}, but {shown(norm)} was given")
 
 
 def bounded(values: Array) -> Array:

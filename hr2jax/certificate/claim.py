@@ -58,7 +58,7 @@ class Asked:
         if self.norm is not UNASKED and parse_norm(self.norm) != claim.norm:
             raise CertificateError(f"the certificate is for norm {claim.norm}, not {self.norm!r}")
         if self.output_norm is not UNASKED:
-            asked = claim.norm if self.output_norm is None else parse_norm(self.output_norm)
+            asked = claim.norm if self.output_norm is None else parse_norm(self.output_norm, name="output_norm")
             if claim.is_vector and asked != claim.output_norm:
                 raise CertificateError(f"the certificate is for output_norm {claim.output_norm}, not {asked}")
         self._check_output(claim, net)

@@ -341,7 +341,7 @@ def test_the_module_runs() -> None:
         (("solve", "absent.npz"), "absent.npz: No such file"),
         (("solve", "absent.onnx"), "absent.onnx: No such file"),
         (("solve", "x.npy"), "suffix"),
-        (("solve", "net.npz", "--output-norm", "3"), "norm must be"),
+        (("solve", "net.npz", "--output-norm", "3"), "output_norm must be"),
         (("solve", "net.npz", "--output", "2"), "output must be"),
         ((*SOLVE, "--tol", "nan"), "tol must be"),
         ((*SOLVE, "--relaxation", "hr3"), "relaxation must be"),
