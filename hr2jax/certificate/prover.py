@@ -15,7 +15,8 @@ from ..problem import Problem, checked_problem
 from ..relaxation.basis import Lifting
 from ..relaxation.layout import Layout
 from ..relaxation.lifting import lift
-from ..relaxation.presolve import LIFTINGS, OF_ONE, OF_VALUES, Presolve, masks, pre_bounds, presolve
+from ..relaxation.neurons import masks
+from ..relaxation.presolve import LIFTINGS, OF_ONE, OF_VALUES, Presolve, pre_bounds, presolve
 from ..text import shown
 from .bound import dual_bound
 from .krivine import KRIVINE, krivine_bound

@@ -18,6 +18,7 @@ from ..network import Network
 from ..problem import Problem
 from .basis import BEFORE_MASK, ONE, XI, Group, Lifting, LinearMap, S, T
 from .layout import OF_OUTPUTS
+from .neurons import Neurons
 from .objective import Objectives
 from .orders import ordered_masks
 from .pieces import (
@@ -32,7 +33,7 @@ from .pieces import (
     piece_of,
     sloped,
 )
-from .presolve import Neurons, Presolve
+from .presolve import Presolve
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from ..layer import Layer, largest
 from ..network import Network
 from ..problem import Problem
 from .layout import OF_OUTPUTS, Layout, carried, check_layout
+from .neurons import Neurons, masks
 from .scales import exponents, margins, on_grid, proved, raised
 
 # lifting -> the chains of variables that carry the derivative (docs/theory/depth.md): none where values are bounded,
@@ -32,38 +33,6 @@ OF_VALUES = ("separate", "lipsdp")  # the liftings of several outputs, and those
 OF_ONE = tuple(name for name in LIFTINGS if name != "separate")
 Slopes = Mapping[tuple[int, int], Array]
 ADJOINTS = ("a", OF_OUTPUTS)
-
-
-@dataclass(frozen=True)
-class Neurons:
-    """One hidden layer's neurons, by what they need.
-
-    A neuron is stable when its sign is known almost everywhere on the domain (l >= 0: always on, h <= 0:
-    always off), when both its slopes are the same, or when nothing that moves reaches it (it cannot change f). Stable
-    neurons need no variable (docs/theory/the-problem.md).
-
-    Attributes:
-        unstable: (n,) indices of the neurons that get a variable v = 2u - 1.
-        active: (m,) indices of the neurons whose u is 1, or may be said to be.
-        constant: indices of the neurons that do not move.
-        inactive: indices of the neurons that move, whose u is 0 and whose value is not.
-        low, high: (n,) scaled bounds: 2**exponent * low <= z <= 2**exponent * high on the domain,
-            multiples of 2**-GRID in [-1, 1]; empty globally.
-        exponent: (n,) int64.
-        reach: chain ("p", "a", "q") -> (n,) scaled bounds of what the chain's mask multiplies, multiples of 2**-GRID in
-            [0, 1]: |w| <= 2**reach_exponent * reach for tangents, |g| for adjoints. In the last layer only for "q".
-        reach_exponent: chain -> (n,) int64.
-    """
-
-    unstable: Array
-    active: Array
-    constant: Array
-    low: Array
-    high: Array
-    exponent: Array
-    reach: Mapping[str, Array] = field(default_factory=dict)
-    reach_exponent: Mapping[str, Array] = field(default_factory=dict)
-    inactive: Array = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -310,19 +279,6 @@ def pre_bounds(
     if problem.quantity == "maximum":  # the others are the output's
         slopes = {key: values for key, values in slopes.items() if key[0] < len(net.layers)}
     return preactivation_bounds(net, problem, slopes, arithmetic)
-
-
-def masks(net: Network, layers: tuple[Neurons, ...] | list[Neurons]) -> tuple[list[Array], list[Array]]:
-    """Per layer (p_l,) bool: neurons whose mask is 1 always or may be, and those whose mask is 0 or without effect."""
-    on, off = [], []
-    for layer, width in zip(layers, net.widths[1:], strict=False):
-        always = np.zeros(width, dtype=bool)
-        always[layer.active] = True
-        never = ~always
-        never[layer.unstable] = False
-        on.append(always)
-        off.append(never)
-    return on, off
 
 
 def _with_reach(
