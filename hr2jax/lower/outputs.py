@@ -79,12 +79,25 @@ def search_outputs(
             values, problem.along(s), points=left, seconds=own.left(), seed=seed + k, starts=[x, *starts[1:]]
         )
         effort.spend(int(min(left, 2**62)))
-        for combination in (s, best_combination(values, problem, x)):
-            lower, witness = max(
-                (lower, witness), (attained_along(values, problem, x, combination), x), key=_first
-            )
+        lower, witness = _better(values, problem, lower, witness, x, s)
         if effort.is_over():
             break
+    left = effort.points - effort.spent
+    if 0.0 < left < math.inf and effort.left() > 0.0:  # the combinations have ended before the effort
+        s = best_combination(values, problem, witness)
+        _, x = search(
+            values, problem.along(s), points=left, seconds=effort.left(), seed=seed + ROUNDS, starts=[witness]
+        )
+        lower, witness = _better(values, problem, lower, witness, x, s)
+    return lower, witness
+
+
+def _better(
+    values: Network, problem: Problem, lower: float, witness: Array, x: Array, s: Array
+) -> tuple[float, Array]:
+    """The better of what is attained at the witness and at x, along s or the best combination there."""
+    for combination in (s, best_combination(values, problem, x)):
+        lower, witness = max((lower, witness), (attained_along(values, problem, x, combination), x), key=_first)
     return lower, witness
 
 
@@ -106,7 +119,7 @@ def _candidates(values: Network, problem: Problem, points: list[Array], effort: 
     """The points by what the best combination makes of the gradient there, the largest first, as far as effort goes."""
     found: list[tuple[float, int]] = []
     for k, x in enumerate(points):
-        if k and effort.spent > 0.2 * effort.points:
+        if k and (effort.is_over() or effort.spent > 0.2 * effort.points):
             break
         effort.spend(len(problem.coefficients))
         s = best_combination(values, problem, x)

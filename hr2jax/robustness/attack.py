@@ -67,7 +67,7 @@ def _climb(
     """(n, p_0) points of the ball and the clip box where a rival comes close to the label's output."""
     low, high = inner_box(inputs, radius, clip)
     if net.smooth:
-        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        rng = np.random.default_rng(np.asarray(run(jax.random.key_data, key)))
         climbed = _climb_smooth(net, inputs, labels, radius, norm, low, high, steps, at_input, rng, is_over)
         return _within(inputs, climbed, low, high, radius, norm)
     padded = 1 << (len(inputs) - 1).bit_length()
