@@ -92,6 +92,7 @@ def _by_threshold(rows: Array, bias: Array, places: Array) -> list[tuple[int, bo
     first = rows[places[0]]
     at = int(np.argmax(np.abs(first)))
     factor, exact = rounded_quotient(rows[places, at], first[at])
+    factor = np.where(np.isfinite(factor), factor, 0.0)  # a multiple beyond float64 is none's
     value, product_exact = rounded_product(factor[:, None], first[None])
     same = exact & (product_exact & (value == rows[places])).all(axis=1) & (factor != 0)
     kept = [(int(p), Fraction(float(k))) for p, k in zip(places[same], factor[same], strict=True)]

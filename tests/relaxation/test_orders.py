@@ -99,3 +99,13 @@ def test_a_clip_has_the_slope_1_globally():
     assert loose.bound >= 2.9
     assert any(name.startswith(IMPLIED) for name in tight.certificate.multipliers)
     assert tight.certificate.verify(net) == tight.bound
+
+
+def test_rows_whose_multiple_is_beyond_float64_are_not_proportional():
+    """1e300 is no float64 times 1e-300: the product with infinity was a warning, an error with -W error."""
+    net = Network([[[1e-300], [1e300], [2e300]], [[1.0, 1.0, 1.0]]], [[0.1, 0.2, 0.3], [0.0]])
+    problem = checked_problem(net)
+    fixed = presolve(net, problem)
+    with np.errstate(all="raise"):
+        found = ordered_masks(net, fixed)
+    assert all(0 not in np.ravel(pairs) for pairs in found.values())
