@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .arithmetic.float64 import Array, exact_float64, flat_float64, rank
-from .arithmetic.norms import DUAL, NORMS, Norm, is_euclidean, parse_norm, unknown_norm
+from .arithmetic.norms import NORMS, Norm, parse_norm, unknown_norm
 from .domain import Ball, Domain, Everywhere, domain_from
 from .network import Network
 from .text import shown
@@ -81,11 +81,6 @@ class Problem:
         An operator norm to "inf" is the largest of the rows' dual norms.
         """
         return self.is_vector and self.output_norm == "inf"
-
-    @property
-    def has_signs_of_outputs(self) -> bool:
-        """Whether s, of norm dual to `output_norm`, is a vector of signs rather than one in a ball."""
-        return not is_euclidean(DUAL[self.output_norm])
 
     def row(self, k: int) -> Problem:
         """The problem of the k-th value alone."""

@@ -239,6 +239,14 @@ def test_a_checkpoint_of_rows_is_resumed_from(tmp_path):
         hr2jax.solve(net, norm=2, output_norm="inf", relaxation="hr2", checkpoint=path)
 
 
+def test_rows_do_not_replace_a_better_checkpoint_that_another_solve_has_left(tmp_path):
+    """Rows wrote their checkpoint without the look at the file that a solve of one output takes."""
+    net, path = random_network(np.random.default_rng(4), (3, 6, 5, 3)), tmp_path / "rows.cert.npz"
+    better = hr2jax.solve(net, relaxation="hr2").certificate
+    hr2jax.solve(net, relaxation="shor", checkpoint=path, callback=lambda _: better.save(path) or True)
+    assert Certificate.load(path).verify(net) == pytest.approx(better.bound)
+
+
 def test_all_outputs_of_one_are_the_one():
     net = random_network(np.random.default_rng(6), (3, 5, 1))
     assert hr2jax.solve(net, norm=2, output_norm=1) == hr2jax.solve(net, output=0, norm=2)

@@ -43,8 +43,7 @@ def read(model: Any, told: Told, budget: Budget) -> Graph:
     Raises:
         ValueError: another estimator, one that is not fitted, or numbers that are none; it names the class.
     """
-    if told.layers is not None or told.activation is not None:
-        raise ValueError("activation and layers were given, but a fitted model says itself what it does")
+    told.refuse_said("a fitted model")
     width = _width(model)
     walk = Walk(Builder((1, width)), 1)
     value = _Reader(walk, budget).read(model, walk.builder.source)

@@ -61,6 +61,15 @@ class Told:
             )
         return self.activation
 
+    def refuse_said(self, what: str) -> None:
+        """Refuse options about `what`, a live model.
+
+        Raises:
+            ValueError: the caller says an activation or layers.
+        """
+        if self.layers is not None or self.activation is not None:
+            raise ValueError(f"activation and layers were given, but {what} says itself what it does")
+
     def check_said(self, names: Sequence[str], what: str, activations: Sequence[str] | None = None) -> None:
         """Compare with a file that says everything itself; `activations` None: a ReLU after every hidden layer.
 

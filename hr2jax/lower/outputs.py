@@ -66,8 +66,7 @@ def search_outputs(
     for k in range(ROUNDS):
         s = best_combination(values, problem, x)
         while _is_known(s, tried) and ahead:
-            x = ahead.pop(0)
-            s = best_combination(values, problem, x)
+            s, x = ahead.pop(0)
         if _is_known(s, tried):
             break
         tried.append(s)
@@ -115,16 +114,18 @@ def _samples(net: Network, problem: Problem, seed: int) -> list[Array]:
     return [domain.into(x) for x in domain.center + domain.radius * steps]
 
 
-def _candidates(values: Network, problem: Problem, points: list[Array], effort: Effort) -> list[Array]:
-    """The points by what the best combination makes of the gradient there, the largest first, as far as effort goes."""
-    found: list[tuple[float, int]] = []
-    for k, x in enumerate(points):
-        if k and (effort.is_over() or effort.spent > 0.2 * effort.points):
+def _candidates(
+    values: Network, problem: Problem, points: list[Array], effort: Effort
+) -> list[tuple[Array, Array]]:
+    """(s, x) of the points and the best combinations there, the longest gradients first, as far as effort goes."""
+    found: list[tuple[float, Array, Array]] = []
+    for x in points:
+        if found and (effort.is_over() or effort.spent > 0.2 * effort.points):
             break
         effort.spend(len(problem.coefficients))
         s = best_combination(values, problem, x)
-        found.append((_value(values, problem, x, s), k))
-    return [points[k] for _, k in sorted(found, key=lambda pair: -pair[0])]
+        found.append((_value(values, problem, x, s), s, x))
+    return [(s, x) for _, s, x in sorted(found, key=lambda each: -each[0])]
 
 
 def _value(values: Network, problem: Problem, x: Array, s: Array) -> float:

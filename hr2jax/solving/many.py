@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from itertools import repeat
@@ -16,7 +16,7 @@ from ..machine.device import is_accelerated, on_device
 from ..machine.stopping import check, is_interrupted, stoppable, tell
 from ..network import Network
 from ..options import Options
-from ..problem import Output, checked_problem
+from ..problem import Output, Problem, checked_problem
 from ..progress import progress_line
 from ..reading import Model, as_network
 from ..relaxation import lift, preset
@@ -107,7 +107,7 @@ def solve_all(net: Model, pairs: Sequence[Output] | None = None, **options: Any)
                 results.append(at_once(k, CTRL_C if is_interrupted() else Status.STOPPED.value))
                 continue
             warm = results and steered[k] is None
-            earlier = _nearest(problem.coefficients, problems, results) if warm else None
+            earlier = results[most_like(problem, problems, reversed(range(k)))] if warm else None
             results.append(solved(k, earlier, len(problems) - k))
         _improve(results, solved, lambda: began + (chosen.time_limit or 0.0) - time.perf_counter())
     return results
@@ -176,7 +176,6 @@ def _pays() -> bool:
     return is_accelerated()
 
 
-def _nearest(coefficients: Any, problems: list[Any], results: list[Result]) -> Result:
-    """The latest earlier result whose output is most like this one."""
-    like = [abs(float(np.dot(coefficients, problems[k].coefficients))) for k in range(len(results))]
-    return results[len(results) - 1 - int(np.argmax(like[::-1]))]
+def most_like(problem: Problem, problems: Sequence[Problem], among: Iterable[int]) -> int:
+    """The one of the problems `among` whose output is most like this one's, the first of equals."""
+    return max(among, key=lambda k: abs(float(np.dot(problem.coefficients, problems[k].coefficients))))

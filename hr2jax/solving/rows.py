@@ -20,10 +20,12 @@ from ..machine.stopping import is_interrupted
 from ..network import Network
 from ..options import Options
 from ..problem import Problem
-from ..progress import LOG, Show
+from ..progress import Show
 from ..relaxation.presolve import Presolve
 from ..result import CTRL_C, Progress, Result, Status, relative_gap
 from ..text import output_text
+from .checkpoint import Checkpoint
+from .many import most_like
 from .run import bounded_at_once, prepare, slopes_of, solve_checked
 
 # Of several rows' statuses the first of these is that of all.
@@ -56,17 +58,16 @@ class _Rows:
         slopes = slopes_of(net, self.problems[0], options)  # of pre-activations: no output makes a difference
         self.fixed: list[Presolve] = [prepare(net, row, options, slopes) for row in self.problems]
         cheap = replace(options, checkpoint=None, callback=None)
-        self.cheap = [bounded_at_once(net, *pair, cheap, "") for pair in zip(self.problems, self.fixed, strict=True)]
-        self.results = list(self.cheap)
-        self.starts: list[Certificate | None] = [None] * len(self.cheap)
+        self.results = [bounded_at_once(net, *pair, cheap, "") for pair in zip(self.problems, self.fixed, strict=True)]
+        self.starts: list[Certificate | None] = [None] * len(self.results)
         if start is not None:
             self.starts = [_proved(net, part) for part in start.parts]
         for k, part in enumerate(self.starts):
             if part is not None and part.bound < self.results[k].bound:
                 self.results[k] = replace(self.results[k], bound=part.bound, certificate=part)
         self.done: set[int] = set()
-        self.unsaved = ""
-        self._save()
+        self.checkpoint = Checkpoint(options.checkpoint, net)
+        self.checkpoint.save(self._certificate())
 
     def next(self) -> int | None:
         """The row of the largest bound, if it has not been solved and there is time."""
@@ -94,7 +95,7 @@ class _Rows:
         own = replace(
             self.options, checkpoint=None, callback=self._callback(k),
             time_limit=None if math.isinf(left) else max(left, 0.0) / max(ahead, 1),
-            warm_start=self._nearest(k) if self.done else self.options.warm_start,
+            warm_start=self._warm(k),
         )  # fmt: skip
         named = self.show
         if named is not None:
@@ -102,12 +103,13 @@ class _Rows:
         found = solve_checked(self.net, self.problems[k], self.fixed[k], own, self.starts[k], named, now)
         self.results[k] = found
         self.done.add(k)
-        self._save()
+        self.checkpoint.save(self._certificate())
 
-    def _nearest(self, k: int) -> Result:
-        """The solved row most like this one."""
-        c = self.problems[k].coefficients
-        return self.results[max(self.done, key=lambda i: abs(float(np.dot(c, self.problems[i].coefficients))))]
+    def _warm(self, k: int) -> Result | None:
+        """What to begin from: the solved row most like this one, or what the caller gave."""
+        if not self.done:
+            return self.options.warm_start
+        return self.results[most_like(self.problems[k], self.problems, sorted(self.done))]
 
     def _callback(self, k: int) -> Callable[[Progress], Any] | None:
         """The caller's, who is told of all rows rather than of one."""
@@ -125,18 +127,6 @@ class _Rows:
             ))  # fmt: skip
 
         return tell
-
-    def _save(self) -> None:
-        path = self.options.checkpoint
-        if path is None:
-            return
-        try:
-            self._certificate().save(path)
-            self.unsaved = ""
-        except (OSError, ValueError) as error:
-            if not self.unsaved:
-                LOG.warning("checkpoint %r could not be written (%s)", str(path), error)
-            self.unsaved = f"; checkpoint {str(path)!r} could not be written ({error})"
 
     def _certificate(self) -> Certificate:
         parts = [result.certificate for result in self.results]
@@ -163,7 +153,7 @@ class _Rows:
         name = output_text(self.problems[self.results.index(dearest)].coefficients.tolist())
         return replace(
             dearest, bound=certificate.bound, lower=best.lower, witness=best.witness, gap=gap, status=status,
-            message=f"{message}; {name} has the largest of {len(self.results)} bounds{self.unsaved}",
+            message=f"{message}; {name} has the largest of {len(self.results)} bounds{self.checkpoint.note}",
             certificate=certificate, iterations=sum(result.iterations for result in solved), timings=timings,
             problem={
                 **dearest.problem, "output": self.problem.coefficients.tolist(),

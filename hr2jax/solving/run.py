@@ -255,6 +255,7 @@ def _result(
     if status is Status.STALLED and gap <= session.options.tol:
         status = Status.SOLVED  # nothing better is left to be found
     description = _description(session)
+    words = _sentence(status, gap > session.options.tol) if message is None else message
     return Result(
         bound=bound,
         lower=session.lower,
@@ -262,20 +263,13 @@ def _result(
         relaxation_value=session.relaxation_value if bound != 0 else 0.0,
         gap=gap,
         status=status,
-        message=(_sentence(status, gap > session.options.tol) if message is None else message) + _unsaved(session),
+        message=words + session.checkpoint.note,
         certificate=session.certificate,
         iterations=session.iteration,
         history=session.arrays(),
         timings=timings,
         problem=description | {"estimated_bytes": int(estimated)},
     )
-
-
-def _unsaved(session: Session) -> str:
-    """What is said of a checkpoint that could not be written and still does not have the best certificate."""
-    if session.unsaved is None:
-        return ""
-    return f"; checkpoint {str(session.options.checkpoint)!r} could not be written ({session.unsaved})"
 
 
 def _sentence(status: Status, is_apart: bool) -> str:

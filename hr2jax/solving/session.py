@@ -6,24 +6,24 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..arithmetic.float64 import Array
-from ..certificate.certificate import Certificate, CertificateError, certify_multipliers
+from ..certificate.certificate import Certificate, certify_multipliers
 from ..certificate.prover import prover_of
 from ..engines.monitor import Stop, Timings
 from ..lower.values import value_at
 from ..machine.compile_clock import compile_seconds
-from ..machine.stopping import check, in_callers_thread, is_left
+from ..machine.stopping import check, in_callers_thread
 from ..network import Network
 from ..options import Options
 from ..problem import Problem
-from ..progress import LOG, Show
+from ..progress import Show
 from ..relaxation.presolve import Presolve
 from ..result import Progress, Status, relative_gap
+from .checkpoint import Checkpoint
 
 # What has run before any engine has.
 NO_ENGINE = "none"
@@ -68,16 +68,19 @@ class Session:
         # What a last certificate will take must be left before the time limit. This first one has no
         # factorisation and no eigenvectors: with them it took about eight times as long.
         self._reserve = 8.0 * (time.perf_counter() - start)
-        self.unsaved: str | None = None  # why the checkpoint does not have the best certificate
-        # what the checkpoint was when it was read or written last
-        self._written = None if options.checkpoint is None else _signature(options.checkpoint)
+        self.checkpoint = Checkpoint(options.checkpoint, net)
         if options.checkpoint is not None and not options.checkpoint.exists() and math.isfinite(self.bound):
-            self._write_checkpoint()
+            self.checkpoint.save(self.certificate)
 
     @property
     def bound(self) -> float:
         """The best certified bound so far."""
         return self.certificate.bound
+
+    @property
+    def unsaved(self) -> str | None:
+        """Why the checkpoint does not have the best certificate; None where it has."""
+        return self.checkpoint.unsaved
 
     def is_closed(self) -> bool:
         """Whether what is attained and what is proved agree to the tolerance."""
@@ -87,35 +90,7 @@ class Session:
         """Keep a certificate if it is the best; write the checkpoint."""
         if certificate.bound < self.bound:
             self.certificate = certificate
-            self._write_checkpoint()
-
-    def _write_checkpoint(self) -> None:
-        """Save the best certificate; a file that cannot be written is worth a warning, not the result."""
-        path = self.options.checkpoint
-        if path is None or is_left():  # another solve may be at that file by now
-            return
-        try:
-            if self._is_better_on_disk(path):
-                return
-            self.certificate.save(path)
-            self._written, self.unsaved = _signature(path), None
-        except (OSError, ValueError) as error:  # ValueError: a folder of that name has appeared
-            was_told, self.unsaved = self.unsaved, str(getattr(error, "strerror", None) or error)
-            if was_told is None:  # once; but each better certificate tries again
-                LOG.warning(
-                    "checkpoint %r could not be written (%s); the solve goes on, but what it finds is not saved there "
-                    "until it can be", str(path), self.unsaved,
-                )  # fmt: skip
-
-    def _is_better_on_disk(self, path: Path) -> bool:
-        """Whether somebody else has left a certificate of this problem there that proves at least as good a bound."""
-        if _signature(path) in (None, self._written):
-            return False
-        try:
-            found = Certificate.load(path)
-            return found.lipschitz_problem == self.problem and found.verify(self.net) <= self.bound
-        except CertificateError:
-            return False
+            self.checkpoint.save(certificate)
 
     def certify(self, multipliers: Mapping[str, Array], diagonal: Array | None) -> float:
         """The bound these multipliers prove; the best one is kept (`Monitor.certify`)."""
@@ -200,12 +175,3 @@ class Session:
         """The history as arrays."""
         length = min(map(len, self.history.values()))  # another thread may be adding to them
         return {name: np.asarray(values[:length]) for name, values in self.history.items()}
-
-
-def _signature(path: Path) -> tuple[int, ...] | None:
-    """What tells a file from one that has taken its place; None without a file."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size

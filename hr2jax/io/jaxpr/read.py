@@ -28,8 +28,7 @@ def read(function: Callable[[Any], Any], name: str, example: Any, told: Told, bu
     Raises:
         ValueError: a function that cannot be traced or read; it names the operation.
     """
-    if told.layers is not None or told.activation is not None:
-        raise ValueError("activation and layers were given, but a function says itself what it does")
+    told.refuse_said("a function")
     spec = _spec(example, name)
     closed, outputs = _traced(function, name, spec)
     walk = Walk(Builder(spec.shape), spec.shape[0] if len(spec.shape) > 1 else 1)

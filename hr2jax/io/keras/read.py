@@ -29,8 +29,7 @@ def read(model: Any, example: Any, told: Told, budget: Budget) -> Graph:
     Raises:
         ValueError: a model that cannot be read; it names the layer.
     """
-    if told.layers is not None or told.activation is not None:
-        raise ValueError("activation and layers were given, but a model of Keras says itself what it does")
+    told.refuse_said("a model of Keras")
     form = _form(model, example)
     walk = Walk(Builder(form), 1)
     outputs = _applied(walk, budget, model, [walk.builder.source])

@@ -35,8 +35,7 @@ def read(module: Any, example: Any, told: Told, budget: Budget) -> Graph:
     Raises:
         ValueError: a module that cannot be traced or read; it names the operator.
     """
-    if told.layers is not None or told.activation is not None:
-        raise ValueError("activation and layers were given, but a module says itself what it does")
+    told.refuse_said("a module")
     program = _traced(module, _example(module, example))
     for node in program.graph.nodes:
         _check_evaluation(node)

@@ -1,0 +1,66 @@
+"""The checkpoint of a solve: a certificate's file that always holds the best bound so far."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..certificate.certificate import Certificate, CertificateError
+from ..machine.stopping import is_left
+from ..network import Network
+from ..progress import LOG
+
+
+class Checkpoint:
+    """The file at `path`; None: there is none, and nothing is done.
+
+    Attributes:
+        unsaved: why it does not have the best certificate; None where it has.
+    """
+
+    def __init__(self, path: Path | None, net: Network):
+        self.path, self.net = path, net
+        self.unsaved: str | None = None
+        # what the file was when it was read or written last
+        self._written = None if path is None else _signature(path)
+
+    def save(self, certificate: Certificate) -> None:
+        """Save the best certificate; a file that cannot be written is worth a warning, not the result."""
+        if self.path is None or is_left():  # another solve may be at that file by now
+            return
+        try:
+            if self._is_better_on_disk(self.path, certificate):
+                return
+            certificate.save(self.path)
+            self._written, self.unsaved = _signature(self.path), None
+        except (OSError, ValueError) as error:  # ValueError: a folder of that name has appeared
+            was_told, self.unsaved = self.unsaved, str(getattr(error, "strerror", None) or error)
+            if was_told is None:  # once; but each better certificate tries again
+                LOG.warning(
+                    "checkpoint %r could not be written (%s); the solve goes on, but what it finds is not saved there "
+                    "until it can be", str(self.path), self.unsaved,
+                )  # fmt: skip
+
+    @property
+    def note(self) -> str:
+        """What a result's message says of a file that could not be written and still has not the best certificate."""
+        return "" if self.unsaved is None else f"; checkpoint {str(self.path)!r} could not be written ({self.unsaved})"
+
+    def _is_better_on_disk(self, path: Path, certificate: Certificate) -> bool:
+        """Whether somebody else has left a certificate of this problem there that proves at least as good a bound."""
+        if _signature(path) in (None, self._written):
+            return False
+        try:
+            found = Certificate.load(path)
+            is_same = found.lipschitz_problem == certificate.lipschitz_problem
+            return is_same and found.verify(self.net) <= certificate.bound
+        except CertificateError:
+            return False
+
+
+def _signature(path: Path) -> tuple[int, ...] | None:
+    """What tells a file from one that has taken its place; None without a file."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
