@@ -37,11 +37,11 @@ class UnsoundArithmeticError(RuntimeError):
     """The floating point of this process is not IEEE round-to-nearest, so nothing can be proved in it."""
 
 
-def check_arithmetic() -> None:
-    """Raise UnsoundArithmeticError unless float64 rounds to nearest, underflow gradual, also in BLAS."""
+def arithmetic_faults() -> dict[str, bool]:
+    """Whether this process's float64 is what proofs need, by name: in NumPy's loops, and in BLAS and its threads."""
     one, half_ulp = np.full(64, 1.0), np.full(64, U)
     up = one + half_ulp * 1.5
-    rounds = bool(
+    nearest = bool(
         (one + half_ulp == 1.0).all()
         and (up > 1.0).all()
         and (one - half_ulp * 0.5 == 1.0).all()
@@ -50,11 +50,20 @@ def check_arithmetic() -> None:
     n = 160  # large enough for BLAS to use its threads, whose floating-point modes are their own
     left, right = np.zeros((n, n)), np.zeros((n, n))
     left[:, 0], left[:, 1], right[0], right[1] = 1.0, U / 4.0, 1.0, np.where(np.arange(n) % 2, 1.0, -1.0)
-    rounds = rounds and bool((left @ right == 1.0).all() and (left @ -right == -1.0).all())
+    blas_nearest = bool((left @ right == 1.0).all() and (left @ -right == -1.0).all())
     small = np.full(n, 2.0**-1022) * 0.5
     left[:, 0], left[:, 1] = small, 0.0
-    gradual = bool((small > 0.0).all() and (left @ right > 0.0).all())
-    if not (rounds and gradual):
+    return {
+        "NumPy does not round to nearest": not nearest,
+        "BLAS does not round to nearest": not blas_nearest,
+        "NumPy flushes subnormal numbers to 0": not bool((small > 0.0).all()),
+        "BLAS flushes subnormal numbers to 0": not bool((left @ right > 0.0).all()),
+    }
+
+
+def check_arithmetic() -> None:
+    """Raise UnsoundArithmeticError unless float64 rounds to nearest, underflow gradual, also in BLAS."""
+    if any(arithmetic_faults().values()):
         raise UnsoundArithmeticError(
             "this process's float64 arithmetic does not round to nearest with gradual underflow "
             "(a library may have set flush-to-zero or another rounding mode); verify in a fresh process"

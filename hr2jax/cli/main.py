@@ -1,5 +1,6 @@
-"""The command line: `hr2jax solve | certify | verify | info | demo`. Progress goes to stderr, the answer to stdout.
+"""The command line: `hr2jax solve | certify | verify | info | demo | selftest`.
 
+Progress goes to stderr, the answer to stdout.
 Decimals are exact here (numbers.py): the box that is certified contains the box that was asked for.
 """
 
@@ -22,6 +23,7 @@ from . import certify as robustness
 from .answer import BAD, EXIT_CODES, INTERRUPTED, NO, NO_READER, YES, deliver, found
 from .arguments import Parser, add_claim, add_network, effort
 from .info import INFO, info_command
+from .selftest import SELFTEST, selftest_command
 from .signals import Signals, listening
 from .solve import SOLVE, SOLVE_EXAMPLES, solve_command
 from .verify import VERIFY, VERIFY_EXAMPLES, verify_command
@@ -231,6 +233,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--input", metavar="FILE", help=".npy, .npz, .csv or .txt: p_0 numbers (or n x p_0), of which F is "
                                                    "printed")  # fmt: skip
     command("demo", _demo, (".demo",), "the embedded example: no file needed", _DEMO, "example:\n  hr2jax demo\n")
+    command("selftest", selftest_command, ("..certificate.certificate", "..api"),
+            "whether this machine's arithmetic is fit for proofs", SELFTEST,
+            "example:\n  hr2jax selftest\n")  # fmt: skip
     p = command("certify", _certify, ("..robustness.run", "..reading"),
                 "robustness of a classifier on a set of inputs", robustness.DESCRIPTION,
                 f"{robustness.EXAMPLES}{EXIT_CODES}")  # fmt: skip

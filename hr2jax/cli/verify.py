@@ -12,6 +12,7 @@ from .arguments import network
 if TYPE_CHECKING:
     from ..arithmetic.float64 import Array
     from ..arithmetic.norms import Norm
+    from ..certificate.certificate import Certificate
     from ..problem import Problem
 
 # A stated bound this much below what its certificate proves is wrong, not rounded differently.
@@ -40,11 +41,7 @@ def verify_command(arguments: argparse.Namespace) -> int:
     if arguments.is_local and not certificate.lipschitz_problem.is_local:
         raise CertificateError("--local was given, but the certificate is for the global constant")
     proven = certificate.verify(net, **asked, arithmetic=arguments.arithmetic)
-    stated = Fraction(certificate.bound)
-    if Fraction(proven) > stated + ROUNDING * abs(stated):
-        raise CertificateError(
-            f"the certificate states the bound {certificate.bound!r}, but it proves only {proven!r}"
-        )
+    refuse_overstated(certificate, proven)
     claim = certificate.lipschitz_problem
     f, text = output_text(claim.coefficients.tolist()), upper_text(proven)
     rows = [
@@ -60,6 +57,17 @@ def verify_command(arguments: argparse.Namespace) -> int:
     rows[5:5] = [(name, _few(values)) for name, values in numbers.items() if name != "radius"]
     print(table(rows))
     return YES
+
+
+def refuse_overstated(certificate: Certificate, proven: float) -> None:
+    """Raise CertificateError where a certificate states a lower bound than it proves, by more than rounding."""
+    from ..certificate.errors import CertificateError
+
+    stated = Fraction(certificate.bound)
+    if Fraction(proven) > stated + ROUNDING * abs(stated):
+        raise CertificateError(
+            f"the certificate states the bound {certificate.bound!r}, but it proves only {proven!r}"
+        )
 
 
 INSIDE = {
