@@ -15,7 +15,18 @@ import numpy as np
 from .arithmetic.float64 import Array
 from .certificate.certificate import Certificate
 from .machine.files import opened, strict, written
-from .text import html_table, lower_text, norms_text, output_text, shown, table, upper_text, where_text, widths_text
+from .text import (
+    html_table,
+    lower_text,
+    norms_text,
+    output_text,
+    shown,
+    table,
+    upper_text,
+    way_text,
+    where_text,
+    widths_text,
+)
 
 
 def result_table(result: Result) -> str:
@@ -29,7 +40,7 @@ def _rows(result: Result) -> list[tuple[str, str]]:
     return [
         ("network", f"{widths_text(problem['widths'])}, output {output_text(problem['output'])}"),
         (what, f"{where_text(problem)}, {norms_text(problem)}"),
-        ("certified bound", f"{upper_text(result.bound)}   ({_way(problem)})"),
+        ("certified bound", f"{upper_text(result.bound)}   ({way_text(problem)})"),
         ("attained (lower)", lower_text(result.lower)),
         ("gap", f"{100 * result.gap:.2f} %"),
         ("status", f"{result.status.name}: {result.message}"),
@@ -39,17 +50,6 @@ def _rows(result: Result) -> list[tuple[str, str]]:
         ),
         ("peak memory", f"{timings['peak_bytes'] / 2**20:.0f} MiB"),
     ]
-
-
-def _way(problem: Mapping[str, Any]) -> str:
-    """Relaxation, engine and lifting that ran."""
-    asked, proved = problem["relaxation"], problem["bound_by"]
-    parts = [asked if asked == proved else f"{asked}: {proved}"]
-    if problem["engine"] != "none":
-        parts.append(problem["engine"])
-    if "lifting" in problem:
-        parts.append(f"{problem['lifting']} lifting")
-    return ", ".join(parts)
 
 
 class Status(enum.Enum):
@@ -67,6 +67,8 @@ class Status(enum.Enum):
 CTRL_C = "Ctrl-C stopped it; the bound is the best certified so far"
 # What `problem` always has.
 ASKED = ("widths", "quantity", "output", "norm", "domain", "radius", "relaxation", "engine", "bound_by", "network_hash")
+# What `to_json` writes, for those who read it; a key that changes its meaning gets another number.
+FORMAT = "hr2jax result 1"
 # Said of a solve that is SOLVED where `bound` and `lower` are apart all the same.
 RELAXATION_SOLVED = "relaxation solved; the gap is the relaxation's, or what the search for a witness has missed"
 
@@ -132,10 +134,22 @@ class Result:
         """Strict JSON (null for a number that is not finite); written to `path`, all or nothing, if one is given."""
         return written(json.dumps(self.plain(), allow_nan=False, indent=1), path)
 
+    def report(self, path: str | os.PathLike[str]) -> None:
+        """Write one self-contained page of HTML about it, all or nothing: the claim in words, pictures, hashes.
+
+        Raises:
+            ValueError: `path` is a directory.
+            OSError: `path` cannot be written.
+        """
+        from .page.lipschitz import result_page
+
+        written(result_page(self.plain()), path, end="")
+
     def plain(self) -> dict[str, Any]:
-        """All but the certificate, as plain JSON values."""
+        """All but the certificate, whose digest is there, as plain JSON values (hr2jax/data/result.schema.json)."""
         plain: dict[str, Any] = strict(
             {
+                "format": FORMAT,
                 "bound": self.bound,
                 "lower": self.lower,
                 "gap": self.gap,
@@ -147,6 +161,7 @@ class Result:
                 "timings": self.timings,
                 "history": self.history,
                 "witness": self.witness,
+                "certificate": None if self.certificate is None else {"digest": self.certificate.digest},
             }
         )
         return plain
@@ -167,6 +182,8 @@ class Result:
         text = source if isinstance(source, str) and source.lstrip()[:1] == "{" else _content(source)
         try:
             plain = json.loads(text, parse_constant=_no_number)
+            if plain.get("format", FORMAT) != FORMAT:
+                raise ValueError(f"its format is {shown(plain['format'])}, but {FORMAT!r} was expected")
             missing = [name for name in ASKED if name not in plain["problem"]]
             if missing or plain["bound"] is None or plain["lower"] is None:
                 raise ValueError(f"its problem has no {missing[0]!r}" if missing else "its bounds are no numbers")

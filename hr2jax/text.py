@@ -93,6 +93,47 @@ def norms_text(problem: Mapping[str, Any]) -> str:
     return f"norm {problem['norm']} on the input" + ("" if of_values is None else f", {of_values} on the output")
 
 
+INSIDE = {
+    "box": "low_i <= x_i <= high_i", "ball inf": "|x_i - center_i| <= radius_i",
+    "ball 2": "||x - center||_2 <= radius", "ball 1": "||x - center||_1 <= radius",
+}  # fmt: skip
+DISTANCES = {"inf": "max_i |x_i - y_i|", "2": "||x - y||_2", "1": "||x - y||_1"}
+CHANGES = {"inf": "max_k |f_k(x) - f_k(y)|", "2": "||f(x) - f(y)||_2", "1": "||f(x) - f(y)||_1"}
+
+
+def statement_text(problem: Mapping[str, Any], bound: str) -> str:
+    """What a bound of a result's or a claim's problem says, as an inequality and where it holds."""
+    where = f" in the domain {INSIDE[problem['domain_kind']]}" if problem["domain"] == "local" else ""
+    if problem["quantity"] == "maximum":
+        return f"f(x) <= {bound} for all x{where}"
+    of_values = problem.get("output_norm")
+    change = "|f(x) - f(y)|" if of_values is None else CHANGES[str(of_values)]
+    return f"{change} <= {bound} {DISTANCES[str(problem['norm'])]} for all x, y{where}"
+
+
+def way_text(problem: Mapping[str, Any]) -> str:
+    """Relaxation, engine and lifting of a result that ran."""
+    asked, proved = problem["relaxation"], problem["bound_by"]
+    parts = [asked if asked == proved else f"{asked}: {proved}"]
+    if problem["engine"] != "none":
+        parts.append(problem["engine"])
+    if "lifting" in problem:
+        parts.append(f"{problem['lifting']} lifting")
+    return ", ".join(parts)
+
+
+def percent_down(ratio: float, digits: int = 2) -> str:
+    """A ratio in percent, rounded down."""
+    scale: int = 10**digits
+    return f"{math.floor(100 * scale * ratio + 1e-9) / scale:.{digits}f}"
+
+
+def percent_up(ratio: float, digits: int = 2) -> str:
+    """A ratio in percent, rounded up."""
+    scale: int = 10**digits
+    return f"{math.ceil(100 * scale * ratio - 1e-9) / scale:.{digits}f}"
+
+
 def radius_text(radius: float) -> str:
     """A radius in six digits if they are the number that was given or one below it, else rounded down."""
     text = f"{radius:.6g}"

@@ -166,7 +166,9 @@ def test_what_is_no_result_is_refused(tmp_path):
     for change in ({"bound": None}, {"status": "WON"}, {"problem": {}}, {"history": 3}, {"witness": ["a"]}):
         with pytest.raises(ValueError, match="the text is not the JSON of a Result"):
             Result.from_json(json.dumps(plain | change))
-    for name in plain:
+    with pytest.raises(ValueError, match=r"its format is 'hr2jax result 2', but 'hr2jax result 1' was expected"):
+        Result.from_json(json.dumps(plain | {"format": "hr2jax result 2"}))
+    for name in plain.keys() - {"format", "certificate"}:  # which earlier files do not have
         with pytest.raises(ValueError, match=f"has no .*{name}"):
             Result.from_json(json.dumps({key: value for key, value in plain.items() if key != name}))
     for text in ("{", "{}", '{"bound": NaN}', "{" * 100_000):

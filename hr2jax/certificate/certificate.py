@@ -119,6 +119,11 @@ class Certificate(file.Content):
         """The entries of its file, but for the digest."""
         return file.entries(self)
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the entries, as its file states it (docs/certificate.md)."""
+        return file.digest(self.entries())
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the certificate to `path` (a NumPy .npz archive, docs/certificate.md), all or nothing."""
         file.write(path, self.entries())

@@ -1,4 +1,4 @@
-"""The command line: `hr2jax solve | certify | verify | info | demo | selftest`.
+"""The command line: `hr2jax solve | certify | verify | report | info | demo | selftest`.
 
 Progress goes to stderr, the answer to stdout.
 Decimals are exact here (numbers.py): the box that is certified contains the box that was asked for.
@@ -23,6 +23,7 @@ from . import certify as robustness
 from .answer import BAD, EXIT_CODES, INTERRUPTED, NO, NO_READER, YES, deliver, found
 from .arguments import Parser, add_claim, add_network, effort
 from .info import INFO, info_command
+from .report import REPORT, REPORT_EXAMPLES, report_command
 from .selftest import SELFTEST, selftest_command
 from .signals import Signals, listening
 from .solve import SOLVE, SOLVE_EXAMPLES, solve_command
@@ -226,6 +227,10 @@ def _parser() -> argparse.ArgumentParser:
                    help="the claim must be about a Lipschitz constant, or the largest value of f")  # fmt: skip
     p.add_argument("--arithmetic", choices=("float", "ball"), default="float",
                    help='float64 with proved error bounds, or arbitrary precision (slow)')  # fmt: skip
+
+    p = command("report", report_command, ("..page.choose",), "a result as a page of HTML", REPORT, REPORT_EXAMPLES)
+    p.add_argument("result", metavar="RESULT.json", help="from solve --json or certify --json")
+    p.add_argument("-o", "--out", required=True, metavar="PAGE.html", help="the page to write")
 
     p = command("info", info_command, ("..engines.memory", "..reading"), "what a network file holds", INFO,
                 "examples:\n  hr2jax info model.npz\n  hr2jax info model.onnx --input x.npy\n")  # fmt: skip

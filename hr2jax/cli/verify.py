@@ -11,9 +11,7 @@ from .arguments import network
 
 if TYPE_CHECKING:
     from ..arithmetic.float64 import Array
-    from ..arithmetic.norms import Norm
     from ..certificate.certificate import Certificate
-    from ..problem import Problem
 
 # A stated bound this much below what its certificate proves is wrong, not rounded differently.
 ROUNDING = Fraction(1, 10**9)
@@ -23,7 +21,7 @@ def verify_command(arguments: argparse.Namespace) -> int:
     """Prove a certificate's bound again and print it."""
     from ..certificate.certificate import Certificate, CertificateError
     from ..machine.files import opened
-    from ..text import norms_text, output_text, table, upper_text, where_text, widths_text
+    from ..text import norms_text, output_text, statement_text, table, upper_text, where_text, widths_text
     from .numbers import box
 
     net = network(arguments)
@@ -45,7 +43,7 @@ def verify_command(arguments: argparse.Namespace) -> int:
     claim = certificate.lipschitz_problem
     f, text = output_text(claim.coefficients.tolist()), upper_text(proven)
     rows = [
-        ("verified", _statement(claim, text)),
+        ("verified", statement_text(certificate.problem, text)),
         ("proven bound", f"{text}   ({arguments.arithmetic} arithmetic; {upper_text(certificate.bound)} is stated)"),
         ("function", f"f = {f} of the network {widths_text(net.widths)}"),
         ("network hash", certificate.network_hash),
@@ -68,26 +66,6 @@ def refuse_overstated(certificate: Certificate, proven: float) -> None:
         raise CertificateError(
             f"the certificate states the bound {certificate.bound!r}, but it proves only {proven!r}"
         )
-
-
-INSIDE = {
-    "box": "low_i <= x_i <= high_i", "ball inf": "|x_i - center_i| <= radius_i",
-    "ball 2": "||x - center||_2 <= radius", "ball 1": "||x - center||_1 <= radius",
-}  # fmt: skip
-DISTANCES: dict[Norm, str] = {"inf": "max_i |x_i - y_i|", 2: "||x - y||_2", 1: "||x - y||_1"}
-
-CHANGES: dict[Norm, str] = {
-    "inf": "max_k |f_k(x) - f_k(y)|", 2: "||f(x) - f(y)||_2", 1: "||f(x) - f(y)||_1",
-}  # fmt: skip
-
-
-def _statement(claim: Problem, bound: str) -> str:
-    """What a certificate proves, as an inequality and where it holds."""
-    where = f" in the domain {INSIDE[claim.domain.kind]}" if claim.domain.is_bounded else ""
-    if claim.quantity == "maximum":
-        return f"f(x) <= {bound} for all x{where}"
-    change = CHANGES[claim.output_norm] if claim.is_vector else "|f(x) - f(y)|"
-    return f"{change} <= {bound} {DISTANCES[claim.norm]} for all x, y{where}"
 
 
 def _few(values: Array) -> str:

@@ -1,14 +1,16 @@
-"""The classifier that ships with the package, for a first try without any file of one's own."""
+"""What ships with the package: a classifier for a first try without any file of one's own, the JSON's schemas."""
 
 from __future__ import annotations
 
+import json
 from importlib import resources
+from typing import Any
 
 import numpy as np
 
 from ..network import Network
 
-__all__ = ["digits"]
+__all__ = ["digits", "schema"]
 
 
 def digits() -> tuple[Network, np.ndarray, np.ndarray]:
@@ -21,3 +23,15 @@ def digits() -> tuple[Network, np.ndarray, np.ndarray]:
     with (resources.files(__name__) / "digits.npz").open("rb") as file, np.load(file) as data:
         net = Network([data["A_1"], data["C"]], [data["b_1"], data["d"]])
         return net, data["inputs"].astype(np.float64), data["labels"]
+
+
+def schema(name: str = "result") -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of what `to_json` writes: "result" of a Result, "robustness" of a report.
+
+    Raises:
+        ValueError: another name.
+    """
+    if name not in ("result", "robustness"):
+        raise ValueError(f"name must be 'result' or 'robustness', but {name!r} was given")
+    found: dict[str, Any] = json.loads((resources.files(__name__) / f"{name}.schema.json").read_text())
+    return found

@@ -5,8 +5,6 @@ Plain NumPy float64 with `Enclosure`: the statements are about the exact reals o
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -129,15 +127,3 @@ def inner_box(x: Array, radius: float, clip: Clip | None) -> Clip:
     largest = np.finfo(float).max
     low, high = np.maximum(low, -largest), np.minimum(high, largest)
     return (low, high) if clip is None else (np.maximum(low, clip[0]), np.minimum(high, clip[1]))
-
-
-def percent_down(ratio: float, digits: int = 2) -> str:
-    """A ratio in percent, rounded down."""
-    scale: int = 10**digits
-    return f"{math.floor(100 * scale * ratio + 1e-9) / scale:.{digits}f}"
-
-
-def percent_up(ratio: float, digits: int = 2) -> str:
-    """A ratio in percent, rounded up."""
-    scale: int = 10**digits
-    return f"{math.ceil(100 * scale * ratio - 1e-9) / scale:.{digits}f}"

@@ -15,9 +15,10 @@ from ..certificate.certificate import Certificate
 from ..machine.files import strict, written
 from ..plot import new_axes
 from ..result import Status
-from ..text import radius_text, table, widths_text
-from .margins import percent_down, percent_up
+from ..text import percent_down, percent_up, radius_text, table, widths_text
 
+# What `to_json` writes, for those who read it; a key that changes its meaning gets another number.
+FORMAT = "hr2jax robustness 1"
 LOOSER = "every input was decided, but some of the constants are looser than they could be: "
 MESSAGES = {
     Status.SOLVED: "every input was decided",
@@ -80,6 +81,7 @@ class RobustnessReport:
         text = json.dumps(
             strict(
                 {
+                    "format": FORMAT,
                     "radii": self.radii,
                     "ratio": self.ratio,
                     "clean_accuracy": self.clean_accuracy,
@@ -129,6 +131,17 @@ class RobustnessReport:
             lines.append(f"{radius_text(float(radius)):>12}  {percent_down(float(ratio)):>9} %  {under:>12}")
         return "\n".join((table(rows), "", *lines))
 
+    def report(self, path: str | os.PathLike[str]) -> None:
+        """Write one self-contained page of HTML about it, all or nothing, with the curve of certified accuracy.
+
+        Raises:
+            ValueError: `path` is a directory.
+            OSError: `path` cannot be written.
+        """
+        from ..page.robustness import robustness_page
+
+        written(robustness_page(json.loads(self.to_json())), path, end="")
+
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Draw certified accuracy against radius, and what the attack leaves; see plot.py for what is raised."""
         plot_report(self, path)
@@ -154,7 +167,11 @@ def plot_report(report: RobustnessReport, path: str | os.PathLike[str]) -> None:
     if report.attack_accuracy is not None:
         order = np.argsort(report.radii)
         attacked = np.concatenate(([report.clean_accuracy], report.attack_accuracy[order]))
-        axes.plot([0.0, *report.radii[order]], 100 * attacked, "s--", color="C1", label="not broken by the attack")
+        # what is broken at a radius is broken at larger ones; between two nothing more is known
+        axes.step(
+            [0.0, *report.radii[order]], 100 * attacked, "s--", where="post", color="C1",
+            label="not broken by the attack",
+        )  # fmt: skip
     axes.axhline(100 * report.clean_accuracy, color="C2", linestyle=":", label="classified right")
     axes.set_xlim(0, end)
     axes.set_ylim(0, 100)

@@ -343,6 +343,20 @@ def _description(session: Session) -> dict[str, Any]:
         "free_inputs": len(fixed.free),
         "unstable_neurons": fixed.switching,
         "moment_matrix": session.size,
+        "layers": _layers(net, fixed),
         "network_hash": net.hash,
         "versions": versions(),
     }
+
+
+def _layers(net: Network, fixed: Presolve) -> list[dict[str, Any]]:
+    """What the presolve found of each hidden layer; `low` and `high` bound the pre-activations that have a variable."""
+    found = []
+    for layer, neurons in zip(net.layers, fixed.layers, strict=False):
+        low, high = (np.ldexp(side, neurons.exponent) for side in (neurons.low, neurons.high))
+        found.append({
+            "activation": layer.activation, "neurons": layer.width, "unstable": len(neurons.unstable),
+            "active": len(neurons.active), "low": float(low.min()) if low.size else None,
+            "high": float(high.max()) if high.size else None,
+        })  # fmt: skip
+    return found

@@ -11,8 +11,8 @@ import hr2jax
 from hr2jax import Status
 from hr2jax.robustness import run as module
 from hr2jax.robustness import search as searching
-from hr2jax.robustness.margins import percent_down, percent_up
 from hr2jax.robustness.rivals import Stopped
+from hr2jax.text import percent_down, percent_up
 from tests.reference.margins import least_margin
 
 from ..reference.classifier import network

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hr2jax
-from hr2jax.robustness.margins import clipped_ball, exceeds, inner_box, largest_radius, margins, percent_down
+from hr2jax.robustness.margins import clipped_ball, exceeds, inner_box, largest_radius, margins
+from hr2jax.text import percent_down
 from tests.reference.effort import examples
 
 anything = st.floats(allow_nan=False, allow_infinity=False)

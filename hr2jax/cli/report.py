@@ -1,0 +1,34 @@
+"""`hr2jax report`: a result as a page."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+
+from .answer import EXIT_CODES, YES, checked_outputs
+
+
+def report_command(arguments: argparse.Namespace) -> int:
+    """Write the page of a result's JSON."""
+    from ..machine.files import opened, written
+    from ..page.choose import page_of
+
+    out = checked_outputs({"out": Path(arguments.out)}, (arguments.result,))["out"]
+    with opened(arguments.result) as file:
+        data = file.read()
+    name = Path(arguments.result).name
+    written(page_of(data, str(arguments.result), [(name, hashlib.sha256(data).hexdigest())]), out, end="")
+    print(f"{out}: a page of its own; open it in any browser")
+    return YES
+
+
+REPORT = """Write one page of HTML about a result: the claim in words, bound, attained value and gap as a picture, how
+the bound came down, the layers, what was proved and how to prove it again, hashes. RESULT.json is what hr2jax solve
+--json or hr2jax certify --json wrote, or to_json in Python. The page loads nothing and runs no script.
+"""
+REPORT_EXAMPLES = f"""examples:
+  hr2jax solve model.npz --output 3 --certificate bound.cert.npz --json bound.json
+  hr2jax report bound.json -o bound.html
+
+{EXIT_CODES}"""
