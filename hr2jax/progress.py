@@ -7,6 +7,7 @@ import logging
 import math
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from .result import Progress
 
 LOG = logging.getLogger("hr2jax")
+# Seconds over which a rate is told.
+WINDOW = 3.0
 # Seconds between messages: a log wants few.
 LOG_INTERVAL = 5.0
 
@@ -50,17 +53,20 @@ def _is_terminal() -> bool:
 def _live_line() -> Iterator[Show]:
     from tqdm import tqdm
 
+    rate = Rate()
     with tqdm(bar_format="{desc}", file=sys.stderr, leave=True) as bar:
-        yield lambda record, about="", doing="": bar.set_description_str(about + doing + _progress_text(record))
+        yield lambda record, about="", doing="": bar.set_description_str(
+            about + doing + _progress_text(record, rate.of(record))
+        )
 
 
 @contextlib.contextmanager
 def _log_lines() -> Iterator[Show]:
-    due, last = -math.inf, ""
+    due, last, rate = -math.inf, "", Rate()
 
     def show(record: Progress, about: str = "", doing: str = "") -> None:
         nonlocal due, last
-        last = about + doing + _progress_text(record)
+        last = about + doing + _progress_text(record, rate.of(record))
         if time.monotonic() >= due:
             LOG.info("%s", last)
             due, last = time.monotonic() + LOG_INTERVAL, ""
@@ -72,10 +78,29 @@ def _log_lines() -> Iterator[Show]:
             LOG.info("%s", last)
 
 
-def _progress_text(record: Progress) -> str:
+class Rate:
+    """Iterations a second, over the last reports: WINDOW seconds of them at least."""
+
+    def __init__(self) -> None:
+        self.seen: deque[tuple[float, int]] = deque()
+
+    def of(self, record: Progress) -> float:
+        """The rate as of this report; NaN where nothing tells it."""
+        if self.seen and (record.seconds, record.iteration) < self.seen[-1]:
+            self.seen.clear()  # another problem has begun
+        self.seen.append((record.seconds, record.iteration))
+        while len(self.seen) > 2 and record.seconds - self.seen[1][0] >= WINDOW:
+            self.seen.popleft()
+        (since, before), (now, after) = self.seen[0], self.seen[-1]
+        return (after - before) / (now - since) if after > before and now > since else math.nan
+
+
+def _progress_text(record: Progress, rate: float) -> str:
+    speed = "" if math.isnan(rate) else f"  {rate:.3g} iterations/s"
+    left = "" if math.isinf(record.left) else f", at most {record.left:.0f} s left"
     return (
-        f"iteration {record.iteration}  certified {upper_text(record.bound)}  "
-        f"lower {lower_text(record.lower)}  gap {100 * record.gap:.2f} %  {record.seconds:.1f} s"
+        f"iteration {record.iteration}  certified {upper_text(record.bound)}  lower {lower_text(record.lower)}  "
+        f"gap {100 * record.gap:.2f} %{speed}  {record.seconds:.1f} s{left}"
     )
 
 

@@ -85,6 +85,7 @@ class Progress:
         gap: (bound - lower) / bound.
         relaxation_value: the engine's estimate of the relaxation's optimum (not certified).
         residual: the engine's relative residual.
+        left: seconds until the time limit; infinity where there is none.
     """
 
     iteration: int
@@ -94,6 +95,7 @@ class Progress:
     gap: float
     relaxation_value: float
     residual: float
+    left: float = math.inf
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -133,6 +135,20 @@ class Result:
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """Strict JSON (null for a number that is not finite); written to `path`, all or nothing, if one is given."""
         return written(json.dumps(self.plain(), allow_nan=False, indent=1), path)
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """A matplotlib Figure of bound, attained value and the relaxation's estimate against seconds (extra `plot`).
+
+        A notebook shows it. Written to `path`, as its suffix says, if one is given.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            ValueError: a suffix that is no picture format.
+            OSError: `path` cannot be written.
+        """
+        from .plot import plot_result
+
+        return plot_result(self, path)
 
     def report(self, path: str | os.PathLike[str]) -> None:
         """Write one self-contained page of HTML about it, all or nothing: the claim in words, pictures, hashes.

@@ -1,5 +1,6 @@
 """What a person reads: never more than was proved."""
 
+import dataclasses
 import math
 import sys
 from fractions import Fraction
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hr2jax.progress import progress_line
+from hr2jax.progress import Rate, progress_line
 from hr2jax.result import Progress, Status, result_table
 from hr2jax.text import domain_text, lower_text, output_text, radius_text, upper_text
 
@@ -106,6 +107,29 @@ def test_a_terminal_gets_one_line(capsys: pytest.CaptureFixture[str], monkeypatc
     assert out == ""
     assert "iteration 1  certified 0.333334" in err
     assert err.count("\n") == 1
+
+
+def test_a_line_tells_the_rate_and_the_time_that_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "hr2jax")
+    with progress_line(True) as show:
+        assert show is not None
+        show(_record(0))
+        show(dataclasses.replace(_record(4), left=7.6))
+    first, last = caplog.messages
+    assert "iterations/s" not in first and "left" not in first
+    assert "2 iterations/s  2.0 s, at most 8 s left" in last
+
+
+def test_the_rate_is_that_of_the_last_seconds_and_of_this_problem() -> None:
+    rate = Rate()
+    assert math.isnan(rate.of(_record(0)))
+    for i in range(1, 100):
+        assert rate.of(_record(i)) == pytest.approx(2.0)
+    assert len(rate.seen) < 10
+    slow = dataclasses.replace(_record(100), seconds=_record(99).seconds + 30.0)
+    assert rate.of(slow) == pytest.approx(1 / 30)
+    assert math.isnan(rate.of(_record(0)))  # another problem
+    assert math.isnan(rate.of(_record(0)))  # no time has passed
 
 
 def test_no_progress_unless_wanted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,9 +53,7 @@ def _write(result: Result, name: str, path: Path) -> None:
     elif name == "json":
         result.to_json(path)
     else:
-        from ..plot import plot_result
-
-        plot_result(result, path)
+        result.plot(path)
 
 
 # --- what is given ----------------------------------------------------------------------------------

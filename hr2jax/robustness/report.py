@@ -13,9 +13,9 @@ import numpy as np
 from ..arithmetic.float64 import Array
 from ..certificate.certificate import Certificate
 from ..machine.files import strict, written
-from ..plot import new_axes
+from ..plot import finished, new_axes
 from ..result import Status
-from ..text import percent_down, percent_up, radius_text, table, widths_text
+from ..text import html_table, percent_down, percent_up, radius_text, table, widths_text
 
 # What `to_json` writes, for those who read it; a key that changes its meaning gets another number.
 FORMAT = "hr2jax robustness 1"
@@ -111,10 +111,18 @@ class RobustnessReport:
                f"status={self.status.name})"
 
     def __str__(self) -> str:
+        lines = ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, (12, 11, 12), strict=True))
+                 for row in self._by_radius()]  # fmt: skip
+        return "\n".join((table(self._about()), "", *lines))
+
+    def _repr_html_(self) -> str:
+        return html_table(self._about(), is_headed=False) + html_table(self._by_radius())
+
+    def _about(self) -> list[tuple[str, str]]:
         problem = self.problem
         n = len(self.certified)
         undecided = int((~self.decided).sum())
-        rows = [
+        return [
             ("network", widths_text(problem["widths"])),
             ("certified", f"via {problem['via']}, {problem['relaxation']}, norm {problem['norm']} on the input"
              + (", within the clip box" if problem["clip"] is not None else "")),
@@ -124,12 +132,14 @@ class RobustnessReport:
             ("median radius", f"{radius_text(float(np.median(self.radius)))} certified"),
             ("seconds", ", ".join(f"{name} {seconds:.1f}" for name, seconds in self.timings.items())),
         ]  # fmt: skip
-        lines = [f"{'radius':>12}  {'certified':>11}  {'under attack':>12}"]
+
+    def _by_radius(self) -> list[tuple[str, str, str]]:
+        rows = [("radius", "certified", "under attack")]
         attacked = np.full(len(self.radii), np.nan) if self.attack_accuracy is None else self.attack_accuracy
         for radius, ratio, other in zip(self.radii, self.ratio, attacked, strict=True):
             under = "-" if np.isnan(other) else f"{percent_up(float(other))} %"
-            lines.append(f"{radius_text(float(radius)):>12}  {percent_down(float(ratio)):>9} %  {under:>12}")
-        return "\n".join((table(rows), "", *lines))
+            rows.append((radius_text(float(radius)), f"{percent_down(float(ratio))} %", under))
+        return rows
 
     def report(self, path: str | os.PathLike[str]) -> None:
         """Write one self-contained page of HTML about it, all or nothing, with the curve of certified accuracy.
@@ -142,13 +152,16 @@ class RobustnessReport:
 
         written(robustness_page(json.loads(self.to_json())), path, end="")
 
-    def plot(self, path: str | os.PathLike[str]) -> None:
-        """Draw certified accuracy against radius, and what the attack leaves; see plot.py for what is raised."""
-        plot_report(self, path)
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """A matplotlib Figure of certified accuracy against radius, and of what the attack leaves (extra `plot`).
+
+        A notebook shows it. Written to `path`, as its suffix says, if one is given; `Result.plot` says what is raised.
+        """
+        return plot_report(self, path)
 
 
-def plot_report(report: RobustnessReport, path: str | os.PathLike[str]) -> None:
-    """Draw the share of inputs certified, and left by the attack, against the radius; save as the suffix says.
+def plot_report(report: RobustnessReport, path: str | os.PathLike[str] | None = None) -> Any:
+    """A Figure of the share of inputs certified, and left by the attack, against the radius; saved if `path` is given.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -181,4 +194,4 @@ def plot_report(report: RobustnessReport, path: str | os.PathLike[str]) -> None:
     axes.set_title(f"network {widths_text(problem['widths'])}, via {problem['via']}, {problem['relaxation']}")
     axes.legend()
     axes.grid(alpha=0.3)
-    figure.savefig(path)
+    return finished(figure, path)

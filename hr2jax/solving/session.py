@@ -166,9 +166,11 @@ class Session:
 
     def record(self, residual: float = math.nan) -> Progress:
         """Where it stands."""
+        limit, seconds = self.options.time_limit, self.seconds()
+        left = math.inf if limit is None else max(limit - seconds, 0.0)
         return Progress(
-            self.iteration, self.seconds(), self.bound, self.lower, relative_gap(self.bound, self.lower),
-            self.relaxation_value, residual,
+            self.iteration, seconds, self.bound, self.lower, relative_gap(self.bound, self.lower),
+            self.relaxation_value, residual, left,
         )  # fmt: skip
 
     def arrays(self) -> dict[str, Any]:
