@@ -8,15 +8,16 @@ import jax
 import numpy as np
 
 from ...arithmetic.float64 import Array
+from ...machine.compile_clock import Stopwatch
 from ...machine.run import put, run
 from ...machine.stopping import is_interrupted
-from .lagrangian import begin, minimise_on
+from .lagrangian import begin, end, minimise_on
 from .program import Cuts, Data, Spec, Step
 from .triangle_cuts import padded_cuts
 
-# A minimisation is cut into pieces of about so many multiplications, half a second of one core, between which Ctrl-C is
-# heard; an accelerator does so many times as many. An inner step has STEP of them for each entry of N x N times P.
-PIECE, ACCELERATED, STEP = 4e9, 100, 12
+# A minimisation is cut into pieces of so many seconds, between which Ctrl-C is heard. Its numbers are the same however
+# it is cut, so that a clock may say how many steps that is.
+PIECE = 0.4
 # Structures for which this process has compiled a program.
 KNOWN: set[Spec] = set()
 
@@ -26,12 +27,11 @@ class Device:
 
     Args:
         spec, data: of the jitted functions (`Factored.spec`, `Factored.data`).
-        accelerated: whether the device is faster than a CPU.
     """
 
-    def __init__(self, spec: Spec, data: Data, accelerated: bool):
-        self.spec, self.accelerated = spec, accelerated
-        self.dtype = data.unit.dtype
+    def __init__(self, spec: Spec, data: Data):
+        self.spec, self.dtype = spec, data.unit.dtype
+        self.piece = 1  # steps of the next piece
         with self._precision():
             self.data = jax.tree.map(put, data)
 
@@ -50,21 +50,19 @@ class Device:
             return put(array, dtype)
 
         with self._precision():
-            given = (
-                there(P), self.data, [there(m) for m in multipliers], there(sigma),
+            start = there(P)
+            problem = (
+                self.data, [there(m) for m in multipliers], there(sigma),
                 tuple(Cuts(put(c.place), there(c.coefficient), there(c.constant)) for c, _ in padded),
-                [there(m) for _, m in padded], there(cut_sigma), there(tolerance),
+                [there(m) for _, m in padded], there(cut_sigma),
             )  # fmt: skip
-            state, taken, until = begin(np.asarray(P, dtype), self.spec), 0, 0
+            state, taken, until = jax.tree.map(put, begin(np.asarray(P, dtype), self.spec)), 0, 0
             while taken == until < steps and not is_interrupted():
-                until = min(until + self.piece(P.size), steps)
-                state, step = run(minimise_on, state, *given, until, spec=self.spec)
-                taken = int(step.used)
+                until = min(until + self.piece, steps)
+                watch = Stopwatch()
+                state = run(minimise_on, state, start, *problem, there(tolerance), until, spec=self.spec)
+                before, taken = taken, int(state["used"])
+                self.piece = max(int(PIECE / max(watch.seconds(), 1e-6) * max(taken - before, 1)), 1)
+            step = run(end, state, start, *problem, spec=self.spec)
         KNOWN.add(self.spec)
         return step
-
-    def piece(self, entries: int) -> int:
-        """Inner steps between two looks at whether this is to end; by size alone, `entries` being P's."""
-        size = sum(size for _, size in self.spec.sizes)
-        budget = PIECE * (ACCELERATED if self.accelerated else 1)
-        return max(int(budget / (STEP * size * entries)), 1)

@@ -127,24 +127,24 @@ def begin(P: Any, spec: Spec) -> dict[str, Any]:
     return beginning(P.ravel(), spec.memory)
 
 
+@partial(jax.jit, static_argnames=("spec",))
 def minimise(
     P: Any, data: Data, multipliers: Any, sigma: Any, cuts: tuple[Cuts, ...], cut_multipliers: Any, cut_sigma: Any,
     tolerance: Any, steps: Any, *, spec: Spec,
 ) -> Step:  # fmt: skip
     """Minimise the augmented Lagrangian from P (N, r + 1), then update the multipliers: max(lambda - sigma p, 0)."""
-    return minimise_on(
-        begin(P, spec), P, data, multipliers, sigma, cuts, cut_multipliers, cut_sigma, tolerance, steps, spec=spec
-    )[1]
+    problem = (data, multipliers, sigma, cuts, cut_multipliers, cut_sigma)
+    return end(minimise_on(begin(P, spec), P, *problem, tolerance, steps, spec=spec), P, *problem, spec=spec)
 
 
-@partial(jax.jit, static_argnames=("spec",))
+@partial(jax.jit, static_argnames=("spec",), donate_argnames=("state",))
 def minimise_on(
     state: dict[str, Any], P: Any, data: Data, multipliers: Any, sigma: Any, cuts: tuple[Cuts, ...],
     cut_multipliers: Any, cut_sigma: Any, tolerance: Any, steps: Any, *, spec: Spec,
-) -> tuple[dict[str, Any], Step]:  # fmt: skip
-    """`minimise` from P, on from a state of it: the state after `steps` evaluations in all, and what that is worth.
+) -> dict[str, Any]:  # fmt: skip
+    """The minimisation of `minimise` from P, on from a state of it: the state after `steps` evaluations in all.
 
-    However many pieces a minimisation is cut into, its numbers are the same.
+    However many pieces a minimisation is cut into, its numbers are the same. The state that was given is used up.
     """
     fun = jax.value_and_grad(augmented_lagrangian)
     shape = P.shape
@@ -155,12 +155,23 @@ def minimise_on(
 
     first_step = jnp.asarray(FIRST_STEP * np.sqrt(shape[0]), P.dtype)
     longest = LONGEST_STEP * jnp.linalg.norm(P)
-    state = advance(evaluate, state, first_step, tolerance, steps, longest)
-    P = state["x"].reshape(shape)
+    return advance(evaluate, state, first_step, tolerance, steps, longest)
+
+
+@partial(jax.jit, static_argnames=("spec",))
+def end(
+    state: dict[str, Any], P: Any, data: Data, multipliers: Any, sigma: Any, cuts: tuple[Cuts, ...],
+    cut_multipliers: Any, cut_sigma: Any, *, spec: Spec,
+) -> Step:  # fmt: skip
+    """What a minimisation from P has come to with this state: the factor, the multipliers' update, the cuts' values.
+
+    It costs about as much as an inner step, so that it is a program of its own and not the end of every piece.
+    """
+    P = state["x"].reshape(P.shape)
     V = rows_of(P, data.unit, data.slack, data.budget)
     y = extended_rows(spec, data, V)
     _, products = objective_and_products(spec, data, V, y)
     updated = _steps(multipliers, products, sigma, data)
     values = cut_values(_all_rows(spec, y, V, cuts), cuts) if cuts else []
     moved = [jnp.maximum(m - cut_sigma * v, 0.0) for m, v in zip(cut_multipliers, values, strict=True)]
-    return state, Step(P, updated, moved, values, jnp.linalg.norm(state["g"]), state["used"])
+    return Step(P, updated, moved, values, jnp.linalg.norm(state["g"]), state["used"])

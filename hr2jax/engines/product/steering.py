@@ -259,7 +259,7 @@ class Run:
             else:
                 from .device import Device
 
-                self._inners[dtype] = Device(spec, data, self.accelerated)
+                self._inners[dtype] = Device(spec, data)
         return self._inners[dtype]
 
     def is_compiled(self) -> bool:

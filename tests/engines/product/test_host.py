@@ -106,7 +106,7 @@ def test_a_minimisation_ends_as_the_compiled_one_does(case):
     """To a tolerance that few steps reach: the steps are the same, up to rounding."""
     spec, data, given = arguments(case, True)
     steps = 12
-    ours, theirs = (one.minimise(*given, 1e-9, steps) for one in (Host(spec, data), Device(spec, data, False)))
+    ours, theirs = (one.minimise(*given, 1e-9, steps) for one in (Host(spec, data), Device(spec, data)))
     assert ours.used == theirs.used == steps
     np.testing.assert_allclose(ours.P, theirs.P, rtol=1e-6, atol=1e-8)
     assert float(ours.gradient) == pytest.approx(float(theirs.gradient), rel=1e-5)
