@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .layer import Layer
     from .network import Network
     from .penalty import lipschitz_bounds, lipschitz_penalty
+    from .proof.proof import Proof, Verdict
+    from .proving.prove import prove
     from .reading import as_network, load
     from .result import Progress, Result, Status
     from .results import Results
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Ball", "Box", "Certificate", "CertificateError", "Interrupted", "Layer", "Network", "PenaltyState", "Progress",
-    "Result", "Results", "RobustnessReport", "Status", "__version__", "as_network", "certify", "lipschitz_bounds",
-    "lipschitz_penalty", "load", "maximum", "solve", "solve_all",
+    "Proof", "Result", "Results", "RobustnessReport", "Status", "Verdict", "__version__", "as_network", "certify",
+    "lipschitz_bounds", "lipschitz_penalty", "load", "maximum", "prove", "solve", "solve_all",
 ]  # fmt: skip
 
 # Nothing is printed unless the application asks for it (the logging HOWTO, "Configuring logging for a library").
@@ -38,7 +40,7 @@ _MODULES = {
     "interrupted": ("Interrupted",),
     "result": ("Progress", "Result", "Status"), "results": ("Results",),
     "penalty": ("PenaltyState", "lipschitz_bounds", "lipschitz_penalty"),
-    "robustness": ("RobustnessReport", "certify"),
+    "robustness": ("RobustnessReport", "certify"), "proof.proof": ("Proof", "Verdict"), "proving.prove": ("prove",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -71,6 +71,21 @@ def moved_inputs(layers: Layers, A: Any, shift: Array) -> list[Layer]:
     return [through, *(_renumbered(layer, {k: k + 1 for k in layer.inputs}) for layer in layers)]
 
 
+def with_inputs(layers: Layers, inputs: Array) -> list[Layer]:
+    """The layers of (F(x), x_i for the numbers i in `inputs`): the inputs as further outputs."""
+    last, n = layers[-1], len(inputs)
+    width, zero = _inputs(layers), np.zeros
+    parts: dict[int, Any] = {k: np.vstack([dense(C), zero((n, C.shape[1]))]) for k, C in last.inputs.items()}
+    radii = {k: np.vstack([dense(C), zero((n, C.shape[1]))]) for k, C in last.radii.items()}
+    of_x = np.vstack([zero((last.width, width)), selection(inputs, width).T])
+    parts[0] = parts[0] + of_x if 0 in parts else of_x
+    pairs = {k: (A, radii[k]) if k in radii else A for k, A in parts.items()}
+    bias: Any = np.concatenate([last.bias, zero(n)])
+    if last.bias_radius is not None:
+        bias = bias, np.concatenate([last.bias_radius, zero(n)])
+    return [*layers[:-1], Layer(pairs, bias, "identity")]
+
+
 def _inputs(layers: Layers) -> int:
     return int(next(layer.inputs[0].shape[1] for layer in layers if 0 in layer.inputs))
 
@@ -102,4 +117,4 @@ def selection(inputs: Array, width: int) -> Array:
     return S
 
 
-__all__ = ("combined", "difference", "moved_inputs", "selection")
+__all__ = ("combined", "difference", "moved_inputs", "selection", "with_inputs")

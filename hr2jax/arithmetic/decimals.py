@@ -16,6 +16,25 @@ def decimal(text: str, what: str) -> Fraction:
     Raises:
         ValueError: no number, beyond float64, or of more than `LONGEST` characters; it names `what`.
     """
+    value = _finite(text, what)
+    if value and value.adjusted() < -400:  # 1e-999999999 has an exact value nobody wants to wait for
+        return Fraction(int(math.copysign(1, value)), 10**400)
+    return Fraction(value) if value else Fraction(0)
+
+
+def rational(text: str, what: str) -> Fraction:
+    """The exact value of a decimal.
+
+    Raises:
+        ValueError: as `decimal`, or a number other than 0 below 1e-`LONGEST` in magnitude.
+    """
+    value = _finite(text, what)
+    if value and value.adjusted() < -LONGEST:
+        raise ValueError(f"{what}: {text!r} is too small a number; 0 is the nearest that is read")
+    return Fraction(value) if value else Fraction(0)
+
+
+def _finite(text: str, what: str) -> Decimal:
     if len(text) > LONGEST:  # exact arithmetic takes quadratic time
         raise ValueError(f"{what}: a number of {len(text)} characters was given, and at most {LONGEST} are read")
     try:
@@ -24,9 +43,7 @@ def decimal(text: str, what: str) -> Fraction:
         raise ValueError(f"{what}: {text!r} is not a number") from None
     if not value.is_finite() or (value.adjusted() > 400 and value):
         raise ValueError(f"{what}: {text!r} is not a finite float64 number")
-    if value and value.adjusted() < -400:  # 1e-999999999 has an exact value nobody wants to wait for
-        return Fraction(int(math.copysign(1, value)), 10**400)
-    return Fraction(value) if value else Fraction(0)
+    return value
 
 
 def nearest_float(value: Fraction, what: str) -> float:

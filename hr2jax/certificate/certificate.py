@@ -138,16 +138,17 @@ class Certificate(file.Content):
         """
         try:
             content = file.content(archive.read(path))
-            return _of_content(content)
+            return of_content(content)
         except (FileNotFoundError, CertificateError):
             raise
         except Exception as error:  # whatever a damaged archive makes a reader raise
             raise CertificateError(f"{path!s} is not a whole certificate: {reason(error)}") from error
 
 
-def _of_content(content: file.Content) -> Certificate:
+def of_content(content: file.Content) -> Certificate:
+    """The certificate that a file holds."""
     found = {f.name: getattr(content, f.name) for f in fields(content)}
-    return Certificate(**found | {"parts": tuple(map(_of_content, content.parts))})
+    return Certificate(**found | {"parts": tuple(map(of_content, content.parts))})
 
 
 def proved(net: Network, content: file.Content, arithmetic: Any) -> float:

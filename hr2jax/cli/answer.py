@@ -9,12 +9,13 @@ from typing import Any
 
 from .signals import Signals
 
-YES, NO, BAD, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
+YES, NO, BAD, UNKNOWN, INTERRUPTED, NO_READER = 0, 1, 2, 3, 130, 141
 
 EXIT_CODES = """exit codes:
   0    a certified bound, also when a limit ended the solve
-  1    the answer is no: a certificate that does not verify
+  1    the answer is no: a certificate that does not verify, a property that is violated
   2    bad usage or bad input, in one line on stderr
+  3    unknown: a property that is neither proved nor violated
   130  Ctrl-C; where a bound was proved by then it is printed, and the files are written
   143  SIGTERM, likewise
   141  nobody reads the output any more (a closed pipe)

@@ -1,4 +1,4 @@
-"""The command line: `hr2jax solve | certify | verify | report | info | demo | selftest`.
+"""The command line: `hr2jax solve | certify | prove | verify | report | info | demo | selftest`.
 
 Progress goes to stderr, the answer to stdout.
 Decimals are exact here (numbers.py): the box that is certified contains the box that was asked for.
@@ -20,6 +20,7 @@ from ..options import CUT_NAMES, DEVICES, METHODS, Options
 from ..relaxation.table import RELAXATIONS
 from ..version import __version__
 from . import certify as robustness
+from . import prove as properties
 from .answer import BAD, EXIT_CODES, INTERRUPTED, NO, NO_READER, YES, deliver, found
 from .arguments import Parser, add_claim, add_network, effort
 from .info import INFO, info_command
@@ -217,7 +218,8 @@ def _parser() -> argparse.ArgumentParser:
 
     p = command("verify", verify_command, ("..certificate.certificate", "..reading", ".numbers"),
                 "prove a certificate's bound again", VERIFY, VERIFY_EXAMPLES)  # fmt: skip
-    p.add_argument("certificate", metavar="CERT.npz", help="a certificate, from solve --certificate")
+    p.add_argument("certificate", metavar="CERT.npz", help="a certificate, from solve --certificate, or a proof, from "
+                                                           "prove --proof")  # fmt: skip
     add_network(p)
     add_claim(p)
     where = p.add_mutually_exclusive_group()
@@ -225,6 +227,7 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--local", action="store_true", dest="is_local", help="the claim must be about a domain")
     p.add_argument("--quantity", choices=("lipschitz", "maximum"),
                    help="the claim must be about a Lipschitz constant, or the largest value of f")  # fmt: skip
+    p.add_argument("--property", metavar="FILE", help="of a proof: it must be of just this VNN-LIB file's property")
     p.add_argument("--arithmetic", choices=("float", "ball"), default="float",
                    help='float64 with proved error bounds, or arbitrary precision (slow)')  # fmt: skip
 
@@ -245,6 +248,10 @@ def _parser() -> argparse.ArgumentParser:
                 "robustness of a classifier on a set of inputs", robustness.DESCRIPTION,
                 f"{robustness.EXAMPLES}{EXIT_CODES}")  # fmt: skip
     robustness.add_arguments(p)
+    p = command("prove", properties.prove_command, ("..proving.prove", "..reading"),
+                "a property of a network: verified, violated or unknown", properties.PROVE,
+                properties.PROVE_EXAMPLES)  # fmt: skip
+    properties.add_arguments(p)
     return parser
 
 

@@ -18,15 +18,21 @@ ROUNDING = Fraction(1, 10**9)
 
 
 def verify_command(arguments: argparse.Namespace) -> int:
-    """Prove a certificate's bound again and print it."""
+    """Prove a certificate's bound, or a proof's verdict, again and print it."""
     from ..certificate.certificate import Certificate, CertificateError
     from ..machine.files import opened
+    from ..proof.file import is_proof
     from ..text import norms_text, output_text, statement_text, table, upper_text, where_text, widths_text
     from .numbers import box
+    from .prove import verify_proof
 
     net = network(arguments)
     with opened(arguments.certificate):  # what cannot be read is bad input; what is no certificate is a no
         pass
+    if is_proof(arguments.certificate):
+        return verify_proof(arguments, net)
+    if arguments.property is not None:
+        raise ValueError("--property is of a proof, but the file is a certificate or none of ours")
     certificate = Certificate.load(arguments.certificate)
     center, radius = box(arguments.center, arguments.radius, arguments.norm)
     given = {"quantity": arguments.quantity, "output": arguments.output, "norm": arguments.norm}
@@ -77,6 +83,7 @@ def _few(values: Array) -> str:
 VERIFY = """Prove a certificate's bound again, from the network's weights and the certificate's multipliers alone;
 nothing of the solver is used or trusted. Printed: "verified", the bound proved here (rounded up), and
 the claim in words: function, network, domain, norm. Read the claim: it is what was proved.
+Of a proof (hr2jax prove --proof) the verdict is proved again; with --property it must be just that file's.
 With --output, --norm, --output-norm, --center or --radius, --global or --local, --quantity the claim must be just that.
 """
 VERIFY_EXAMPLES = f"""examples:
@@ -84,5 +91,6 @@ VERIFY_EXAMPLES = f"""examples:
   hr2jax verify bound.cert.npz model.npz --output 3,5 --center x.npy --radius 0.05
   hr2jax verify bound.cert.npz model.npz --global --quantity lipschitz
   hr2jax verify bound.cert.npz model.npz --arithmetic ball
+  hr2jax verify proof.npz model.onnx --property property.vnnlib
 
 {EXIT_CODES}"""

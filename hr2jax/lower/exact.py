@@ -6,12 +6,12 @@ For networks of several layers where enclosures are too wide, or a pre-activatio
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from .. import graph
+from ..arithmetic.dyadic import Dyadic, bits, dyadic
 from ..arithmetic.float64 import Array
 from ..arithmetic.norms import Norm, unknown_norm
 from ..layer import Layer
@@ -20,30 +20,6 @@ from ..problem import Problem
 
 MOST_WEIGHTS = 1_500_000  # a second or so
 MOST_BITS = 12_000  # of the integers, all layers together
-
-
-@dataclass(frozen=True)
-class _Dyadic:
-    """ints * 2**exponent; an object array of Python integers."""
-
-    ints: Array
-    exponent: int
-
-    def __add__(self, other: _Dyadic) -> _Dyadic:
-        least = min(self.exponent, other.exponent)
-        ints = (self.ints << (self.exponent - least)) + (other.ints << (other.exponent - least))
-        return _Dyadic(ints, least)
-
-    def times(self, vector: _Dyadic) -> _Dyadic:
-        """The product of a matrix, this one, with a vector."""
-        return _Dyadic(self.ints @ vector.ints, self.exponent + vector.exponent)
-
-    def adjoint_times(self, vector: _Dyadic) -> _Dyadic:
-        """The product of its transpose with a vector, by the rows where that is not 0."""
-        rows = np.flatnonzero(vector.ints)
-        # The sum of no rows would be of another type.
-        ints = vector.ints[rows] @ self.ints[rows] if len(rows) else np.full(self.ints.shape[1], 0, dtype=object)
-        return _Dyadic(ints, self.exponent + vector.exponent)
 
 
 def exact_attained(net: Network, problem: Problem, x: Array) -> float:
@@ -58,41 +34,41 @@ def exact_attained(net: Network, problem: Problem, x: Array) -> float:
     matrices = [A for layer in net.enclosed for A in layer.inputs.values()]
     arrays = [*matrices, *(layer.bias for layer in net.layers[:-1]), problem.coefficients, x]
     arrays += [slopes for layer in net.layers[:-1] for slopes in layer.slopes if layer.activation != "relu"]
-    if sum(A.size for A in matrices) > MOST_WEIGHTS or sum(map(_bits, arrays)) > MOST_BITS:
+    if sum(A.size for A in matrices) > MOST_WEIGHTS or sum(map(bits, arrays)) > MOST_BITS:
         return 0.0
     free = np.zeros(len(x), dtype=bool)
     free[problem.domain.free(len(x))] = True
-    layers = [layer.mapped(_dyadic) for layer in net.enclosed]
-    slopes = [None if layer.activation == "relu" else _dyadic(np.stack(layer.slopes)) for layer in net.layers[:-1]]
+    layers = [layer.mapped(dyadic) for layer in net.enclosed]
+    slopes = [None if layer.activation == "relu" else dyadic(np.stack(layer.slopes)) for layer in net.layers[:-1]]
     signs: list[Array] = []
 
-    def up(l: int, layer: Layer, below: graph.Pairs) -> _Dyadic:
+    def up(l: int, layer: Layer, below: graph.Pairs) -> Dyadic:
         z = graph.total(A.times(y) for A, y in below) + layer.bias
         signs.append(np.array([(k > 0) - (k < 0) for k in z.ints], dtype=np.int64))
         return masked(l, z)
 
-    def masked(l: int, value: _Dyadic) -> _Dyadic:
+    def masked(l: int, value: Dyadic) -> Dyadic:
         """What is left of what the neurons of layer l let through."""
         on, given = signs[l - 1] > 0, slopes[l - 1]
         if given is None:
-            return _Dyadic(np.where(on, value.ints, 0), value.exponent)
-        return _Dyadic(value.ints * np.where(on, given.ints[1], given.ints[0]), value.exponent + given.exponent)
+            return Dyadic(np.where(on, value.ints, 0), value.exponent)
+        return Dyadic(value.ints * np.where(on, given.ints[1], given.ints[0]), value.exponent + given.exponent)
 
-    graph.forward(layers[:-1], _dyadic(x), up)
+    graph.forward(layers[:-1], dyadic(x), up)
     of_layers = [layer.slopes for layer in net.layers[:-1]]
     alive = [(sign >= 0) | (alpha != 0) for sign, (alpha, _) in zip(signs, of_layers, strict=True)]
     moving = graph.moving(net.enclosed[:-1], free, alive)
     kinks = False
 
-    def down(l: int, layer: Layer, above: graph.Pairs) -> _Dyadic:
+    def down(l: int, layer: Layer, above: graph.Pairs) -> Dyadic:
         nonlocal kinks
         g = graph.total(A.adjoint_times(a) for A, a in above)
         used = moving[l - 1] & (g.ints != 0)
         alpha, beta = of_layers[l - 1]
         kinks = kinks or bool((used & (alpha != beta) & (signs[l - 1] == 0)).any())
-        return masked(l, _Dyadic(np.where(used, g.ints, 0), g.exponent))
+        return masked(l, Dyadic(np.where(used, g.ints, 0), g.exponent))
 
-    above = graph.backward(layers, _dyadic(problem.coefficients), down)
+    above = graph.backward(layers, dyadic(problem.coefficients), down)
     if kinks:
         return 0.0
     gradient = graph.total(A.adjoint_times(a) for A, a in above)
@@ -119,19 +95,3 @@ def _norm_below(sizes: list[int], exponent: int, norm: Norm) -> float:
     if math.isinf(rounded):
         return 0.0
     return rounded if Fraction(rounded) <= exact else math.nextafter(rounded, 0.0)
-
-
-def _bits(values: Array) -> int:
-    """How many bits the integers of `_dyadic` have."""
-    exponent = np.frexp(values[values != 0])[1]
-    return 53 + int(exponent.max() - exponent.min()) if exponent.size else 0
-
-
-def _dyadic(values: Array) -> _Dyadic:
-    """A float64 array, exactly."""
-    mantissa, power = np.frexp(values)
-    ints = np.ldexp(mantissa, 53).astype(np.int64).astype(object)
-    nonzero = values != 0
-    least = int(power[nonzero].min()) if nonzero.any() else 0
-    shift = np.where(nonzero, power.astype(np.int64) - least, 0).astype(object)
-    return _Dyadic(ints << shift, least - 53)

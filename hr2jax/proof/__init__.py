@@ -1,0 +1,1 @@
+"""Properties of networks: what is asked, and the proof of a verdict. NumPy and rational numbers, no engine."""

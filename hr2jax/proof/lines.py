@@ -1,0 +1,109 @@
+"""Linear bounds (bounds/linear.py) of many combinations of the outputs on one box, with nothing to be stored.
+
+Of the lower lines' slopes four rules are tried for all neurons alike, and the best of what they prove is taken, entry
+by entry: whoever verifies it does the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from .. import graph
+from ..arithmetic.enclosure import Enclosure, enclosed_in
+from ..arithmetic.float64 import Array
+from ..bounds.interval import Pair, interval_step, layer_interval, values_before
+from ..bounds.linear import backward, both_ways
+from ..domain import Box
+from ..network import Network
+from ..problem import Problem
+
+ROWS = 256  # combinations that are walked back together
+MOST_WORK = 2e11  # multiplications of the backward passes of all layers; beyond it intervals alone bound these
+
+
+class Lines:
+    """A network on a box.
+
+    Raises:
+        TooLargeError: its bounds overflow float64.
+    """
+
+    def __init__(self, net: Network, domain: Box):
+        self.net = net
+        self.problem = Problem(np.zeros(net.widths[-1]), "inf", "inf", domain, "maximum")
+        self.bounds: list[Pair] = []
+        is_cheap = _work(net) <= MOST_WORK
+        for l in range(1, len(net.layers)):
+            low, high = layer_interval(net, self.problem, l, self.bounds)
+            if is_cheap and [*net.layers[l - 1].inputs] != [0]:
+                rows, shift = both_ways(net, l)
+                both = self._backward(rows, shift)
+                low, high = np.maximum(low, both[: len(low)]), np.minimum(high, -both[len(low) :])
+            self.bounds.append((low, high))
+
+    def least(self, combinations: Array) -> Array:
+        """Lower bounds (n,), rounded down, of combinations (n, K') of the outputs on the box; -inf at an overflow."""
+        out = [self._least(combinations[start : start + ROWS]) for start in range(0, len(combinations), ROWS)]
+        return np.concatenate([np.zeros(0), *out])
+
+    @cached_property
+    def reach(self) -> Array:
+        """(K',) upper bounds of the outputs' magnitudes."""
+        n = self.net.widths[-1]
+        return np.concatenate(
+            [-np.minimum(*self.least(np.concatenate([signs, -signs])).reshape(2, -1))
+             for k in range(0, n, ROWS) for signs in [np.eye(n)[k : k + ROWS]]]
+        )  # fmt: skip
+
+    def _least(self, combinations: Array) -> Array:
+        output = self.net.enclosed[-1]
+        with np.errstate(all="ignore"):
+            rows = {k: Enclosure(combinations) @ enclosed_in(Enclosure, C) for k, C in output.inputs.items()}
+            shift = Enclosure(combinations) @ output.bias
+            single = np.isin(combinations, (-1.0, 0.0, 1.0)) & (np.count_nonzero(combinations, axis=1) == 1)[:, None]
+            if single.all() and not self.net.has_radii:
+                # one output or its negative: its own coefficients, and no radius for products that underflow
+                at = np.argmax(np.abs(combinations), axis=1)
+                signs = combinations[np.arange(len(at)), at]
+                rows = {k: Enclosure(signs[:, None] * C[at]) for k, C in output.inputs.items()}
+                shift = Enclosure(signs * output.bias[at])
+            below = [(A, values_before(self.net, k, self.bounds)) for k, A in rows.items()]
+            low, _ = interval_step(below, shift, self.problem.domain)
+        found = np.fmax(np.where(np.isfinite(low), low, -np.inf), self._backward(rows, shift))
+        return np.asarray(found)
+
+    def _backward(self, rows: dict[int, Enclosure], shift: Enclosure) -> Array:
+        best = np.full(len(shift.mid), -np.inf)
+        for slopes in self._rules():
+            best = np.maximum(best, backward(self.net, self.problem, rows, shift, self.bounds, slopes))
+        return best
+
+    def _rules(self) -> list[dict[int, Array]]:
+        """CROWN's slopes (1 where h > -l, else 0), 0, 1, and the upper line's, by layer, (p_l,) each."""
+        rules: list[dict[int, Array]] = [{}, {}, {}, {}]
+        kinked = False
+        for k, (low, high) in enumerate(self.bounds, 1):
+            unstable = (low < 0) & (high > 0)
+            kinked = kinked or (self.net.layers[k - 1].is_kinked and graph.is_masked(self.net.layers[k - 1]))
+            with np.errstate(all="ignore"):
+                upper = np.where(unstable, np.clip(high / (high - low), 0.0, 1.0), 0.0)
+            lines = (np.where(high > -low, 1.0, 0.0), np.zeros(len(low)), np.ones(len(low)), upper)
+            for rule, line in zip(rules, lines, strict=True):
+                rule[k] = line
+        return rules if kinked else rules[:1]
+
+
+def _work(net: Network) -> float:
+    work, before = 0.0, 0.0
+    for layer in net.layers[:-1]:
+        work += 2.0 * layer.width * before
+        before += sum(float(np.prod(A.shape)) for A in layer.inputs.values())
+    return work
+
+
+def least_of(lines: Lines, targets: Sequence[Array]) -> Array:
+    """`Lines.least` of a list of combinations."""
+    return lines.least(np.stack(targets)) if len(targets) else np.zeros(0)
