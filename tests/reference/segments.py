@@ -54,7 +54,8 @@ def values(net, x):
     for l, layer in enumerate(net.layers, 1):
         z = [Fraction(float(b)) for b in layer.bias]
         for k, A in layer.inputs.items():
-            z = [s + sum(Fraction(float(a)) * u for a, u in zip(row, y[k], strict=True)) for s, row in zip(z, A, strict=True)]
+            rows = [[Fraction(float(a)) for a in row] for row in A]
+            z = [s + sum(a * u for a, u in zip(row, y[k], strict=True)) for s, row in zip(z, rows, strict=True)]
         slopes = zip(*(map(Fraction, map(float, side)) for side in layer.slopes), strict=True)
         y[l] = [(beta if s > 0 else alpha) * s for s, (alpha, beta) in zip(z, slopes, strict=True)]
         pre.append(z)
