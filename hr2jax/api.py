@@ -55,7 +55,7 @@ def solve(
         net: a ReLU network, or what holds one: a file, a module (see `hr2jax.as_network`).
         output: None (F itself, all its outputs), k (F_k), (k, j) (F_k - F_j), a 1-D array c (c.F), or a 2-D array M
             (m, K), whose rows are combinations: M F.
-        norm: "inf" or 2, on the input.
+        norm: "inf", 2 or 1, on the input.
         output_norm: "inf", 2 or 1, on the output where it has several entries; None: the same as `norm`. All norms of
             one value agree.
         center, radius: the ball's center (p_0,), or another shape of p_0 entries, flattened in C order, and radius in

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from .domain import Ball, Domain, Everywhere, domain_from
 from .network import Network
 from .text import shown
 
-BOUNDED: tuple[Norm, ...] = ("inf", 2)  # norms on the input that relaxations know today
 QUANTITIES = ("lipschitz", "maximum")
 Output = int | tuple[int, int] | ArrayLike | None
 
@@ -30,13 +29,15 @@ class Problem:
 
     Attributes:
         coefficients: (K,) float64, the exact combination of the outputs; or M (m, K), m > 1, of several values.
-        norm: "inf" or 2, on the input: the direction t and the gradient's dual norm ask it.
+        norm: "inf", 2 or 1, on the input: the direction t and the gradient's dual norm ask it.
         output_norm: "inf", 2 or 1 on f's values; where f has one, on which all norms agree, it is `norm`.
         domain: where x may be: bounds of pre-activations and xi ask it.
         quantity: "lipschitz", or "maximum" for the largest value of f on the domain.
+        directions: the inputs that t has entries of, in increasing order, int64; None: all that can move. The domain
+            keeps all of its inputs: it is a part of a problem of norm 1, in which only columns of the Jacobian count.
 
     Raises:
-        ValueError: a norm or a quantity that is not bounded today, or the largest value on no bounded domain.
+        ValueError: a norm or a quantity that there is not, or directions in which nothing moves.
     """
 
     coefficients: Array
@@ -44,10 +45,11 @@ class Problem:
     output_norm: Norm
     domain: Domain
     quantity: str = "lipschitz"
+    directions: Array | None = None
 
     def __post_init__(self) -> None:
-        if self.norm not in BOUNDED:
-            raise unknown_norm(self.norm, BOUNDED)
+        if self.norm not in NORMS:
+            raise unknown_norm(self.norm)
         if self.is_vector:
             if self.output_norm not in NORMS:
                 raise unknown_norm(self.output_norm, name="output_norm")
@@ -63,6 +65,22 @@ class Problem:
             )
         if self.quantity not in QUANTITIES:
             raise ValueError(f"quantity must be one of {', '.join(QUANTITIES)}, but {shown(self.quantity)} was given")
+        if self.directions is not None:
+            self._check_directions(self.directions)
+
+    def _check_directions(self, given: Array) -> None:
+        is_list = isinstance(given, np.ndarray) and given.dtype == np.int64 and given.ndim == 1
+        if not (is_list and len(given) and given[0] >= 0 and (np.diff(given) > 0).all()):
+            raise ValueError(f"directions must be increasing indices of inputs, int64, but {shown(given)} was given")
+        if self.norm != 1 or self.quantity != "lipschitz":
+            raise ValueError("directions are those of a Lipschitz constant of norm 1")
+        width = self.domain.width
+        if width is not None and not np.isin(given, self.domain.free(width)).all():
+            raise ValueError("directions must be inputs that can move, but the domain fixes one of them")
+
+    def directions_of(self, width: int) -> Array:
+        """Indices of the inputs, of `width`, that t has entries of."""
+        return self.domain.free(width) if self.directions is None else self.directions
 
     @property
     def is_local(self) -> bool:
@@ -82,13 +100,45 @@ class Problem:
         """
         return self.is_vector and self.output_norm == "inf"
 
+    @property
+    def is_of_columns(self) -> bool:
+        """Whether t may be along several inputs, each of which is a problem of its own: the largest constant counts.
+
+        An operator norm from 1 is the largest of the columns' norms.
+        """
+        is_one = self.directions is not None and len(self.directions) == 1
+        return self.norm == 1 and self.quantity == "lipschitz" and not is_one
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether it is the largest of several constants."""
+        return self.is_of_rows or self.is_of_columns
+
+    @property
+    def t_norm(self) -> Norm:
+        """The norm that bounds t: of a single entry, on which all agree, "inf"."""
+        return self.norm if self.directions is None or len(self.directions) > 1 else "inf"
+
+    @property
+    def has_t(self) -> bool:
+        """Whether t varies: beside s, of either sign, a single entry of it may be 1."""
+        return not (self.is_vector and self.directions is not None and len(self.directions) == 1)
+
     def row(self, k: int) -> Problem:
         """The problem of the k-th value alone."""
         return self.along(self.coefficients[k])
 
+    def rows(self) -> list[Problem]:
+        """The problems of the values, one by one, where each is one of its own; else itself."""
+        return [self.row(k) for k in range(len(self.coefficients))] if self.is_of_rows else [self]
+
     def along(self, coefficients: Array) -> Problem:
         """The same question of one combination of the outputs, (K,) float64."""
-        return Problem(coefficients, self.norm, self.norm, self.domain, self.quantity)
+        return replace(self, coefficients=coefficients, output_norm=self.norm)
+
+    def towards(self, directions: Array) -> Problem:
+        """The same question of the columns of these inputs alone."""
+        return replace(self, directions=np.asarray(directions, dtype=np.int64))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Problem):
@@ -96,10 +146,15 @@ class Problem:
         return (
             (self.norm, self.output_norm, self.quantity) == (other.norm, other.output_norm, other.quantity)
             and np.array_equal(self.coefficients, other.coefficients)
+            and _listed(self.directions) == _listed(other.directions)
             and self.domain == other.domain
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _listed(directions: Array | None) -> list[int] | None:
+    return None if directions is None else directions.tolist()
 
 
 def checked_problem(
@@ -117,7 +172,7 @@ def checked_problem(
             "F_k, (k, j) for F_k - F_j, or a vector c for c.F"
         )
     coefficients = output_coefficients(output, net.widths[-1])
-    p = parse_norm(norm, BOUNDED)
+    p = parse_norm(norm)
     q = p if output_norm is None else parse_norm(output_norm, name="output_norm")
     if coefficients.ndim == 1:
         q = p  # f has one value, on which all norms agree

@@ -108,7 +108,9 @@ def statement_text(problem: Mapping[str, Any], bound: str) -> str:
         return f"f(x) <= {bound} for all x{where}"
     of_values = problem.get("output_norm")
     change = "|f(x) - f(y)|" if of_values is None else CHANGES[str(of_values)]
-    return f"{change} <= {bound} {DISTANCES[str(problem['norm'])]} for all x, y{where}"
+    inputs = problem.get("directions")
+    apart = "" if inputs is None else f" that differ in inputs {shown(inputs)} alone"
+    return f"{change} <= {bound} {DISTANCES[str(problem['norm'])]} for all x, y{where}{apart}"
 
 
 def way_text(problem: Mapping[str, Any]) -> str:

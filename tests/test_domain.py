@@ -16,10 +16,9 @@ from hr2jax.bounds.slopes.search import find_slopes
 from hr2jax.certificate.certificate import Certificate
 from hr2jax.certificate.errors import CertificateError
 from hr2jax.certificate.prover import prover_of
-from hr2jax.cli.main import main
 from hr2jax.domain import Everywhere, domain_from
 from hr2jax.lower.attained import attained
-from hr2jax.problem import Problem, checked_problem
+from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.basis import XI, T
 from hr2jax.relaxation.presolve import presolve
@@ -301,24 +300,14 @@ def test_another_domain_than_the_problems_is_another_claim():
 
 
 @pytest.mark.parametrize("norm", [1, "1", "l1", 1.0])
-def test_norm_1_is_refused_and_never_read_as_2(norm):
-    net = network(0)
+def test_where_norm_1_is_refused_it_is_never_read_as_2(norm):
     message = 'norm must be "inf" or 2'
-    for ask in (hr2jax.solve, hr2jax.maximum, hr2jax.solve_all):
-        with pytest.raises(ValueError, match=message):
-            ask(net, norm=norm, center=[0.0, 0.0], radius=1.0)
+    with pytest.raises(NotImplementedError, match="norm=1"):
+        hr2jax.solve_all(network(0), norm=norm)
     with pytest.raises(ValueError, match=message):
         hr2jax.certify(network(0, (2, 3, 2)), np.zeros((1, 2)), radii=[0.1], norm=norm)
     with pytest.raises(ValueError, match=message):
-        Problem(np.ones(1), 1, 1, Everywhere())
-    with pytest.raises(ValueError, match=message):
         broken(network(0), np.zeros((1, 2)), np.zeros(1, np.int64), 0.1, norm=1, clip=None, steps=1, starts=1, seed=0)
-
-
-def test_the_command_line_refuses_norm_1(capsys, tmp_path):
-    network(0).save(tmp_path / "net.npz")
-    assert main(["solve", str(tmp_path / "net.npz"), "--norm", "1"]) == 2
-    assert 'norm must be "inf" or 2' in capsys.readouterr().err
 
 
 def test_a_ball_of_norm_1_bounds_the_gradient_in_other_norms():

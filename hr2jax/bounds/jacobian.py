@@ -215,12 +215,27 @@ def interval_constant(
 ) -> float:
     """An upper bound of the Lipschitz constant: the dual norm of the interval gradient, rounded up.
 
-    The interval is what the propagation from the outputs and the one from the inputs both allow.
     The arguments are those of `tangent_bounds`.
 
     Raises:
         ValueError: masks that do not fit the network.
     """
+    size = _size(_interval_jacobian(net, problem, free, on, off, arithmetic))
+    if problem.is_vector:
+        return mixed_norm(size, problem.norm, problem.output_norm, arithmetic)
+    return vector_norm(size[0], problem.norm, arithmetic)
+
+
+def column_constants(net: Network, problem: Problem, free: Array, on: Masks, off: Masks) -> Array:
+    """(q,) `interval_constant` of each direction alone, norm 1."""
+    size = _size(_interval_jacobian(net, problem, free, on, off, Enclosure))
+    return row_norms(size.T, DUAL[problem.output_norm] if problem.is_vector else "inf")
+
+
+def _interval_jacobian(
+    net: Network, problem: Problem, free: Array, on: Masks, off: Masks, arithmetic: type[Enclosure]
+) -> Pair:
+    """The interval Jacobian (m, q), of one value a row: what the ways from the outputs and from the inputs allow."""
     _check_masks(net, on, off)
     n = len(net.layers)
 
@@ -252,11 +267,7 @@ def interval_constant(
     above = graph.backward(net.enclosed, top, down)
     g = _pulled([(A[:, free], a) for A, a in above], arithmetic)
     forward = graph.forward(net.enclosed, None, up)
-    if problem.is_vector:
-        jacobian = np.maximum(g[0].T, forward[0]), np.minimum(g[1].T, forward[1])
-        return mixed_norm(_size(jacobian), problem.norm, problem.output_norm, arithmetic)
-    gradient = np.maximum(g[0], forward[0][0]), np.minimum(g[1], forward[1][0])
-    return vector_norm(_size(gradient), problem.norm, arithmetic)
+    return np.maximum(np.atleast_2d(g[0].T), forward[0]), np.minimum(np.atleast_2d(g[1].T), forward[1])
 
 
 def product_constant(
@@ -269,7 +280,7 @@ def product_constant(
     Args:
         net: the network.
         problem: its norm is the layers' too (`operator_norm`).
-        free: (q,) indices of the inputs that move.
+        free: (q,) indices of the inputs along which t points.
         arithmetic: the arithmetic that proves the bound.
     """
     def of_end(k: int, C: Any) -> float:

@@ -21,7 +21,7 @@ from ..arithmetic.enclosure import Enclosure, clipped_exponent, pieces
 from ..arithmetic.float64 import Array
 from ..linalg.arrow import LONG_PIECE, PIECE, Arrow, ArrowEnclosure, arrow_enclosure
 from ..linalg.diagonal import cost, feasible
-from ..relaxation.basis import Lifting, T
+from ..relaxation.basis import Lifting, S, T
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _prove(
     total = float((arithmetic(upper).sum() + rest).upper())
     if not total < np.inf:  # NaN: overflow on the way
         return float("inf")
-    return scale_up(total, lifting.exponent, least=0.0 if T in lifting.sizes else -np.inf)
+    return scale_up(total, lifting.exponent, least=0.0 if T in lifting.sizes or S in lifting.sizes else -np.inf)
 
 
 def residual_row_sums(

@@ -42,7 +42,8 @@ class Certificate(file.Content):
         diagonal: group -> float64 array, d; None proves with the sum of |M| alone.
         lifting: "forward", "adjoint", "both", "values", "lipsdp" or "separate" (`presolve.LIFTINGS`); "parts" of those.
         slopes: what proves the pre-activation bounds beside intervals; None: nothing.
-        parts: where f has several values and each is a problem of its own, the certificates of all of them, in order.
+        parts: where f has several values and each is a problem of its own, the certificates of all of them, in order;
+            of norm 1 each of them in turn those of its columns, each of one column or of several.
     """
 
     @property
@@ -54,6 +55,7 @@ class Certificate(file.Content):
             "output": claim.coefficients.tolist(),
             "norm": claim.norm,
             "output_norm": claim.output_norm if claim.is_vector else None,
+            **({} if claim.directions is None else {"directions": claim.directions.tolist()}),
             **claim.domain.description(),
             "relaxation": self.relaxation,
             "network_hash": self.network_hash,
@@ -158,6 +160,9 @@ def proved(net: Network, content: file.Content, arithmetic: Any) -> float:
         ValueError, KeyError: what does not fit.
     """
     if content.parts:
+        file.check_columns(
+            content.lipschitz_problem, [part.lipschitz_problem for part in content.parts], net.widths[0]
+        )
         return max(proved(net, part, arithmetic) for part in content.parts)
     prover = Prover(
         net, content.lipschitz_problem, content.layout, arithmetic, lifting=content.lifting, slopes=content.slopes
@@ -172,7 +177,7 @@ def proved(net: Network, content: file.Content, arithmetic: Any) -> float:
 
 
 def whole_of(problem: Problem, parts: Sequence[Certificate], relaxation: str) -> Certificate:
-    """The certificate of several values of f, each bounded by one of `parts`: the largest of their bounds."""
+    """The certificate of several values or columns, bounded by `parts`: the largest of their bounds."""
     first = parts[0]
     return Certificate(
         max(part.bound for part in parts), problem, relaxation, first.network_hash, Layout(unstable=()), {}, None,

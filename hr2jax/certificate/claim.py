@@ -57,6 +57,11 @@ class Asked:
         self._check_quantity(claim)
         if self.norm is not UNASKED and parse_norm(self.norm) != claim.norm:
             raise CertificateError(f"the certificate is for norm {claim.norm}, not {self.norm!r}")
+        if self.norm is not UNASKED and claim.directions is not None:
+            raise CertificateError(
+                f"the certificate is for differences of inputs {shown(claim.directions.tolist())} alone, a part of "
+                f"what norm {claim.norm} is"
+            )
         if self.output_norm is not UNASKED:
             asked = claim.norm if self.output_norm is None else parse_norm(self.output_norm, name="output_norm")
             if claim.is_vector and asked != claim.output_norm:

@@ -10,8 +10,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ KEYS = (
 BOUNDS = ("interval", "linear")
 # What a relaxation may be called: people are shown it, so that it may hold no line of a report, nor move a cursor.
 NAME = re.compile(r"(?!.*  )[A-Za-z0-9+._ -]{0,60}")
-PARTS = "parts"  # the lifting and the proof of several problems of one value each, the largest of whose bounds counts
+PARTS = "parts"  # the lifting and the proof of several problems of one value or column each: the largest bound counts
 OUTPUT = "output"  # what slopes are called that bound the output instead of a hidden layer
 
 
@@ -90,6 +90,7 @@ def entries(content: Content) -> dict[str, Array]:
     }
     out = {"claim": np.array(json.dumps(head, sort_keys=True)), "coefficients": claim.coefficients}
     out |= {f"domain/{name}": values for name, values in claim.domain.arrays().items()}
+    out |= {} if claim.directions is None else {"directions": claim.directions}
     if content.parts:
         return out | {f"part/{k}/{n}": v for k, part in enumerate(content.parts) for n, v in entries(part).items()}
     out |= _layout_entries(layout)
@@ -191,28 +192,62 @@ def _bound(head: Mapping[str, Any], problem: Problem) -> float:
 
 
 def _whole(rest: Mapping[str, Array], head: Mapping[str, Any], problem: Problem) -> Content:
-    """A certificate of parts: each is one of its own, and its claim is that of one value of f."""
+    """A certificate of parts: each is one of its own, and its claim is that of one value of f or of some columns.
+
+    That the columns are all that there are is for whoever knows the network (`check_columns`).
+    """
     _check_words(head)
-    if head["proof"] != PARTS or head["depth"] != 0 or head["bounds"] != "interval" or not problem.is_of_rows:
+    if head["proof"] != PARTS or head["depth"] != 0 or head["bounds"] != "interval" or not problem.has_parts:
         raise CertificateError("the certificate has parts, but its claim is not the largest of several constants")
-    of_part: dict[int, dict[str, Array]] = {k: {} for k in range(len(problem.coefficients))}
+    of_part: dict[int, dict[str, Array]] = {}
     for name, values in rest.items():
         found = re.fullmatch(r"part/(0|[1-9][0-9]{0,8})/(.+)", name)
-        if found is None or int(found[1]) not in of_part:
+        if found is None:
             raise CertificateError(f"the certificate has an unknown entry {name!r}")
-        of_part[int(found[1])][found[2]] = values
-    parts = []
-    for k, arrays in of_part.items():
-        if not arrays:
-            raise CertificateError(f"the certificate has no proof of value {k} of {len(of_part)}")
-        part = content(arrays)
-        if part.parts or part.lipschitz_problem != problem.row(k) or part.network_hash != head["network_hash"]:
-            raise CertificateError(f"the certificate's part {k} is not about value {k} of its claim")
-        parts.append(part)
+        of_part.setdefault(int(found[1]), {})[found[2]] = values
+    if sorted(of_part) != list(range(len(of_part))):
+        raise CertificateError("the certificate's parts are not numbered from 0")
+    parts = [content(of_part[k]) for k in range(len(of_part))]
+    for k, part in enumerate(parts):
+        if part.parts or part.network_hash != head["network_hash"]:
+            raise CertificateError(f"the certificate's part {k} is no proof for its network")
+    _rows_of_parts(problem, [part.lipschitz_problem for part in parts])
     return Content(
         _bound(head, problem), problem, head["relaxation"], head["network_hash"], Layout(unstable=()), {}, None,
         head["versions"], PARTS, None, tuple(parts),
     )  # fmt: skip
+
+
+def _rows_of_parts(problem: Problem, parts: Sequence[Problem]) -> list[list[Problem]]:
+    """The parts of each of the claim's rows, in their order.
+
+    Raises:
+        CertificateError: a row has none, or more than it can, or a part is of another claim.
+    """
+    rows, left = [], list(parts)
+    for k, row in enumerate(problem.rows()):
+        own: list[Problem] = []
+        while left and replace(left[0], directions=row.directions) == row and (row.is_of_columns or not own):
+            own.append(left.pop(0))
+        if not own:
+            raise CertificateError(f"the certificate has no proof of value {k} of its claim")
+        rows.append(own)
+    if left:
+        raise CertificateError(f"the certificate's part {len(parts) - len(left)} is not about its claim")
+    return rows
+
+
+def check_columns(problem: Problem, parts: Sequence[Problem], width: int) -> None:
+    """Refuse parts that are not all rows of the claim, and of each row all columns: `width` inputs, each once.
+
+    Raises:
+        CertificateError: a column has no proof, or two.
+    """
+    for row in _rows_of_parts(problem, parts):
+        found = np.sort(np.concatenate([part.directions_of(width) for part in row]))
+        wanted = problem.directions_of(width)
+        if not np.array_equal(found, wanted):
+            raise CertificateError("the certificate's parts do not have each input of its claim once")
 
 
 def claim_of(text: Array) -> dict[str, Any]:
@@ -246,8 +281,8 @@ def _no_number(text: str) -> Any:
 
 def _problem(rest: dict[str, Array], head: Mapping[str, Any]) -> Problem:
     coefficients = _coefficients(rest.pop("coefficients"))
-    if not isinstance(head["norm"], str | int) or head["norm"] not in ("inf", 2):
-        raise CertificateError(f'the certificate\'s norm must be "inf" or 2, not {shown(head["norm"])}')
+    if type(head["norm"]) not in (str, int) or head["norm"] not in NORMS:
+        raise CertificateError(f'the certificate\'s norm must be "inf", 2 or 1, not {shown(head["norm"])}')
     of_values = head["output_norm"]
     if coefficients.ndim == 1 and of_values is not None:
         raise CertificateError(f"of one output the output_norm must be null, not {shown(of_values)}")
@@ -256,12 +291,13 @@ def _problem(rest: dict[str, Array], head: Mapping[str, Any]) -> Problem:
     quantity = head["quantity"]
     if not isinstance(quantity, str) or (quantity == "maximum") != (head["lifting"] == "values"):
         raise CertificateError(f"the certificate's quantity {quantity!r} is not one that its lifting bounds")
+    directions = None if "directions" not in rest else _integers(rest.pop("directions"), "directions")
     given = {n.removeprefix("domain/"): _vector(rest.pop(n), n) for n in sorted(rest) if n.startswith("domain/")}
     if not isinstance(head["domain"], str):
         raise CertificateError(f"the certificate's domain is no name: {shown(head['domain'])}")
     try:
         q = head["norm"] if of_values is None else of_values
-        return Problem(coefficients, head["norm"], q, domain_from(head["domain"], given), quantity)
+        return Problem(coefficients, head["norm"], q, domain_from(head["domain"], given), quantity, directions)
     except ValueError as error:
         raise CertificateError(f"the certificate's claim is none: {error}") from error
 

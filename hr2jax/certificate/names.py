@@ -120,8 +120,8 @@ def records_of(entries: Named) -> set[str]:
     return found
 
 
-def transfer(entries: Named, layout: Layout, free: Array, to: Lifting) -> dict[str, Array]:
-    """Multipliers by name, those of a layout's neurons and the inputs `free`, laid out for another problem.
+def transfer(entries: Named, layout: Layout, directions: Array, to: Lifting) -> dict[str, Array]:
+    """Multipliers by name, those of a layout's neurons and the inputs `directions`, laid out for another problem.
 
     What has no counterpart starts at 0, what is nonsense is left out; LipOpt's and lasserre2's are not carried over.
     """
@@ -131,7 +131,7 @@ def transfer(entries: Named, layout: Layout, free: Array, to: Lifting) -> dict[s
         if name not in known:
             continue
         family = known[name]
-        old, new = family.owners(layout, free), family.owners(to.presolve.layout(), to.presolve.free)
+        old, new = family.owners(layout, directions), family.owners(to.presolve.layout(), to.presolve.directions)
         if np.shape(values) != np.shape(old):
             continue
         _, there, here = np.intersect1d(old, new, return_indices=True)

@@ -44,6 +44,8 @@ class Prover:
             net, problem.coefficients, problem.norm, quantity=problem.quantity, output_norm=problem.output_norm,
             domain=problem.domain,
         )  # fmt: skip
+        if problem.directions is not None:
+            self.problem = self.problem.towards(problem.directions)
         if not isinstance(layout, Layout):
             raise ValueError(f"the layout must be a Layout, not {type(layout).__name__}")
         if (problem.quantity == "maximum") != (lifting == "values"):
@@ -132,9 +134,9 @@ def baseline(
     proved, net = [], fixed.relaxed(net)
     if relaxation != "product":
         on, off = masks(net, fixed.layers)
-        proved.append(interval_constant(net, problem, fixed.free, on, off, arithmetic))
+        proved.append(interval_constant(net, problem, fixed.directions, on, off, arithmetic))
     if relaxation != "interval":
-        proved.append(product_constant(net, problem, fixed.free, arithmetic))
+        proved.append(product_constant(net, problem, fixed.directions, arithmetic))
     return min(proved)
 
 

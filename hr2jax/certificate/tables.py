@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arithmetic.float64 import Array
-from ..relaxation.basis import Lifting, S
+from ..relaxation.basis import Lifting, S, T
 from ..relaxation.products import FactorTable
 
 
@@ -105,7 +105,10 @@ def variables(lifting: Lifting) -> Numbering:
 def factor_numbers(lifting: Lifting) -> Numbering:
     """The factors of products, numbered as `products.FactorTable` does."""
     names = FactorTable(lifting).names
-    labels = tuple(lifting.owners(S) if name.kind == "S" else lifting.presolve.members(name.layer) for name in names)
+    own = {"S": S, "T": T}
+    labels = tuple(
+        lifting.owners(own[name.kind]) if name.kind in own else lifting.presolve.members(name.layer) for name in names
+    )
     return Numbering(tuple((name.kind, name.sign, name.layer) for name in names), labels)
 
 

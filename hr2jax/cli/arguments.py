@@ -78,9 +78,9 @@ def add_claim(parser: argparse.ArgumentParser) -> None:
     only = "; the certificate must be about just this" if parser.prog.endswith("verify") else ""
     parser.add_argument("--output", type=_output, metavar="K|K,J",
                         help=f"F_K, or the difference F_K - F_J; from 0 (default: all outputs){only}")  # fmt: skip
-    parser.add_argument("--norm", default=None if only else "inf", metavar="inf|2", help=f"norm on the input{only}")
+    parser.add_argument("--norm", default=None if only else "inf", metavar="inf|2|1", help=f"norm on the input{only}")
     parser.add_argument("--output-norm", metavar="inf|2|1",
                         help=f"norm on several outputs (default: that of --norm){only}")  # fmt: skip
     parser.add_argument("--center", metavar="FILE", help=f".npy, .npz, .csv or .txt: p_0 numbers, with --radius{only}")
-    parser.add_argument("--radius", metavar="R", help="half-width of the box around the center (norm 2: radius of the "
-                        f"ball), in the units of the input; a number, or a file of p_0 numbers{only}")  # fmt: skip
+    parser.add_argument("--radius", metavar="R", help="half-width of the box around the center (norms 2 and 1: radius "
+                        f"of the ball), in the units of the input; a number, or a file of p_0 numbers{only}")  # fmt: skip

@@ -73,8 +73,8 @@ def _outputs(arguments: argparse.Namespace) -> dict[str, Path]:
 SOLVE = """Prove an upper bound of the Lipschitz constant of the network F, or of one of its outputs (--output):
     max_k |F_k(x) - F_k(y)| <= bound * max_i |x_i - y_i|
 for all x, y, or, with --center and --radius, for all x, y in the box |x_i - center_i| <= R. With --norm 2
-distances are Euclidean, and the domain is the ball ||x - center||_2 <= R. --output-norm measures the outputs
-in another norm than the inputs.
+distances are Euclidean, and the domain is the ball ||x - center||_2 <= R, with --norm 1 they are sums of
+magnitudes. --output-norm measures the outputs in another norm than the inputs.
 The bound is proved in rounding-safe arithmetic, whatever the solver did and whenever it was stopped
 (Ctrl-C and SIGTERM stop it with the best bound so far).
 

@@ -18,7 +18,8 @@ def mean_diagonal(lifting: Lifting, rng: np.random.Generator, attained: float = 
     With several hidden layers unit rows are far from what is feasible: there, what is `attained` (in the problem's
     own units), if anything is, tells more.
     """
-    if (lifting.presolve.depth > 1 or S in lifting.sizes) and T in lifting.sizes and 0.0 < attained < np.inf:
+    is_constant = T in lifting.sizes or S in lifting.sizes
+    if is_constant and (lifting.presolve.depth > 1 or S in lifting.sizes) and 0.0 < attained < np.inf:
         with np.errstate(over="ignore", under="ignore"):
             value = float(np.ldexp(attained, clipped_exponent(-lifting.exponent)))
         if 1e-300 < value < np.inf:

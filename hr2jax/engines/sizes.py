@@ -30,6 +30,7 @@ class Sizes:
         depth: hidden layers.
         blocks: whether there are block forms: one hidden layer, norm inf, no ball, one output.
         outputs: s's entries, where f has several values.
+        directions: t's entries; None: q.
     """
 
     n: int
@@ -41,32 +42,42 @@ class Sizes:
     depth: int = 1
     blocks: bool = True
     outputs: int = 0
+    directions: int | None = None
 
     @staticmethod
     def of(problem: Problem, fixed: Presolve) -> Sizes:
         """Sizes of a presolved problem."""
         n, structure = fixed.switching, fixed.structure
         outputs = len(problem.coefficients) if problem.is_vector else 0
-        pairs = sum(len(np.intersect1d(fixed.members(l), fixed.free)) for l in structure.first)
+        along = fixed.directions if problem.has_t else fixed.directions[:0]
+        directions = None if problem.directions is None else len(along)
+        pairs = sum(len(np.intersect1d(fixed.members(l), along)) for l in structure.first)
         if problem.quantity == "maximum" or fixed.chains == ("q",):
             signs = n if problem.quantity == "maximum" else 0
-            return Sizes(signs, len(fixed.free), 0, False, n, n, fixed.depth, False, outputs)
+            return Sizes(signs, len(fixed.free), 0, False, n, n, fixed.depth, False, outputs, directions)
         local = fixed.has_values(problem)
         valued = {l: len(fixed.members(l)) for l in structure.valued} if local else {}
         chained = sum(len(fixed.members(l)) for chain in fixed.chains for l in fixed.carried(chain))
         masked = chained + sum(valued.get(l, 0) for l in structure.inner)
         derived = chained + sum(valued.values()) if masked else 0
         blocks = structure == Structure.chain(1) and problem.norm == problem.domain.shape == "inf" and not outputs
-        return Sizes(n, len(fixed.free), pairs, local, masked, derived, fixed.depth, blocks, outputs)
+        return Sizes(n, len(fixed.free), pairs, local, masked, derived, fixed.depth, blocks, outputs, directions)
 
     @property
     def N(self) -> int:
         """Side of M_1."""
-        return 1 + self.n + (2 if self.local else 1) * self.q + self.masked + self.outputs
+        return 1 + self.n + self.local * self.q + self.t + self.masked + self.outputs
+
+    @property
+    def t(self) -> int:
+        """t's entries."""
+        return self.q if self.directions is None else self.directions
 
     def count(self, kind: str) -> int:
         """How many there are of a kind: "pair", the groups "v" and "z" (neurons), "t" and "xi" (inputs)."""
-        return self.pairs if kind == "pair" else self.n if kind in ("v", "z") else self.q
+        if kind in ("pair", "t"):
+            return self.pairs if kind == "pair" else self.t
+        return self.n if kind in ("v", "z") else self.q
 
 
 class Need(NamedTuple):

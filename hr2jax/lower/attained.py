@@ -27,9 +27,9 @@ def attained(net: Network, problem: Problem, x: ArrayLike) -> float:
 
     f is differentiable around x when no pre-activation of a kinked neuron that matters vanishes there, and then the
     constant is at least the dual norm of the gradient at x over the inputs that can move: its 1-norm for norm inf, its
-    2-norm for norm 2. Every such sign is proved with the rounding error accounted for. A neuron does not
-    matter when it cannot change with the free inputs or when f does not depend on it around x. Where coefficients have
-    radii all that holds for every member of the network, and the bound is the smallest of theirs.
+    2-norm for norm 2, its largest entry for norm 1. Every such sign is proved with the rounding error accounted for. A
+    neuron does not matter when it cannot change with the free inputs or when f does not depend on it around x. Where
+    coefficients have radii all that holds for every member of the network, and the bound is the smallest of theirs.
 
     With several layers the enclosures grow by the layers' norms while the values need not. Where that
     leaves a sign open or the norm vague, small networks are evaluated in integers (`exact_attained`).
@@ -86,9 +86,8 @@ def norm_below(sizes: Array, norm: Norm) -> float:
 
 
 def _gradient(net: Network, problem: Problem, x: Array) -> Enclosure | None:
-    """The gradient of f at x over the free inputs, enclosed; None where f is not proved affine around x."""
-    free = np.zeros(len(x), dtype=bool)
-    free[problem.domain.free(len(x))] = True
+    """The gradient of f at x, of t's entries, enclosed; None where f is not proved affine around x."""
+    free = np.isin(np.arange(len(x)), problem.domain.free(len(x)))
     found: list[Enclosure] = []  # z of the hidden layers
     graph.evaluate(net.enclosed[:-1], Enclosure(x), lambda _, z: found.append(z))
     if not all(z.is_finite() for z in found):
@@ -124,7 +123,7 @@ def _gradient(net: Network, problem: Problem, x: Array) -> Enclosure | None:
 
     rows = np.flatnonzero(problem.coefficients)
     above = graph.backward(net.enclosed, _Adjoint(rows, Enclosure(problem.coefficients[rows])), step)
-    return None if kinks else graph.total(_pulled(A, a) for A, a in above)[free]
+    return None if kinks else graph.total(_pulled(A, a) for A, a in above)[problem.directions_of(len(x))]
 
 
 class _Adjoint(NamedTuple):

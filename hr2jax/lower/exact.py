@@ -36,8 +36,7 @@ def exact_attained(net: Network, problem: Problem, x: Array) -> float:
     arrays += [slopes for layer in net.layers[:-1] for slopes in layer.slopes if layer.activation != "relu"]
     if sum(A.size for A in matrices) > MOST_WEIGHTS or sum(map(bits, arrays)) > MOST_BITS:
         return 0.0
-    free = np.zeros(len(x), dtype=bool)
-    free[problem.domain.free(len(x))] = True
+    free = np.isin(np.arange(len(x)), problem.domain.free(len(x)))
     layers = [layer.mapped(dyadic) for layer in net.enclosed]
     slopes = [None if layer.activation == "relu" else dyadic(np.stack(layer.slopes)) for layer in net.layers[:-1]]
     signs: list[Array] = []
@@ -72,7 +71,8 @@ def exact_attained(net: Network, problem: Problem, x: Array) -> float:
     if kinks:
         return 0.0
     gradient = graph.total(A.adjoint_times(a) for A, a in above)
-    return _norm_below([abs(int(g)) for g in gradient.ints[free]], gradient.exponent, problem.norm)
+    sizes = [abs(int(g)) for g in gradient.ints[problem.directions_of(len(x))]]
+    return _norm_below(sizes, gradient.exponent, problem.norm)
 
 
 def _norm_below(sizes: list[int], exponent: int, norm: Norm) -> float:

@@ -130,7 +130,7 @@ def _candidates(
 
 def _value(values: Network, problem: Problem, x: Array, s: Array) -> float:
     """About what s . f attains at x over the norm of s."""
-    g = graph.gradients(values.layers, x, s)[problem.domain.free(len(x))]
+    g = graph.gradients(values.layers, x, s)[problem.directions_of(len(x))]
     value = float(lengths(g, DUAL[problem.norm]) / lengths(s, DUAL[problem.output_norm]))
     return value if math.isfinite(value) else 0.0
 
@@ -142,7 +142,7 @@ def _first(pair: tuple[float, Array]) -> float:
 def best_combination(values: Network, problem: Problem, x: Array) -> Array:
     """s (m,) of norm about 1 in the norm dual to `output_norm` whose J^T s is long, J the formal Jacobian at x."""
     J = np.asarray(graph.pull_back(values.layers, graph.masks(values.layers[:-1], x), np.eye(values.widths[-1])))
-    J = J[:, problem.domain.free(len(x))]
+    J = J[:, problem.directions_of(len(x))]
     if not (np.isfinite(J).all() and J.any()):
         return np.eye(len(J))[0]
     if problem.norm == problem.output_norm == 2:

@@ -18,6 +18,7 @@ from ..problem import Problem
 from .attained import attained
 from .effort import Effort, weights_of
 from .norms import dual_norm, lengths
+from .regions.ascent import derivative
 from .regions.units import Units, build_units
 
 ENTRIES, FEWEST, MOST = 4_000_000, 8, 64  # weights times points of one step; points
@@ -109,14 +110,14 @@ def _gradients(net: Network, units: Units, xi: Array) -> Array:
 
 def _values(net: Network, units: Units, xi: Array) -> Array:
     """(k,): the dual norms of the formal gradients at xi (k, n); 0 where they are not finite."""
-    found = dual_norm(_gradients(net, units, xi), units.problem.norm)
+    found = dual_norm(_gradients(net, units, xi)[:, units.along], units.problem.norm)
     return np.where(np.isfinite(found), found, 0.0)
 
 
 def _uphill(net: Network, units: Units, xi: Array) -> Array:
     """(k, n): about the derivative by xi of the gradients' dual norm."""
     g = _gradients(net, units, xi)
-    s = np.sign(g) if units.problem.norm == "inf" else g / np.maximum(lengths(g, 2)[:, None], 1e-300)
+    s = derivative(g / np.maximum(lengths(g, "inf")[:, None], 1e-300), units)
     move = BESIDE * s * float(units.scale.mean()) / units.scale
     return (_gradients(net, units, xi + move) - _gradients(net, units, xi - move)) * units.scale
 

@@ -142,7 +142,8 @@ class Lifting(Basis):
     group for each hidden layer:
       one   the constant 1
       v     signs of the layer's unstable neurons, v = 2u - 1 in {-1, 1}
-      t     (q,) the direction; in {-1, 1} for norm inf (a linear function of t is largest at a vertex)
+      t     (q,) the direction; in {-1, 1} for norm inf (a linear function of t is largest at a vertex); a single entry
+            where it is along one input (norm 1), none where s, of either sign, is beside that
       p     tangents after the mask, u_l (A_l p_{l-1}), p_0 = t, scaled; in all layers but the last
       a     adjoints after the mask, u_l (A_{l+1}^T a_{l+1}), a_L = c u_L, scaled; in all layers but the last
       xi    (q,) the input, x = center + scale * xi (`Domain`); local problems with unstable neurons only
@@ -218,6 +219,8 @@ class Lifting(Basis):
         """Of a basis group's entries, the neurons or inputs in the network's numbering; 0 of the constant, k of s_k."""
         if group in (ONE, S):
             return np.arange(self.sizes[group])
+        if group == T:
+            return self.presolve.directions
         return self.presolve.members(group.layer)
 
     # --- one hidden layer ---

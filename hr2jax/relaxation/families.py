@@ -63,24 +63,23 @@ def clique_pairs(lifting: Lifting, group: Group) -> tuple[Array, Array]:
     is stable or input i is fixed the products say nothing that M_1 does not, and the clique is left out.
     """
     if group != XI:
-        unstable, free = lifting.presolve.members(group.layer), lifting.presolve.free
-        _, first, second = np.intersect1d(unstable, free, return_indices=True)
+        _, first, second = np.intersect1d(lifting.owners(group), lifting.owners(T), return_indices=True)
         return first, second
-    every = np.arange(lifting.sizes[T])
-    return every, every
+    return np.searchsorted(lifting.owners(XI), lifting.owners(T)), np.arange(lifting.sizes[T])
 
 
 def _beside_chains(lifting: Lifting) -> list[Family]:
     """The families that are not of chains.py; none where all are."""
     if lifting.by_chains:
         return []
-    structure = lifting.presolve.structure
-    of_first = [family for l in structure.first for family in _of_cliques(lifting, Group("v", l), "v")]
-    if XI not in lifting.sizes:
-        return of_first
-    last = [l for l in structure.last if l in structure.valued]
-    of_last = [family for l in last for family in _of_last_layer(lifting, l)]
-    return [*of_last, *of_first, *_of_cliques(lifting, XI, "x")]
+    structure, out = lifting.presolve.structure, []
+    if XI in lifting.sizes:
+        last = [l for l in structure.last if l in structure.valued]
+        out += [family for l in last for family in _of_last_layer(lifting, l)]
+    if T in lifting.sizes:
+        out += [family for l in structure.first for family in _of_cliques(lifting, Group("v", l), "v")]
+        out += _of_cliques(lifting, XI, "x") if XI in lifting.sizes else []
+    return out
 
 
 def _of_orders(lifting: Lifting) -> list[Family]:

@@ -93,10 +93,10 @@ class Family:
         """The multipliers, at least 0 unless the products are equal to 0."""
         return multipliers if self.equality else np.maximum(multipliers, 0.0)
 
-    def owners(self, layout: Layout, free: Array) -> Array:
+    def owners(self, layout: Layout, directions: Array) -> Array:
         """(n,) the neuron or input of each row, in the network's numbering, if those of the layout have variables."""
-        own = layout.members(self.layer, free)
-        return np.intersect1d(own, free) if self.paired else own
+        own = layout.members(self.layer, directions)
+        return np.intersect1d(own, directions) if self.paired else own
 
 
 def family_name(product: str, layer: int) -> str:

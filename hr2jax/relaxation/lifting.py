@@ -82,6 +82,7 @@ class _Builder(Objectives):
     def _sizes(self) -> dict[Group, int]:
         """The basis groups, in order."""
         structure, q = self.fixed.structure, len(self.fixed.free)
+        directions = {T: len(self.fixed.directions)} if self.problem.has_t else {}
 
         def of(kind: str, numbers: tuple[int, ...] = structure.masked) -> dict[Group, int]:
             return {Group(kind, l): len(self.fixed.layers[l - 1].unstable) for l in numbers}
@@ -90,8 +91,8 @@ class _Builder(Objectives):
             return {ONE: 1} | of("v") | {XI: q} | of("x")
         outputs = {S: len(self.problem.coefficients)} if self.problem.is_vector else {}
         if self.fixed.chains == ("q",):
-            return {ONE: 1, T: q} | outputs | of("q")
-        sizes = {ONE: 1} | of("v") | {T: q} | outputs
+            return {ONE: 1} | directions | outputs | of("q")
+        sizes = {ONE: 1} | of("v") | directions | outputs
         for chain in self.fixed.chains:
             sizes |= of(chain, self.fixed.carried(chain))
         valued = tuple(l for l in structure.inner if l in structure.valued)
@@ -103,7 +104,8 @@ class _Builder(Objectives):
         """Tangents: the groups before the masks, w of p or y of q; and what every layer takes, where that is known."""
         fixed, derived = self.fixed, {}
         takes: dict[int, Below] = {}
-        direction = [Piece(fixed.free, np.zeros(len(fixed.free), dtype=np.int64), T)]
+        inputs = fixed.directions
+        direction = [Piece(inputs, np.zeros(len(inputs), dtype=np.int64), T if self.problem.has_t else ONE)]
 
         def step(l: int, layer: Layer, below: list[tuple[Any, list[Piece] | None]]) -> list[Piece] | None:
             known = [(A, pieces) for A, pieces in below if pieces is not None]
@@ -246,7 +248,7 @@ def _balls(problem: Problem, sizes: Mapping[Group, int]) -> tuple[Group, ...]:
     """The groups in a Euclidean ball (or in one of norm 1, which it holds): t by the norm, xi by the domain's shape,
     s by the norm that is dual to the output's.
     """
-    norms = {T: problem.norm, S: DUAL[problem.output_norm], XI: problem.domain.shape}
+    norms = {T: problem.t_norm, S: DUAL[problem.output_norm], XI: problem.domain.shape}
     return tuple(group for group, norm in norms.items() if group in sizes and is_euclidean(norm))
 
 

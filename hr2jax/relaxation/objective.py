@@ -106,7 +106,7 @@ class Objectives:
         parts: list[tuple[int, Array, Enclosure, Array, LinearMap, Array]] = []
         for l, back in sorted(self._direct().items()):
             if l == 0:
-                rows = self.fixed.free
+                rows = self.fixed.directions
                 w: LinearMap = {T: self.arithmetic(np.eye(len(rows)))}
                 exponent_w = np.zeros(len(rows), dtype=np.int64)
             else:
@@ -159,10 +159,12 @@ class Objectives:
 
     def _of_adjoints(self, end: Below) -> Objective:
         """sum_j t_j (sum_m A_{m,0}^T a_m)_j, of the adjoints behind the masks of the layers that take x."""
-        free = self.fixed.free
-        own = int(self._row_exponents(end, free).max(initial=NOTHING))
+        inputs = self.fixed.directions
+        own = int(self._row_exponents(end, inputs).max(initial=NOTHING))
         unit = self._unit(own if own > NOTHING else 0)
-        gradient = self._through(end, free, np.full(len(free), unit))
+        gradient = self._through(end, inputs, np.full(len(inputs), unit))
+        if not self.problem.has_t:  # a single row
+            return Objective({(ONE, group): coefficients for group, coefficients in gradient.items()}, unit)
         return Objective({(group, T): coefficients.T for group, coefficients in gradient.items()}, unit)
 
     def _of_outputs(self, end: Below) -> Objective:

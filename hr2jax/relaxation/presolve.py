@@ -41,6 +41,7 @@ class Presolve:
 
     Attributes:
         free: (q,) indices of the inputs that can move (all of them globally).
+        directions: indices of the inputs that t has entries of (`Problem.directions_of`).
         layers: one entry per hidden layer, of an identity too.
         slopes: what proves the pre-activation bounds beside intervals (`bounds.preactivation_bounds`); None: nothing.
             With depth + 1 in place of a layer, those of the output's range (`bounds.output_range`).
@@ -51,6 +52,7 @@ class Presolve:
     """
 
     free: Array
+    directions: Array
     layers: tuple[Neurons, ...]
     slopes: Slopes | None = None
     chains: tuple[str, ...] = ("p",)
@@ -131,7 +133,9 @@ def presolve(
         ValueError: if a neuron that `layout` leaves out cannot be proved stable, a bound or scale is too small, or the
             layout does not fit the network; or where bounds overflow float64.
     """
-    free = problem.domain.free(net.widths[0])
+    free, directions = problem.domain.free(net.widths[0]), problem.directions_of(net.widths[0])
+    if not (directions < net.widths[0]).all():
+        raise ValueError(f"directions must be inputs, of which there are {net.widths[0]}, but one is {directions[-1]}")
     if layout is not None:
         check_layout(layout, net, chains, free, problem.is_local)
     bounds = pre_bounds(net, problem, slopes, arithmetic)
@@ -168,9 +172,9 @@ def presolve(
 
     graph.forward(net.enclosed[:-1], np.isin(np.arange(net.widths[0]), free), step)
     if any(carried(chain, net.structure) for chain in chains):
-        layers = _with_reach(relaxed(net, ranges), problem, free, layers, arithmetic, layout, chains)
+        layers = _with_reach(relaxed(net, ranges), problem, directions, layers, arithmetic, layout, chains)
     unit = None if layout is None else layout.unit
-    return Presolve(free, tuple(layers), slopes, chains, unit, net.structure, ranges)
+    return Presolve(free, directions, tuple(layers), slopes, chains, unit, net.structure, ranges)
 
 
 def relaxed(net: Network, ranges: Mapping[int, tuple[Array, Array]]) -> Network:
@@ -282,7 +286,7 @@ def pre_bounds(
 
 
 def _with_reach(
-    net: Network, problem: Problem, free: Array, layers: list[Neurons], arithmetic: type[Enclosure],
+    net: Network, problem: Problem, directions: Array, layers: list[Neurons], arithmetic: type[Enclosure],
     layout: Layout | None, chains: tuple[str, ...],
 ) -> list[Neurons]:  # fmt: skip
     """The layers with the sizes of what the chains' masks multiply."""
@@ -291,7 +295,7 @@ def _with_reach(
     scales: list[dict[str, Array]] = [{} for _ in layers]
     for chain in chains:
         bounds = adjoint_bounds if chain in ADJOINTS else tangent_bounds
-        sizes = bounds(net, problem, free, on, off, arithmetic)
+        sizes = bounds(net, problem, directions, on, off, arithmetic)
         margin = _reach_margins(net, problem, sizes, chain)
         for place, number in enumerate(carried(chain, net.structure)):
             l, layer = number - 1, layers[number - 1]
@@ -345,7 +349,7 @@ def _reach_margins(net: Network, problem: Problem, sizes: list[Array], chain: st
                 lambda l, layer, above: step(l, layer, [(largest(A).T, a) for A, a in above]),
             )  # fmt: skip
         else:
-            t = np.isin(np.arange(net.widths[0]), problem.domain.free(net.widths[0])).astype(np.float64)
+            t = np.isin(np.arange(net.widths[0]), problem.directions_of(net.widths[0])).astype(np.float64)
             graph.forward(
                 net.enclosed[:-1], (t, np.zeros(len(t))),
                 lambda l, layer, below: step(l, layer, [(largest(A), y) for A, y in below]),

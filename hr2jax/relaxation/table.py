@@ -47,7 +47,7 @@ class Relaxation:
     one_layer: tuple[Names, Names] | None = None
     several_layers: tuple[Names, Names] | None = None
     cliques: tuple[Names, Names] | None = None
-    norms: tuple[str | int, ...] = ("inf", 2)
+    norms: tuple[str | int, ...] = ("inf", 2, 1)
     quantities: tuple[str, ...] = ("lipschitz",)
     orders: bool = False
     cuts: bool = False

@@ -18,7 +18,7 @@ from ..layer import Layer, dense
 from ..machine.run import put, run
 from ..machine.seeds import key_of, key_within
 from ..network import Network
-from ..problem import BOUNDED
+from .inputs import MEASURED
 from .margins import Clip, inner_box, margins
 
 # Inputs attacked together; fewer are padded to a power of two, so that programs are compiled once.
@@ -43,8 +43,8 @@ def broken(
         exact arithmetic such a point lies in the ball and the clip box and some rival's output is at least the
         label's there, so no certificate for that radius exists.
     """
-    if norm not in BOUNDED:
-        raise unknown_norm(norm, BOUNDED)
+    if norm not in MEASURED:
+        raise unknown_norm(norm, MEASURED)
     found, points = np.zeros(len(inputs), dtype=bool), inputs.copy()
     with jax.default_matmul_precision("highest"), np.errstate(all="ignore"):
         for start in range(0, len(inputs), BATCH):

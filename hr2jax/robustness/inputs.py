@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arithmetic.float64 import Array, exact_float64, rank
+from ..arithmetic.norms import Norm, parse_norm
 from ..network import Network
 from ..options import Options
 from ..problem import checked_problem
@@ -18,6 +19,7 @@ from ..solving.many import ONE_PROBLEM
 from ..text import shown
 from .margins import Clip
 
+MEASURED: tuple[Norm, ...] = ("inf", 2)  # norms that distances are measured in
 # Options that `certify` has of its own, or sets.
 OWN = ("relaxation", "seed", "time_limit", "callback", "progress")
 
@@ -34,7 +36,7 @@ def solve_options(
         if name not in shared:
             raise TypeError(f"certify() got an unexpected keyword argument {name!r}")
     checked = Options(relaxation=relaxation, seed=seed, time_limit=time_limit, progress=progress, **options)
-    checked.check(net, checked_problem(net, (0, 1), norm))
+    checked.check(net, checked_problem(net, (0, 1), parse_norm(norm, MEASURED)))
     return {name: getattr(checked, name) for name in (*shared, "relaxation", "seed")} | options
 
 

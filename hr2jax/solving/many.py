@@ -65,6 +65,10 @@ def solve_all(net: Model, pairs: Sequence[Output] | None = None, **options: Any)
     domain = {name: options.pop(name) for name in DOMAIN if name in options}
     problems = [checked_problem(net, output, **domain) for output in outputs]
     for output, problem in zip(outputs, problems, strict=True):
+        if problem.norm == 1:
+            raise NotImplementedError(
+                f"solve_all is for norm='inf' and norm=2, but norm={problem.norm!r} was given; solve takes it"
+            )
         if problem.is_vector:
             raise NotImplementedError(
                 f"solve_all bounds functions of one value each, but {shown(output)} of pairs has "
@@ -128,12 +132,12 @@ def _improve(
             again = solved(k, results[k], len(pending) - i)
             if again.bound < results[k].bound or again.status is not Status.TIME_LIMIT:
                 is_better = is_better or again.bound < (1.0 - WORTHWHILE) * results[k].bound
-                results[k] = _better(results[k], again)
+                results[k] = better(results[k], again)
             if again.status is Status.STOPPED:
                 return
 
 
-def _better(one: Result, other: Result) -> Result:
+def better(one: Result, other: Result) -> Result:
     """The result of the smaller bound, with the larger lower bound of both."""
     best, rest = (other, one) if other.bound <= one.bound else (one, other)
     if rest.lower > best.lower:

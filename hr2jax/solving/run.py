@@ -59,11 +59,11 @@ def run(net: Network, problem: Problem, options: Options, began: float) -> Resul
         check_package(options)
         with on_device(options.device):
             start = _load_checkpoint(net, problem, options)
-            if problem.is_of_rows and not options.record.baseline:
-                from .rows import solve_rows
+            if problem.has_parts and not options.record.baseline:
+                from .parts import solve_parts
 
                 with progress_line(options.progress) as show:
-                    return solve_rows(net, problem, options, start, show, began, tell)
+                    return solve_parts(net, problem, options, start, show, began, tell)
             fixed = prepare(net, problem, options)
             with progress_line(options.progress) as show:
                 return solve_checked(net, problem, fixed, options, start, show, began, tell=tell)
@@ -303,7 +303,7 @@ def _starting_multipliers(
 ) -> dict[str, Array]:
     """An earlier certificate's multipliers, neuron by neuron and input by input, of the families of this problem."""
     claim = earlier.lipschitz_problem
-    moved = transfer(earlier.multipliers, earlier.layout, claim.domain.free(net.widths[0]), lifting)
+    moved = transfer(earlier.multipliers, earlier.layout, claim.directions_of(net.widths[0]), lifting)
     return {name: values for name, values in moved.items() if np.isfinite(values).all()}
 
 

@@ -842,7 +842,7 @@ NONSENSE = {
     "bound overflow": claims_with(bound="0x1p+5000"),
     "bound words": claims_with(bound="small"),
     "bound null": claims_with(bound=None),
-    "norm 1": claims_with(norm=1),
+    "norm 3": claims_with(norm=3),
     "norm huge": lambda head: (
         json.dumps(head | {"norm": 0})[:-1].replace('"norm": 0', '"norm": ' + "9" * 400) + "}"
     ),

@@ -345,7 +345,7 @@ def test_the_module_runs() -> None:
         (("solve", "net.npz", "--output", "2"), "output must be"),
         ((*SOLVE, "--tol", "nan"), "tol must be"),
         ((*SOLVE, "--relaxation", "hr3"), "relaxation must be"),
-        ((*SOLVE, "--norm", "1"), "norm must be"),
+        ((*SOLVE, "--norm", "3"), "norm must be"),
         ((*SOLVE, "--norm", "2", "--method", "admm"), "norm=2"),
         ((*SOLVE, "--norm", "2", "--relaxation", "lasserre2"), "norm='inf'"),
         (("solve", "deep.npz", "--method", "admm"), "2 hidden layers"),

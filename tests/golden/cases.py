@@ -158,3 +158,13 @@ def _several_values() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
         yield f"deep-hr2+-cuts-separate-{domain}", "solve", "deep", {
             "relaxation": "hr2+", "output_norm": 1, "cuts": cuts, **DOMAINS[domain]
         }  # fmt: skip
+    # norm 1: columns, of one output with t, of several without, of all rows to "inf"
+    for name, options in {
+        "plain-hr2-columns-global": {"output": 0, "norm": 1},
+        "plain-hr2+-columns-ball1": {"output": (0, 1), "relaxation": "hr2+", "norm": 1, **BOX},
+        "plain-hr2z-columns-to2": {"relaxation": "hr2z", "norm": 1, "output_norm": 2, **BOX},
+        "deep-hr2-columns-to1": {"norm": 1, **BOX},
+        "deep-hr2-columns-rows": {"norm": 1, "output_norm": "inf", **BOX},
+        "deep-lipsdp-columns": {"relaxation": "lipsdp", "norm": 1, "output_norm": 2},
+    }.items():
+        yield name, "solve", name.split("-")[0], options

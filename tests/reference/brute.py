@@ -135,6 +135,8 @@ class _Enumeration:
         return table
 
     def _norm(self, g, axis):
+        if self.problem.norm == 1:
+            return np.abs(g).max(axis=axis)
         return np.abs(g).sum(axis=axis) if self.problem.norm == "inf" else np.sqrt((g * g).sum(axis=axis))
 
     # Points -------------------------------------------------------------------------------------------

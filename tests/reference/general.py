@@ -191,9 +191,9 @@ def lifted(net, problem, fixed, rng, real=False):
     layers, free, c = member(net, rng), fixed.free, exact(problem.coefficients)
     of_values, of_slopes = problem.quantity == "maximum", fixed.chains == ("q",)
     y = {ONE: np.array([UNIT], dtype=object)}
-    t = direction(problem, len(free), rng)
+    t = direction(problem.t_norm, len(fixed.directions), rng)
     full = np.array([ZERO] * net.widths[0], dtype=object)
-    full[free] = t
+    full[fixed.directions] = t
     z = None
     if problem.is_local:
         x = inside(problem, rng)

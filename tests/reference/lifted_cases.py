@@ -25,6 +25,9 @@ def lifted_cases(draw, depths=(2, 3, 4), scales=SCALES):
     net, problem, rng = draw(random_cases(depths, widest=4, scales=scales))
     if draw(st.booleans()):
         problem = checked_problem(net, problem.coefficients, problem.norm)
+    if draw(st.integers(0, 3)) == 0:  # one column
+        problem = checked_problem(net, problem.coefficients, 1, domain=problem.domain if problem.is_local else None)
+        problem = problem.towards([rng.choice(problem.directions_of(net.widths[0]))])
     method = draw(BOUNDS) if problem.is_local else "interval"
     kind = draw(st.sampled_from([Enclosure, Enclosure, Arb]))
     try:

@@ -30,12 +30,12 @@ def power(exponent):
 def lifted_point(net, problem, fixed, rng, x=None, t=None):
     """A random one; globally with any masks, locally with those of x (a coin decides at kinks).
 
-    x: (p_0,) fractions inside the domain; t: (q,) fractions of dual-feasible size.
+    x: (p_0,) fractions inside the domain; t: (len(fixed.directions),) fractions of dual-feasible size.
     """
-    depth, free = net.depth, fixed.free
+    depth, free, along = net.depth, fixed.free, fixed.directions
     A = [exact(W) for W in net.weights]
     c = exact(problem.coefficients) @ A[-1]
-    t = direction(problem, len(free), rng) if t is None else t
+    t = direction(problem.t_norm, len(along), rng) if t is None else t
     y = {ONE: np.array([UNIT], dtype=object), T: t}
     if problem.is_local:
         x = inside(problem, rng) if x is None else x
@@ -46,7 +46,7 @@ def lifted_point(net, problem, fixed, rng, x=None, t=None):
     else:
         u = [exact(rng.integers(0, 2, W.shape[0])) for W in A[:-1]]
     full = np.array([Fraction(0)] * net.widths[0], dtype=object)
-    full[free] = t
+    full[along] = t
     tangent, w = [full], []
     for W, on in zip(A[:-1], u, strict=True):
         w.append(W @ tangent[-1])
@@ -69,21 +69,21 @@ def lifted_point(net, problem, fixed, rng, x=None, t=None):
     return LiftedPoint(y, c @ tangent[-1])
 
 
-def direction(problem, q, rng):
+def direction(norm, q, rng):
     """A vertex of the box, or a rational point of the ball, on its boundary but for rounding."""
-    if problem.norm == "inf":
+    if norm == "inf":
         return exact(rng.choice([-1.0, 1.0], q))
     t = rng.standard_normal(q)
-    return exact(t / np.linalg.norm(t) * (1 - 2.0**-50))
+    return exact(t / np.linalg.norm(t, norm) * (1 - 2.0**-50))
 
 
 def inside(problem, rng):
     """A rational point of the domain: on its boundary, where two coins say so."""
     n = len(problem.domain.center)
-    if problem.norm == "inf":
+    if problem.domain.shape == "inf":
         xi = exact(rng.choice([-1.0, 1.0, rng.uniform(-1, 1)], n))
     else:
-        xi = direction(problem, n, rng) * exact(rng.choice([1.0, rng.uniform(0, 1)], 1))[0]
+        xi = direction(problem.domain.shape, n, rng) * exact(rng.choice([1.0, rng.uniform(0, 1)], 1))[0]
     return exact(problem.domain.center) + exact(problem.domain.radius) * xi
 
 

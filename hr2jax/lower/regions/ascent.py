@@ -73,7 +73,7 @@ class Ascent:
         return self._norms(self.gradients(self.masks(z)))
 
     def _norms(self, gradients: Array) -> Array:
-        return lengths(gradients, DUAL[self.units.problem.norm])
+        return lengths(gradients[..., self.units.along], DUAL[self.units.problem.norm])
 
     def smooth_slope(self, z: list[Array], width: float) -> Array:
         """(k, n): the derivative by xi, at points of these pre-activations, of the dual norm of smooth masks.
@@ -97,7 +97,7 @@ class Ascent:
 
         top = np.broadcast_to(self.top, (len(z[0]), 1))
         g = graph.rows_back(graph.backward(self.layers, top, back)) * self.inverse
-        s = _direction(g, DUAL[self.units.problem.norm]) * self.inverse
+        s = derivative(g, self.units) * self.inverse
         tangents: dict[int, Array] = {}
 
         def along(l: int, layer: Layer, below: graph.Pairs) -> Array:
@@ -203,7 +203,16 @@ def _keep_better(top: Array, most: Array, x: Array, value: Array) -> None:
     top[better], most[better] = x[better], value[better]
 
 
-def _direction(g: Array, norm: Norm) -> Array:
+def derivative(g: Array, units: Units) -> Array:
+    """(k, n): a derivative of the gradients' dual norm, of the entries that count, at each row of g (k, n)."""
+    if len(units.along) == g.shape[1]:
+        return _of_norm(g, DUAL[units.problem.norm])
+    out = np.zeros_like(g)
+    out[:, units.along] = _of_norm(g[:, units.along], DUAL[units.problem.norm])
+    return out
+
+
+def _of_norm(g: Array, norm: Norm) -> Array:
     """(k, n): a derivative of the norm at each row of g."""
     if norm == 1:
         return np.sign(g)

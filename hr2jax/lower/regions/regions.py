@@ -18,10 +18,10 @@ NARROW = 40  # the most inputs of a box whose faces enter a least-distance progr
 
 
 def values(net: Network, units: Units, x: Array) -> Array:
-    """(k,): the dual norm of the formal gradient at x (k, p_0) over the free inputs."""
+    """(k,): the dual norm of the formal gradient at x (k, p_0), of the entries that count."""
     problem = units.problem
     g = graph.gradients(net.layers, x, problem.coefficients)
-    return dual_norm(g[:, units.free], problem.norm)
+    return dual_norm(g[:, units.free[units.along]], problem.norm)
 
 
 class _Affine(NamedTuple):

@@ -97,7 +97,7 @@ class Tree:
         on_only, off_only = w - reach > 0, w + reach <= 0
         sides = [(1,) if a else (0,) if b else (0, 1) for a, b in zip(on_only, off_only, strict=True)]
         patterns = np.array(list(product(*sides)), dtype=np.float64)
-        R = (J / units.scale).T @ A.T  # (n, p)
+        R = ((J / units.scale).T @ A.T)[units.along]  # (n, p), of the entries that count
         table = np.full((2,) * len(w), -1.0)
         table[tuple(patterns.T.astype(int))] = self._bounds(k, R, patterns)
         size = np.where(constant, 1.0, size)

@@ -22,6 +22,7 @@ class Units:
     Attributes:
         problem: the problem.
         free: (n,) the inputs that move.
+        along: positions among them of those whose entries of the gradient count (`Problem.directions_of`).
         center: (p_0,).
         scale: (n,); of one value unless the shape is "inf".
         shape: the norm whose unit ball xi lives in.
@@ -30,6 +31,7 @@ class Units:
 
     problem: Problem
     free: Array
+    along: Array
     center: Array
     scale: Array
     shape: Norm
@@ -73,10 +75,11 @@ def build_units(net: Network, problem: Problem, reach: float = 1.0) -> Units:
     """The problem's units; globally `reach` times `kink_distance`."""
     width, domain = net.widths[0], problem.domain
     free = domain.free(width)
+    along = np.searchsorted(free, problem.directions_of(width))
     if not domain.is_bounded:
         scale = np.full(width, reach * kink_distance(net))
-        return Units(problem, free, np.zeros(width), scale, problem.norm, False)
-    return Units(problem, free, domain.center, domain.radius[free], domain.shape, True)
+        return Units(problem, free, along, np.zeros(width), scale, problem.norm, False)
+    return Units(problem, free, along, domain.center, domain.radius[free], domain.shape, True)
 
 
 def kink_distance(net: Network) -> float:

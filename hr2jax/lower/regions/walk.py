@@ -56,7 +56,7 @@ class Walk:
         self.effort.spend(0.5 * len(patterns))
         top = np.broadcast_to(self.units.problem.coefficients, (len(patterns), self.net.layers[-1].width))
         gradients = graph.pull_back(self.net.layers, masks, top)
-        return dual_norm(gradients[:, self.units.free], self.units.problem.norm)
+        return dual_norm(gradients[:, self.units.free[self.units.along]], self.units.problem.norm)
 
     def climb(self, x: Array, random: np.random.Generator) -> None:
         """From x (p_0,), until KICKS kicks in a row bring nothing or all is spent."""

@@ -6,7 +6,7 @@ import pytest
 from hr2jax import Layer, Network
 from hr2jax.lower.effort import Effort
 from hr2jax.lower.norms import lengths
-from hr2jax.lower.regions.ascent import Ascent, _direction
+from hr2jax.lower.regions.ascent import Ascent, _of_norm
 from hr2jax.lower.regions.regions import values
 from hr2jax.lower.regions.units import build_units
 from hr2jax.problem import checked_problem
@@ -88,7 +88,7 @@ def test_directions_are_derivatives_of_norms(norm):
     g = np.random.default_rng(3).standard_normal((6, 5))
     step = 1e-6 * np.random.default_rng(4).standard_normal((6, 5))
     change = lengths(g + step, norm) - lengths(g - step, norm)
-    np.testing.assert_allclose((_direction(g, norm) * step).sum(axis=1), change / 2, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose((_of_norm(g, norm) * step).sum(axis=1), change / 2, rtol=1e-6, atol=1e-12)
 
 
 @pytest.mark.parametrize("local", [True, False])
