@@ -82,5 +82,6 @@ def add_claim(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output-norm", metavar="inf|2|1",
                         help=f"norm on several outputs (default: that of --norm){only}")  # fmt: skip
     parser.add_argument("--center", metavar="FILE", help=f".npy, .npz, .csv or .txt: p_0 numbers, with --radius{only}")
-    parser.add_argument("--radius", metavar="R", help="half-width of the box around the center (norms 2 and 1: radius "
-                        f"of the ball), in the units of the input; a number, or a file of p_0 numbers{only}")  # fmt: skip
+    parser.add_argument("--radius", metavar="R", help="half-width of the box around the center (norms 2 and 1: "
+                        "radius of the ball), in the units of the input; a number, or a file of p_0 "
+                        f"numbers{only}")  # fmt: skip

@@ -83,7 +83,7 @@ def test_no_kind_is_missing():
     assert {*asked("bounds"), "auto"} == known("bounds")
     assert set(asked("method")) == known("method") - NOT_METHODS
     assert {cut for cuts in asked("cuts") for cut in cuts} == known("cuts", value=["?"])
-    assert {case["norm"] for case in CASES.values()} == {"inf", "2"}
+    assert {case["norm"] for case in CASES.values()} == {"inf", "2", "1"}
     assert {case["quantity"] for case in CASES.values()} == {"lipschitz", "maximum"}
     assert {case["lifting"] for case in CASES.values()} == {
         "forward", "adjoint", "both", "values", "lipsdp", "separate", "parts",
