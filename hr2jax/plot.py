@@ -62,7 +62,7 @@ def plot_result(result: Result, path: str | os.PathLike[str] | None = None) -> A
     seconds, bound, estimate = (
         np.asarray(result.history[name], dtype=np.float64) for name in ("seconds", "bound", "relaxation_value")
     )
-    end = sum(result.timings[name] for name in ("setup", "compile", "solve", "lower"))
+    end = sum(result.timings[name] for name in ("setup", "compile", "solve", "certify", "lower"))
     end = max(end, float(seconds[-1]) if len(seconds) else 0.0)
     known = np.isfinite(estimate)
     axes.step(

@@ -122,7 +122,7 @@ def _repaired(S: Definite, d: Array, budget: Array | None) -> Array:
 
     Each eigenvector u of a negative eigenvalue -w costs the absolute row sums of w u u^T, which is little
     where u is concentrated and never more than a uniform shift; if there are many, a shift in proportion
-    to the diagonal of S (docs/theory/engines.md).
+    to the diagonal of S (docs/algorithms/lowrank.md).
     """
     size = d + np.diag(S.negative)
     floor = 1e-3 * max(float(np.mean(np.abs(size))), 1e-280)
@@ -165,7 +165,7 @@ def tighten(
     """d (N,) float64 with Diag(d) - M positive definite and sum d near its least (a path-following Newton method).
 
     Minimises  sum d / mu - logdet(Diag(d) - M) - sum_box log d  along mu -> 0, with d >= 0 where y_k^2 may
-    be below 1; the Hessian of the first two terms is S^-1 o S^-1 (docs/theory/engines.md).
+    be below 1; the Hessian of the first two terms is S^-1 o S^-1 (docs/algorithms/lowrank.md).
     Every iterate is feasible. Above `definite.NEWTON` rows the eliminated ones keep their d, and the others' is
     improved, if these are not too many.
 

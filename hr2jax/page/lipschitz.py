@@ -23,6 +23,7 @@ from .svg import Curve, chart, gap_picture, share_bar
 LOGARITHMIC = 5.0
 # Of a center's numbers; of layers; of results of one page.
 SHOWN_NUMBERS, SHOWN_LAYERS, SHOWN_RESULTS = 8, 100, 200
+SPANS = ("setup", "compile", "solve", "certify", "lower")  # what the seconds are of
 NOT_PROVED = (
     "The bound is about the network in real arithmetic, its weights taken as the exact numbers that are stored. "
     "A runtime in float32 rounds each operation, so that the outputs it computes may differ by that much more. "
@@ -62,11 +63,12 @@ def body(plain: Mapping[str, Any], files: Sequence[tuple[str, str]] = ()) -> lis
     """All parts of a result's page but its heading."""
     problem, timings = plain["problem"], plain["timings"]
     bound, lower, gap = (_number(plain[name]) for name in ("bound", "lower", "gap"))
+    seconds = sum(_number(timings[name]) for name in SPANS)
     figures = [
         ("certified bound, rounded up", upper_text(bound)),
         ("attained, rounded down", lower_text(lower) if plain["witness"] is not None else "not searched"),
         ("gap", _percent(gap)),
-        ("seconds", f"{sum(_number(timings[name]) for name in ('setup', 'compile', 'solve', 'lower')):.1f}"),
+        ("seconds", f"{seconds:.1f}"),
     ]
     parts = [
         tag("p", _in_words(problem, bound), class_="claim"),
@@ -76,8 +78,7 @@ def body(plain: Mapping[str, Any], files: Sequence[tuple[str, str]] = ()) -> lis
             ("status", f"{plain['status']}: {plain['message']}"),
             ("by", way_text(problem)),
             ("iterations", plain["iterations"]),
-            ("seconds", ", ".join(f"{name} {_number(timings[name]):.2f}"
-                                  for name in ("setup", "compile", "solve", "certify", "lower"))),
+            ("seconds", ", ".join(f"{name} {_number(timings[name]):.2f}" for name in SPANS)),
             ("peak memory", f"{_number(timings['peak_bytes']) / 2**20:.0f} MiB"),
         ])),
     ]  # fmt: skip
@@ -139,7 +140,7 @@ def _history(plain: Mapping[str, Any]) -> Markup:
     seconds = history["seconds"]
     if not seconds:
         return tag("p", "The bound needed no solver, so that there is no history.", class_="quiet")
-    end = max(seconds[-1], sum(_number(plain["timings"][name]) for name in ("setup", "compile", "solve", "lower")))
+    end = max(seconds[-1], sum(_number(plain["timings"][name]) for name in SPANS))
     most = max([bound, *(value for value in history["bound"] if math.isfinite(value))])
     estimates = zip(seconds, history["relaxation_value"], strict=True)
     curves = [

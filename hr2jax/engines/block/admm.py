@@ -1,7 +1,7 @@
 """ADMM on the block form, jitted: the faithful engine.
 
 min -<C, Y>  subject to  X_k = A_k(Y, h),  X_k >= 0, over M_1 = Y with pinned entries and the cliques' own
-moments h (docs/theory/engines.md). In scaled form, with multipliers U_k and penalty rho:
+moments h (docs/algorithms/admm.md). In scaled form, with multipliers U_k and penalty rho:
 
     (Y, h) = argmin -<C, Y>/rho + 1/2 sum_k ||A_k(Y, h) - X_k + U_k||^2,
     X_k = the PSD part of A_k(Y, h) + U_k,     U_k = U_k + A_k(Y, h) - X_k,

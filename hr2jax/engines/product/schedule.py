@@ -15,7 +15,7 @@ class Schedule:
 
     Attributes:
         sigma, growth: the penalty (in units where the mean diagonal is 1) and its growth per round; it grows
-            only when the inner tolerance was met, or the certificate would get worse (docs/theory/engines.md).
+            only when the inner tolerance was met, or the certificate would get worse (docs/algorithms/lowrank.md).
         bulk_rounds, bulk_steps: rounds that steer, and inner steps of each.
         warm_rounds: how many of those, the last ones, a warm start takes.
         base_rounds: how many of those, the first ones, before cuts are added.
