@@ -55,6 +55,21 @@ def test_a_file_is_verified_where_neither_jax_nor_an_engine_can_be_imported(file
     assert float(done.stdout) == pytest.approx(bound, rel=1e-9)
 
 
+def test_a_proof_of_a_property_is_verified_there_too(files):
+    folder, bound = files
+    box = "".join(f"(declare-const X_{i} Real)(assert (and (>= X_{i} 0) (<= X_{i} 0.2)))" for i in range(3))
+    words = f"(declare-const Y_0 Real)(declare-const Y_1 Real){box}"
+    (folder / "p.vnnlib").write_text(f"{words}(assert (>= Y_0 {100 + bound}))")
+    assert hr2jax.prove(folder / "net.npz", folder / "p.vnnlib").verdict == "verified"
+    hr2jax.prove(folder / "net.npz", folder / "p.vnnlib").save(folder / "proof.npz")
+    code = VERIFY.format(
+        untrusted=UNTRUSTED, network=str(folder / "net.npz"), certificate=str(folder / "proof.npz"), arithmetic="float"
+    )
+    code = code.replace("hr2jax.Certificate.load", "hr2jax.Proof.load").replace(", arithmetic='float'", "")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "verified\n"), done.stderr
+
+
 def test_the_hook_refuses_what_is_above_the_line():
     code = VERIFY.split("import hr2jax\n", maxsplit=1)[0].format(untrusted=UNTRUSTED)
     for module in ("jax", "hr2jax.engines.choose", "hr2jax.api"):

@@ -104,8 +104,8 @@ whose output F(x) meets conditions. The answer is
 Linear bounds come first, then the relaxation of `hr2jax.maximum`, hr2 and hr2+, beside a search for a counterexample.
 
 Conditions are <=, <, >=, >, ==, != between linear expressions in inputs and outputs, joined by and, or; every input
-needs bounds, which may differ from one part of an or to the next. Decimals are taken exactly. Statements are about the
-network in real arithmetic. More: docs/prove.md.
+needs bounds, in the units of the network's input, which may differ from one part of an or to the next. Decimals are
+taken exactly. Statements are about the network in real arithmetic. More: docs/prove.md.
 """
 PROVE_EXAMPLES = """examples:
   hr2jax prove model.onnx property.vnnlib

@@ -20,7 +20,6 @@ from ..network import Network
 
 MOST_WEIGHTS = 3_000_000  # seconds
 MOST_BITS = 40_000  # of the integers, all layers together, and of a point's denominators
-MOST_BALLS = 300_000  # weights of a network that is evaluated in balls: seconds
 
 
 def meets(net: Network, formula: Formula, x: Sequence[Fraction]) -> bool:
@@ -30,15 +29,13 @@ def meets(net: Network, formula: Formula, x: Sequence[Fraction]) -> bool:
 
 def known(net: Network, formula: Formula, x: Sequence[Fraction]) -> bool | None:
     """Whether (x, F(x)) meets the formula; None where that is not proved either way."""
-    found = _float_values(net, x)
+    found = _enclosed_values(net, x)
     answer = None if found is None else truth(formula, [*x, *found[0]], [*x, *found[1]])
     if answer is False:
         return False
     exact = exact_values(net, x)
     if exact is not None:
         return truth(formula, [*x, *exact], [*x, *exact])
-    if answer is None and (balls := _ball_values(net, x)) is not None:
-        answer = truth(formula, [*x, *balls[0]], [*x, *balls[1]])
     return answer
 
 
@@ -91,22 +88,9 @@ def _enclosed(x: Sequence[Fraction]) -> Enclosure:
 Ends = tuple[list[Fraction], list[Fraction]]
 
 
-def _float_values(net: Network, x: Sequence[Fraction]) -> Ends | None:
+def _enclosed_values(net: Network, x: Sequence[Fraction]) -> Ends | None:
     with np.errstate(all="ignore"):
         return _ends(graph.evaluate(net.layers, _enclosed(x)))
-
-
-def _ball_values(net: Network, x: Sequence[Fraction]) -> Ends | None:
-    """The same in arbitrary precision, where x is of float64 numbers; None of others."""
-    if sum(A.size for layer in net.enclosed for A in layer.inputs.values()) > MOST_BALLS:
-        return None
-    from ..arithmetic.arb import Arb  # here: it loads python-flint
-
-    mid = nearest_floats(x)
-    if any(Fraction(near) != value for value, near in zip(x, mid.tolist(), strict=True)):
-        return None
-    with np.errstate(all="ignore"):
-        return _ends(graph.evaluate(net.layers, Arb(mid)))
 
 
 def _ends(values: Enclosure) -> Ends | None:

@@ -33,13 +33,14 @@ def test_what_a_state_dict_does_not_say_is_an_argument(tmp_path: Path) -> None:
         network(parsed(path, "--activation", "relu,relu", "--layers", "stem,head"))
 
 
-@pytest.mark.parametrize("command", ["solve", "info", "verify", "certify"])
+@pytest.mark.parametrize("command", ["solve", "info", "verify", "certify", "prove"])
 def test_every_command_that_reads_a_network_takes_them(
     tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "net.npz"
     np.savez(path, **STATE)
     files = {"verify": ["missing.cert.npz", path], "certify": [path, "missing.npz", "--radii", "1"]}
+    files["prove"] = [path, "missing.vnnlib"]
     words = [str(word) for word in (command, *files.get(command, [path]))]
     assert main(words) == 2
     assert "say layers=[...] (--layers)" in capsys.readouterr().err

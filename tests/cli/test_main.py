@@ -306,12 +306,12 @@ def test_demo_is_called(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> Non
     assert capsys.readouterr().out == "shown\n"
 
 
-@pytest.mark.parametrize("command", [(), ("solve",), ("verify",), ("info",), ("demo",), ("certify",)])
+@pytest.mark.parametrize("command", [(), ("solve",), ("verify",), ("info",), ("demo",), ("certify",), ("prove",)])
 def test_help_teaches(command: tuple[str, ...], capsys: Capture) -> None:
     assert main([*command, "--help"]) == 0
     out = capsys.readouterr().out
     assert "usage: hr2jax" in out
-    if command in (("solve",), ("verify",), ("certify",)):
+    if command in (("solve",), ("verify",), ("certify",), ("prove",)):
         assert "examples:" in out
         assert "exit codes:" in out
         assert "units" in out

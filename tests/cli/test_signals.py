@@ -116,6 +116,29 @@ def test_before_anything_is_proved_it_is_one_line(number, folder):
         assert (out, err.strip()) == ("", UNPROVED) or "certified bound" in out
 
 
+@BOTH
+def test_a_proof_that_is_stopped_says_unknown(number, folder):
+    rng = np.random.default_rng(0)
+    shapes = ((80, 40), (80, 80), (1, 80))
+    net = hr2jax.Network([rng.standard_normal(s) / np.sqrt(s[1]) for s in shapes], [np.zeros(s[0]) for s in shapes])
+    net.save(folder / "deep.npz")
+    most = float(net(rng.uniform(-1, 1, (1000, 40))).max())
+    bounds = "".join(f"(declare-const X_{i} Real)(assert (and (>= X_{i} -1) (<= X_{i} 1)))" for i in range(40))
+    (folder / "p.vnnlib").write_text(f"(declare-const Y_0 Real){bounds}(assert (>= Y_0 {7 * most!r}))")
+    process = started(folder, "prove", "deep.npz", "p.vnnlib", "--json", "p.json")
+    time.sleep(4)
+    process.send_signal(number)
+    began = time.time()
+    code, out, err = ended(process)
+    assert code == CODES[number], (out, err)
+    assert time.time() - began < 10
+    if out:
+        assert "unknown: Ctrl-C stopped it" in out
+        assert json.loads((folder / "p.json").read_text())["verdict"] == "unknown"
+    else:
+        assert UNPROVED in err
+
+
 LATE = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,9 +1,13 @@
 """`prove`: verdicts are never wrong, and proofs prove them again."""
 
+import itertools
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 
 import hr2jax
 from hr2jax import Proof
@@ -121,3 +125,134 @@ def test_verdicts_of_one_input_are_never_wrong(tmp_path_factory, data):
     event(f"{proof.verdict}, {'met' if truth else 'not met'}")
     assert proof.verdict in ("unknown", "violated" if truth else "verified")
     assert proof.verify(net, path) == proof.verdict
+
+
+def farthest(net, condition_rows, rhs, low, high):
+    """min over the box of max_i (m_i . F(x) - h_i) of a ReLU chain, by a linear program for each activation pattern."""
+    hidden = sum(net.widths[1:-1])
+    p = net.widths[0]
+    best = np.inf
+    for pattern in itertools.product((0.0, 1.0), repeat=hidden):
+        masks = np.split(np.array(pattern), np.cumsum(net.widths[1:-1])[:-1])
+        A, b, rows, sides = np.eye(p), np.zeros(p), [], []
+        for W, shift, on in zip(net.weights[:-1], net.biases[:-1], masks, strict=True):
+            A, b = W @ A, W @ b + shift
+            sign = 1.0 - 2.0 * on  # z <= 0 where off, -z <= 0 where on
+            rows.append(sign[:, None] * A)
+            sides.append(-sign * b)
+            A, b = on[:, None] * A, on * b
+        A, b = net.weights[-1] @ A, net.weights[-1] @ b + net.biases[-1]
+        rows.append(condition_rows @ A)
+        sides.append(rhs - condition_rows @ b)
+        last = np.concatenate([np.zeros(hidden), -np.ones(len(rhs))])
+        found = linprog(
+            np.append(np.zeros(p), 1.0), np.column_stack([np.concatenate(rows), last]), np.concatenate(sides),
+            bounds=[*zip(low, high, strict=True), (None, None)],
+        )  # fmt: skip
+        if found.status == 0:
+            best = min(best, found.fun)
+    return best
+
+
+@settings(deadline=None, max_examples=examples(60), suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**31), st.integers(1, 3))
+def test_conjunctions_on_several_inputs_are_never_decided_wrongly(tmp_path_factory, seed, count):
+    rng = np.random.default_rng(seed)
+    widths = [int(rng.integers(2, 4)), *rng.integers(1, 4, int(rng.integers(1, 3))).tolist(), 3]
+    shapes = list(zip(widths[1:], widths[:-1], strict=True))
+    net = hr2jax.Network([rng.normal(size=s) for s in shapes], [rng.normal(size=s[0]) for s in shapes])
+    center, radius = rng.normal(size=widths[0]), rng.uniform(0.1, 1.5)
+    low, high = center - radius, center + radius
+    M = rng.integers(-2, 3, (count, 3)).astype(float)
+    M[np.arange(count), rng.integers(0, 3, count)] = 1.0
+    sample = net(rng.uniform(low, high, (500, widths[0]))) @ M.T
+    h = np.quantile(sample, rng.uniform(0, 0.3), axis=0) - rng.uniform(-0.2, 0.4, count)
+    text = head(widths[0], 3) + box(low.tolist(), high.tolist())
+    for row, side in zip(M.tolist(), h.tolist(), strict=True):
+        text += f"(assert (<= (+ {' '.join(f'(* {a!r} Y_{i})' for i, a in enumerate(row))}) {side!r}))"
+    path = tmp_path_factory.getbasetemp() / "several.vnnlib"
+    path.write_text(text)
+    proof = hr2jax.prove(net, path)
+    least = farthest(net, M, h, low, high)
+    event(f"{proof.verdict}, {'met' if least < 0 else 'not met'}")
+    if abs(least) > 1e-7:
+        assert proof.verdict in ("unknown", "violated" if least < 0 else "verified")
+    assert proof.verify(net, path) == proof.verdict
+
+
+SMOOTH = ("tanh", "sigmoid", "gelu", "silu", "softplus")
+
+
+@settings(deadline=None, max_examples=examples(40), suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**31), st.sampled_from(SMOOTH))
+def test_smooth_networks_are_never_decided_wrongly(tmp_path_factory, seed, kind):
+    rng = np.random.default_rng(seed)
+    shapes = ((4, 2), (3, 4), (2, 3))[: rng.integers(2, 4)] if rng.random() < 0.5 else ((4, 2), (2, 4))
+    shapes = (*shapes[:-1], (2, shapes[-1][1]))
+    net = hr2jax.Network([rng.normal(size=s) for s in shapes], [rng.normal(size=s[0]) for s in shapes], activation=kind)
+    low, high = -rng.uniform(0.05, 0.5, 2), rng.uniform(0.05, 0.5, 2)
+    grid = np.stack(np.meshgrid(*(np.linspace(a, b, 60) for a, b in zip(low, high, strict=True))), -1).reshape(-1, 2)
+    values = net(grid)[:, 0] - 0.5 * net(grid)[:, 1]
+    level = float(values.max() + rng.uniform(-0.2, 0.3))
+    path = tmp_path_factory.getbasetemp() / "smooth.vnnlib"
+    path.write_text(head(2, 2) + box(low.tolist(), high.tolist()) + f"(assert (>= (- Y_0 (* 0.5 Y_1)) {level!r}))")
+    proof = hr2jax.prove(net, path)
+    event(f"{proof.verdict}, {'met' if level <= values.max() else 'perhaps not met'}")
+    if proof.verdict == "verified":
+        assert values.max() < level + 1e-12
+    if proof.verdict == "violated":
+        y = net(proof.witness)
+        assert y[0] - 0.5 * y[1] >= level - 1e-12
+        assert (low <= proof.witness).all() and (proof.witness <= high).all()
+    assert proof.verify(net, path) == proof.verdict
+
+
+def test_an_input_fixed_at_a_decimal(tmp_path):
+    """No float64 is in the box: the witness is a rational number."""
+    net = hr2jax.Network([np.eye(2), np.ones((1, 2))], [np.zeros(2), np.zeros(1)])
+    path = tmp_path / "p.vnnlib"
+    for condition, verdict in (("(>= Y_0 1.1)", "violated"), ("(> Y_0 1.1)", "verified"), ("(<= Y_0 0.1)", "violated")):
+        fixed = "(assert (and (<= X_0 0.1) (>= X_0 0.1) (>= X_1 0) (<= X_1 1)))"
+        path.write_text(head(2, 1) + fixed + f"(assert {condition})")
+        proof = hr2jax.prove(net, path)
+        assert proof.verdict in (verdict, "unknown"), condition
+        assert (proof.verdict == "unknown") <= (condition == "(> Y_0 1.1)")  # missed by nothing, but for a strict sign
+        if verdict == "violated":
+            assert proof.exact[0] == Fraction(1, 10) and proof.witness[0] == 0.1
+        proof.save(tmp_path / "p.npz")
+        assert Proof.load(tmp_path / "p.npz").verify(net, path) == proof.verdict
+
+
+def test_a_point_is_decided(tmp_path):
+    net = hr2jax.Network([np.eye(2), np.ones((1, 2))], [np.zeros(2), np.zeros(1)])
+    path = tmp_path / "p.vnnlib"
+    for condition, verdict in (("(>= Y_0 0.3)", "violated"), ("(> Y_0 0.3)", "verified"), ("(!= Y_0 0.3)", "verified")):
+        fixed = "(assert (and (<= X_0 0.1) (>= X_0 0.1) (>= X_1 0.2) (<= X_1 0.2)))"
+        path.write_text(head(2, 1) + fixed + f"(assert {condition})")
+        proof = hr2jax.prove(net, path)
+        assert proof.verdict == verdict == proof.verify(net)
+
+
+def test_a_property_of_another_network_is_refused(net, tmp_path):
+    path = tmp_path / "p.vnnlib"
+    for inputs, outputs, message in (
+        (2, 2, "2 inputs, but the network has 3"),
+        (3, 1, "1 outputs, but the network has 2"),
+    ):
+        path.write_text(head(inputs, outputs) + box([0] * inputs, [1] * inputs))
+        with pytest.raises(ValueError, match=message):
+            hr2jax.prove(net, path)
+    path.write_text(head(3, 2) + box([-1] * 3, [1] * 3).replace("1))", "1e400))", 1))
+    with pytest.raises(ValueError, match="larger than float64 can hold"):
+        hr2jax.prove(net, path)
+    for name, value in (("tol", -1), ("time_limit", -1), ("exact", 1), ("seed", -1), ("device", "tpu")):
+        with pytest.raises(ValueError, match=name):
+            hr2jax.prove(net, path, **{name: value})
+
+
+def test_no_time_is_unknown(net, tmp_path):
+    path = asked(tmp_path, "(assert (>= Y_0 Y_1))(assert (<= Y_0 (+ Y_1 1e-9)))")
+    proof = hr2jax.prove(net, path, time_limit=0)
+    assert proof.verdict == "unknown" and "time limit" in proof.message
+    assert proof.verify(net) == "unknown"
+    assert proof.counterexample == "unknown\n"
