@@ -210,7 +210,8 @@ def _climb(session: Session, plan: Plan, before: Certificate | None) -> Status:
             with session.timings.span("solve"):
                 first_bound(plan.lifting, session)
         session.report(0, math.nan, math.nan)
-        multipliers = {} if before is None else _starting_multipliers(session.net, before, plan.fixed, plan.lifting)
+        given = {} if before is None else _starting_multipliers(session.net, before, plan.fixed, plan.lifting)
+        multipliers = dict(given)
         session.keep_for_search(0.1 * session.remaining() if session.remaining() < math.inf else 0.0)
         for stage in plan.stages:
             proof = certificate_seconds(plan.lifting.size)
@@ -220,7 +221,7 @@ def _climb(session: Session, plan: Plan, before: Certificate | None) -> Status:
             stage_of, iterations = session.stage(stage.relaxation.name, stage.tolerance, stage.share), session.iteration
             # engines look at what comes out, whatever overflowed on the way
             with session.timings.span("solve"), stage_of, np.errstate(all="ignore"):
-                status = stage.engine(session, stage.own(multipliers))
+                status = stage.engine(session, stage.own(given if stage.is_afresh else multipliers))
             work += engine_seconds(stage.method, plan.lifting.size, session.iteration - iterations)
             if status is Status.STOPPED or session.is_over():
                 break

@@ -25,7 +25,12 @@ COARSE = 1e-2
 
 @dataclass(frozen=True)
 class Stage:
-    """One relaxation to solve: to a tolerance, within a share of the time limit."""
+    """One relaxation to solve: to a tolerance, within a share of the time limit.
+
+    `is_afresh`: not from the multipliers of the stages before it. With one layer cuts change them all, so that they are
+    no good start (SDP-NN, global hr2+: 16.076 instead of 16.065 after as many rounds); with more it would take long to
+    come as far again.
+    """
 
     relaxation: Relaxation
     families: frozenset[str]
@@ -33,6 +38,7 @@ class Stage:
     method: str
     tolerance: float
     share: float
+    is_afresh: bool = False
 
     def own(self, multipliers: Mapping[str, Array]) -> dict[str, Array]:
         """Those of this relaxation."""
@@ -59,5 +65,5 @@ def stages_of(lifting: Lifting, options: Options, steered: Steered | None) -> li
         tolerance = max(options.tol, COARSE) if is_only_climbed else options.tol
         engine = choose_engine(lifting, families, record, options, steered)
         method = engine_for(lifting, families, record, options)
-        stages.append(Stage(record, frozenset(known), engine, method, tolerance, share))
+        stages.append(Stage(record, frozenset(known), engine, method, tolerance, share, record.cuts and depth == 1))
     return stages
