@@ -36,7 +36,7 @@ def load_split(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        raise SystemExit('the digits come with scikit-learn: pip install "hr2jax[examples]"') from None
+        raise SystemExit('the digits come with scikit-learn: pip install scikit-learn') from None
     pixels, labels = load_digits(return_X_y=True)
     inputs = (pixels / 16).astype(np.float32)  # whole numbers up to 16: exact
     held, train = np.split(np.random.default_rng(seed).permutation(len(labels)), [round(0.2 * len(labels))])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .text import output_text, upper_text, where_text, widths_text
+from .text import install, output_text, upper_text, where_text, widths_text
 
 if TYPE_CHECKING:
     from .result import Result
@@ -103,7 +103,7 @@ def _new_figure() -> Any:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError(f'plots need matplotlib: pip install "hr2jax[plot]" ({error})') from None
+        raise ImportError(f"plots need matplotlib: {install('matplotlib')} ({error})") from None
 
     class Picture(Figure):
         """A notebook shows it without pyplot."""

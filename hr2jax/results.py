@@ -10,7 +10,7 @@ from typing import Any, SupportsIndex, overload
 
 from .machine.files import written
 from .result import Result
-from .text import html_table, latex_cell, lower_text, output_text, upper_text, where_text
+from .text import html_table, install, latex_cell, lower_text, output_text, upper_text, where_text
 
 LONGEST_TABLE = 40  # rows of results that a table shows
 COLUMNS = (
@@ -91,7 +91,7 @@ class Results(list[Result]):
             import pandas as pd
         except ImportError as error:
             raise ImportError(
-                'to_dataframe needs pandas: pip install "hr2jax[pandas]"; to_csv and to_json need nothing'
+                f"to_dataframe needs pandas: {install('pandas')}; to_csv and to_json need nothing"
             ) from error
         return pd.DataFrame(self._records(), columns=COLUMNS)
 

@@ -158,6 +158,19 @@ def output_text(coefficients: Sequence[Any]) -> str:
 LONGEST = 80
 
 
+# What extras bring, with the oldest version that will do (pyproject.toml): hr2jax itself is on no index.
+PACKAGES = {
+    "matplotlib": "matplotlib>=3.8", "pandas": "pandas>=2.2", "onnx": "onnx>=1.16", "keras": "keras>=3.13.2",
+    "clarabel": "clarabel>=0.10", "cvxopt": "cvxopt>=1.3.2", "sdpap": "sdpa-python>=0.2.2", "mosek": "mosek>=10.2",
+    "sklearn": "scikit-learn>=1.4", "shtab": "shtab>=1.7",
+}  # fmt: skip
+
+
+def install(module: str) -> str:
+    """The command that brings a module of an extra, wherever hr2jax came from."""
+    return f'pip install "{PACKAGES[module]}"'
+
+
 def unread(error: Exception) -> str:
     """Why NumPy could not load a file; where it says how to unpickle, this says that nobody does."""
     text = str(error)

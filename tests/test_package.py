@@ -2,10 +2,15 @@
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
 import hr2jax
+from hr2jax.text import PACKAGES, install
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def python(code):
@@ -88,3 +93,52 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path):
         "from hr2jax.__main__ import run; sys.argv = ['hr2jax', '--version']; run()"
     )
     assert python(code)[-2:] == ["hr2jax", hr2jax.__version__]
+
+
+EXTRAS = (
+    "clarabel", "cvxopt", "sdpap", "mosek", "matplotlib", "onnx", "torch", "sklearn", "keras", "flax", "equinox",
+    "pandas", "shtab", "jsonschema", "mpmath", "hypothesis",
+)  # fmt: skip
+WITHOUT = """
+import sys
+sys.modules.update(dict.fromkeys({extras!r}))
+import numpy as np
+import hr2jax
+from hr2jax.cli.main import main
+for name in hr2jax.__all__:
+    getattr(hr2jax, name)
+net, inputs, labels = hr2jax.data.digits()
+result = hr2jax.solve(net, output=(0, 1), center=inputs[0], radius=0.01, relaxation="hr2z")
+assert result.certificate.verify(net) <= result.bound
+hr2jax.solve(net.restrict([0, 1], inputs[0]), output=3, relaxation="interval")
+assert hr2jax.maximum(net, output=0, center=inputs[0], radius=0.01, relaxation="interval").bound > 0
+result.to_json("result.json"), net.save("net.npz"), result.certificate.save("cert.npz")
+print([main(words.split()) for words in ("verify cert.npz net.npz", "report result.json -o page.html", "info net.npz")])
+"""
+
+
+def test_extras_are_optional(tmp_path):
+    """With none of them it is imported, solves, verifies, writes pages."""
+    code = WITHOUT.format(extras=EXTRAS)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[0, 0, 0]"
+    assert (tmp_path / "page.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def declared():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_commands_that_install_are_those_of_the_extras():
+    extras = declared()["optional-dependencies"]
+    known = {requirement for extra in extras.values() for requirement in extra}
+    assert set(PACKAGES.values()) <= known
+    assert install("matplotlib") == 'pip install "matplotlib>=3.8"'
+    # every extra of one's own models and solvers is blocked above
+    assert {"matplotlib", "onnx", "keras", "pandas", "clarabel", "cvxopt", "sdpap", "mosek", "shtab"} <= set(EXTRAS)
+
+
+def test_the_version_is_said_once():
+    for name in ("CITATION.cff", "README.md", "CHANGELOG.md"):
+        assert hr2jax.__version__ in (ROOT / name).read_text(), name

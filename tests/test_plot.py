@@ -69,5 +69,5 @@ def test_the_report_is_two_tables_in_a_notebook(report):
 
 def test_without_matplotlib(result, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r"hr2jax\[plot\]"):
+    with pytest.raises(ImportError, match='pip install "matplotlib>='):
         result.plot()

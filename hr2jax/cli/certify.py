@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=Options.seed, metavar="N", help="of every random choice (default %(default)s)")
     add("--no-attack", action="store_true", help="do not look for adversarial points")
     add("--json", metavar="OUT.json", help="write everything that was found out about every input")
-    add("--plot", metavar="OUT.png", help='draw certified accuracy against radius (.png, .pdf, .svg; "hr2jax[plot]")')
+    add("--plot", metavar="OUT.png", help='draw certified accuracy against radius (.png, .pdf, .svg; needs matplotlib)')
     add("--quiet", action="store_true", help="no progress on stderr")
 
 

@@ -1,4 +1,5 @@
-"""The command line: `hr2jax solve | certify | prove | verify | report | info | demo | selftest`.
+"""The command line: `hr2jax solve | certify | prove | verify | report | info | demo | selftest |
+completion`.
 
 Progress goes to stderr, the answer to stdout.
 Decimals are exact here (numbers.py): the box that is certified contains the box that was asked for.
@@ -23,6 +24,7 @@ from . import certify as robustness
 from . import prove as properties
 from .answer import BAD, EXIT_CODES, INTERRUPTED, NO, NO_READER, YES, deliver, found
 from .arguments import Parser, add_claim, add_network, effort
+from .completion import COMPLETION, COMPLETION_EXAMPLES, completion_command
 from .info import INFO, info_command
 from .report import REPORT, REPORT_EXAMPLES, report_command
 from .selftest import SELFTEST, selftest_command
@@ -212,7 +214,7 @@ def _parser() -> argparse.ArgumentParser:
                    help="of every random choice (default %(default)s)")  # fmt: skip
     p.add_argument("--certificate", metavar="OUT.npz", help="write the proof, for hr2jax verify")
     p.add_argument("--json", metavar="OUT.json", help="write the result and its history")
-    p.add_argument("--plot", metavar="OUT.png", help='draw bounds against seconds (.png, .pdf, .svg; "hr2jax[plot]")')
+    p.add_argument("--plot", metavar="OUT.png", help='draw bounds against seconds (.png, .pdf, .svg; needs matplotlib)')
     p.add_argument("--checkpoint", metavar="FILE", help="keep the best certificate here while solving; resume from it")
     p.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
@@ -244,6 +246,10 @@ def _parser() -> argparse.ArgumentParser:
     command("selftest", selftest_command, ("..certificate.certificate", "..api"),
             "whether this machine's arithmetic is fit for proofs", SELFTEST,
             "example:\n  hr2jax selftest\n")  # fmt: skip
+    p = command("completion", completion_command, (), "completion of commands and options in a shell", COMPLETION,
+                COMPLETION_EXAMPLES)  # fmt: skip
+    p.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    p.set_defaults(parser=parser)
     p = command("certify", _certify, ("..robustness.run", "..reading"),
                 "robustness of a classifier on a set of inputs", robustness.DESCRIPTION,
                 f"{robustness.EXAMPLES}{EXIT_CODES}")  # fmt: skip

@@ -435,7 +435,7 @@ def test_damaged_files_only_raise_value_error(tmp_path_factory, cuts, changes, c
 def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
     path = write(tmp_path, model(*GOOD))
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
-    with pytest.raises(ImportError, match=r'pip install "hr2jax\[onnx\]"'):
+    with pytest.raises(ImportError, match='pip install "onnx>='):
         hr2jax.load(path)
 
 

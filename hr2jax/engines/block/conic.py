@@ -21,6 +21,7 @@ from ...machine.child import ChildError
 from ...machine.stopping import check, is_interrupted
 from ...machine.workers import Killed, call
 from ...result import Status
+from ...text import install
 
 ALMOST = 1e-5  # relative errors of an answer that missed its tolerance and is still worth having
 ITERATIONS = 200  # far more than an interior-point method needs; a stalled one ends here
@@ -319,18 +320,17 @@ def _solution(
 
 
 class Solver(NamedTuple):
-    """A solver: its package, the extra of hr2jax that brings it, its adapter."""
+    """A solver: its module, its adapter."""
 
     package: str
-    extra: str
     solve: Callable[[Any, ConicProblem, float, float | None, int, bool], ConicSolution]
 
 
 SOLVERS = {
-    "clarabel": Solver("clarabel", "reference", solve_clarabel),
-    "cvxopt": Solver("cvxopt", "reference", solve_cvxopt),
-    "sdpa": Solver("sdpap", "reference", solve_sdpa),
-    "mosek": Solver("mosek", "mosek", solve_mosek),
+    "clarabel": Solver("clarabel", solve_clarabel),
+    "cvxopt": Solver("cvxopt", solve_cvxopt),
+    "sdpa": Solver("sdpap", solve_sdpa),
+    "mosek": Solver("mosek", solve_mosek),
 }
 
 
@@ -339,14 +339,14 @@ def package(solver: str) -> Any:
 
     Raises:
         ValueError: an unknown solver.
-        ImportError: its package is missing; the message names the extra that brings it.
+        ImportError: its package is missing; the message has the command that brings it.
     """
     if solver not in SOLVERS:
         raise ValueError(f"solver must be one of {', '.join(SOLVERS)}, but {solver!r} was given")
-    name, extra, _ = SOLVERS[solver]
+    name = SOLVERS[solver].package
     try:
         return importlib.import_module(name)
     except ImportError as error:
         raise ImportError(
-            f'{solver} needs the package {name}, which cannot be imported: pip install "hr2jax[{extra}]"'
+            f"{solver} needs the package {name}, which cannot be imported: {install(name)}"
         ) from error

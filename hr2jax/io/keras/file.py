@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from ...text import install
 from ..budget import Budget
 from ..layers import Graph, reason
 from ..told import Told
@@ -70,7 +71,7 @@ def _keras() -> Any:
     try:
         import keras
     except ImportError as error:
-        raise ImportError(f'.keras and .h5 files need Keras: pip install "hr2jax[keras]" ({reason(error)})') from None
+        raise ImportError(f".keras and .h5 files need Keras: {install('keras')} ({reason(error)})") from None
     finally:
         if not chosen:
             del os.environ["KERAS_BACKEND"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import IO, Any
 
 from ...arithmetic import exact
+from ...text import install
 from ..algebra.affine import Builder
 from ..budget import Budget
 from ..layers import Graph, Layers, reason
@@ -102,7 +103,7 @@ def _model(data: bytes) -> Any:
     try:
         import onnx
     except ImportError as error:
-        raise ImportError(f'reading .onnx needs the onnx package: pip install "hr2jax[onnx]" ({error})') from None
+        raise ImportError(f"reading .onnx needs the onnx package: {install('onnx')} ({error})") from None
     try:
         return onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's own errors
