@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from .. import graph
 from ..arithmetic.enclosure import Enclosure, check_arithmetic
 from ..arithmetic.float64 import Array
-from ..arithmetic.norms import Norm, unknown_norm
+from ..arithmetic.norms import Norm, unknown_norm, vector_norm
 from ..arithmetic.sums import exact_dot
 from ..layer import Layer, nonzero
 from ..network import Network
@@ -45,7 +45,7 @@ def attained(net: Network, problem: Problem, x: ArrayLike) -> float:
 
     Raises:
         ValueError: x of the wrong shape.
-        hr2jax.enclosure.UnsoundArithmeticError: when this process cannot prove anything.
+        hr2jax.arithmetic.enclosure.UnsoundArithmeticError: when this process cannot prove anything.
     """
     point = np.asarray(x, dtype=np.float64)
     if point.shape != (net.widths[0],):
@@ -64,6 +64,17 @@ def attained(net: Network, problem: Problem, x: ArrayLike) -> float:
     if net.has_radii or net.smooth or (net.depth == 1 and net.is_chain and gradient is None):
         return lower
     return max(lower, exact_attained(net, problem, point))
+
+
+def attained_along(values: Network, problem: Problem, x: Array, s: Array) -> float:
+    """A proved lower bound of the constant, from the point x (p_0,) and the combination s (m,) of `values`, M F."""
+    size = vector_norm(s, problem.output_norm)
+    if not (np.isfinite(s).all() and 0.0 < size < math.inf):
+        return 0.0
+    found = attained(values, problem.along(s), x)
+    with np.errstate(all="ignore"):
+        lower = float(np.nextafter(found / size, 0.0))
+    return lower if math.isfinite(lower) else 0.0
 
 
 def norm_below(sizes: Array, norm: Norm) -> float:

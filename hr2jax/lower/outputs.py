@@ -18,7 +18,7 @@ from ..arithmetic.norms import DUAL, Norm, unknown_norm, vector_norm
 from ..compose import combined
 from ..network import Network
 from ..problem import Problem
-from .attained import attained
+from .attained import attained_along
 from .effort import Effort
 from .norms import lengths
 
@@ -34,17 +34,6 @@ def outputs_of(net: Network, problem: Problem) -> Network:
     M = problem.coefficients
     is_all = M.shape[0] == M.shape[1] and np.array_equal(M, np.eye(len(M)))
     return net if is_all else Network.from_layers(combined(M, net.layers))
-
-
-def attained_along(values: Network, problem: Problem, x: Array, s: Array) -> float:
-    """A proved lower bound of the constant, from the point x (p_0,) and the combination s (m,) of `values`, M F."""
-    size = vector_norm(s, problem.output_norm)
-    if not (np.isfinite(s).all() and 0.0 < size < math.inf):
-        return 0.0
-    found = attained(values, problem.along(s), x)
-    with np.errstate(all="ignore"):
-        lower = float(np.nextafter(found / size, 0.0))
-    return lower if math.isfinite(lower) else 0.0
 
 
 def search_outputs(

@@ -1,4 +1,4 @@
-"""JAX's compiled programs, kept on disk between processes: of the command line, of `certify`, of worker processes.
+"""JAX's compiled programs, kept on disk: of the command line, of `certify`, `prove` and worker processes.
 
 JAX reads and writes the files of its compilation cache in place, and cannot limit their size without another package.
 So each process has a private folder, into which the files that are kept are linked when it first runs a program, and
