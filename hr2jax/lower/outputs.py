@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import graph
 from ..arithmetic.float64 import Array
-from ..arithmetic.norms import DUAL, Norm, unknown_norm, vector_norm
+from ..arithmetic.norms import DUAL, Norm, unknown_norm
 from ..compose import combined
 from ..network import Network
 from ..problem import Problem
