@@ -15,7 +15,8 @@ from ..proof.question import Area, Question
 
 ENTRIES = 5_000_000  # points times inequalities, and weights times points, of one step
 FEWEST, MOST = 8, 256  # points of a round
-STEPS = 40
+SHORT, STEPS = 12, 40  # of a first round, and of others
+LAST = 0.01  # the last step, in units of the first
 OFFERS = 4  # points of a round worth proving
 CLOSE = 1e-6  # a case that is missed by less, relative to its own size, may be met: exact arithmetic decides
 
@@ -43,7 +44,7 @@ class Attack:
         self.known: list[list[Array]] = [[] for _ in self.cases]
         self.closest = np.full(len(self.cases), np.inf)
 
-    def round(self, is_over: Callable[[], bool]) -> tuple[Fraction, ...] | None:
+    def round(self, is_over: Callable[[], bool], steps: int = STEPS) -> tuple[Fraction, ...] | None:
         """A counterexample, or None: descents from random points, the middle and corners among them."""
         if not self.cases:
             return None
@@ -59,19 +60,19 @@ class Attack:
         x = self._starts(which)
         best, worst = x.copy(), np.full(len(x), np.inf)
         with np.errstate(all="ignore"):
-            for step in range(STEPS + 1):
+            for step in range(steps + 1):
                 check()
                 G = self.asked.wide(x)
                 own = np.take_along_axis(G @ self.M.T - self.h, self.rows[which], axis=1)
                 missed = own.max(axis=1)
                 closer = missed < worst
                 best[closer], worst[closer] = x[closer], missed[closer]
-                if step == STEPS or is_over() or (worst < 0).any():
+                if step == steps or is_over() or (worst < 0).any():
                     break
                 top = self.M[self.rows[which, own.argmax(axis=1)]]
                 gradient = graph.pull_back(self.asked.wide.layers, graph.masks(self.asked.wide.layers[:-1], x), top)
                 gradient = np.broadcast_to(gradient, x.shape)
-                x = np.clip(x - box.radius * 0.9**step * np.sign(gradient), box.low, box.high)
+                x = np.clip(x - box.radius * LAST ** (step / steps) * np.sign(gradient), box.low, box.high)
         for c in set(which.tolist()):
             mine = np.flatnonzero(which == c)
             self.known[c].append(best[mine[np.argmin(worst[mine])]])
@@ -113,7 +114,8 @@ def offered(asked: Question, area: Area, x: Array) -> tuple[Fraction, ...] | Non
     tries: list[tuple[Fraction, ...]] = []
     with np.errstate(over="ignore"):
         single = x.astype(np.float32).astype(np.float64)
-    for point in (np.where(np.isfinite(single), single, x), x, x + 1e-6 * (center - x)):
+    near = (np.round(x, digits) for digits in (6, 3))  # where a kink is to be met exactly
+    for point in (np.where(np.isfinite(single), single, x), x, x + 1e-6 * (center - x), *near):
         exact = within(area, point)
         if exact not in tries:
             tries.append(exact)

@@ -25,11 +25,11 @@ from ..proof.proof import BY_LINES, Proof, Verdict, prove_witness
 from ..proof.question import Question, question
 from ..reading import Model, as_network
 from ..version import versions
-from .attack import Attack
+from .attack import SHORT, STEPS, Attack
 from .climb import Climb
 from .lines import lines_stage
 
-QUICK, LONG = 1, 20  # rounds of the search for a counterexample, before linear bounds and after them
+LONG = 20  # rounds of the search for a counterexample, after one before linear bounds
 STALE, GAIN = 3, 0.02  # rounds without such a gain end it
 
 MESSAGES = {
@@ -131,18 +131,23 @@ class Proving:
     def run(self, show: Callable[[str], None]) -> Proof:
         """The verdict, once it is known or nothing more can be done."""
         areas = range(len(self.asked.areas))
-        for rounds, then in ((QUICK, self._lines), (LONG, None)):
+        for rounds in (1, LONG):
             for a in areas:
-                show(f"looking for a counterexample: box {a + 1} of {len(areas)}, {len(self.left(a))} cases")
+                box = f"box {a + 1} of {len(areas)}, {len(self.left(a))} cases"
+                show(f"looking for a counterexample: {box}")
                 if (witness := self._attack(a, rounds)) is not None:
                     return self.violated(witness)
-                if then is not None:
-                    show(f"linear bounds: box {a + 1} of {len(areas)}, {len(self.left(a))} cases")
-                    then(a)
+                if rounds == 1:
+                    show(f"linear bounds: {box}")
+                    self._lines(a)
             if not any(map(self.left, areas)):
                 return self.proof(Verdict.VERIFIED, MESSAGES[Verdict.VERIFIED])
         climb = Climb(self, show)
         witness = climb.run()
+        while witness is None and any(map(self.left, areas)) and not self.is_over() and self.remaining() < np.inf:
+            show("bounds do not tell; looking for a counterexample until the time limit")  # which is to be used
+            found = (self._attack(a, LONG) for a in areas)
+            witness = next((one for one in found if one is not None), None)
         if witness is not None:
             return self.violated(witness)
         if not any(map(self.left, areas)):
@@ -167,7 +172,7 @@ class Proving:
         stale = 0
         for _ in range(rounds):
             before = attack.closest.copy()
-            if (found := attack.round(self.is_over)) is not None or self.is_over():
+            if (found := attack.round(self.is_over, SHORT if rounds == 1 else STEPS)) is not None or self.is_over():
                 return found
             with np.errstate(invalid="ignore"):
                 gained = bool((attack.closest < before - GAIN * np.abs(before)).any())
