@@ -6,12 +6,12 @@ from typing import Any
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C ended `solve`, `maximum`, `solve_all` or `certify`.
+    """Ctrl-C ended `solve`, `maximum`, `solve_all`, `certify` or `prove`.
 
     Attributes:
         result: what is proved so far, of the type that the call returns: a Result (status STOPPED, and a message that
-            names Ctrl-C), Results (what was finished, and cheap bounds for the rest), a RobustnessReport;
-            None where nothing was proved yet. A notebook finds it as sys.last_value.result.
+            names Ctrl-C), Results (what was finished, and cheap bounds for the rest), a RobustnessReport, a Proof
+            whose verdict is unknown; None where nothing was proved yet. A notebook finds it as sys.last_value.result.
     """
 
     def __init__(self, result: Any = None):

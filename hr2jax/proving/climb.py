@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arithmetic.enclosure import TooLargeError
 from ..arithmetic.float64 import Array
 from ..bounds import preactivation_bounds
 from ..bounds.slopes.search import find_output_slopes, find_slopes, pick_method
 from ..certificate.errors import CertificateError
 from ..domain import Box
 from ..machine.stopping import check, is_interrupted
-from ..machine.threads import few_threads
 from ..options import Options
 from ..problem import Problem, checked_problem
 from ..proof.lines import Lines
 from ..proof.question import Area, is_empty, target
 from ..result import Progress, Result
 from ..solving.run import prepare, solve_checked
+from ..text import lower_text, upper_text
 from .attack import offered
 from .multipliers import multipliers
 
@@ -41,11 +40,13 @@ class Climb:
 
     Attributes:
         reason: why cases are left, where any are.
+        doing: what is being done, for the line of progress.
     """
 
     def __init__(self, proving: Proving, show: Callable[[str], None]):
         self.proving, self.show = proving, show
         self.asked, self.options = proving.asked, proving.options
+        self.doing = ""
         self.reason = "the relaxations are not tight enough, and branch and bound is not built yet"
         self.points: dict[tuple[int, int], list[Array]] = {}
         self.results: dict[tuple[int, int], Result] = {}
@@ -54,32 +55,24 @@ class Climb:
 
     def run(self) -> tuple[Fraction, ...] | None:
         """A counterexample, or None once nothing is left or more cannot be done."""
-        if self.asked.net.smooth:
-            self.reason = (
-                f"largest values beyond linear bounds are of piecewise linear layers, but {self.asked.net.smooth}"
-            )
-            return None
-        with few_threads(max(self.asked.wide.widths)):
-            for relaxation in RELAXATIONS:
-                cases = [(a, c) for a in range(len(self.asked.areas)) for c in self.proving.left(a)]
-                for k, (a, c) in enumerate(cases):
-                    if self.proving.is_over():
-                        self.reason = "the time limit was reached"
-                        return None
-                    self.show(f"{relaxation}: {k + 1} of {len(cases)} cases")
-                    share = self.proving.remaining() / (len(cases) - k) * (1.0 if relaxation == "hr2+" else 0.5)
-                    try:
-                        witness = self.case(a, c, relaxation, share)
-                    except TooLargeError as error:
-                        self.reason = str(error)
-                        return None
-                    except (ValueError, NotImplementedError) as error:  # it does not fit into memory
-                        self.reason = str(error)
-                        return None
-                    if witness is not None:
-                        return witness
-                    if relaxation == RELAXATIONS[-1] and (a, c) not in self.proving.steps:
-                        return None  # whatever becomes of the others, this one stays
+        for relaxation in RELAXATIONS:
+            cases = [(a, c) for a in range(len(self.asked.areas)) for c in self.proving.left(a)]
+            for k, (a, c) in enumerate(cases):
+                if self.proving.is_over():
+                    self.reason = "the time limit was reached"
+                    return None
+                self.doing = f"{relaxation}: {k + 1} of {len(cases)} cases"
+                self.show(self.doing)
+                share = self.proving.remaining() / (len(cases) - k) * (1.0 if relaxation == "hr2+" else 0.5)
+                try:
+                    witness = self.case(a, c, relaxation, share)
+                except (ValueError, NotImplementedError) as error:  # smooth, beyond float64, or beyond memory
+                    self.reason = f"beyond linear bounds: {error}"
+                    return None
+                if witness is not None:
+                    return witness
+                if relaxation == RELAXATIONS[-1] and (a, c) not in self.proving.steps:
+                    return None  # whatever becomes of the others, this one stays
         return None
 
     def case(self, a: int, c: int, relaxation: str, seconds: float) -> tuple[Fraction, ...] | None:
@@ -133,7 +126,11 @@ class Climb:
         if slopes is None and relaxation == "interval":
             return None  # linear bounds were as good
         fixed = prepare(net, problem, options, slopes)
-        result = solve_checked(net, problem, fixed, options, None, None, time.perf_counter())
+
+        def show(record: Progress, about: str = "", doing: str = "") -> None:
+            self.show(f"{self.doing}, {upper_text(record.bound)} to come below {lower_text(goal)}")
+
+        result = solve_checked(net, problem, fixed, options, None, show, time.perf_counter())
         if is_interrupted():
             raise KeyboardInterrupt
         if relaxation != "interval":
@@ -144,7 +141,7 @@ class Climb:
         """What proves the pre-activation bounds beside intervals: the hidden layers' once for each area."""
         net = self.asked.wide
         if a not in self.slopes:
-            method = pick_method(net, problem)
+            method = "interval" if net.smooth else pick_method(net, problem)
             seconds = min(SLOPE_SECONDS, 0.1 * self.proving.remaining())
             found = None
             if method != "interval":

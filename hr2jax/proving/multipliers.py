@@ -19,8 +19,8 @@ def multipliers(values: Array) -> tuple[Array, float]:
         values: (n, r) the inequalities' values s_i at n points.
     """
     n, r = values.shape
-    if r == 1:
-        return np.ones(1), float(values.min(initial=np.inf))
+    if r <= 1:
+        return np.ones(r), float(values.min(initial=np.inf))
     if not n:
         return np.full(r, 1.0 / r), np.inf
     size = np.maximum(np.abs(values).max(axis=0), 1e-300)  # of each inequality, so that the program is well scaled

@@ -14,6 +14,7 @@ from hr2jax import Proof
 from hr2jax.io import read_vnnlib
 from tests.reference.data import shared
 from tests.reference.effort import examples
+from tests.reference.general import member, pre_activations, random_general
 from tests.reference.segments import satisfiable
 
 
@@ -256,3 +257,28 @@ def test_no_time_is_unknown(net, tmp_path):
     assert proof.verdict == "unknown" and "time limit" in proof.message
     assert proof.verify(net) == "unknown"
     assert proof.counterexample == "unknown\n"
+
+
+@settings(deadline=None, max_examples=examples(60), suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**31), st.sampled_from([0.0, 0.4]))
+def test_skips_and_every_member_of_networks_with_radii(tmp_path_factory, seed, radii):
+    rng = np.random.default_rng(seed)
+    net = random_general(rng, radii=radii, outputs=2)
+    p = net.widths[0]
+    low, high = -rng.uniform(0, 1, p), rng.uniform(0, 1, p)
+    x = rng.uniform(low, high, (30, p))
+    level = float(np.quantile((net(x) @ [1, -1]), 0.95) + rng.choice([-0.1, 0.1, 1.0]))
+    path = tmp_path_factory.getbasetemp() / "general.vnnlib"
+    path.write_text(head(p, 2) + box(low.tolist(), high.tolist()) + f"(assert (>= (- Y_0 Y_1) {level!r}))")
+    proof = hr2jax.prove(net, path)
+    event(f"{proof.verdict}, {'radii' if net.has_radii else 'exact'}")
+    assert proof.verify(net, path) == proof.verdict
+    for _ in range(3):
+        layers = member(net, rng)
+        if proof.verdict == "violated":
+            y = pre_activations(layers, list(proof.exact))[-1]
+            assert y[0] - y[1] >= Fraction(level)
+        if proof.verdict == "verified":
+            for point in x[:10]:
+                y = pre_activations(layers, [Fraction(v) for v in point.tolist()])[-1]
+                assert y[0] - y[1] < Fraction(level)

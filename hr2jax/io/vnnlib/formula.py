@@ -66,7 +66,7 @@ def condition(value: Any, place: Callable[[str], int | None]) -> Formula:
         case ["and" | "or" as word, _, *_]:
             return Junction(word == "and", tuple(condition(part, place) for part in value[1:]))
         case ["<=" | "<" as sign, a, b] | [">=" | ">" as sign, b, a]:
-            return _below(_sum(a, place), _sum(b, place), "=" not in sign)
+            return _compared(a, b, "=" not in sign, place)
         case ["==" | "=" | "!=" as sign, a, b]:
             one, other = _sum(a, place), _sum(b, place)
             strict = sign == "!="
@@ -74,6 +74,17 @@ def condition(value: Any, place: Callable[[str], int | None]) -> Formula:
     raise ValueError(
         f"{shown(value)} is not expected: comparisons by <=, <, >=, >, == and != are, and `and` and `or` of them"
     )
+
+
+def _compared(a: Any, b: Any, strict: bool, place: Callable[[str], int | None]) -> Inequality:
+    """a <= b, or < where it is strict; a bound of one variable, which most comparisons are, at once."""
+    if isinstance(a, str) and isinstance(b, str):
+        i, j = place(a), place(b)
+        if i is not None and j is None:
+            return Inequality({i: Fraction(1)}, rational(b, "a number"), strict)
+        if j is not None and i is None:
+            return Inequality({j: Fraction(-1)}, -rational(a, "a number"), strict)
+    return _below(_sum(a, place), _sum(b, place), strict)
 
 
 def _below(smaller: Terms, larger: Terms, strict: bool) -> Inequality:
