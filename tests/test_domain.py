@@ -22,7 +22,6 @@ from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.basis import XI, T
 from hr2jax.relaxation.presolve import presolve
-from hr2jax.robustness.attack import broken
 from tests.reference.effort import examples
 
 from .reference.brute import exact_constant
@@ -300,14 +299,15 @@ def test_another_domain_than_the_problems_is_another_claim():
 
 
 @pytest.mark.parametrize("norm", [1, "1", "l1", 1.0])
-def test_where_norm_1_is_refused_it_is_never_read_as_2(norm):
-    message = 'norm must be "inf" or 2'
-    with pytest.raises(NotImplementedError, match="norm=1"):
-        hr2jax.solve_all(network(0), norm=norm)
-    with pytest.raises(ValueError, match=message):
-        hr2jax.certify(network(0, (2, 3, 2)), np.zeros((1, 2)), radii=[0.1], norm=norm)
-    with pytest.raises(ValueError, match=message):
-        broken(network(0), np.zeros((1, 2)), np.zeros(1, np.int64), 0.1, norm=1, clip=None, steps=1, starts=1, seed=0)
+def test_norm_1_is_never_read_as_2(norm):
+    """Of x_0 + x_1 the gradient's largest entry is 1, its length the root of 2."""
+    net = Network([[[1.0, 1.0]], [[1.0], [0.0]]], [[0.0], [0.0, -1.0]])
+    for result in (hr2jax.solve(net, norm=norm), *hr2jax.solve_all(net, norm=norm)):
+        assert result.bound == pytest.approx(1.0)
+    ball = {"center": [1.0, 1.0], "radius": 1.0}
+    assert hr2jax.maximum(net, output=0, norm=norm, **ball).bound == pytest.approx(3.0, rel=2e-3)
+    report = hr2jax.certify(net, [[1.0, 1.0]], radii=[2.5, 3.5], norm=norm)
+    assert report.certified.tolist() == [[True, False]]
 
 
 def test_a_ball_of_norm_1_bounds_the_gradient_in_other_norms():

@@ -256,14 +256,24 @@ def test_all_outputs_of_one_are_the_one():
     assert hr2jax.solve(net, norm=2, output_norm=1) == hr2jax.solve(net, output=0, norm=2)
 
 
-def test_solve_all_and_others_refuse_several_values_in_a_sentence():
+def test_what_is_of_one_value_refuses_several_in_a_sentence():
     net = random_network(np.random.default_rng(6), (3, 4, 3))
-    with pytest.raises(NotImplementedError, match="functions of one value"):
-        hr2jax.solve_all(net, pairs=[None])
     with pytest.raises(NotImplementedError, match="output_norm='inf'"):
         hr2jax.solve(net, relaxation="lasserre2", output_norm=1)
     with pytest.raises(NotImplementedError, match="outputs"):
         hr2jax.solve(net, relaxation="shor", method="admm", output_norm=1)
+
+
+def test_solve_all_takes_several_values_and_norm_1():
+    net = random_network(np.random.default_rng(6), (3, 4, 3))
+    pairs = [None, (0, 1), np.eye(3)[:2]]
+    for options in ({"norm": 2}, {"norm": 1, "output_norm": 2}, {"norm": 2, "output_norm": "inf"}):
+        results = hr2jax.solve_all(net, pairs, relaxation="hr2", **options)
+        for output, result in zip(pairs, results, strict=True):
+            alone = hr2jax.solve(net, output=output, relaxation="hr2", **options)
+            assert result.bound == pytest.approx(alone.bound, rel=2e-3)
+            result.certificate.verify(net, output=output, norm=options["norm"])
+        assert "F, all 3 of its values" in str(results)
 
 
 # --- many networks ----------------------------------------------------------------------------------------

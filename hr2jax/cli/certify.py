@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--radii", required=True, metavar="R,R,...", help="positive numbers, in the units of the inputs")
     add("--via", default=VIA[0], metavar="HOW",
         help=f"{', '.join(VIA)} (default {VIA[0]}: one constant for each pair of labels)")  # fmt: skip
-    add("--norm", default="inf", metavar="inf|2", help="norm on the input")
+    add("--norm", default="inf", metavar="inf|2|1", help="norm on the input")
     add("--clip", metavar="LO,HI", help="all entries of all inputs lie between these: only such points count")
     add("--relaxation", default=Options.relaxation, metavar="NAME",
         help=f"{', '.join(RELAXATIONS)} (default %(default)s)")  # fmt: skip

@@ -13,12 +13,11 @@ import numpy as np
 from .. import graph
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
-from ..arithmetic.norms import unknown_norm
+from ..arithmetic.norms import NORMS, unknown_norm
 from ..layer import Layer, dense
 from ..machine.run import put, run
 from ..machine.seeds import key_of, key_within
 from ..network import Network
-from .inputs import MEASURED
 from .margins import Clip, inner_box, margins
 
 # Inputs attacked together; fewer are padded to a power of two, so that programs are compiled once.
@@ -43,8 +42,8 @@ def broken(
         exact arithmetic such a point lies in the ball and the clip box and some rival's output is at least the
         label's there, so no certificate for that radius exists.
     """
-    if norm not in MEASURED:
-        raise unknown_norm(norm, MEASURED)
+    if norm not in NORMS:
+        raise unknown_norm(norm)
     found, points = np.zeros(len(inputs), dtype=bool), inputs.copy()
     with jax.default_matmul_precision("highest"), np.errstate(all="ignore"):
         for start in range(0, len(inputs), BATCH):
@@ -92,8 +91,8 @@ def _climb(
 
 def _within(inputs: Array, points: Array, low: Array, high: Array, radius: float, norm: str | int) -> Array:
     """The points (n, p_0) in the ball and between low and high."""
-    if norm == 2:
-        points = inputs + _shrunk(points - inputs, radius)
+    if norm != "inf":
+        points = inputs + _shrunk(points - inputs, radius, norm)
     return np.clip(points, low, high)
 
 
@@ -120,13 +119,13 @@ def _climb_smooth(
         top[rows, rival] += 1.0
         top[rows, labels] -= 1.0
         g = graph.pull_back(net.layers, graph.masks(net.layers[:-1], y), top)
-        g = g / np.maximum(np.linalg.norm(g, axis=1, keepdims=True), 1e-300) if norm == 2 else np.sign(g)
+        g = _steepest(np, g / np.maximum(np.abs(g).max(axis=1, keepdims=True), 1e-300), y, low, high, norm)
         y = _within(inputs, y + radius * max(1.0 - i / steps, 0.05) * g, low, high, radius, norm)
     return best
 
 
-def _shrunk(step: Array, radius: float) -> Array:
-    length = np.linalg.norm(step, axis=1, keepdims=True)
+def _shrunk(step: Array, radius: float, norm: str | int) -> Array:
+    length = np.linalg.norm(step, norm, axis=1, keepdims=True)  # type: ignore[call-overload]
     return step * np.minimum(1.0, (1.0 - 1e-9) * radius / np.maximum(length, 1e-300))
 
 
@@ -136,6 +135,9 @@ def _adversarial(net: Network, inputs: Array, points: Array, labels: Array, radi
     if norm == 2:  # inner_box has seen to the inf norm
         step = Enclosure(points) - inputs
         wrong &= (step * step).sum(axis=1).upper() <= (Enclosure(radius) * radius).lower()
+    elif norm == 1:
+        step = Enclosure(points) - inputs
+        wrong &= Enclosure(step.magnitude()).sum(axis=1).upper() <= radius
     return wrong
 
 
@@ -154,17 +156,25 @@ def _excess(layers: Any, labels: Any, y: Any) -> Any:
 
 
 def _project(y: Any, x: Any, low: Any, high: Any, radius: Any, norm: str | int) -> Any:
-    if norm == 2:
+    if norm != "inf":
         step = y - x
-        length = jnp.linalg.norm(step, axis=1, keepdims=True)
+        length = jnp.linalg.norm(step, norm, axis=1, keepdims=True)
         y = x + step * jnp.minimum(1.0, radius / jnp.maximum(length, 1e-30))
     return jnp.clip(y, low, high)
 
 
-def _direction(g: Any, norm: str | int) -> Any:
+def _steepest(numpy: Any, g: Any, y: Any, low: Any, high: Any, norm: str | int) -> Any:
+    """(n, p_0) of length 1 in the norm: where g rises most from y, of norm 1 along one entry that low and high leave.
+
+    `numpy` is NumPy or JAX's.
+    """
     if norm == 2:
-        return g / jnp.maximum(jnp.linalg.norm(g, axis=1, keepdims=True), 1e-30)
-    return jnp.sign(g)
+        return g / numpy.maximum(numpy.linalg.norm(g, axis=1, keepdims=True), 1e-30)
+    if norm == 1:
+        size = numpy.where(numpy.where(g > 0, y < high, y > low), numpy.abs(g), 0.0)
+        one = numpy.arange(g.shape[1]) == numpy.argmax(size, axis=1)[:, None]
+        return numpy.where(one & (size > 0), numpy.sign(g), 0.0)
+    return numpy.sign(g)
 
 
 @partial(jax.jit, static_argnames=("norm", "at_input"))
@@ -172,8 +182,10 @@ def _beginning(x: Any, low: Any, high: Any, radius: Any, key: Any, norm: str | i
     """Where the climb is, the best points seen on the way (n, p_0) float32, and their excess (n,)."""
     if at_input:
         y = x
-    elif norm == 2:
-        y = _project(x + radius * _direction(jax.random.normal(key, x.shape), norm), x, low, high, radius, norm)
+    elif norm != "inf":
+        g = jax.random.normal(key, x.shape)
+        g = g / jnp.maximum(jnp.linalg.norm(g, norm, axis=1, keepdims=True), 1e-30)
+        y = _project(x + radius * g, x, low, high, radius, norm)
     else:
         y = low + (high - low) * jax.random.uniform(key, x.shape)
     return y, y, jnp.full(len(x), -jnp.inf)
@@ -193,7 +205,7 @@ def _ascent(
         better = value > height
         best, height = jnp.where(better[:, None], y, best), jnp.where(better, value, height)
         size = radius * jnp.maximum(1.0 - i / steps, 0.05)
-        return _project(y + size * _direction(g, norm), x, low, high, radius, norm), best, height
+        return _project(y + size * _steepest(jnp, g, y, low, high, norm), x, low, high, radius, norm), best, height
 
     return jax.lax.fori_loop(first, end, step, state)
 

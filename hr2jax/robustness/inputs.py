@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arithmetic.float64 import Array, exact_float64, rank
-from ..arithmetic.norms import Norm, parse_norm
 from ..network import Network
 from ..options import Options
 from ..problem import checked_problem
@@ -19,7 +18,6 @@ from ..solving.many import ONE_PROBLEM
 from ..text import shown
 from .margins import Clip
 
-MEASURED: tuple[Norm, ...] = ("inf", 2)  # norms that distances are measured in
 # Options that `certify` has of its own, or sets.
 OWN = ("relaxation", "seed", "time_limit", "callback", "progress")
 
@@ -36,7 +34,7 @@ def solve_options(
         if name not in shared:
             raise TypeError(f"certify() got an unexpected keyword argument {name!r}")
     checked = Options(relaxation=relaxation, seed=seed, time_limit=time_limit, progress=progress, **options)
-    checked.check(net, checked_problem(net, (0, 1), parse_norm(norm, MEASURED)))
+    checked.check(net, checked_problem(net, (0, 1), norm))
     return {name: getattr(checked, name) for name in (*shared, "relaxation", "seed")} | options
 
 

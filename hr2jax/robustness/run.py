@@ -73,7 +73,7 @@ def certify(
         inputs: (n, p_0), or (n, ...) flattened in C order, any real dtype; the float64 values are what is meant.
         labels: (n,) integers; None: the network's own predictions.
         radii: positive numbers, in any order, or one number.
-        norm: "inf" or 2.
+        norm: "inf", 2 or 1.
         clip: (lo, hi), numbers or arrays shaped as an input: the box where inputs live, so that only its points count.
             The inputs must be in it. Global constants do not use it.
         via: "lipschitz-global": one constant for each pair of labels, the same for all inputs; "lipschitz-local": from

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from itertools import repeat
 from typing import Any
-
-import numpy as np
 
 from ..arithmetic.enclosure import check_arithmetic
 from ..machine.device import is_accelerated, on_device
 from ..machine.stopping import check, is_interrupted, stoppable, tell
 from ..network import Network
 from ..options import Options
-from ..problem import Output, Problem, checked_problem
+from ..problem import Output, checked_problem
 from ..progress import progress_line
 from ..reading import Model, as_network
 from ..relaxation import lift, preset
-from ..result import CTRL_C, Result, Status, relative_gap
+from ..result import CTRL_C, Result, Status
 from ..results import Results
 from ..text import output_text, shown
+from .parts import solve_parts
 from .run import bounded_at_once, check_package, prepare, solve_checked
+from .several import LEAST_SHARE, WORTHWHILE, better, most_like
 
-# Shares of a time limit that are worth another beginning, in seconds; what a pass must bring to be followed by another.
-LEAST_SHARE, WORTHWHILE = 0.5, 1e-3
 DOMAIN = ("norm", "output_norm", "center", "radius", "domain")
 ONE_PROBLEM = ("output", "warm_start", "checkpoint")
 
@@ -64,16 +62,6 @@ def solve_all(net: Model, pairs: Sequence[Output] | None = None, **options: Any)
         raise TypeError(f"solve_all() got an unexpected keyword argument {unknown[0]!r}")
     domain = {name: options.pop(name) for name in DOMAIN if name in options}
     problems = [checked_problem(net, output, **domain) for output in outputs]
-    for output, problem in zip(outputs, problems, strict=True):
-        if problem.norm == 1:
-            raise NotImplementedError(
-                f"solve_all is for norm='inf' and norm=2, but norm={problem.norm!r} was given; solve takes it"
-            )
-        if problem.is_vector:
-            raise NotImplementedError(
-                f"solve_all bounds functions of one value each, but {shown(output)} of pairs has "
-                f"{len(problem.coefficients)}; solve takes it, with output_norm"
-            )
     chosen = Options(**options)
     for problem in problems or [checked_problem(net, 0, **domain)]:
         chosen.check(net, problem)
@@ -103,6 +91,8 @@ def solve_all(net: Model, pairs: Sequence[Output] | None = None, **options: Any)
             if show is not None and len(problems) > 1:
                 output = output_text(problems[k].coefficients.tolist())
                 named = partial(show, about=f"{k + 1} of {len(problems)}, {output}: ")
+            if problems[k].has_parts and not chosen.record.baseline:
+                return solve_parts(net, problems[k], own, None, named, now)
             return solve_checked(net, problems[k], fixed[k], own, None, named, now, steered[k])
 
         for k, problem in enumerate(problems):
@@ -137,14 +127,6 @@ def _improve(
                 return
 
 
-def better(one: Result, other: Result) -> Result:
-    """The result of the smaller bound, with the larger lower bound of both."""
-    best, rest = (other, one) if other.bound <= one.bound else (one, other)
-    if rest.lower > best.lower:
-        best = replace(best, lower=rest.lower, witness=rest.witness, gap=relative_gap(best.bound, rest.lower))
-    return best
-
-
 def _outputs(net: Network, pairs: Sequence[Output] | None) -> list[Any]:
     outputs = net.widths[-1]
     if pairs is not None:
@@ -157,6 +139,8 @@ def _outputs(net: Network, pairs: Sequence[Output] | None) -> list[Any]:
 def _steered(net: Network, problems: list[Any], fixed: list[Any], options: Any) -> list[Any]:
     """The first rounds of the small problems of `lowrank`, done together; None for the others."""
     out: list[Any] = [None] * len(problems)
+    if any(problem.is_vector or problem.has_parts for problem in problems):
+        return out
     if options.time_limit is not None or options.max_iterations is not None or not _pays():
         return out
     from ..engines.product.batch import steer_together
@@ -178,8 +162,3 @@ def _pays() -> bool:
     Measured (bench/many.py --small).
     """
     return is_accelerated()
-
-
-def most_like(problem: Problem, problems: Sequence[Problem], among: Iterable[int]) -> int:
-    """The one of the problems `among` whose output is most like this one's, the first of equals."""
-    return max(among, key=lambda k: abs(float(np.dot(problem.coefficients, problems[k].coefficients))))

@@ -30,8 +30,8 @@ from ..relaxation.presolve import Presolve
 from ..result import CTRL_C, Progress, Result, Status, relative_gap
 from ..text import output_text
 from .checkpoint import Checkpoint
-from .many import LEAST_SHARE, WORTHWHILE, better, most_like
 from .run import bounded_at_once, prepare, slopes_of, solve_checked
+from .several import LEAST_SHARE, WORTHWHILE, better, most_like
 
 # Of several parts' statuses the first of these is that of all.
 GRAVEST = (
@@ -43,11 +43,12 @@ OF_TANGENTS = {"p", "q"}
 
 def solve_parts(
     net: Network, problem: Problem, options: Options, start: Certificate | None, show: Show | None, began: float,
-    tell: Callable[[Callable[[], Result]], None],
+    tell: Callable[[Callable[[], Result]], None] | None = None,
 ) -> Result:  # fmt: skip
-    """The Result of a problem that `has_parts`, part by part; `start` is its checkpoint's."""
+    """The Result of a problem that `has_parts`, part by part; `start` is its checkpoint's, `tell` `solve_checked`'s."""
     parts = _Parts(net, problem, options, show, began, start)
-    tell(lambda: parts.result(CTRL_C))
+    if tell is not None:
+        tell(lambda: parts.result(CTRL_C))
     while (part := parts.next()) is not None:
         parts.solve(part)
     return parts.result()
