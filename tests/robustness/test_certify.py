@@ -272,7 +272,7 @@ X = [[0.1, 0.2], [0.3, -0.4]]
         ({"clip": (0.5, 0.0)}, "must not exceed"),
         ({"clip": (0.0, 1.0)}, "entry 1 of input 1 is -0.4"),
         ({"via": "magic"}, "lipschitz-global"),
-        ({"norm": "1"}, "norm"),
+        ({"norm": "3"}, "norm"),
         ({"relaxation": "hr3"}, "relaxation"),
         ({"workers": 0}, "workers"),
         ({"attack_steps": 0}, "attack_steps"),
@@ -413,3 +413,20 @@ def test_a_stronger_way_never_certifies_less(via, monkeypatch):
     stronger = hr2jax.certify(net, inputs, via=via, **options)
     assert stronger.radius.tolist() == weaker.radius.tolist()
     assert weaker.radius.max() > 0
+
+
+def test_norm_1_is_certified_and_attacked_as_such():
+    """Points that break an input lie in its ball, and no certified radius reaches them."""
+    rng = np.random.default_rng(3)
+    net = hr2jax.Network([rng.normal(size=(6, 3)), rng.normal(size=(3, 6))], [rng.normal(size=6), rng.normal(size=3)])
+    inputs = rng.normal(size=(3, 3))
+    for via in ("lipschitz-global", "lipschitz-local", "sdp"):
+        report = hr2jax.certify(net, inputs, radii=[0.02, 2.0], norm=1, via=via)
+        assert report.certified.any()
+        broken = np.isfinite(report.broken_at)
+        assert broken.any()
+        distance = np.abs(report.adversarial - inputs).sum(axis=1)[broken]
+        assert (distance <= report.broken_at[broken]).all()
+        assert (net(report.adversarial[broken]).argmax(axis=1) != report.labels[broken]).all()
+        assert (report.radius[broken] < distance).all()
+        assert not (report.certified & (report.broken_at[:, None] <= report.radii)).any()
