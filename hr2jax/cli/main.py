@@ -234,7 +234,7 @@ def _parser() -> argparse.ArgumentParser:
                    help='float64 with proved error bounds, or arbitrary precision (slow)')  # fmt: skip
 
     p = command("report", report_command, ("..page.choose",), "a result as a page of HTML", REPORT, REPORT_EXAMPLES)
-    p.add_argument("result", metavar="RESULT.json", help="from solve --json or certify --json")
+    p.add_argument("result", metavar="RESULT.json", help="from --json of solve, certify or prove")
     p.add_argument("-o", "--out", required=True, metavar="PAGE.html", help="the page to write")
 
     p = command("info", info_command, ("..engines.memory", "..reading"), "what a network file holds", INFO,

@@ -24,8 +24,8 @@ def report_command(arguments: argparse.Namespace) -> int:
 
 
 REPORT = """Write one page of HTML about a result: the claim in words, bound, attained value and gap as a picture, how
-the bound came down, the layers, what was proved and how to prove it again, hashes. RESULT.json is what hr2jax solve
---json or hr2jax certify --json wrote, or to_json in Python. The page loads nothing and runs no script.
+the bound came down, the layers, what was proved and how to prove it again, hashes. RESULT.json is what --json of
+hr2jax solve, certify or prove wrote, or to_json in Python. The page loads nothing and runs no script.
 """
 REPORT_EXAMPLES = f"""examples:
   hr2jax solve model.npz --output 3 --certificate bound.cert.npz --json bound.json

@@ -1,6 +1,7 @@
 """Pages of results: whole, escaped, true of the result, and refused of what is none."""
 
 import dataclasses
+import hashlib
 import html.parser
 import json
 import math
@@ -184,6 +185,44 @@ def test_what_is_no_result_is_refused(results, robust, tmp_path, capsys):
     assert "there is no folder" in refusal(capsys, source, "-o", tmp_path / "none" / "p.html")
 
 
+PROPERTY = """(declare-const X_0 Real) (declare-const X_1 Real) (declare-const Y_0 Real) (declare-const Y_1 Real)
+(declare-const Y_2 Real) (assert (>= X_0 0)) (assert (<= X_0 0.1)) (assert (>= X_1 0)) (assert (<= X_1 0.1))
+(assert (>= Y_0 {least}))
+"""
+
+
+@pytest.fixture(scope="module")
+def proofs(tmp_path_factory):
+    """Verified, violated."""
+    folder = tmp_path_factory.mktemp("properties")
+    for name, least in (("verified", 100), ("violated", -100)):
+        (folder / f"{name}.vnnlib").write_text(PROPERTY.format(least=least))
+    return folder, {name: hr2jax.prove(network(), folder / f"{name}.vnnlib") for name in ("verified", "violated")}
+
+
+@pytest.mark.parametrize("name", ["verified", "violated"])
+def test_the_page_of_a_proof(proofs, name, tmp_path, capsys):
+    folder, found = proofs
+    proof = found[name]
+    assert proof.verdict == name
+    proof.to_json(tmp_path / "p.json")
+    assert main(["report", str(tmp_path / "p.json"), "-o", str(tmp_path / "page.html")]) == 0
+    text = read((tmp_path / "page.html").read_text())
+    assert f"{name}.vnnlib: {name}" in text and proof.problem["network_hash"] in text
+    assert hashlib.sha256((folder / f"{name}.vnnlib").read_bytes()).hexdigest() in text
+    assert ("no counterexample" in text) == (name == "verified") == ("Case by case" in text)
+    assert ("The counterexample" in text) == (name == "violated")
+    proof.save(tmp_path / "proof.npz"), network().save(tmp_path / "NET.npz")
+    words = re.search(r"hr2jax verify (.*?) import hr2jax", text)[1].split()
+    assert words == ["proof.npz", "NET", "--property", f"{name}.vnnlib"]
+    words = [str(tmp_path / "proof.npz"), str(tmp_path / "NET.npz"), "--property", str(folder / f"{name}.vnnlib")]
+    assert main(["verify", *words]) == 0
+    unknown = json.loads(proof.to_json()) | {"verdict": "unknown", "cases": [], "witness": None}
+    assert "There is nothing to prove" in read(page_of(json.dumps(unknown), "x"))
+    with pytest.raises(ValueError, match="is not the JSON"):
+        page_of(json.dumps(unknown | {"verdict": "<b>"}), "x")
+
+
 HARM = "</style></title></code><script>alert(1)</script><img src=x onerror=alert(1)>\"'><svg onload=alert(1)>&amp;"
 
 
@@ -196,11 +235,11 @@ def harmful(value):
     return HARM if isinstance(value, str) else value
 
 
-def test_every_text_of_a_file_is_escaped(results, robust, tmp_path):
-    kept = {"quantity", "norm", "output_norm", "domain", "domain_kind", "format"}
-    for answer in (*results.values(), robust):
+def test_every_text_of_a_file_is_escaped(results, robust, proofs, tmp_path):
+    kept = {"quantity", "norm", "output_norm", "domain", "domain_kind"}
+    for answer in (*results.values(), robust, *proofs[1].values()):
         plain = json.loads(answer.to_json())
-        bad = harmful(plain) | {"format": plain["format"]}
+        bad = harmful(plain) | {key: plain[key] for key in ("format", "verdict") if key in plain}
         bad["problem"] |= {key: plain["problem"][key] for key in kept & plain["problem"].keys()}
         bad["problem"]["versions"] = {HARM: HARM}
         bad["problem"].get("layers", [{}])[0]["name"] = HARM
