@@ -96,8 +96,8 @@ class Rate:
 
 
 def _progress_text(record: Progress, rate: float) -> str:
-    speed = "" if math.isnan(rate) else f"  {rate:.3g} iterations/s"
-    left = "" if math.isinf(record.left) else f", at most {record.left:.0f} s left"
+    speed = "" if math.isnan(rate) else f"  {rate:.3g} it/s"
+    left = "" if math.isinf(record.left) else f", {record.left:.0f} s left"
     return (
         f"iteration {record.iteration}  certified {upper_text(record.bound)}  lower {lower_text(record.lower)}  "
         f"gap {100 * record.gap:.2f} %{speed}  {record.seconds:.1f} s{left}"

@@ -116,8 +116,8 @@ def test_a_line_tells_the_rate_and_the_time_that_is_left(caplog: pytest.LogCaptu
         show(_record(0))
         show(dataclasses.replace(_record(4), left=7.6))
     first, last = caplog.messages
-    assert "iterations/s" not in first and "left" not in first
-    assert "2 iterations/s  2.0 s, at most 8 s left" in last
+    assert "it/s" not in first and "left" not in first
+    assert "2 it/s  2.0 s, 8 s left" in last
 
 
 def test_the_rate_is_that_of_the_last_seconds_and_of_this_problem() -> None:

@@ -128,7 +128,8 @@ def chart(
             shapes += [tag("circle", cx=f"{x:.2f}", cy=f"{y:.2f}", r=3, class_="dots") for x, y in places]
     legend = join((
         tag("span", tag("svg", _line(0, 5, 24, 5, f"curve {curve.style}"), viewBox="0 0 24 10",
-                        style="display:inline-block;width:24px;height:10px", aria_hidden="true"), f" {curve.name}")
+                        style="display:inline-block;width:24px;height:10px", aria_hidden="true"), f" {curve.name}",
+            class_="name")
         for curve in curves
     ), " &nbsp; ")  # fmt: skip
     names = "; ".join(curve.name for curve in curves)
