@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from .. import graph
-from ..arithmetic.enclosure import Enclosure, enclosed_in
+from ..arithmetic import exact
+from ..arithmetic.enclosure import Enclosure, enclose, enclosed_in
 from ..arithmetic.float64 import Array
 from ..bounds.interval import Pair, interval_step, layer_interval, values_before
 from ..bounds.linear import backward, both_ways
@@ -61,19 +63,19 @@ class Lines:
     def _least(self, combinations: Array) -> Array:
         output = self.net.enclosed[-1]
         with np.errstate(all="ignore"):
-            rows = {k: Enclosure(combinations) @ enclosed_in(Enclosure, C) for k, C in output.inputs.items()}
-            shift = Enclosure(combinations) @ output.bias
-            single = np.isin(combinations, (-1.0, 0.0, 1.0)) & (np.count_nonzero(combinations, axis=1) == 1)[:, None]
-            if single.all() and not self.net.has_radii:
-                # one output or its negative: its own coefficients, and no radius for products that underflow
-                at = np.argmax(np.abs(combinations), axis=1)
-                signs = combinations[np.arange(len(at)), at]
-                rows = {k: Enclosure(signs[:, None] * C[at]) for k, C in output.inputs.items()}
-                shift = Enclosure(signs * output.bias[at])
-            below = [(A, values_before(self.net, k, self.bounds)) for k, A in rows.items()]
+            try:  # most combinations are sums of few coefficients: without a radius what is 0 stays so
+                if self.net.has_radii:
+                    raise exact.InexactError("matrix")
+                parts: dict[int, Any] = {k: exact.matmul(combinations, C) for k, C in output.inputs.items()}
+                shift = Enclosure(exact.matmul(combinations, output.bias[:, None])[:, 0])
+            except exact.InexactError:
+                whole = Enclosure(combinations)
+                parts = {k: whole @ enclosed_in(Enclosure, C) for k, C in output.inputs.items()}
+                shift = whole @ output.bias
+            below = [(A, values_before(self.net, k, self.bounds)) for k, A in parts.items()]
             low, _ = interval_step(below, shift, self.problem.domain)
-        found = np.fmax(np.where(np.isfinite(low), low, -np.inf), self._backward(rows, shift))
-        return np.asarray(found)
+        rows = {k: enclose(A) for k, A in parts.items()}
+        return np.asarray(np.fmax(np.where(np.isfinite(low), low, -np.inf), self._backward(rows, shift)))
 
     def _backward(self, rows: dict[int, Enclosure], shift: Enclosure) -> Array:
         best = np.full(len(shift.mid), -np.inf)
