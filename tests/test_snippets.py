@@ -96,6 +96,17 @@ def test_the_snippets_of_a_page_run(page, need, folder, compiled_quickly):
                 assert main(words[1:]) == 0, line
 
 
+def test_the_table_that_a_page_shows_is_what_is_printed():
+    """But for seconds and memory, and for last digits."""
+    number = re.compile(r"\d+\.?\d*")
+    text = (ROOT / "docs" / "results.md").read_text()
+    shown = text[text.index("    network ") :].splitlines()[:6]
+    said = str(hr2jax.solve(hr2jax.data.digits()[0], output=3, relaxation="shor")).splitlines()[:6]
+    for one, other in zip(shown, said, strict=True):
+        assert number.sub("", one).split() == number.sub("", other).split()
+        np.testing.assert_allclose(*([float(n) for n in number.findall(line)] for line in (one, other)), 2e-3, 0.1)
+
+
 def test_every_page_with_a_snippet_is_found():
     found = {param.id for param in cases()}
     assert {"README.md", "README.md-torch", "README.md-keras", "README.md-sklearn"} <= found
