@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .answer import EXIT_CODES, checked_outputs, deliver, found
-from .arguments import network
+from .arguments import described_network
 
 if TYPE_CHECKING:
     from ..result import Result
@@ -19,7 +19,7 @@ def solve_command(arguments: argparse.Namespace) -> int:
     from ..api import solve
     from .numbers import box
 
-    net = network(arguments)
+    net, _, made = described_network(arguments)
     center, radius = box(arguments.center, arguments.radius, arguments.norm)
     outputs = _outputs(arguments)
     result = found(
@@ -44,7 +44,20 @@ def solve_command(arguments: argparse.Namespace) -> int:
             cuts=None if arguments.cuts is None else [name for name in arguments.cuts.split(",") if name],
         ),
     )
-    return deliver(result, outputs, _write)
+    return deliver(_named(result, arguments, made), outputs, _write)
+
+
+def _named(result: Result, arguments: argparse.Namespace, made: tuple[str, ...]) -> Result:
+    """The result, whose problem also has the file that was read, how, and what its layers were made of."""
+    from dataclasses import replace
+
+    file = {"name": os.path.basename(arguments.network), "activation": arguments.activation,
+            "layers": arguments.layers, "logits": arguments.logits}  # fmt: skip
+    layers = [
+        {**layer, "name": said} if said else layer
+        for layer, said in zip(result.problem["layers"], (*made, *[""] * len(result.problem["layers"])), strict=False)
+    ]
+    return replace(result, problem={**result.problem, "file": file, "layers": layers})
 
 
 def _write(result: Result, name: str, path: Path) -> None:

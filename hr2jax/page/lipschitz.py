@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -179,6 +180,7 @@ def _claim(problem: Mapping[str, Any], bound: float) -> list[tuple[object, objec
     described = [
         ("claim", statement_text(problem, upper_text(bound)).replace("<=", "≤")),
         ("f", f"{output_text(problem['output'])} of the network {widths_text(problem['widths'])}"),
+        *([("network's file", problem["file"]["name"])] if problem.get("file") else []),
         ("where", where_text(problem)),
         ("norms", norms_text(problem)),
         ("bound, as stored", repr(bound)),
@@ -198,7 +200,9 @@ def _few(values: Any) -> str:
 def _again(plain: Mapping[str, Any]) -> list[Markup]:
     """Commands that prove just this claim from the certificate."""
     problem = plain["problem"]
-    is_local, words = problem["domain"] == "local", [f"--quantity {problem['quantity']}", f"--norm {problem['norm']}"]
+    is_local = problem["domain"] == "local"
+    net, loaded, words = _file(problem.get("file"))
+    words += [f"--quantity {problem['quantity']}", f"--norm {problem['norm']}"]
     python = [f'quantity="{problem["quantity"]}"', f"norm={problem['norm']!r}"]
     name = _output(problem["output"])
     if name is not None:
@@ -212,12 +216,29 @@ def _again(plain: Mapping[str, Any]) -> list[Markup]:
     return [
         tag("p", "The certificate (hr2jax solve --certificate bound.cert.npz, or result.certificate.save) holds the "
             "multipliers. Anyone who has it and the network's file proves the bound again, without the solver:"),
-        code(f"hr2jax verify bound.cert.npz NET {' '.join(words)}"),
-        code("import hr2jax", "", 'net = hr2jax.load("NET")', 'certificate = hr2jax.Certificate.load("bound.cert.npz")',
+        code(f"hr2jax verify bound.cert.npz {net} {' '.join(words)}"),
+        code("import hr2jax", "", f"net = {loaded}", 'certificate = hr2jax.Certificate.load("bound.cert.npz")',
              f"print(certificate.verify(net, {', '.join(python)}))"),
         tag("p", "Every argument beside the network must equal the claim; what verify returns is the bound proved "
             "there. --arithmetic ball repeats it in arbitrary precision.", class_="quiet"),
     ]  # fmt: skip
+
+
+def _file(file: Mapping[str, Any] | None) -> tuple[str, str, list[str]]:
+    """The network's file on the command line, its loading in Python, the options that reading it took."""
+    if file is None:
+        return "NET", 'hr2jax.load("NET")', []
+    name, activation, layers = str(file["name"]), file["activation"], file["layers"]
+    given = [repr(name)]
+    words = []
+    for option, value in (("activation", activation), ("layers", layers)):
+        if value is not None:
+            words.append(f"--{option} {shlex.quote(value if isinstance(value, str) else ','.join(map(str, value)))}")
+            given.append(f"{option}={value!r}")
+    if file["logits"]:
+        words.append("--logits")
+        given.append("logits=True")
+    return shlex.quote(name), f"hr2jax.load({', '.join(given)})", words
 
 
 def _output(coefficients: Sequence[Any]) -> str | None:

@@ -6,6 +6,7 @@ import html.parser
 import json
 import math
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -127,6 +128,25 @@ def test_the_figures_of_each_layer(results):
     assert results["global"].problem["layers"][0]["low"] is None
 
 
+def test_the_page_says_how_the_file_was_read(tmp_path, monkeypatch, capsys):
+    """A state dict does not say its activation, so that verify must be told, too."""
+    monkeypatch.chdir(tmp_path)
+    net = network()
+    named = {"0.weight": net.weights[0], "0.bias": net.biases[0], "2.weight": net.weights[1], "2.bias": net.biases[1]}
+    np.savez("a net.npz", **named)
+    words = ["solve", "a net.npz", "--activation", "relu", "--output", "0,1", "--relaxation", "hr2", "--quiet"]
+    assert main([*words, "--json", "r.json", "--certificate", "bound.cert.npz"]) == 0
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validate(json.loads((tmp_path / "r.json").read_text()), hr2jax.data.schema())
+    assert main(["report", "r.json", "-o", "page.html"]) == 0
+    text = read((tmp_path / "page.html").read_text())
+    words = shlex.split(re.search(r"hr2jax (verify .*?) import hr2jax", text)[1])
+    assert words[2:5] == ["a net.npz", "--activation", "relu"]
+    capsys.readouterr()
+    assert main(words) == 0 and "verified" in capsys.readouterr().out
+    assert "net = hr2jax.load('a net.npz', activation='relu')" in text
+
+
 def test_the_page_of_a_robustness_report(robust, tmp_path):
     robust.report(tmp_path / "page.html")
     text = read((tmp_path / "page.html").read_text())
@@ -243,6 +263,7 @@ def test_every_text_of_a_file_is_escaped(results, robust, proofs, tmp_path):
         bad["problem"] |= {key: plain["problem"][key] for key in kept & plain["problem"].keys()}
         bad["problem"]["versions"] = {HARM: HARM}
         bad["problem"].get("layers", [{}])[0]["name"] = HARM
+        bad["problem"]["file"] = {"name": HARM, "activation": HARM, "layers": [HARM], "logits": True}
         if "options" in bad["problem"]:
             bad["problem"]["options"] = {HARM: HARM}
         page = page_of(json.dumps(bad), "x", [(HARM, HARM)])
