@@ -75,7 +75,7 @@ def _cut_penalty_back(kept: Any, g: Any) -> tuple[Any, ...]:
     n = E.shape[0]
     W = jnp.zeros(n * n, E.dtype)
     for cut, weight in zip(cuts, weights, strict=True):
-        i, j = jnp.divmod(cut.place.ravel(), n)
+        i, j = jnp.divmod(jnp.ravel(cut.place), n)  # no method of it: constants have none in JAX 0.8.1
         # both halves of a symmetric matrix: a second scatter costs less than the product with the transpose
         place = jnp.concatenate([i * n + j, j * n + i])
         value = (-g * weight * cut.coefficient).ravel()
