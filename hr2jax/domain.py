@@ -49,6 +49,10 @@ class Domain:
         """Indices of the inputs, of `width`, that can move."""
         raise NotImplementedError
 
+    def directions(self, width: int) -> Array:
+        """Indices of the inputs, of `width`, along which derivatives count."""
+        return self.free(width)
+
     def middle(self, arithmetic: type[Enclosure] = Enclosure) -> Enclosure:
         """(p_0,) the exact center, enclosed."""
         raise NotImplementedError

@@ -34,6 +34,8 @@ DEEP_CUTS = (
     "T.V", "T.VC", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "U.X", "U.XC", "X0.X", "X0.XC",
     # of several outputs, also with one hidden layer
     "S.U", "T.AS", "T.ASC", "U.AS", "U.ASC",
+    # of the reach lifting
+    "X.X", "X.XC", "XC.XC",
 )  # fmt: skip
 CUT_NAMES = (*FLAT_CUTS, *DEEP_CUTS)
 
@@ -117,6 +119,25 @@ class Options:
                 )
             self._keep("cuts", _names("cuts", self.cuts, CUT_NAMES))
 
+    def _check_reach(self, net: Network, problem: Problem) -> None:
+        """Refuse what the reach lifting is not for.
+
+        Raises:
+            ValueError, NotImplementedError: what was given and what was expected.
+        """
+        from .relaxation.section import refusal  # here: the command line's help needs no relaxations
+
+        if problem.is_local or problem.quantity != "lipschitz":
+            what = "a local constant" if problem.quantity == "lipschitz" else "a largest value"
+            raise ValueError(f"lifting='reach' is for global Lipschitz constants, but {what} was asked for; give 'auto'")
+        if not self.record.by_products or self.record.lifting is not None or self.method in BLOCK_METHODS:
+            raise NotImplementedError(
+                f"lifting='reach' is for products of any depth ('shor', 'hr2', 'hr2+' by {_listed(PRODUCT_METHODS)}), "
+                f"but relaxation={self.relaxation!r} with method={self.method!r} was given"
+            )
+        if reason := refusal(net):
+            raise NotImplementedError(f"lifting='reach' was given, but {reason}; give 'auto'")
+
     def _keep(self, name: str, value: Any) -> None:
         """Replace what was given by what it means; for `__post_init__` alone."""
         object.__setattr__(self, name, value)
@@ -156,10 +177,12 @@ class Options:
                 f"relaxation must be one of {_listed(names(quantities=problem.quantity))} for a largest value, but "
                 f"{self.relaxation!r} was given"
             )
-        if net.depth == 1 and self.lifting not in ("auto", "forward"):
+        if self.lifting == "reach":
+            self._check_reach(net, problem)
+        elif net.depth == 1 and self.lifting not in ("auto", "forward"):
             raise ValueError(
-                f"lifting={self.lifting!r} was given, but with one hidden layer there is nothing to choose: 'auto' or "
-                "'forward'"
+                f"lifting={self.lifting!r} was given, but with one hidden layer there is nothing to choose: 'auto', "
+                "'forward', or 'reach' of a global constant"
             )
         is_whole = problem.is_vector and not problem.is_of_rows
         if is_whole and (record.matrices or record.degree is not None):
@@ -168,10 +191,10 @@ class Options:
                 f"relaxation={self.relaxation!r} is for one output, or for several with output_norm='inf', but "
                 f"output_norm is {problem.output_norm!r}; {_listed(others)} are for any"
             )
-        if is_whole and self.lifting != "auto":
+        if is_whole and self.lifting not in ("auto", "reach"):
             raise ValueError(
                 f"lifting={self.lifting!r} is one of one output, but f has {len(problem.coefficients)} values with "
-                f"output_norm={problem.output_norm!r}; give 'auto'"
+                f"output_norm={problem.output_norm!r}; give 'auto' or 'reach'"
             )
         if (record.matrices or record.degree is not None) and not net.is_chain:
             raise NotImplementedError(

@@ -75,12 +75,12 @@ class Problem:
         if self.norm != 1 or self.quantity != "lipschitz":
             raise ValueError("directions are those of a Lipschitz constant of norm 1")
         width = self.domain.width
-        if width is not None and not np.isin(given, self.domain.free(width)).all():
+        if width is not None and not np.isin(given, self.domain.directions(width)).all():
             raise ValueError("directions must be inputs that can move, but the domain fixes one of them")
 
     def directions_of(self, width: int) -> Array:
         """Indices of the inputs, of `width`, that t has entries of."""
-        return self.domain.free(width) if self.directions is None else self.directions
+        return self.domain.directions(width) if self.directions is None else self.directions
 
     @property
     def is_local(self) -> bool:

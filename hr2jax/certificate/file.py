@@ -22,7 +22,8 @@ from ..domain import domain_from
 from ..machine.files import replaced
 from ..problem import Problem
 from ..relaxation.layout import Layout
-from ..relaxation.presolve import LIFTINGS
+from ..relaxation.presolve import LIFTINGS, ON_SECTIONS
+from ..relaxation.section import Section
 from ..text import shown
 from .errors import CertificateError
 
@@ -36,6 +37,7 @@ BOUNDS = ("interval", "linear")
 # What a relaxation may be called: people are shown it, so that it may hold no line of a report, nor move a cursor.
 NAME = re.compile(r"(?!.*  )[A-Za-z0-9+._ -]{0,60}")
 PARTS = "parts"  # the lifting and the proof of several problems of one value or column each: the largest bound counts
+SECTION = ("weights", "constant", "columns", "inverse", "radius")  # of a reach lifting
 OUTPUT = "output"  # what slopes are called that bound the output instead of a hidden layer
 
 
@@ -114,6 +116,8 @@ def _layout_entries(layout: Layout) -> dict[str, Array]:
         for chain, of_layers in (getattr(layout, name) or {}).items():
             numbers = layout.carried_by(chain, len(of_layers))
             out |= {f"{name}/{chain}{l}": values for l, values in zip(numbers, of_layers, strict=True)}
+    if layout.section is not None:
+        out |= {f"section/{name}": getattr(layout.section, name) for name in SECTION}
     if layout.unit is not None:
         out["unit"] = np.array(layout.unit, dtype=np.int64)
     return out
@@ -334,6 +338,21 @@ def _layout(rest: dict[str, Array], depth: int, lifting: str) -> Layout:
         free=_integers(rest.pop("inputs"), "inputs"),
         unit=None if unit is None else int(unit),
         carried=carried,
+        section=_section(rest) if lifting in ON_SECTIONS else None,
+    )
+
+
+def _section(rest: dict[str, Array]) -> Section:
+    """The section, taken out of the entries; that it is one of the network is proved elsewhere."""
+    given = {name: rest.pop(f"section/{name}") for name in SECTION}
+    if given["inverse"].ndim != 2:
+        raise CertificateError(f"section/inverse must be a matrix, but its shape is {given['inverse'].shape}")
+    return Section(
+        weights=_vector(given["weights"], "section/weights"),
+        constant=_vector(given["constant"], "section/constant"),
+        columns=_integers(given["columns"], "section/columns"),
+        inverse=_floats(given["inverse"], "section/inverse"),
+        radius=_vector(given["radius"], "section/radius"),
     )
 
 

@@ -16,7 +16,7 @@ from ..relaxation.basis import Lifting
 from ..relaxation.layout import Layout
 from ..relaxation.lifting import lift
 from ..relaxation.neurons import masks
-from ..relaxation.presolve import LIFTINGS, OF_ONE, OF_VALUES, Presolve, pre_bounds, presolve
+from ..relaxation.presolve import LIFTINGS, OF_ONE, OF_VALUES, ON_SECTIONS, Presolve, pre_bounds, presolve
 from ..text import shown
 from .bound import dual_bound
 from .krivine import KRIVINE, krivine_bound
@@ -55,6 +55,8 @@ class Prover:
         if lifting not in (OF_VALUES if problem.is_vector else OF_ONE):
             values = "several values" if problem.is_vector else "one value"
             raise ValueError(f"lifting {lifting!r} is not one of {values}")
+        if (lifting in ON_SECTIONS) != (layout.section is not None):
+            raise ValueError(f"lifting {lifting!r} and the layout's section do not go together")
         self.net, self.layout, self.arithmetic = net, layout, arithmetic
         with np.errstate(all="ignore"):
             self.fixed = presolve(net, self.problem, arithmetic, layout, slopes, LIFTINGS[lifting])
@@ -131,6 +133,7 @@ def baseline(
         bounds, last = pre_bounds(net, problem, fixed.slopes, arithmetic), len(net.layers)
         slopes = {k: values for (l, k), values in (fixed.slopes or {}).items() if l == last} or None
         return output_range(net, problem, slopes, bounds, arithmetic)[1]
+    net, problem = fixed.posed(net, problem)
     proved, net = [], fixed.relaxed(net)
     if relaxation != "product":
         on, off = masks(net, fixed.layers)
@@ -147,7 +150,9 @@ def prover_of(net: Network, problem: Problem, fixed: Presolve) -> Prover:
 
 def lifting_of(fixed: Presolve) -> str:
     """The lifting's name, from the chains that a presolve has."""
-    return {chains: name for name, chains in LIFTINGS.items()}[fixed.chains]
+    is_on_section = fixed.section is not None
+    names = {chains: name for name, chains in LIFTINGS.items() if (name in ON_SECTIONS) == is_on_section}
+    return names[fixed.chains]
 
 
 def arithmetic_of(name: str) -> type[Enclosure]:

@@ -29,7 +29,8 @@ def engine_of(record: Relaxation, method: str, depth: int, is_few: Callable[[], 
     Args:
         record: the relaxation.
         method: of options.METHODS.
-        depth: hidden layers; one more where f has several values, whose adjoints the last has too.
+        depth: hidden layers; one more where f has several values, whose adjoints the last has too, or where the last
+            has x.
         is_few: tells, by what is known so far, whether the multipliers are few enough for `newton`.
     """
     if record.baseline or record.degree is not None:
@@ -50,7 +51,8 @@ def engine_for(lifting: Lifting, families: list[Family], record: Relaxation, opt
 
         return affordable(lifting, families, FEW_WITH_CUTS if record.cuts and options.planes else FEW)
 
-    return engine_of(record, options.method, lifting.presolve.depth + (S in lifting.sizes), is_few)
+    has_more = S in lifting.sizes or lifting.presolve.section is not None
+    return engine_of(record, options.method, lifting.presolve.depth + has_more, is_few)
 
 
 def choose_engine(

@@ -31,6 +31,8 @@ class Group(NamedTuple):
         return f"{self.kind}{self.layer}" if self.layer else self.kind
 
 
+# The x of a layer but the first, of which the plane of a reach lifting says what it is (plane.py).
+REST = "xr"
 ONE, T, S, XI = Group("one"), Group("t"), Group("s"), Group("xi")
 # Of the first hidden layer, where there may be no other.
 V1, Z1 = Group("v", 1), Group("z", 1)
@@ -183,12 +185,12 @@ class Lifting(Basis):
     @property
     def chains(self) -> tuple[str, ...]:
         """The chains that have variables, "x" first."""
-        values = ("x",) if any(group.kind == "x" for group in self.sizes) else ()
+        values = ("x",) if any(group.kind == "x" for group in (*self.sizes, *self.derived)) else ()
         return values + self.presolve.chains
 
     def chains_of(self, layer: int) -> tuple[str, ...]:
         """The chains that have variables in a masked layer, "x" first."""
-        return tuple(c for c in self.chains if c != "x" or Group("x", layer) in self.sizes)
+        return tuple(c for c in self.chains if Group(c, layer) in self.sizes or Group(c, layer) in self.derived)
 
     @property
     def by_chains(self) -> bool:
@@ -203,7 +205,7 @@ class Lifting(Basis):
     @property
     def masked(self) -> tuple[int, ...]:
         """The layers that have variables behind their masks."""
-        has_all = self.by_chains or OF_OUTPUTS in self.presolve.chains
+        has_all = self.by_chains or OF_OUTPUTS in self.presolve.chains or self.presolve.section is not None
         return self.presolve.structure.masked if has_all else self.presolve.structure.inner
 
     @property
@@ -221,7 +223,8 @@ class Lifting(Basis):
             return np.arange(self.sizes[group])
         if group == T:
             return self.presolve.directions
-        return self.presolve.members(group.layer)
+        members = self.presolve.members(group.layer)
+        return members[1:] if group.kind == REST else members
 
     # --- one hidden layer ---
 

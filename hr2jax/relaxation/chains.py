@@ -70,7 +70,7 @@ def _pair(lifting: Lifting, chain: str, layer: int) -> tuple[Form, Form]:
     if chain == "u":
         return u_of(lifting, layer), constant(1.0, len(lifting.presolve.members(layer)))
     masked = Group(chain, layer)
-    every = np.arange(lifting.sizes[masked])
+    every = np.arange(lifting.length(masked))
     return entries(masked, every), entries(Group(BEFORE_MASK[chain], layer), every)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from ..arithmetic.float64 import Array
 from ..graph import Structure, is_masked
 from ..network import Network
+from .section import Section
 
 # Beyond any unit that an objective needs, and within what `clipped_exponent` leaves alone.
 LARGEST_UNIT = 2**18
@@ -32,6 +33,7 @@ class Layout:
         free: the inputs that have variables.
         unit: the objective is in units of 2**unit.
         carried: chain -> the layers, from 1, that have its variables; None: the first ones.
+        section: of a reach lifting, whose problem is on it; None: it is another.
     """
 
     unstable: tuple[Array, ...]
@@ -44,6 +46,7 @@ class Layout:
     free: Array | None = None
     unit: int | None = None
     carried: Mapping[str, tuple[int, ...]] | None = None
+    section: Section | None = None
 
     def carried_by(self, chain: str, count: int) -> tuple[int, ...]:
         """The layers, from 1, of the `count` entries of a chain."""

@@ -33,6 +33,7 @@ from .pieces import (
     piece_of,
     sloped,
 )
+from .plane import on_plane, without_pivot
 from .presolve import Presolve
 
 
@@ -46,12 +47,16 @@ class _Chain:
 
 def lift(net: Network, problem: Problem, fixed: Presolve, arithmetic: type[Enclosure] = Enclosure) -> Lifting:
     """The lifting of a network, every coefficient enclosed in `arithmetic`."""
-    return _Builder(fixed.relaxed(net), problem, fixed, arithmetic).lifting()
+    orders = {} if fixed.chains == ("q",) else ordered_masks(fixed.relaxed(net), fixed)
+    net, problem = fixed.posed(net, problem)
+    return _Builder(fixed.relaxed(net), problem, fixed, arithmetic, orders).lifting()
 
 
 @dataclass(frozen=True)
 class _Builder(Objectives):
     """A lifting in the making."""
+
+    orders: Mapping[tuple[str, int], Array]
 
     def lifting(self) -> Lifting:
         """The lifting: its groups, and the chains' and the objective's coefficients."""
@@ -67,7 +72,7 @@ class _Builder(Objectives):
             objective = self._of_outputs(tangents.end) if is_vector else self._of_output(tangents.end, shifted=False)
         else:
             if XI in sizes:
-                derived |= self._values(tuple(l for l in structure.inner if l in structure.valued)).derived
+                derived |= self._values(self.fixed.of_values).derived
             if "a" in chains or OF_OUTPUTS in chains:
                 adjoints = self._adjoints("a" if "a" in chains else OF_OUTPUTS)
                 derived |= adjoints.derived
@@ -75,9 +80,10 @@ class _Builder(Objectives):
                 tangents, before = self._tangents("p")
                 derived |= tangents.derived
             objective = self._of_tangents(before) if "p" in chains else self._of_adjoints(adjoints.end)
-        orders = {} if chains == ("q",) else ordered_masks(self.net, self.fixed)
+        if self.fixed.section is not None:
+            derived = on_plane(self.fixed, self.problem, derived, self.arithmetic)
         balls = _balls(self.problem, sizes)
-        return Lifting(sizes, derived, objective.blocks, objective.exponent, self.fixed, balls, orders)
+        return Lifting(sizes, derived, objective.blocks, objective.exponent, self.fixed, balls, self.orders)
 
     def _sizes(self) -> dict[Group, int]:
         """The basis groups, in order."""
@@ -95,8 +101,10 @@ class _Builder(Objectives):
         sizes = {ONE: 1} | of("v") | directions | outputs
         for chain in self.fixed.chains:
             sizes |= of(chain, self.fixed.carried(chain))
-        valued = tuple(l for l in structure.inner if l in structure.valued)
-        return sizes | ({XI: q} | of("x", valued) if self.fixed.has_values(self.problem) else {})
+        if not self.fixed.has_values(self.problem):
+            return sizes
+        sizes |= {XI: q} | of("x", self.fixed.of_values)
+        return sizes if self.fixed.section is None else without_pivot(self.fixed, sizes)
 
     # --- chains ---
 

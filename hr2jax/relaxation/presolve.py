@@ -20,17 +20,19 @@ from ..problem import Problem
 from .layout import OF_OUTPUTS, Layout, carried, check_layout
 from .neurons import Neurons, masks
 from .scales import exponents, margins, on_grid, proved, raised
+from .section import Section, SectionBox, section_bounds
 
 # lifting -> the chains of variables that carry the derivative (docs/theory/depth.md): none where values are bounded,
 # and slope-restricted tangents without signs in LipSDP's relaxation; of several outputs the adjoints of s . M F, s
-# apart from all else (docs/theory/several-outputs.md)
+# apart from all else (docs/theory/several-outputs.md); and two of these on a section of the cone (docs/theory/reach.md)
 LIFTINGS: dict[str, tuple[str, ...]] = {
     "forward": ("p",), "adjoint": ("a",), "both": ("p", "a"), "values": (), "lipsdp": ("q",),
-    "separate": (OF_OUTPUTS,),
+    "separate": (OF_OUTPUTS,), "reach": ("a",), "reach separate": (OF_OUTPUTS,),
 }  # fmt: skip
+ON_SECTIONS = ("reach", "reach separate")
 
-OF_VALUES = ("separate", "lipsdp")  # the liftings of several outputs, and those of one
-OF_ONE = tuple(name for name in LIFTINGS if name != "separate")
+OF_VALUES = ("separate", "lipsdp", "reach separate")  # the liftings of several outputs, and those of one
+OF_ONE = tuple(name for name in LIFTINGS if name not in ("separate", "reach separate"))
 Slopes = Mapping[tuple[int, int], Array]
 ADJOINTS = ("a", OF_OUTPUTS)
 
@@ -49,6 +51,7 @@ class Presolve:
         unit: the objective is in units of 2**unit; None: of its own size.
         given: which of the layers have variables; None: those of a chain.
         ranges: by smooth layer, from 1, (alpha, beta) around the derivatives of each neuron, (p_l,) each.
+        section: of a reach lifting: all of this is of the problem on it (`posed`).
     """
 
     free: Array
@@ -59,6 +62,7 @@ class Presolve:
     unit: int | None = None
     given: Structure | None = None
     ranges: Mapping[int, tuple[Array, Array]] = field(default_factory=dict)
+    section: Section | None = None
 
     @cached_property
     def structure(self) -> Structure:
@@ -78,9 +82,20 @@ class Presolve:
         """The network, its smooth layers with the slopes between which their derivatives are."""
         return relaxed(net, self.ranges)
 
+    def posed(self, net: Network, problem: Problem) -> tuple[Network, Problem]:
+        """The network and the problem that are presolved: those given, or what they are on the section."""
+        return (net, problem) if self.section is None else self.section.posed(net, problem)
+
+    @property
+    def of_values(self) -> tuple[int, ...]:
+        """The layers that have an x where z is known: those that feed others with an activation, on a section all."""
+        numbers = self.structure.inner if self.section is None else self.structure.masked
+        return tuple(l for l in numbers if l in self.structure.valued)
+
     def has_values(self, problem: Problem) -> bool:
         """Whether there is an x: a bounded domain, and a neuron with a variable whose z is known."""
-        return problem.is_local and any(len(self.members(l)) for l in self.structure.valued)
+        is_bounded = problem.is_local or self.section is not None
+        return is_bounded and any(len(self.members(l)) for l in self.structure.valued)
 
     @property
     def switching(self) -> int:
@@ -106,6 +121,7 @@ class Presolve:
             free=self.free,
             unit=self.unit,
             carried=numbers,
+            section=self.section,
         )
 
 
@@ -116,6 +132,7 @@ def presolve(
     layout: Layout | None = None,
     slopes: Slopes | None = None,
     chains: tuple[str, ...] = ("p",),
+    section: Section | None = None,
 ) -> Presolve:
     """Decide what gets a variable, from bounds proved in `arithmetic`.
 
@@ -128,11 +145,18 @@ def presolve(
             neurons called stable a little within it, so that others can prove them too.
         slopes: of linear pre-activation bounds; None: intervals.
         chains: see `Presolve`.
+        section: see `Presolve`; a layout has its own, which is proved here.
 
     Raises:
         ValueError: if a neuron that `layout` leaves out cannot be proved stable, a bound or scale is too small, or the
             layout does not fit the network; or where bounds overflow float64.
     """
+    section = section if layout is None else layout.section
+    if section is not None:
+        if problem.is_local or problem.quantity != "lipschitz":
+            raise ValueError("the reach lifting is for global Lipschitz constants")
+        section.check(net, arithmetic)
+        net, problem = section.posed(net, problem)
     free, directions = problem.domain.free(net.widths[0]), problem.directions_of(net.widths[0])
     if not (directions < net.widths[0]).all():
         raise ValueError(f"directions must be inputs, of which there are {net.widths[0]}, but one is {directions[-1]}")
@@ -174,7 +198,12 @@ def presolve(
     if any(carried(chain, net.structure) for chain in chains):
         layers = _with_reach(relaxed(net, ranges), problem, directions, layers, arithmetic, layout, chains)
     unit = None if layout is None else layout.unit
-    return Presolve(free, directions, tuple(layers), slopes, chains, unit, net.structure, ranges)
+    return Presolve(free, directions, tuple(layers), slopes, chains, unit, net.structure, ranges, section)
+
+
+def reach_of(problem: Problem) -> str:
+    """The reach lifting of one output or of several."""
+    return ON_SECTIONS[problem.is_vector]
 
 
 def relaxed(net: Network, ranges: Mapping[int, tuple[Array, Array]]) -> Network:
@@ -278,6 +307,8 @@ def pre_bounds(
     """Pre-activation bounds of every layer; None for a global problem, which has none."""
     if not problem.is_local:
         return None
+    if isinstance(problem.domain, SectionBox):
+        return section_bounds(net, problem, arithmetic)
     if slopes is None:
         return preactivation_bounds(net, problem, None, arithmetic)
     if problem.quantity == "maximum":  # the others are the output's

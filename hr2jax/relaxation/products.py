@@ -12,7 +12,7 @@ from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
 from ..arithmetic.protocol import Arithmetic
 from ..arithmetic.sums import sums_by_place
-from .basis import Group, Lifting
+from .basis import XI, Group, Lifting
 from .chains import factors
 
 PRODUCTS = "products"
@@ -26,6 +26,15 @@ LOCAL_PAIRS = (
     "T.U", "X0.U", "T.X0", "T.V", "T.VC", "U.U", "U.V", "U.VC", "U.X", "U.XC", "X0.X", "X0.XC", "T.A", "T.AC", "U.A",
     "U.AC", "S.U", "T.AS", "T.ASC", "U.AS", "U.ASC",
 )  # fmt: skip
+# and on a section of the cone, where u and x say which patterns occur (docs/theory/reach.md)
+REACH_PAIRS = (*LOCAL_PAIRS, "X.X", "X.XC", "XC.XC")
+
+
+def pairs_of(lifting: Lifting) -> tuple[str, ...]:
+    """The pairs of kinds that are separated on a lifting."""
+    if lifting.presolve.section is not None:
+        return REACH_PAIRS
+    return LOCAL_PAIRS if XI in lifting.sizes else GLOBAL_PAIRS
 
 
 class FactorTable:

@@ -34,7 +34,8 @@ from ..options import INTERIOR_POINT, Options
 from ..problem import Problem
 from ..progress import Show, progress_line
 from ..relaxation import Lifting, lift
-from ..relaxation.presolve import LIFTINGS, Presolve, presolve
+from ..relaxation.presolve import LIFTINGS, Presolve, presolve, reach_of
+from ..relaxation.section import find_section
 from ..result import CTRL_C, RELAXATION_SOLVED, Result, Status, relative_gap
 from ..version import versions
 from .session import Session
@@ -86,12 +87,30 @@ def prepare(net: Network, problem: Problem, options: Options, slopes: Any = UNKN
         chosen = "values"
     elif options.record.lifting is not None:
         chosen = options.record.lifting
+    elif options.lifting == "reach":
+        return prepare_on_section(net, problem)
     elif problem.is_vector:
         chosen = "separate"
     if slopes is UNKNOWN:
         slopes = slopes_of(net, problem, options)
     with few_threads(max(net.widths)):
         return presolve(net, problem, slopes=slopes, chains=LIFTINGS[chosen])
+
+
+def prepare_on_section(net: Network, problem: Problem) -> Presolve:
+    """The problem presolved for the reach lifting.
+
+    Raises:
+        ValueError: every pattern occurs, or no section is found.
+    """
+    with few_threads(max(net.widths)):
+        section = find_section(net)
+        if section is None:
+            raise ValueError(
+                "lifting='reach' was given, but here it says no more than others do: every pattern of the first layer "
+                "occurs, or its rows are so dependent that nothing is known of the input; give 'auto'"
+            )
+        return presolve(net, problem, chains=LIFTINGS[reach_of(problem)], section=section)
 
 
 def slopes_of(net: Network, problem: Problem, options: Options) -> Any:
@@ -338,7 +357,7 @@ def _description(session: Session) -> dict[str, Any]:
         "method": options.method,
         "engine": session.engine,
         "bound_by": session.certificate.relaxation,
-        **({"lifting": session.certificate.lifting} if net.depth > 1 or problem.is_vector else {}),
+        **({"lifting": session.certificate.lifting} if _has_choice(net, problem, options) else {}),
         "tol": options.tol,
         "seed": options.seed,
         "free_inputs": len(fixed.free),
@@ -348,6 +367,11 @@ def _description(session: Session) -> dict[str, Any]:
         "network_hash": net.hash,
         "versions": versions(),
     }
+
+
+def _has_choice(net: Network, problem: Problem, options: Options) -> bool:
+    """Whether there are several liftings of the problem."""
+    return net.depth > 1 or problem.is_vector or options.lifting == "reach"
 
 
 def _layers(net: Network, fixed: Presolve) -> list[dict[str, Any]]:

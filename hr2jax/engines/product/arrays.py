@@ -37,14 +37,21 @@ LONG_MEMORY, HOST_MEMORY = 60, 30
 CHAINS = ("p", "a", "q")
 
 
-def _by_kind(groups: Mapping[Group, int]) -> tuple[dict[str, int], dict[Group, int]]:
+def _by_kind(groups: Mapping[Group, int], kinds: Mapping[Group, str]) -> tuple[dict[str, int], dict[Group, int]]:
     """Kind -> number of its groups' entries, and group -> where its own begin among them."""
     total: dict[str, int] = {}
     within = {}
     for group, size in groups.items():
-        within[group] = total.get(group.kind, 0)
-        total[group.kind] = within[group] + size
+        within[group] = total.get(kinds[group], 0)
+        total[kinds[group]] = within[group] + size
     return total, within
+
+
+def _kinds(lifting: Lifting) -> dict[Group, str]:
+    """What groups are merged as; derived ones of a kind that the basis has too are another (x, of a reach lifting)."""
+    own = {group.kind for group in lifting.sizes}
+    names = {group: group.kind for group in lifting.sizes}
+    return names | {group: group.kind + "'" * (group.kind in own) for group in lifting.derived}
 
 
 class Factored:
@@ -60,19 +67,20 @@ class Factored:
 
     def __init__(self, lifting: Lifting, families: list[Family], pads: bool = True):
         self.lifting, self.pads = lifting, pads
-        basis, within = _by_kind(lifting.sizes)
-        derived, within_derived = _by_kind({group: lifting.length(group) for group in lifting.derived})
+        self._kinds = kinds = _kinds(lifting)
+        basis, within = _by_kind(lifting.sizes, kinds)
+        derived, within_derived = _by_kind({group: lifting.length(group) for group in lifting.derived}, kinds)
         self._within = within | within_derived
         self._terms: dict[str, list[str]] = {}
         for group, terms in lifting.derived.items():
-            known = self._terms.setdefault(group.kind, [])
+            known = self._terms.setdefault(kinds[group], [])
             known += [kind for kind in dict.fromkeys(other.kind for other in terms) if kind not in known]
         self.coarse = lifting.masked_layers > 0
         self.sizes = {kind: 1 if kind == "one" else self.padded(size) for kind, size in basis.items()}
         self._every = self.sizes | {kind: self.padded(size) for kind, size in derived.items()}
         ends = np.cumsum([0, *self._every.values()]).tolist()
         starts = dict(zip(self._every, ends, strict=False))
-        places = {group: starts[group.kind] + start for group, start in self._within.items()}
+        places = {group: starts[kinds[group]] + start for group, start in self._within.items()}
         self.placement = Placement(lifting.extended.lengths, places, ends[-1])
         self.rows = np.concatenate([self.placement.places(group) for group in lifting.sizes])
         by_structure: dict[Any, list[Family]] = {}
@@ -121,7 +129,7 @@ class Factored:
         }
         for group, terms in lifting.derived.items():
             for other, matrix in terms.items():
-                derived[group.kind][other.kind][self._slice(group), self._slice(other)] = matrix.mid
+                derived[self._kinds[group]][other.kind][self._slice(group), self._slice(other)] = matrix.mid
         slack = np.zeros((self.size, 1))
         slack[self.rows, 0] = ~lifting.square_is_one
         budget = np.zeros(0, np.int32)
@@ -200,7 +208,7 @@ def typical_squares(lifting: Lifting) -> dict[Group, Array]:
     for group in order:
         terms = lifting.derived[group].items()
         out[group] = sum((m.mid**2 @ out[other] for other, m in terms), np.zeros(lifting.length(group)))
-        chain = before[group.kind]
+        chain = before.get(group.kind, "x")
         if chain != "x":  # between what independent directions give and the bound, which aligned ones reach
             out[group] = np.sqrt(out[group])
         if chain != "x" and (masked := Group(chain, group.layer)) in out:

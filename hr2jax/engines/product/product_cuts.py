@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ...arithmetic.float64 import Array
-from ...relaxation.basis import XI, Group, Lifting
-from ...relaxation.products import GLOBAL_PAIRS, LOCAL_PAIRS, FactorTable
+from ...relaxation.basis import Group, Lifting
+from ...relaxation.products import FactorTable, pairs_of
 from .arrays import Factored
 from .program import Cuts
 from .schedule import is_small
@@ -31,7 +31,7 @@ class ProductPool:
     def __init__(self, lifting: Lifting, factored: Factored, names: tuple[str, ...]):
         self.table = FactorTable(lifting)
         self.factored = factored
-        wanted = LOCAL_PAIRS if XI in lifting.sizes else GLOBAL_PAIRS
+        wanted = pairs_of(lifting)
         # pairs of +-1-like entries are triangles through the constant: triangle_cuts.py has them
         self._kinds = [tuple(n.split(".")) for n in wanted if n in names and n not in ("T.U", "U.U", "T.X0", "X0.U")]
         count = self.table.count
@@ -64,9 +64,14 @@ class ProductPool:
         ]
         return np.concatenate([np.zeros(0, np.int64), *parts])
 
+    def _count_of(self, kind: str) -> int:
+        """Most terms of a factor of a kind."""
+        return int((self._coefficient[self.numbers(kind)] != 0).sum(axis=1).max(initial=0))
+
     def arrays(self) -> tuple[Cuts, Array]:
         """The cuts over the Gram matrix of the extended rows, and their multipliers."""
-        first, second = TERMS
+        is_of_few = max((self._count_of(first) for first, _ in self._kinds), default=0) <= TERMS[0]
+        first, second = TERMS if is_of_few else (TERMS[1], TERMS[1])
         a, b = self.pairs.T
         size = self.factored.placement.size
         place = self._place[a][:, :first, None] * size + self._place[b][:, None, :second]
