@@ -88,7 +88,8 @@ def solve(
             factors) and "triangles", and with several hidden layers also products such as "T.V" (docs/theory/cuts.md);
             None: all of them.
         lifting: with several hidden layers, which variables carry the derivative through them: "forward" (tangents),
-            "adjoint", "both", or "auto": adjoint, which was never much looser than the others, and often tighter.
+            "adjoint", "both", or "auto": adjoint, which was never much looser than the others, and often tighter; with
+            any number "reach", of global constants alone, which knows which patterns occur (docs/theory/reach.md).
 
     Raises:
         Interrupted: Ctrl-C; its `result` is a Result with the best certified bound, or None before there is one.

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..arithmetic.enclosure import U, Enclosure
+from ..arithmetic.enclosure import Enclosure, U
 from ..problem import Problem
 from .basis import ONE, REST, XI, Group, LinearMap
 from .pieces import add

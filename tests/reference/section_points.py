@@ -41,7 +41,8 @@ def section_point(net, problem, fixed, rng, x):
         if is_masked(net.layers[l - 1]):
             scaled = s * z[l][kept] / power(neurons.exponent)
             y[Group("v", l)] = 2 * on[l][kept] - 1
-            y |= {Group("z", l): scaled, Group("x", l): on[l][kept] * scaled, Group(REST, l): (on[l][kept] * scaled)[1:]}
+            y[Group("z", l)], y[Group("x", l)] = scaled, on[l][kept] * scaled
+            y[Group(REST, l)] = y[Group("x", l)][1:]
     if problem.is_vector:
         y[S] = direction({"inf": 1, 2: 2, 1: "inf"}[problem.output_norm], len(problem.coefficients), rng)
         top = y[S] @ exact(problem.coefficients)
