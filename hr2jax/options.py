@@ -129,7 +129,9 @@ class Options:
 
         if problem.is_local or problem.quantity != "lipschitz":
             what = "a local constant" if problem.quantity == "lipschitz" else "a largest value"
-            raise ValueError(f"lifting='reach' is for global Lipschitz constants, but {what} was asked for; give 'auto'")
+            raise ValueError(
+                f"lifting='reach' is for global Lipschitz constants, but {what} was asked for; give 'auto'"
+            )
         if not self.record.by_products or self.record.lifting is not None or self.method in BLOCK_METHODS:
             raise NotImplementedError(
                 f"lifting='reach' is for products of any depth ('shor', 'hr2', 'hr2+' by {_listed(PRODUCT_METHODS)}), "
