@@ -37,10 +37,14 @@ PROBLEMS = {
     "20-30-1 hr2+": (network(20, 30, 1), {"relaxation": "hr2+"}, False),
     "20-30-1 hr2+ box": (network(20, 30, 1), {"relaxation": "hr2+"}, True),
     "20-30-1 hr2z admm": (network(20, 30, 1), {"relaxation": "hr2z", "method": "admm"}, True),
-    "8-6-6-6-1 hr2+ lowrank": (network(8, 6, 6, 6, 1), {"relaxation": "hr2+", "method": "lowrank"}, True),
+    "200-300-1 hr2+ box": (network(200, 300, 1), {"relaxation": "hr2+"}, True),
+    "200-300-1 hr2z admm": (network(200, 300, 1), {"relaxation": "hr2z", "method": "admm"}, True),
+    "40-60-60-60-1 hr2+": (network(40, 60, 60, 60, 1), {"relaxation": "hr2+"}, True),
+    "40-60-60-5 hr2+ 2 -> 2": (network(40, 60, 60, 5), {"relaxation": "hr2+", "norm": 2}, True),
 }
 DEEP = {
-    "4-...-4-1, 20 hidden, hr2+": (network(4, *[4] * 20, 1), {"relaxation": "hr2+", "method": "lowrank"}, True),
+    "4-...-4-1, 20 hidden, hr2+": (network(4, *[4] * 20, 1), {"relaxation": "hr2+"}, True),
+    "12-...-12-1, 20 hidden, hr2+": (network(12, *[12] * 20, 1), {"relaxation": "hr2+"}, True),
 }
 
 
@@ -55,7 +59,7 @@ def main():
         jax.clear_caches()
         SPANS.clear()
         began = time.perf_counter()
-        hr2jax.solve(net, tol=1e-2, max_iterations=500, **options, **(box(net) if is_local else {}))
+        hr2jax.solve(net, tol=1e-2, max_iterations=200, **options, **(box(net) if is_local else {}))
         print(f"{name:<38}{len(SPANS):>9}{sum(SPANS):>9.1f}{max(SPANS, default=0.0):>12.2f}"
               f"{time.perf_counter() - began:>10.1f}", flush=True)
 
