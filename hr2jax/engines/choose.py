@@ -23,8 +23,8 @@ def engine_of(record: Relaxation, method: str, depth: int, is_few: Callable[[], 
     """The engine that a method stands for with a relaxation: the one rule that says what "auto" is.
 
     "auto" is `lowrank`, the fastest to a certified bound at every size from (10, 10) to (784, 500)
-    (bench/engines.py), but `newton` for several layers with few multipliers (bench/depth.py --engines), and `admm` for
-    lasserre2, which exists in block form only.
+    (bench/engines.py), but `newton` for several layers with few multipliers (bench/depth.py --engines;
+    `product.memory.few`), and `admm` for lasserre2, which exists in block form only.
 
     Args:
         record: the relaxation.
@@ -46,10 +46,11 @@ def engine_for(lifting: Lifting, families: list[Family], record: Relaxation, opt
     """`engine_of` a lifted problem."""
 
     def is_few() -> bool:
-        from .product.memory import FEW, FEW_WITH_CUTS
+        from .product.memory import few
         from .product.newton import affordable
 
-        return affordable(lifting, families, FEW_WITH_CUTS if record.cuts and options.planes else FEW)
+        most = few(record, lifting.presolve.depth, record.cuts and bool(options.planes))
+        return affordable(lifting, families, most)
 
     has_more = S in lifting.sizes or lifting.presolve.section is not None
     return engine_of(record, options.method, lifting.presolve.depth + has_more, is_few)

@@ -16,6 +16,9 @@ from .schedule import columns_for
 MOST = 12000
 # Below this many it is the faster one where there are several layers (bench/depth.py --engines).
 FEW = 1500
+# LipSDP's of as many layers as MANY_LAYERS, in which the low-rank engine's values travel slowly (GLipSDP's FC-R18, 17
+# layers of 64: 12.59 proved after 120 s of processor where that engine had 31.5 after 180 s).
+FEW_DEEP, MANY_LAYERS = 5000, 8
 # The same of what is there before cutting planes, of which so many may come.
 FEW_WITH_CUTS, MOST_CUTS = 250, 2500
 
@@ -48,10 +51,17 @@ def newton_needs(sizes: Sizes, cuts: bool = False) -> float:
     return newton_bytes(sizes.N, rows, float(sizes.N) + sizes.derived)
 
 
+def few(record: Relaxation, depth: int, cuts: bool) -> int:
+    """Up to how many multipliers and numbers of the diagonal `newton` is the faster one."""
+    if record.lifting == "lipsdp" and depth >= MANY_LAYERS:
+        return FEW_DEEP
+    return FEW_WITH_CUTS if cuts else FEW
+
+
 def is_few(record: Relaxation, sizes: Sizes, available: float) -> bool:
     """Whether `newton` is the faster one (`newton.affordable`), told from the sizes."""
-    few, rows = FEW_WITH_CUTS if record.cuts else FEW, newton_rows(sizes)
-    return sizes.N + rows <= few and newton_bytes(sizes.N, rows, sizes.N + sizes.derived) <= 0.7 * available
+    most, rows = few(record, sizes.depth, record.cuts), newton_rows(sizes)
+    return sizes.N + rows <= most and newton_bytes(sizes.N, rows, sizes.N + sizes.derived) <= 0.7 * available
 
 
 def _lowrank(record: Relaxation, sizes: Sizes) -> float:

@@ -13,7 +13,7 @@ what the optimum is, but slowly, by eigenvalues of S a little below 0, which mul
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -22,12 +22,15 @@ from ...machine.memory import available_bytes
 from ...machine.threads import few_threads
 from ...relaxation.basis import Lifting
 from ...relaxation.forms import Family
+from ...relaxation.products import PRODUCTS
+from ...relaxation.triangles import TRIANGLES
 from ...result import Status
 from ..monitor import Monitor, Stop
 from ..pace import certificate_seconds
 from ..scale import in_units
 from .memory import MOST, newton_bytes
 from .newton_step import Interior, Problem
+from .turned import turned
 
 STEPS = 60
 # What the moments attain is believed when their equations hold to within this.
@@ -65,12 +68,17 @@ def solve_newton(
         SOLVED when bound - estimate <= tol * bound, the estimate being what the moments attain; STALLED when no step
         is possible before.
     """
-    problem = Problem(lifting, families, start or {})
+    has_cuts = start is not None and (TRIANGLES in start or PRODUCTS in start)  # which may be of t's entries
+    smaller = None if has_cuts else turned(lifting, families)
+    if smaller is not None:
+        d, V = (None if d is None else smaller.reduced(d)), (None if V is None else smaller.factor(V))
+    problem = Problem(lifting if smaller is None else smaller.lifting, families, start or {})
     if problem.count > MOST:
         return Status.STALLED
     try:
         with few_threads(problem.count):
-            return follow(problem, problem.begin(d, V), monitor, monitor.tolerance, iteration)[0]
+            state, back = problem.begin(d, V), None if smaller is None else smaller.diagonal
+            return follow(problem, state, monitor, monitor.tolerance, iteration, back)[0]
     except Stop as stop:
         return stop.status
     except KeyboardInterrupt:
@@ -78,9 +86,12 @@ def solve_newton(
 
 
 def follow(
-    problem: Problem, state: Interior, monitor: Monitor, tolerance: float, iteration: int = 0
+    problem: Problem, state: Interior, monitor: Monitor, tolerance: float, iteration: int = 0,
+    back: Callable[[Array], Array] | None = None,
 ) -> tuple[Status, int, float]:
     """From a point inside, which it moves, to the end of the path, a relative gap of `tolerance`.
+
+    `back` makes the problem's diagonal that of the lifting which the monitor certifies, where that is another.
 
     Returns:
         SOLVED or STALLED, the iterations so far, and the bound certified last.
@@ -92,7 +103,8 @@ def follow(
     def certify() -> float:
         nonlocal certified, spent
         began = time.perf_counter()
-        bound = monitor.certify(problem.multipliers(state.x), problem.diagonal(state.x))
+        d = problem.diagonal(state.x)
+        bound = monitor.certify(problem.multipliers(state.x), d if back is None else back(d))
         certified = time.perf_counter()
         spent = certified - began
         return bound

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -28,6 +29,8 @@ INSIDE = 0.3
 CAUTION = 0.9
 # Up to this size steps are as long as all eigenvalues allow; above it Lanczos' method says how long, to a tolerance.
 DENSE, ACCURACY = 120, 1e-2
+# Derived rows of more entries than this are kept as sparse where no larger share of them is not 0.
+LARGE, SPARSE = 100_000, 0.25
 
 
 @dataclass
@@ -60,7 +63,9 @@ class Problem:
         self.extended = lifting.extended.size
         self.given = {name: np.asarray(values, dtype=np.float64) for name, values in multipliers.items()}
         self.rows, self.start = self._collect(families)
-        self.D = lifting.derived_rows()
+        self.D: Any = lifting.derived_rows()
+        if self.D.size > LARGE and np.count_nonzero(self.D) < SPARSE * self.D.size:  # layers, convolutions among them
+            self.D = sp.csr_matrix(self.D)
         self.constants = lagrangian_matrix(lifting, {}).middle() @ np.eye(lifting.size)
         self.box_entries = ~lifting.square_is_one
         n = lifting.size
@@ -170,7 +175,7 @@ class Problem:
 
     def sizes(self, diagonal: Array) -> Array:
         """(count,) about the size of each product; 1 for the diagonal's numbers."""
-        norms = np.sqrt(np.concatenate([diagonal, np.abs(self.D) ** 2 @ diagonal]))
+        norms = np.sqrt(np.concatenate([diagonal, _squares(self.D) @ diagonal]))
         products = (np.abs(self.rows.F) @ norms) * (np.abs(self.rows.G) @ norms)
         return np.concatenate([np.ones(self.numbers), products])
 
@@ -179,7 +184,8 @@ class Problem:
         n = self.lifting.size
         core = (self.rows.F.T @ sp.diags(weights) @ self.rows.G).tocsr()
         core = 0.5 * (core + core.T)
-        across = core[n:, :n].toarray() + 0.5 * (core[n:, n:] @ self.D)
+        behind = core[n:, n:] @ self.D
+        across = core[n:, :n].toarray() + 0.5 * (behind.toarray() if sp.issparse(behind) else behind)
         half = self.D.T @ across
         M = core[:n, :n].toarray() + half + half.T
         return M + self.constants if of_constants else M
@@ -227,7 +233,7 @@ class Problem:
         out[:n, :n] = Y
         out[n:, :n] = self.D @ Y
         out[:n, n:] = out[n:, :n].T
-        out[n:, n:] = out[n:, :n] @ self.D.T
+        out[n:, n:] = (self.D @ out[:n, n:]).T
         return out
 
     def moments(self, extended: Array) -> Array:
@@ -340,6 +346,10 @@ class Problem:
             return self._schur(x, w, Y, K, 100.0 * ridge) if ridge < 1e-9 else None
         pair = (factor, True)
         return lambda right: scale * scipy.linalg.cho_solve(pair, scale * right, check_finite=False)
+
+
+def _squares(matrix: Any) -> Any:
+    return matrix.multiply(matrix).tocsr() if sp.issparse(matrix) else matrix**2
 
 
 def _shortened(S: Array, dS: Array, length: float) -> float:
