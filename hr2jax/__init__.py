@@ -1,4 +1,4 @@
-"""Certified upper bounds of Lipschitz constants of ReLU networks by the HR-2 moment relaxation."""
+"""Certified upper bounds of Lipschitz constants of neural networks by the HR-2 moment relaxation."""
 
 import logging
 from importlib import import_module

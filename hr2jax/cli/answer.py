@@ -13,7 +13,8 @@ YES, NO, BAD, UNKNOWN, INTERRUPTED, NO_READER = 0, 1, 2, 3, 130, 141
 
 EXIT_CODES = """exit codes:
   0    a certified bound, also when a limit ended the solve
-  1    the answer is no: a certificate that does not verify, a property that is violated
+  1    the answer is no: a certificate that does not verify, a property that is violated, a
+       selftest that fails
   2    bad usage or bad input, in one line on stderr
   3    unknown: a property that is neither proved nor violated
   130  Ctrl-C; where a bound was proved by then it is printed, and the files are written

@@ -172,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="hr2jax",
         formatter_class=raw,
         allow_abbrev=False,
-        description="Certified upper bounds of Lipschitz constants of ReLU networks.\n"
+        description="Certified upper bounds of Lipschitz constants of neural networks.\n"
         "Progress goes to stderr, the answer to stdout.",
         epilog=f"{EXIT_CODES}\n{PROGRAMS}\nNew here? hr2jax demo needs no file.",
     )
@@ -218,6 +218,15 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--checkpoint", metavar="FILE", help="keep the best certificate here while solving; resume from it")
     p.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
+    p = command("certify", _certify, ("..robustness.run", "..reading"),
+                "robustness of a classifier on a set of inputs", robustness.DESCRIPTION,
+                f"{robustness.EXAMPLES}{EXIT_CODES}")  # fmt: skip
+    robustness.add_arguments(p)
+    p = command("prove", properties.prove_command, ("..proving.prove", "..reading"),
+                "a property of a network: verified, violated or unknown", properties.PROVE,
+                properties.PROVE_EXAMPLES)  # fmt: skip
+    properties.add_arguments(p)
+
     p = command("verify", verify_command, ("..certificate.certificate", "..reading", ".numbers"),
                 "prove a certificate's bound again", VERIFY, VERIFY_EXAMPLES)  # fmt: skip
     p.add_argument("certificate", metavar="CERT.npz", help="a certificate, from solve --certificate, or a proof, from "
@@ -250,14 +259,6 @@ def _parser() -> argparse.ArgumentParser:
                 COMPLETION_EXAMPLES)  # fmt: skip
     p.add_argument("shell", choices=("bash", "zsh", "tcsh"))
     p.set_defaults(parser=parser)
-    p = command("certify", _certify, ("..robustness.run", "..reading"),
-                "robustness of a classifier on a set of inputs", robustness.DESCRIPTION,
-                f"{robustness.EXAMPLES}{EXIT_CODES}")  # fmt: skip
-    robustness.add_arguments(p)
-    p = command("prove", properties.prove_command, ("..proving.prove", "..reading"),
-                "a property of a network: verified, violated or unknown", properties.PROVE,
-                properties.PROVE_EXAMPLES)  # fmt: skip
-    properties.add_arguments(p)
     return parser
 
 
