@@ -14,8 +14,8 @@ from ..proof.point import known
 from ..proof.question import Area, Question
 
 ENTRIES = 5_000_000  # points times inequalities, and weights times points, of one step
-FEWEST, MOST = 8, 256  # points of a round
-SHORT, STEPS = 12, 40  # of a first round, and of others
+FEWEST, MOST = 16, 256  # points of a round
+SHORT, STEPS = 15, 40  # of a first round, and of others
 LAST = 0.01  # the last step, in units of the first
 OFFERS = 4  # points of a round worth proving
 CLOSE = 1e-6  # a case that is missed by less, relative to its own size, may be met: exact arithmetic decides
@@ -27,6 +27,7 @@ class Attack:
     Attributes:
         known: by case, the points (p_0,) that came closest to it, one of each round.
         closest: (C,) by how much the best of them miss.
+        rounds: how many points each case has begun from.
     """
 
     def __init__(self, asked: Question, area: Area, cases: Sequence[int], seed: int):
@@ -42,6 +43,7 @@ class Attack:
         self.rows = self.first[:, None] + np.maximum(at, 0)
         self.random = np.random.default_rng(seed)
         self.known: list[list[Array]] = [[] for _ in self.cases]
+        self.rounds = 0
         self.closest = np.full(len(self.cases), np.inf)
 
     def round(self, is_over: Callable[[], bool], steps: int = STEPS) -> tuple[Fraction, ...] | None:
@@ -57,7 +59,7 @@ class Attack:
         else:
             which = self.random.choice(len(self.cases), count, replace=False)
         box = self.area.domain
-        x = self._starts(which)
+        x, width = self._starts(which), box.high - box.low  # the first step leads to a corner
         best, worst = x.copy(), np.full(len(x), np.inf)
         with np.errstate(all="ignore"):
             for step in range(steps + 1):
@@ -72,7 +74,7 @@ class Attack:
                 top = self.M[self.rows[which, own.argmax(axis=1)]]
                 gradient = graph.pull_back(self.asked.wide.layers, graph.masks(self.asked.wide.layers[:-1], x), top)
                 gradient = np.broadcast_to(gradient, x.shape)
-                x = np.clip(x - box.radius * LAST ** (step / steps) * np.sign(gradient), box.low, box.high)
+                x = np.clip(x - width * LAST ** (step / steps) * np.sign(gradient), box.low, box.high)
         for c in set(which.tolist()):
             mine = np.flatnonzero(which == c)
             self.known[c].append(best[mine[np.argmin(worst[mine])]])
@@ -85,16 +87,24 @@ class Attack:
         return None
 
     def _starts(self, which: Array) -> Array:
-        """(n, p_0) points to begin from."""
+        """(n, p_0) points to begin from, of four kinds in turn, so that each case has all of them in a few rounds.
+
+        Points between the lower and the upper ends, all inputs alike (where gradients vanish on much of the box, an end
+        may be the one place to begin from), random corners, random points, and what is beside points that came close.
+        """
         box = self.area.domain
-        n = len(which)
-        x = box.center + box.radius * self.random.uniform(-1, 1, (n, len(box.low)))
-        corners = np.where(self.random.random((n // 4, len(box.low))) < 0.5, box.low, box.high)
-        x[: len(corners)] = corners
-        x[-1] = box.center
-        for p, c in enumerate(which[: n // 2].tolist()):  # beside what came close before
-            if p % 2 and self.known[c]:
-                x[p] = self.known[c][-1] + 0.1 * (x[p] - box.center)
+        n, p = len(which), len(box.low)
+        seen = self.rounds + np.arange(n) // max(len(self.cases), 1)
+        self.rounds += 1 + (n - 1) // max(len(self.cases), 1)
+        ends = np.array([0.0, 1.0, 0.5])[seen // 4 % 3][:, None]
+        between = np.where((seen < 12)[:, None], ends, self.random.random((n, 1)))
+        corners = self.random.random((n, p)) < 0.5
+        inside = self.random.random((n, p))
+        share = np.where((seen % 4 == 0)[:, None], between, np.where((seen % 4 == 1)[:, None], corners, inside))
+        x = box.low + share * (box.high - box.low)
+        for i in np.flatnonzero(seen % 4 == 3).tolist():
+            if known_points := self.known[which[i]]:
+                x[i] = known_points[-1] + 0.1 * (x[i] - box.center)
         return np.clip(x, box.low, box.high)
 
     def offer(self, x: Array) -> tuple[Fraction, ...] | None:

@@ -112,11 +112,10 @@ class Climb:
         along = target(area.cases[c], own.tolist(), net.widths[-1])
         goal = -float(area.cases[c].combined(own.tolist())[1])
         problem = checked_problem(net, -along, quantity="maximum", domain=area.domain)
-        # hr2+ begins from hr2's multipliers: given a limit it would begin with hr2 again
-        limit = None if np.isinf(until) or relaxation == RELAXATIONS[-1] else max(until - time.time(), 0.0)
+        limit = None if np.isinf(until) else max(until - time.time(), 0.0)
 
         def is_decided(record: Progress) -> bool:
-            return record.bound < goal - 1e-9 * abs(goal) or record.lower >= goal or time.time() >= until
+            return record.bound < goal - 1e-9 * abs(goal) or record.lower >= goal
 
         options = Options(
             relaxation=relaxation, tol=self.options.tol, time_limit=limit, device=self.options.device,

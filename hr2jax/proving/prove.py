@@ -30,7 +30,7 @@ from .climb import Climb
 from .lines import lines_stage
 
 LONG = 20  # rounds of the search for a counterexample, after one before linear bounds
-STALE, GAIN = 3, 0.02  # rounds without such a gain end it
+STALE, GAIN = 6, 0.02  # rounds without such a gain end it
 
 MESSAGES = {
     Verdict.VERIFIED: "no input meets the property's conditions",
@@ -169,7 +169,7 @@ class Proving:
             if earlier is not None:
                 same = [earlier.cases.index(c) for c in left]
                 attack.known, attack.closest = [earlier.known[i] for i in same], earlier.closest[same]
-        stale = 0
+        stale, attack.rounds = 0, 0
         for _ in range(rounds):
             before = attack.closest.copy()
             if (found := attack.round(self.is_over, SHORT if rounds == 1 else STEPS)) is not None or self.is_over():
