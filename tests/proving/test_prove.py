@@ -246,3 +246,19 @@ def test_skips_and_every_member_of_networks_with_radii(tmp_path_factory, seed, r
             for point in x[:10]:
                 y = pre_activations(layers, [Fraction(v) for v in point.tolist()])[-1]
                 assert y[0] - y[1] < Fraction(level)
+
+
+def test_conditions_on_inputs_and_outputs_by_a_certificate(tmp_path):
+    """0.3 is no float64: what the certificate's combination misses is bounded besides."""
+    rng = np.random.default_rng(3)
+    shapes = ((7, 3), (6, 7), (2, 6))
+    net = hr2jax.Network([rng.standard_normal(s) for s in shapes], [rng.standard_normal(s[0]) for s in shapes])
+    x = rng.uniform(-0.5, 0.5, (20_000, 3))
+    level = float((net(x) @ [1, 0.3] - 2 * x[:, 0]).max() + 0.3)
+    path = tmp_path / "p.vnnlib"
+    text = head(3, 2) + box([-0.5] * 3, [0.5] * 3) + "(assert (>= (+ Y_0 (* -2 X_0) (* 0.3 Y_1)) {!r}))"
+    for value, verdict in ((level, "verified"), (level - 0.4, "violated")):
+        path.write_text(text.format(value))
+        proof = hr2jax.prove(net, path)
+        assert proof.verdict == verdict == proof.verify(net, path)
+        assert len(proof.certificates) == (verdict == "verified")
