@@ -189,7 +189,7 @@ def prove_witness(net: Network, prop: VnnlibProperty, x: Sequence[Fraction] | No
     """
     if x is None or len(x) != prop.inputs:
         raise CertificateError("the proof's witness is no input of the network")
-    if (answer := known(net, prop.formula, x)) is not True:
+    if (answer := known(net, prop.formula, [Fraction(value) for value in x])) is not True:
         raise CertificateError(
             f"the proof's witness is {'no' if answer is False else 'not proved to be a'} counterexample"
         )
@@ -235,11 +235,14 @@ def _certified(
     asked: Question, area: Area, by: int, certificate: Certificate, bounds: dict[int, tuple[Array, float]]
 ) -> tuple[Array, float]:
     """(c, v) with c . G >= v on the area, as a certificate of the largest value of -c . G proves."""
+    if not isinstance(certificate, Certificate):
+        raise CertificateError(f"a certificate of the proof is a {type(certificate).__name__}")
     claim = certificate.lipschitz_problem
     if claim.domain.kind != "box" or claim.domain.width != asked.net.widths[0] or not area.is_within(claim.domain):  # type: ignore[arg-type]
         raise CertificateError("a certificate of the proof is of another box")
     if by not in bounds:
-        bound = certificate.verify(asked.wide, quantity="maximum", output=claim.coefficients, domain=claim.domain)
+        coefficients, box = claim.coefficients, claim.domain  # what is proved is about these
+        bound = Certificate.verify(certificate, asked.wide, quantity="maximum", output=coefficients, domain=box)
         bounds[by] = -claim.coefficients, -bound
     return bounds[by]
 

@@ -146,7 +146,7 @@ class Proving:
         witness = climb.run()
         while witness is None and any(map(self.left, areas)) and not self.is_over() and self.remaining() < np.inf:
             show("bounds do not tell; looking for a counterexample until the time limit")  # which is to be used
-            found = (self._attack(a, LONG) for a in areas)
+            found = (self._attack(a, LONG, again=True) for a in areas)
             witness = next((one for one in found if one is not None), None)
         if witness is not None:
             return self.violated(witness)
@@ -158,7 +158,8 @@ class Proving:
         count = sum(len(self.left(a)) for a in range(len(self.asked.areas)))
         return f"{count} of {self.asked.count} cases are left: {reason}"
 
-    def _attack(self, a: int, rounds: int) -> tuple[Fraction, ...] | None:
+    def _attack(self, a: int, rounds: int, again: bool = False) -> tuple[Fraction, ...] | None:
+        """The counterexample that so many rounds find in an area; `again`: beginning where the last ones ended."""
         left = self.left(a)
         if not left:
             return None
@@ -169,7 +170,7 @@ class Proving:
             if earlier is not None:
                 same = [earlier.cases.index(c) for c in left]
                 attack.known, attack.closest = [earlier.known[i] for i in same], earlier.closest[same]
-        stale, attack.rounds = 0, 0
+        stale, attack.rounds = 0, attack.rounds if again else 0
         for _ in range(rounds):
             before = attack.closest.copy()
             if (found := attack.round(self.is_over, SHORT if rounds == 1 else STEPS)) is not None or self.is_over():

@@ -158,6 +158,20 @@ def test_a_proof_that_claims_the_opposite_is_refused(folder):
         dataclasses.replace(proof, proved_by=(0,)).verify(NET)
 
 
+def test_floats_are_no_exact_witness_of_a_smooth_network():
+    """1/3 + 1/3 + 1/3 of floats is 1: numbers are made rational before they count."""
+    net = hr2jax.Network([np.eye(3), np.zeros((2, 3))], [np.zeros(3), np.zeros(2)], activation="tanh")
+    text = HEAD + BOX.replace("0.3", "1") + "(assert (>= (+ X_0 X_1 X_2) 1))"
+    proof = Proof(
+        hr2jax.Verdict.VIOLATED, "", np.full(3, 1 / 3), (1 / 3,) * 3, np.zeros(2), (), (), (), 0.0, text,
+        {"network_hash": net.hash},
+    )  # fmt: skip
+    with pytest.raises(CertificateError, match="no counterexample"):
+        proof.verify(net)
+    with pytest.raises(CertificateError):
+        dataclasses.replace(proof, exact=("1/3", None, 2)).verify(net)
+
+
 def test_a_certificate_of_a_smaller_box_is_refused(folder):
     proof = Proof.load(folder / "certificate.npz")
     coefficients = proof.certificates[0].lipschitz_problem.coefficients
@@ -165,6 +179,8 @@ def test_a_certificate_of_a_smaller_box_is_refused(folder):
     small = hr2jax.maximum(NET, output=coefficients, domain=box).certificate
     with pytest.raises(CertificateError, match="another box"):
         dataclasses.replace(proof, certificates=(small,)).verify(NET)
+    with pytest.raises(CertificateError, match="is a Proof"):
+        dataclasses.replace(proof, certificates=(proof,)).verify(NET)
     ball = hr2jax.maximum(NET, output=coefficients, center=np.zeros(3), radius=0.4).certificate
     with pytest.raises(CertificateError, match="another box"):
         dataclasses.replace(proof, certificates=(ball,)).verify(NET)
