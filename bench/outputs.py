@@ -1,7 +1,7 @@
 """Bounds of all outputs, the whole Jacobian, beside exact or published values:  python bench/outputs.py
 
 Rows are LipBaB's networks on their boxes, ExLipBaB's iris, GLipSDP's FC-R18 (`--only FC-R18`), random networks by
-torch's initialisation, and 64-64-10. Writes bench/results/outputs.json.
+torch's initialisation (their exact constants by regions.py), and 64-64-10. Writes bench/results/outputs.json.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from regions import exact_constant
 from scipy.io import loadmat
 
 import hr2jax
 from measure import RESULTS, Table
 from networks import DATA
 
+PAIRS = ((2, 2), ("inf", 1), ("inf", 2), (2, 1), (1, 2))
 PEERS = DATA / "data" / "peers"
 COLUMNS = {
     "network": "<26", "p->q": "<9", "relaxation": "<10", "bound": ">10.4f", "lower": ">10.4f", "known": ">10.4f",
@@ -80,9 +82,11 @@ def rows() -> Iterator[Row]:
         for seed in range(4):
             net = random_network(widths, seed)
             center = np.random.default_rng(seed + 99).uniform(-1, 1, widths[0])
-            for relaxation in ("hr2", "hr2+"):
-                name, local = "-".join(map(str, widths)) + f" seed {seed}", {"center": center, "radius": radius}
-                yield Row(name, net, 2, 2, relaxation, None, local)
+            name, domain = "-".join(map(str, widths)) + f" seed {seed}", {"domain": hr2jax.Ball(center, radius)}
+            for p, q in PAIRS:
+                exact = exact_constant(net, p, q, **domain)
+                for relaxation in ("hr2", "hr2+") if (p, q) == (2, 2) else ("hr2+",):
+                    yield Row(name, net, p, q, relaxation, exact, domain)
     if (PEERS / "glipsdp" / "FC-R18.pt").exists():
         try:
             from peers import network

@@ -85,8 +85,8 @@ def solve(
         callback: called with a Progress now and then; returning True stops.
         checkpoint: path of a certificate file that always holds the best bound so far; resumed from if it exists.
         cuts: which cutting planes "hr2+" separates, of "T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0" (pairs of
-            factors) and "triangles", and with several hidden layers also products such as "T.V" (docs/theory/cuts.md);
-            None: all of them.
+            factors), "triangles" and "cones", and with several hidden layers products such as "T.V"
+            (docs/theory/cuts.md); None: all of them.
         lifting: with several hidden layers, which variables carry the derivative through them: "forward" (tangents),
             "adjoint", "both", or "auto": adjoint, which was never much looser than the others, and often tighter; with
             any number "reach", of global constants alone, which knows which patterns occur (docs/theory/reach.md).

@@ -27,15 +27,14 @@ INTERIOR_POINT = ("clarabel", "cvxopt", "sdpa", "mosek")
 PRODUCT_METHODS = ("lowrank", "newton")  # any depth and norm, cutting planes too
 BLOCK_METHODS = ("admm", *INTERIOR_POINT)  # block forms: one hidden layer, norm inf
 METHODS = ("auto", "admm", "lowrank", "newton", *INTERIOR_POINT)
-# Pairs of factors, and triangle inequalities not through the constant (docs/theory/cuts.md); and the products that
-# exist with several hidden layers only (relaxation/products.py).
-FLAT_CUTS = ("T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0", "triangles")
+# Pairs of factors, triangle inequalities not through the constant, and factors times the cones of balls
+# (docs/theory/cuts.md); and the products that exist with several hidden layers only (relaxation/products.py).
+FLAT_CUTS = ("T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0", "triangles", "cones")
 DEEP_CUTS = (
     "T.V", "T.VC", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "U.X", "U.XC", "X0.X", "X0.XC",
+    "X.X",  # and all others of two factors of one chain
     # of several outputs, also with one hidden layer
     "S.U", "T.AS", "T.ASC", "U.AS", "U.ASC",
-    # of the reach lifting
-    "X.X", "X.XC", "XC.XC",
 )  # fmt: skip
 CUT_NAMES = (*FLAT_CUTS, *DEEP_CUTS)
 
@@ -260,9 +259,9 @@ def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
 def _names(name: str, value: Any, allowed: tuple[str, ...]) -> tuple[str, ...]:
     """A selection of `allowed`, in that order."""
     if isinstance(value, str) or not isinstance(value, list | tuple | set | frozenset):
-        raise ValueError(f"{name} must be a list of names among {_listed(allowed)}, but {shown(value)} was given")
+        raise ValueError(f"{name} must list any of {_listed(allowed)}, but {shown(value)} was given")
     for entry in value:
-        _one_of(f"every entry of {name}", entry, allowed)
+        _one_of(name, entry, allowed)
     return tuple(entry for entry in allowed if entry in value)
 
 

@@ -15,6 +15,8 @@ import numpy as np
 
 from ..arithmetic.float64 import Array
 from ..relaxation.basis import Lifting
+from ..relaxation.cones import BOUNDED, CONES, width_of
+from ..relaxation.cones import decode as decode_cones
 from ..relaxation.families import catalogue
 from ..relaxation.lasserre import Monomial, reduce
 from ..relaxation.layout import Layout
@@ -30,6 +32,7 @@ Named = Mapping[str, Array]
 RECORDS = {
     TRIANGLES: ("group", "layer", "index", "corners", "signs", "multipliers"),
     PRODUCTS: ("kind", "sign", "layer", "index", "pairs", "multipliers"),
+    CONES: ("kind", "sign", "layer", "index", "factors", "groups", "directions", "multipliers"),
     KRIVINE: ("group", "layer", "index", "factors", "signs", "multipliers"),
 }
 # Of lasserre2's matrices: the table of all, and two of each matrix.
@@ -71,6 +74,8 @@ def named(lifting: Lifting, multipliers: Mapping[str, Array], inputs: int) -> di
             out |= _named_triangles(lifting, values)
         elif name == PRODUCTS:
             out |= _named_products(lifting, values)
+        elif name == CONES:
+            out |= _named_cones(lifting, values)
         elif name == KRIVINE:
             out |= _named_krivine(values, inputs)
         elif not name.startswith(SOS):
@@ -186,7 +191,38 @@ def _products(lifting: Lifting, entries: Named, strict: bool = True) -> Array:
     return np.column_stack([numbers[pairs], weight])[kept].astype(np.float64)
 
 
-_RECORDS: dict[str, Callable[..., Array]] = {TRIANGLES: _triangles, PRODUCTS: _products}
+def _named_cones(lifting: Lifting, rows: Array) -> dict[str, Array]:
+    used, factors = np.unique(rows[:, 0].astype(np.int64), return_inverse=True)
+    names = np.array([str(group) for group in BOUNDED])
+    return columns(factor_numbers(lifting).table(used), CONES, "kind", signed=True) | {
+        f"{CONES}/factors": np.ravel(factors).astype(np.int64),
+        f"{CONES}/groups": names[rows[:, 1].astype(np.int64)],
+        f"{CONES}/directions": np.array(rows[:, 2:-1], dtype=np.float64),
+        f"{CONES}/multipliers": np.array(rows[:, -1], dtype=np.float64),
+    }
+
+
+def _cones(lifting: Lifting, entries: Named, strict: bool = True) -> Array:
+    table = read(entries, CONES, "kind", signed=True)
+    factors, groups, mu = (entries[f"{CONES}/{name}"] for name in ("factors", "groups", "directions"))
+    places = _positions(factors.reshape(-1, 1), 1, len(table), "a cone's factor")[:, 0]
+    if factors.shape != (len(places),) or groups.shape != factors.shape or groups.dtype.kind != "U":
+        raise ValueError("cones must have one factor and one group, a text, each")
+    known = {str(group): k for k, group in enumerate(BOUNDED)}
+    if not set(groups.tolist()) <= set(known):
+        raise ValueError(f"a cone's group must be one of {', '.join(known)}")
+    if mu.dtype != np.float64 or mu.shape != (len(places), width_of(lifting)):
+        raise ValueError(f"the directions of cones must be float64 rows of {width_of(lifting)} numbers")
+    weight, numbering = _weights(entries, CONES, len(places)), factor_numbers(lifting)
+    numbers = numbering.required(table, "factor") if strict else numbering.numbers(table)
+    kept = numbers[places] >= 0
+    number = np.array([known[str(group)] for group in groups], dtype=np.int64)
+    rows = np.column_stack([numbers[places], number, mu, weight])[kept].astype(np.float64)
+    decode_cones(lifting, rows)
+    return rows
+
+
+_RECORDS: dict[str, Callable[..., Array]] = {TRIANGLES: _triangles, PRODUCTS: _products, CONES: _cones}
 
 
 def _positions(values: Array, width: int, length: int, what: str) -> Array:

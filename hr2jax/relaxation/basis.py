@@ -11,6 +11,7 @@ import numpy as np
 
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
+from ..arithmetic.norms import Norm
 from .layout import OF_OUTPUTS
 from .presolve import Presolve
 
@@ -164,6 +165,7 @@ class Lifting(Basis):
         exponent: the true objective is 2**exponent times that.
         presolve: the neurons and inputs that the groups stand for.
         balls: groups whose squares add up to at most 1: t in norm 2, xi in a ball; every other entry has its own bound.
+        norms: which norm bounds t, s and xi by 1, of those that there are.
         orders: by kind and layer, pairs of unstable neurons whose masks are ordered (orders.py).
     """
 
@@ -171,6 +173,7 @@ class Lifting(Basis):
     exponent: int
     presolve: Presolve
     balls: tuple[Group, ...] = ()
+    norms: Mapping[Group, Norm] = field(default_factory=dict)
     orders: Mapping[tuple[str, int], Array] = field(default_factory=dict)
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 from .. import graph
 from ..arithmetic.enclosure import Enclosure, enclosed_in
 from ..arithmetic.float64 import Array
-from ..arithmetic.norms import DUAL, is_euclidean
+from ..arithmetic.norms import DUAL, Norm, is_euclidean
 from ..graph import is_masked
 from ..layer import Layer
 from ..network import Network
@@ -82,8 +82,10 @@ class _Builder(Objectives):
             objective = self._of_tangents(before) if "p" in chains else self._of_adjoints(adjoints.end)
         if self.fixed.section is not None:
             derived = on_plane(self.fixed, self.problem, derived, self.arithmetic)
-        balls = _balls(self.problem, sizes)
-        return Lifting(sizes, derived, objective.blocks, objective.exponent, self.fixed, balls, self.orders)
+        norms = _norms(self.problem, sizes)
+        # a ball of norm 1 is in the Euclidean one
+        balls = tuple(group for group, norm in norms.items() if is_euclidean(norm))
+        return Lifting(sizes, derived, objective.blocks, objective.exponent, self.fixed, balls, norms, self.orders)
 
     def _sizes(self) -> dict[Group, int]:
         """The basis groups, in order."""
@@ -252,11 +254,9 @@ class _Builder(Objectives):
         return {ONE: one, XI: moving * domain.scale(arithmetic)[free].scaled(-e_radius)}
 
 
-def _balls(problem: Problem, sizes: Mapping[Group, int]) -> tuple[Group, ...]:
-    """The groups in a Euclidean ball (or in one of norm 1, which it holds): t by the norm, xi by the domain's shape,
-    s by the norm that is dual to the output's.
-    """
+def _norms(problem: Problem, sizes: Mapping[Group, int]) -> dict[Group, Norm]:
+    """Which norm bounds t, s (that dual to the output's) and xi (the domain's shape)."""
     norms = {T: problem.t_norm, S: DUAL[problem.output_norm], XI: problem.domain.shape}
-    return tuple(group for group, norm in norms.items() if group in sizes and is_euclidean(norm))
+    return {group: norm for group, norm in norms.items() if group in sizes}
 
 

@@ -18,23 +18,22 @@ from .chains import factors
 PRODUCTS = "products"
 
 # pairs of kinds that hr2+ separates: globally, locally (see chains.py)
+WITHIN = "X.X"  # what callers call all pairs of two factors of one chain
+OF_CHAINS = ("V.V", "V.VC", "VC.VC", "A.A", "A.AC", "AC.AC", "AS.AS", "AS.ASC", "ASC.ASC")
+OF_VALUES = ("X.X", "X.XC", "XC.XC")
 GLOBAL_PAIRS = (
     "T.U", "T.V", "T.VC", "U.U", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "S.U",
-    "T.AS", "T.ASC", "U.AS", "U.ASC",
+    "T.AS", "T.ASC", "U.AS", "U.ASC", *OF_CHAINS,
 )  # fmt: skip
 LOCAL_PAIRS = (
     "T.U", "X0.U", "T.X0", "T.V", "T.VC", "U.U", "U.V", "U.VC", "U.X", "U.XC", "X0.X", "X0.XC", "T.A", "T.AC", "U.A",
-    "U.AC", "S.U", "T.AS", "T.ASC", "U.AS", "U.ASC",
+    "U.AC", "S.U", "T.AS", "T.ASC", "U.AS", "U.ASC", *OF_CHAINS, *OF_VALUES,
 )  # fmt: skip
-# and on a section of the cone, where u and x say which patterns occur (docs/theory/reach.md)
-REACH_PAIRS = (*LOCAL_PAIRS, "X.X", "X.XC", "XC.XC")
 
 
 def pairs_of(lifting: Lifting) -> tuple[str, ...]:
     """The pairs of kinds that are separated on a lifting."""
-    if lifting.presolve.section is not None:
-        return REACH_PAIRS
-    return LOCAL_PAIRS if XI in lifting.sizes else GLOBAL_PAIRS
+    return LOCAL_PAIRS if XI in lifting.sizes or lifting.presolve.section is not None else GLOBAL_PAIRS
 
 
 class FactorTable:

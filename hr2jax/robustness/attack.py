@@ -125,7 +125,7 @@ def _climb_smooth(
 
 
 def _shrunk(step: Array, radius: float, norm: str | int) -> Array:
-    length = np.linalg.norm(step, norm, axis=1, keepdims=True)  # type: ignore[call-overload]
+    length = (np.abs(step).sum(axis=1) if norm == 1 else np.linalg.norm(step, axis=1))[:, None]
     return step * np.minimum(1.0, (1.0 - 1e-9) * radius / np.maximum(length, 1e-300))
 
 

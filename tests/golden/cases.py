@@ -168,3 +168,14 @@ def _several_values() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
         "deep-lipsdp-columns": {"relaxation": "lipsdp", "norm": 1, "output_norm": 2},
     }.items():
         yield name, "solve", name.split("-")[0], options
+    # cones, and products within the chains
+    for lifting in ("adjoint", "forward"):
+        yield f"deep-hr2+-cones-{lifting}", "solve", "deep", {
+            "output": 0, "relaxation": "hr2+", "cuts": ["cones", "X.X"], "lifting": lifting, **BALL
+        }  # fmt: skip
+    yield "deep-hr2+-cones-separate", "solve", "deep", {
+        "relaxation": "hr2+", "cuts": ["cones", "X.X"], **BALL
+    }  # fmt: skip
+    yield "plain-hr2+-cones-ball1", "solve", "plain", {
+        "relaxation": "hr2+", "cuts": ["cones", "U.U"], "norm": 1, "output_norm": 2, **BOX
+    }  # fmt: skip

@@ -7,6 +7,7 @@ slack and adds those that the moments violate.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -15,15 +16,14 @@ from ...linalg.definite import cholesky
 from ...machine.threads import few_threads
 from ...relaxation.basis import Lifting
 from ...relaxation.forms import Family
-from ...relaxation.products import PRODUCTS
 from ...relaxation.triangles import TRIANGLES
 from ...result import Status
 from ..monitor import Monitor, Stop
 from .arrays import Factored
+from .cone_cuts import pools_of
 from .memory import MOST, MOST_CUTS
 from .newton import follow
 from .newton_step import Problem
-from .product_cuts import ProductPool
 from .triangle_cuts import Pool, Separator
 
 # Rounds, and the relative gap that the first are solved to: each time a share of the last one, down to the tolerance.
@@ -93,38 +93,43 @@ class _Cuts:
         self.room = min(MOST_CUTS, MOST - lifting.size - sum(f.F.rows for f in families))
         self.separator = Separator(lifting, self.factored.rows, names)
         self.triangles = Pool.empty()
-        self.products = ProductPool(lifting, self.factored, names) if lifting.masked_layers else None
+        self.others = pools_of(lifting, self.factored, names)
         self.position = np.zeros(self.factored.size, np.int64)
         self.position[self.factored.rows] = np.arange(lifting.size)
 
     def __len__(self) -> int:
-        return len(self.triangles) + (0 if self.products is None else len(self.products))
+        return sum(map(len, self.pools))
+
+    @property
+    def pools(self) -> list[Any]:
+        """Those that there are, in the order of the multipliers."""
+        return [self.triangles, *self.others.values()]
 
     def encoded(self) -> dict[str, Array]:
         """All of them, as a certificate has them."""
         out = {}
         if len(self.triangles):
             out[TRIANGLES] = self.triangles.encoded(self.position, 1.0, every=True)
-        if self.products:
-            out[PRODUCTS] = self.products.encoded(1.0, every=True)
-        return out
+        return out | {name: pool.encoded(1.0, every=True) for name, pool in self.others.items() if len(pool)}
 
     def take(self, multipliers: Mapping[str, Array]) -> None:
         """Those of given multipliers that Newton's method can have as rows; of each kind the largest, if too many."""
         if TRIANGLES in multipliers:
             self.triangles = Pool.decoded(multipliers[TRIANGLES], self.factored.rows, 1.0)
             self.triangles.keep(self._has_one(self.triangles.triples))
-        if PRODUCTS in multipliers and self.products is not None:
-            self.products.decode(multipliers[PRODUCTS], 1.0)
-        for pool in (self.triangles, self.products):
-            if pool is not None and len(pool) > self.room // 2:
-                pool.keep(np.sort(np.argsort(-pool.multipliers)[: self.room // 2]))
+        for name, pool in self.others.items():
+            if name in multipliers:
+                pool.decode(multipliers[name], 1.0)
+        most = self.room // len(self.pools)
+        for pool in self.pools:
+            if len(pool) > most:
+                pool.keep(np.sort(np.argsort(-pool.multipliers)[:most]))
 
     def renew(self, kept: Array, Y: Array) -> int | None:
         """Drop cuts that are not to be kept, add what Y violates; how many, or None where Y is too near singular."""
-        self.triangles.keep(kept[: len(self.triangles)])
-        if self.products is not None:
-            self.products.keep(kept[len(kept) - len(self.products) :])
+        ends = np.cumsum([len(pool) for pool in self.pools])
+        for pool, which in zip(self.pools, np.split(kept, ends[:-1]), strict=True):
+            pool.keep(which)
         limit = min(PER_ROW * self.lifting.size, (self.room - len(self)) // 3)
         if limit <= 0:
             return 0
@@ -139,8 +144,8 @@ class _Cuts:
         ):  # fmt: skip
             kept = self._has_one(triples)
             self.triangles.add(triples[kept], pattern[kept], values[kept], self.factored.size)
-        if self.products is not None:
-            self.products.separate(self.factored.extend(V), limit, LEAST)
+        for pool in self.others.values():
+            pool.separate(self.factored.extend(V), limit, LEAST)
         return len(self) - before
 
     def _has_one(self, triples: Array) -> Array:

@@ -17,11 +17,13 @@ from ...certificate.lagrangian import lagrangian_matrix
 from ...linalg.definite import cholesky
 from ...linalg.diagonal import feasible, levelled
 from ...relaxation.basis import Lifting
+from ...relaxation.cones import CONES
 from ...relaxation.forms import Family
 from ...relaxation.products import PRODUCTS, FactorTable
 from ...relaxation.triangles import TRIANGLES, decode
 from ..scale import ABSURD, mean_diagonal
 from .arrays import typical_squares
+from .cone_cuts import cone_forms
 
 # How far from the boundary it begins: the share of what everything is.
 INSIDE = 0.3
@@ -40,7 +42,7 @@ class _Rows:
     F: sp.csr_matrix  # (m, extended)
     G: sp.csr_matrix
     equality: Array  # (m,) bool
-    names: list[tuple[str, int]]  # family (or TRIANGLES, PRODUCTS) and its rows, in order
+    names: list[tuple[str, int]]  # family (or TRIANGLES, PRODUCTS, CONES) and its rows, in order
 
 
 @dataclass
@@ -111,6 +113,14 @@ class Problem:
             equality.append(np.zeros(len(cuts), dtype=bool))
             names.append((PRODUCTS, len(cuts)))
             start.append(np.maximum(cuts[:, 2], 0.0))
+        if CONES in self.given:
+            cones = self.given[CONES]
+            every = sp.vstack([form.csr(self.lifting.extended) for form in FactorTable(self.lifting).forms]).tocsr()
+            F.append(every[cones[:, 0].astype(np.int64)])
+            G.append(cone_forms(self.lifting, cones))
+            equality.append(np.zeros(len(cones), dtype=bool))
+            names.append((CONES, len(cones)))
+            start.append(np.maximum(cones[:, -1], 0.0))
         empty = sp.csr_matrix((0, self.extended))
         return (
             _Rows(
@@ -166,8 +176,8 @@ class Problem:
         for name, count in self.rows.names:
             values = point[at : at + count]
             at += count
-            if name in (TRIANGLES, PRODUCTS):
-                rows = self.triangles if name == TRIANGLES else self.given[PRODUCTS]
+            if name in (TRIANGLES, PRODUCTS, CONES):
+                rows = self.triangles if name == TRIANGLES else self.given[name]
                 out[name] = np.column_stack([rows[:, :-1], values])
             else:
                 out[name] = np.array(values)

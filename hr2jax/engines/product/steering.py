@@ -19,13 +19,13 @@ from ...machine.interrupts import undisturbed
 from ...machine.stopping import check
 from ...relaxation.basis import Lifting
 from ...relaxation.forms import Family
-from ...relaxation.products import PRODUCTS
 from ...relaxation.triangles import TRIANGLES
 from ...result import Status
 from ..monitor import Monitor, Stop
 from ..pace import certificate_seconds
 from ..scale import ABSURD, in_units, mean_diagonal, unit_rows
 from .arrays import Factored
+from .cone_cuts import ConePool, pools_of
 from .host import Host
 from .memory import FEW_WITH_CUTS
 from .newton import affordable
@@ -67,8 +67,7 @@ class Run:
         self.lifting, self.families, self.schedule, self._monitor = lifting, families, schedule, monitor
         self.factored = Factored(lifting, families, pads)
         self.separator = Separator(lifting, self.factored.rows, cuts) if cuts else None
-        masked = lifting.masked_layers > 0
-        self.products = ProductPool(lifting, self.factored, cuts) if cuts and masked else None
+        self.others = pools_of(lifting, self.factored, cuts) if cuts else {}  # of cuts beside triangles
         self.budget = lifting.budget if lifting.balls else None
         # whether there is another way to go on where this one stalls
         self.newton_may_follow = bool(cuts) and affordable(lifting, families, FEW_WITH_CUTS)
@@ -105,8 +104,8 @@ class Run:
         self.before: list[Array] = []
         self.rounds = 0
         self.pool = Pool.empty()
-        if self.products is not None:
-            self.products.clear()
+        for other in self.others.values():
+            other.clear()
         self.is_warm = False
 
     def shapes(self) -> Any:
@@ -155,12 +154,13 @@ class Run:
                 pool = Pool.decoded(self.start[TRIANGLES], self.factored.rows, self.scale)
             if len(pool) and pool.multipliers.max(initial=0.0) < ABSURD:
                 self.pool, self.is_warm = pool, True
-        if self.products is not None and PRODUCTS in self.start:
-            self.products.decode(self.start[PRODUCTS], self.scale)
-            if self.products.multipliers.max(initial=0.0) < ABSURD:
-                self.is_warm = True
-            else:
-                self.products.clear()
+        for name, other in self.others.items():
+            if name in self.start:
+                other.decode(self.start[name], self.scale)
+                if other.multipliers.max(initial=0.0) < ABSURD:
+                    self.is_warm = True
+                else:
+                    other.clear()
 
     def bulk(self, dtype: Any) -> None:
         """Rounds of falling inner tolerance and growing penalty; from given multipliers the last few are enough.
@@ -200,7 +200,7 @@ class Run:
             if self.minimise(dtype, tolerance, schedule.cut_steps):
                 self.cut_sigma *= schedule.pair_growth if k < pairs else schedule.triangle_growth
             self.monitor.report(self.iteration, float("nan"), self.gradient)
-            if not added and k >= pairs and len(self.pool) == 0 and not self.products:
+            if not added and k >= pairs and not any(map(len, self.pools)):
                 return
 
     def first_certificate(self, dtype: Any) -> None:
@@ -226,9 +226,9 @@ class Run:
         if triangles:
             found = self.separator.others(Y, schedule.triangles_per_row * n, least)
             added += pool.add(*found, self.factored.size)
-        if self.products is not None:
-            self.products.keep((self.products.multipliers > 0) | (self.products.values < 0))
-            added += self.products.separate(self.factored.extend(V), schedule.pairs_per_row * n, min(least, 0.02))
+        for other in self.others.values():
+            other.keep((other.multipliers > 0) | (other.values < 0))
+            added += other.separate(self.factored.extend(V), schedule.pairs_per_row * n, min(least, 0.02))
         return added
 
     def minimise(self, dtype: Any, tolerance: float, steps: int) -> bool:
@@ -316,18 +316,16 @@ class Run:
         return [np.where(e, m, np.maximum(m, 0.0)) for e, m in zip(self.factored.equalities(), moved, strict=True)]
 
     @property
-    def pools(self) -> tuple[Pool | ProductPool, ...]:
+    def pools(self) -> tuple[Pool | ProductPool | ConePool, ...]:
         """The pools of cuts there are."""
-        return (self.pool,) if self.products is None else (self.pool, self.products)
+        return self.pool, *self.others.values()
 
     def cuts(self) -> tuple[tuple[Cuts, ...], list[Array]]:
         """Their arrays; nothing before the first cut."""
         if not any(len(pool) for pool in self.pools):
             return (), []
-        size = self.factored.size if self.products is None else self.factored.placement.size
-        arrays = [self.pool.arrays(size)]
-        if self.products is not None:
-            arrays.append(self.products.arrays())
+        arrays = [self.pool.arrays(self.factored.placement.size if self.others else self.factored.size)]
+        arrays += [pool.arrays() for pool in self.others.values()]
         cuts, multipliers = zip(*arrays, strict=True)
         return cuts, list(multipliers)
 
@@ -342,9 +340,7 @@ class Run:
             position = np.zeros(self.factored.size, np.int64)
             position[self.factored.rows] = np.arange(self.lifting.size)
             out[TRIANGLES] = self.pool.encoded(position, self.scale)
-        if self.products is not None and self.products.multipliers.any():
-            out[PRODUCTS] = self.products.encoded(self.scale)
-        return out
+        return out | {k: other.encoded(self.scale) for k, other in self.others.items() if other.multipliers.any()}
 
     def magnitude(self, value: float) -> float:
         """What tolerances are relative to: the value itself, or its distance from the monitor's origin."""

@@ -16,7 +16,7 @@ from hr2jax.engines.product.arrays import Factored
 from hr2jax.engines.product.device import Device
 from hr2jax.engines.product.host import Host
 from hr2jax.engines.product.lagrangian import augmented_lagrangian
-from hr2jax.engines.product.product_cuts import ProductPool
+from hr2jax.engines.product.product_cuts import FactorRows, ProductPool
 from hr2jax.engines.product.triangle_cuts import Pool
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import Family, lift, preset
@@ -79,8 +79,8 @@ def arguments(case, cuts, seed=0):
         triples = rng.choice(factored.rows, (20, 3))
         pools.append(Pool(triples, np.arange(20) % 4, rng.random(20), np.zeros(20)).arrays(factored.placement.size))
         if lifting.masked_layers:
-            pool = ProductPool(lifting, factored, ())
-            pool.pairs = rng.integers(0, pool.table.count, (30, 2))
+            pool = ProductPool(lifting, factored, FactorRows(lifting, factored), ())
+            pool.pairs = rng.integers(0, pool.factors.table.count, (30, 2))
             pool.multipliers = rng.random(30)
             pools.append(pool.arrays())
         else:
