@@ -5,6 +5,7 @@ A norm is named "inf", 2 or 1. Whatever depends on it is said for each by name: 
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import Any
 
@@ -17,6 +18,9 @@ from .float64 import Array
 Norm = str | int
 NORMS: tuple[Norm, ...] = ("inf", 2, 1)
 DUAL: dict[Norm, Norm] = {"inf": 1, 2: 2, 1: "inf"}
+# Spectral norms of matrices of at least so many rows and columns are kept, at most so many of them.
+LARGE, MOST_FOUND = 64, 256
+_FOUND: dict[tuple[bytes, tuple[int, ...], type[Enclosure]], float] = {}
 SMALLEST = 2.0**-1000  # a result below this may have lost bits to underflow
 
 
@@ -151,10 +155,22 @@ def spectral_norm(A: Array, arithmetic: type[Enclosure] = Enclosure) -> float:
 
     With G the smaller Gram matrix of `A` scaled, and any V, w:  G = V Diag(w) V^T + R,  so that its largest
     eigenvalue is at most  max(w, 0) ||V^T V||_inf + ||R||_inf.  An eigendecomposition suggests V and w and
-    is not trusted; where it fails the Frobenius norm remains.
+    is not trusted; where it fails the Frobenius norm remains. Of large matrices the last bounds are kept: presolve, the
+    certificate and the bound that needs no solver ask for the same ones.
     """
     if not A.any():
         return 0.0
+    if min(A.shape) < LARGE:
+        return _spectral_norm(A, arithmetic)
+    key = (hashlib.blake2b(np.ascontiguousarray(A).data).digest(), A.shape, arithmetic)
+    if key not in _FOUND:
+        while len(_FOUND) >= MOST_FOUND:
+            _FOUND.pop(next(iter(_FOUND)), None)
+        _FOUND[key] = _spectral_norm(A, arithmetic)
+    return _FOUND[key]
+
+
+def _spectral_norm(A: Array, arithmetic: type[Enclosure]) -> float:
     exponent = int(np.frexp(np.abs(A).max())[1])
     B = arithmetic(A if A.shape[0] >= A.shape[1] else A.T).scaled(-exponent)
     with np.errstate(all="ignore"):

@@ -12,9 +12,11 @@ import numpy as np
 
 from ..arithmetic.enclosure import TooLargeError, check_arithmetic
 from ..arithmetic.float64 import Array
+from ..arithmetic.midpoint import Middle
 from ..bounds import preactivation_bounds
 from ..bounds.slopes.search import find_output_slopes, find_slopes, pick_method
 from ..certificate.certificate import Certificate, CertificateError
+from ..certificate.lagrangian import kept_rows
 from ..certificate.names import transfer
 from ..engines.bilinear.mixing import first_bound
 from ..engines.choose import HIGHS
@@ -34,6 +36,7 @@ from ..options import INTERIOR_POINT, Options
 from ..problem import Problem
 from ..progress import Show, progress_line
 from ..relaxation import Lifting, lift
+from ..relaxation.families import catalogue
 from ..relaxation.presolve import LIFTINGS, Presolve, presolve, reach_of
 from ..relaxation.section import find_section
 from ..result import CTRL_C, RELAXATION_SOLVED, Result, Status, relative_gap
@@ -204,6 +207,15 @@ class Plan:
             return [Stage(record, frozenset(), engine, HIGHS, self.options.tol, 1.0)]
         return stages_of(self.lifting, self.options, self.steered)
 
+    @property
+    def proof(self) -> float:
+        """About what a certificate takes, in seconds; rows that are eliminated cost nothing, and cuts couple all."""
+        if self.options.record.cuts or self.options.record.degree is not None:
+            return certificate_seconds(self.size)
+        known = catalogue(self.lifting)
+        used = {name: np.zeros(known[name].shape) for name in self.stages[-1].families if name in known}
+        return certificate_seconds(kept_rows(self.lifting, used, Middle))
+
 
 def _ended(work: Callable[[], Status]) -> Status:
     """How a piece of work ended, whatever ended it: what is certified by then is the session's."""
@@ -231,10 +243,11 @@ def _climb(session: Session, plan: Plan, before: Certificate | None) -> Status:
         session.report(0, math.nan, math.nan)
         given = {} if before is None else _starting_multipliers(session.net, before, plan.fixed, plan.lifting)
         multipliers = dict(given)
+        if options.time_limit is not None:
+            session.expect(plan.proof)
         session.keep_for_search(0.1 * session.remaining() if session.remaining() < math.inf else 0.0)
         for stage in plan.stages:
-            proof = certificate_seconds(plan.lifting.size)
-            if stage is not plan.stages[-1] and stage.share * session.remaining() < proof:
+            if stage is not plan.stages[-1] and stage.share * session.remaining() < plan.proof:
                 continue  # not worth beginning
             session.engine = stage.method
             stage_of, iterations = session.stage(stage.relaxation.name, stage.tolerance, stage.share), session.iteration

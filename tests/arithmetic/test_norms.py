@@ -69,6 +69,24 @@ def test_orthogonal_matrices_have_norm_one(kind):
     assert 4.0 <= spectral_norm(H, kind) <= 4.0 * (1 + 1e-12)
 
 
+def test_kept_spectral_norms_are_those_of_their_own_matrix(monkeypatch):
+    """Large matrices' are kept: by every bit and the shape, and each arithmetic's own; the oldest go."""
+    monkeypatch.setattr(norms, "_FOUND", {})
+    monkeypatch.setattr(norms, "MOST_FOUND", 3)
+    A = np.random.default_rng(0).standard_normal((70, 90))
+    first = spectral_norm(A)
+    assert spectral_norm(A.copy()) == first == norms._spectral_norm(A, Enclosure)
+    assert len(norms._FOUND) == 1
+    A[3, 5] = np.nextafter(A[3, 5], 9.0)
+    A[0, 0] += 50.0
+    changed = spectral_norm(A)
+    assert changed == norms._spectral_norm(A, Enclosure) != first
+    assert spectral_norm(A.T.copy()) >= np.linalg.norm(A, 2)
+    for scale in (2.0, 3.0):
+        assert spectral_norm(scale * A) == pytest.approx(scale * changed, rel=1e-9)
+    assert len(norms._FOUND) == 3
+
+
 def test_a_wrong_decomposition_costs_tightness_only(monkeypatch):
     A = np.random.default_rng(0).standard_normal((6, 4))
     true = np.linalg.norm(A, 2)
