@@ -166,3 +166,46 @@ def test_the_penalty_of_zeros_is_0():
     value, gradient = jax.value_and_grad(lipschitz_penalty)(weights)
     assert float(value) == 0.0
     assert all(np.isfinite(array).all() for array in gradient.values())
+
+
+@pytest.mark.parametrize("output_norm", ["inf", 1])
+def test_bounds_of_all_outputs_are_above_every_pattern_and_below_sums(double, output_norm):
+    for seed in range(2):
+        net = network(seed=seed)
+        params = parameters(net, np.float64)
+        bound = float(lipschitz_penalty(params, sweeps=400, output_norm=output_norm))
+        rows = [lipschitz_penalty(params | {"C": params["C"][k : k + 1]}, sweeps=400) for k in range(3)]
+        every = np.array(list(np.ndindex(*(2,) * net.widths[1])))
+        jacobians = np.einsum("ki,ni,ij->nkj", net.weights[1], every, net.weights[0])
+        signs = np.array([[(-1.0) ** (n >> k) for k in range(3)] for n in range(8)])
+        if output_norm == 1:
+            exact = np.abs(np.einsum("sk,nkj->nsj", signs, jacobians)).sum(axis=-1).max()
+        else:
+            exact = np.abs(jacobians).sum(axis=-1).max()
+        assert bound >= exact * (1 - 1e-6)
+        if output_norm == 1:
+            assert bound <= 0.96 * float(sum(rows))  # what a sum of the outputs' bounds would be
+        else:
+            assert bound == pytest.approx(float(max(rows)), rel=1e-4)
+
+
+def test_the_bound_of_one_output_is_the_same_in_every_output_norm(double):
+    params = parameters(network(1), np.float64)
+    (plain, _), *others = (lipschitz_bounds(params, sweeps=400, output_norm=norm) for norm in (None, "inf", 1))
+    for bounds, _ in others:
+        assert float(bounds[0, 0]) == pytest.approx(float(plain[0, 0]), rel=1e-4)
+
+
+def test_the_bound_of_all_outputs_has_a_gradient_and_a_state(double):
+    params = parameters(network(), np.float64)
+    for norm in ("inf", 1):
+        bounds, state = lipschitz_bounds(params, sweeps=400, output_norm=norm)
+        again, _ = lipschitz_bounds(params, state, output_norm=norm)
+        assert float(again[0, 0]) == pytest.approx(float(bounds[0, 0]), rel=1e-3)
+        slope = jax.grad(lambda p, norm=norm, state=state: lipschitz_penalty(p, state, output_norm=norm))(params)
+        for name in ("A_1", "C"):  # the bound is linear in each
+            assert float((slope[name] * params[name]).sum()) == pytest.approx(float(bounds[0, 0]), rel=1e-2)
+    with pytest.raises(ValueError, match="output_norm must be"):
+        lipschitz_bounds(params, output_norm=2)
+    with pytest.raises(ValueError, match="state is of a network"):
+        lipschitz_bounds(params, state, output_norm="inf")

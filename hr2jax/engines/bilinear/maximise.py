@@ -40,20 +40,20 @@ def _unit(rows: Any) -> Any:
     return rows / jnp.maximum(jnp.linalg.norm(rows, axis=-1, keepdims=True), jnp.finfo(rows.dtype).tiny)
 
 
-def _weighted(w: Any, V: Any) -> Any:
-    """(P, p_1, RANK): w_i (e + v_i), with e the first unit vector."""
-    return w[..., None] * V.at[..., 0].add(1.0)
+def _weighted(w: Any, V: Any, e: float) -> Any:
+    """(P, p_1, RANK): w_i (e + v_i), with e so many times the first unit vector."""
+    return w[..., None] * V.at[..., 0].add(e)
 
 
-def _directions(A: Any, w: Any, V: Any, g: Any) -> Any:
+def _directions(A: Any, w: Any, V: Any, g: Any, e: float) -> Any:
     """(P, p_0, RANK): what each t_j is multiplied by; 2 g is the gradient's part that does not vary (0 globally)."""
-    G = jnp.einsum("ij,pir->pjr", A, _weighted(w, V))
+    G = jnp.einsum("ij,pir->pjr", A, _weighted(w, V, e))
     return G if g is None else G.at[..., 0].add(2.0 * g)
 
 
-def objective(A: Any, w: Any, V: Any, g: Any = None) -> Any:
-    """(P,): the relaxation's objective at V, with the best T."""
-    return 0.5 * jnp.sum(_length(_directions(A, w, V, g)), axis=-1)
+def objective(A: Any, w: Any, V: Any, g: Any = None, e: float = 1.0) -> Any:
+    """(P,): the relaxation's objective at V, with the best T; e: 1.0, or 0.0 where no constant is added to the rows."""
+    return 0.5 * jnp.sum(_length(_directions(A, w, V, g, e)), axis=-1)
 
 
 def _length(rows: Any) -> Any:
@@ -63,39 +63,42 @@ def _length(rows: Any) -> Any:
     return jnp.where(square > 0, jnp.sqrt(safe), 0.0)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3,))
-def estimate(A: Any, w: Any, state: PenaltyState, sweeps: int) -> tuple[Any, PenaltyState]:
-    """(P,) estimated upper bounds and the new state."""
-    return _solve(A, w, state, sweeps)
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def estimate(A: Any, w: Any, state: PenaltyState, sweeps: int, e: float = 1.0) -> tuple[Any, PenaltyState]:
+    """(P,) estimated upper bounds and the new state; e as in `objective`."""
+    return _solve(A, w, state, sweeps, e)
 
 
-@partial(jax.jit, static_argnums=3)  # also outside of somebody's jit: its loops would be compiled at every call
-def _solve(A: Any, w: Any, state: PenaltyState, sweeps: int) -> tuple[Any, PenaltyState]:
+@partial(jax.jit, static_argnums=(3, 4))  # also outside of somebody's jit: its loops would be compiled at every call
+def _solve(A: Any, w: Any, state: PenaltyState, sweeps: int, e: float) -> tuple[Any, PenaltyState]:
     with jax.default_matmul_precision("highest"):  # a GPU's TF32 is off by more than what the bound lies above
-        V = jax.lax.fori_loop(0, sweeps, lambda _, V: sweep(A, w, V), state.V)
-        e, own, length, z = diagonal(A, w, V, state.z, POWER_STEPS * sweeps)
-    return e + jnp.sum(own, axis=-1) + jnp.sum(length, axis=-1), PenaltyState(V, z)
+        V = jax.lax.fori_loop(0, sweeps, lambda _, V: sweep(A, w, V, e=e), state.V)
+        of_e, own, length, z = diagonal(A, w, V, state.z, POWER_STEPS * sweeps, e=e)
+    return of_e + jnp.sum(own, axis=-1) + jnp.sum(length, axis=-1), PenaltyState(V, z)
 
 
-def diagonal(A: Any, w: Any, V: Any, z: Any, steps: int, g: Any = None) -> tuple[Any, Any, Any, Any]:
+def diagonal(
+    A: Any, w: Any, V: Any, z: Any, steps: int, g: Any = None, e: float = 1.0
+) -> tuple[Any, Any, Any, Any]:
     """d of e (P,), of V (P, p_1), of T (P, p_0), feasible as far as `steps` of the power iteration tell; and its z."""
-    G = _directions(A, w, V, g)
+    G = _directions(A, w, V, g, e)
     length, T = _length(G), _unit(G)
     # row lengths of 4 M (e, V, T); the form is bipartite: {e, v} against {t}
     H = w[..., None] * jnp.einsum("ij,pjr->pir", A, T)
-    towards = jnp.sum(H, axis=-2) if g is None else jnp.sum(H, axis=-2) + 2.0 * jnp.einsum("pj,pjr->pr", g, T)
-    own, e = _length(H), _length(towards)
-    s, z = _largest(A, w, own, e, length, z, steps, g)
+    towards = e * jnp.sum(H, axis=-2)
+    towards = towards if g is None else towards + 2.0 * jnp.einsum("pj,pjr->pr", g, T)
+    own, of_e = _length(H), _length(towards)
+    s, z = _largest(A, w, own, of_e, length, z, steps, g)
     # Diag(a d_ev, d_t / a) is as feasible for every a > 0: the best one balances the two sums
-    left, right = jnp.sum(own, axis=-1) + e, jnp.sum(length, axis=-1)
+    left, right = jnp.sum(own, axis=-1) + of_e, jnp.sum(length, axis=-1)
     a = jnp.sqrt(jnp.where(left > 0, right / jnp.where(left > 0, left, 1.0), 1.0))
     to_t = jnp.where(a > 0, 1.0 / jnp.where(a > 0, a, 1.0), 0.0)
-    return 0.25 * s * a * e, 0.25 * (s * a)[:, None] * own, 0.25 * (s * to_t)[:, None] * length, z
+    return 0.25 * s * a * of_e, 0.25 * (s * a)[:, None] * own, 0.25 * (s * to_t)[:, None] * length, z
 
 
-def sweep(A: Any, w: Any, V: Any, g: Any = None) -> Any:
+def sweep(A: Any, w: Any, V: Any, g: Any = None, e: float = 1.0) -> Any:
     """The best T for V, then the best V for that T."""
-    T = _unit(_directions(A, w, V, g))
+    T = _unit(_directions(A, w, V, g, e))
     H = w[..., None] * jnp.einsum("ij,pjr->pir", A, T)
     moved = jnp.sum(H * H, axis=-1, keepdims=True) > 0
     return jnp.where(moved, _unit(H), V)
@@ -127,23 +130,23 @@ def _largest(A: Any, w: Any, own: Any, e: Any, length: Any, z: Any, steps: int, 
     return jnp.maximum(jnp.sqrt(jnp.sum(x * x, axis=-1) + x_e**2), 1.0), z
 
 
-def _forward(A: Any, w: Any, state: PenaltyState, sweeps: int) -> tuple[Any, Any]:
-    values, state = _solve(A, w, state, sweeps)
+def _forward(A: Any, w: Any, state: PenaltyState, sweeps: int, e: float) -> tuple[Any, Any]:
+    values, state = _solve(A, w, state, sweeps, e)
     return (values, state), (A, w, state.V, values)
 
 
-def _backward(sweeps: int, kept: Any, cotangents: Any) -> Any:
+def _backward(sweeps: int, e: float, kept: Any, cotangents: Any) -> Any:
     """d/d(A, w) of the objective at V, scaled so that A . gradient is the value itself, as for the constant."""
     A, w, V, values = kept
-    return (*_pull(A, w, V, values, cotangents[0]), jax.tree.map(jnp.zeros_like, cotangents[1]))
+    return (*_pull(A, w, V, values, cotangents[0], e), jax.tree.map(jnp.zeros_like, cotangents[1]))
 
 
 estimate.defvjp(_forward, _backward)
 
 
-@jax.jit
-def _pull(A: Any, w: Any, V: Any, values: Any, cotangent: Any) -> Any:
+@partial(jax.jit, static_argnums=5)
+def _pull(A: Any, w: Any, V: Any, values: Any, cotangent: Any, e: float) -> Any:
     with jax.default_matmul_precision("highest"):
-        attained, pull = jax.vjp(lambda A, w: objective(A, w, V), A, w)
+        attained, pull = jax.vjp(lambda A, w: objective(A, w, V, e=e), A, w)
         ratio = jnp.where(attained > 0, values / jnp.where(attained > 0, attained, 1.0), 1.0)
         return pull(cotangent * ratio)
