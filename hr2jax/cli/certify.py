@@ -25,11 +25,14 @@ taken exactly: radii are rounded up, the clip box outward.
 
 Printed: for each radius the share of all inputs that is certified, rounded down, and the share that an attack
 (projected gradient ascent) leaves: the truth lies between them. Ctrl-C and SIGTERM print what was decided so far.
+With --results each input has a line of JSON in a file as soon as it is finished; whatever ends the command, even
+kill -9, the same command goes on from there.
 """
 EXAMPLES = """examples:
   hr2jax certify model.npz data.npz --radii 0.01,0.02,0.05 --clip 0,1
   hr2jax certify model.npz data.npz --radii 0.1 --via lipschitz-local --workers 2 --time-limit 600
   hr2jax certify model.npz data.npz --radii 0.1 --json robust.json --plot robust.png
+  hr2jax certify model.npz data.npz --radii 0.1 --results run.jsonl --certificates proofs
 
 """
 
@@ -52,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", choices=DEVICES, help="where the solver runs (default: JAX's choice)")
     add("--seed", type=int, default=Options.seed, metavar="N", help="of every random choice (default %(default)s)")
     add("--no-attack", action="store_true", help="do not look for adversarial points")
+    add("--results", metavar="RUN.jsonl", help="a line an input, written as it is finished; the same command goes on "
+                                               "with it")  # fmt: skip
+    add("--certificates", metavar="DIR", help="keep the certificates here, for hr2jax verify DIR NET")
     add("--json", metavar="OUT.json", help="write everything that was found out about every input")
     add("--plot", metavar="OUT.png", help='draw certified accuracy against radius (.png, .pdf, .svg; needs matplotlib)')
     add("--quiet", action="store_true", help="no progress on stderr")
@@ -79,6 +85,8 @@ def run(arguments: argparse.Namespace) -> RobustnessReport:
         progress=not arguments.quiet,
         tol=arguments.tol,
         device=arguments.device,
+        results=arguments.results,
+        certificates=arguments.certificates,
     )
 
 
@@ -93,7 +101,7 @@ def write(report: RobustnessReport, name: str, path: Path) -> None:
 def outputs(arguments: argparse.Namespace) -> dict[str, Path]:
     """The files to write."""
     paths = {name: Path(getattr(arguments, name)) for name in ("json", "plot") if getattr(arguments, name) is not None}
-    return checked_outputs(paths, (arguments.network, arguments.data))
+    return checked_outputs(paths, (arguments.network, arguments.data, arguments.results))
 
 
 def read_data(path: str | os.PathLike[str]) -> tuple[Array, Array | None]:

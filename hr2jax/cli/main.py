@@ -229,8 +229,8 @@ def _parser() -> argparse.ArgumentParser:
 
     p = command("verify", verify_command, ("..certificate.certificate", "..reading", ".numbers"),
                 "prove a certificate's bound again", VERIFY, VERIFY_EXAMPLES)  # fmt: skip
-    p.add_argument("certificate", metavar="CERT.npz", help="a certificate, from solve --certificate, or a proof, from "
-                                                           "prove --proof")  # fmt: skip
+    p.add_argument("certificate", metavar="CERT.npz", help="a certificate, from solve --certificate, a proof, from "
+                                                           "prove --proof, or a folder of certificates")  # fmt: skip
     add_network(p)
     add_claim(p)
     where = p.add_mutually_exclusive_group()
@@ -241,6 +241,8 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--property", metavar="FILE", help="of a proof: it must be of just this VNN-LIB file's property")
     p.add_argument("--arithmetic", choices=("float", "ball"), default="float",
                    help='float64 with proved error bounds, or arbitrary precision (slow)')  # fmt: skip
+    p.add_argument("--workers", type=int, metavar="N",
+                   help="processes that share a folder (default: as many as cores, where it has many)")  # fmt: skip
 
     p = command("report", report_command, ("..page.choose",), "a result as a page of HTML", REPORT, REPORT_EXAMPLES)
     p.add_argument("result", metavar="RESULT.json", help="from --json of solve, certify or prove")

@@ -158,17 +158,18 @@ class Item(NamedTuple):
 
 def exclude(
     net: Network, x: Array, labels: Array, margin: Array, known: Array, rows: Array, radius: float, clip: Clip | None,
-    over: Callable[[], bool],
+    over: Callable[[], bool], keep: Callable[[int, int, Certificate], None] = lambda row, rival, proof: None,
 ) -> None:  # fmt: skip
     """Raise `known` (n, K), in place, for inputs `rows` where every rival can be excluded within `radius`.
 
-    Estimates say which inputs those are; what is written to `known` is proved. One hidden layer, norm inf.
+    Estimates say which inputs those are; what is written to `known` is proved, by what `keep` is given. One hidden
+    layer, norm inf.
     """
     queue: list[Item] = []
     for i in rows.tolist():
         queue += items_of(net, x, labels, margin, known, i, radius, clip)
         if len(queue) >= BATCH or i == rows[-1]:
-            _settle(net, queue, known, radius, over)
+            _settle(net, queue, known, radius, over, keep)
             queue = []
         if over():
             return
@@ -193,7 +194,10 @@ def items_of(
     return out
 
 
-def _settle(net: Network, queue: list[Item], known: Array, radius: float, over: Callable[[], bool]) -> None:
+def _settle(
+    net: Network, queue: list[Item], known: Array, radius: float, over: Callable[[], bool],
+    keep: Callable[[int, int, Certificate], None],
+) -> None:  # fmt: skip
     values, diagonals = [], []
     for start in range(0, len(queue), BATCH):
         estimated, parts = estimates(net, queue[start : start + BATCH])
@@ -209,7 +213,9 @@ def _settle(net: Network, queue: list[Item], known: Array, radius: float, over: 
             scaled[: len(d)] = d * (1.0 + SLACK) * np.ldexp(1.0, -lifting.exponent)
         proved = certify_multipliers(net, item.problem, "shor", item.fixed, {}, scaled, versions())
         within = min(radius, float(largest_radius(item.margin, proved.bound)))
-        known[item.row, item.rival] = max(known[item.row, item.rival], within)
+        if within > known[item.row, item.rival]:
+            known[item.row, item.rival] = within
+            keep(item.row, item.rival, proved)
         if within < radius:
             hopeless.add(item.row)
 

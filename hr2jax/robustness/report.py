@@ -47,11 +47,13 @@ class RobustnessReport:
         broken_at: (n,) the least of `radii` at which an adversarial point was found; infinity where none was.
         adversarial: (n, p_0) that point, NaN where there is none.
         decided: (n,) bool: False where time ran out.
-        bounds, certificates: of the global constants, by pair of labels (k, j), k < j.
+        bounds, certificates: of the global constants, by pair of labels (k, j), k < j; of what was taken from a file
+            of `results` there are the certificates that `certificates` has.
         status: the worst of the global constants' (`via="lipschitz-global"`) or SOLVED, TIME_LIMIT, STOPPED; what is
             certified holds whatever it says.
         timings: seconds of `attack`, `pairs`, `search`, `total`.
         problem: what was asked.
+        note: what of `results` could not be written; "" where nothing is amiss.
     """
 
     radii: Array
@@ -70,11 +72,12 @@ class RobustnessReport:
     status: Status
     timings: Mapping[str, float]
     problem: Mapping[str, Any]
+    note: str = ""
 
     @property
     def message(self) -> str:
         """The status as a sentence."""
-        return MESSAGES[self.status]
+        return MESSAGES[self.status] + self.note
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """Strict JSON: null for an infinite radius (no change of the input matters, nothing was broken)."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..api import maximum
 from ..arithmetic.float64 import Array
+from ..certificate.certificate import Certificate
 from ..network import Network
 from ..options import VIA
 from ..result import Progress, Status
@@ -26,6 +27,7 @@ class Question:
         margin: a lower bound of F_label(x) - F_rival(x).
         options: of `solve`.
         deadline: time.time() at which to stop; None without a time limit.
+        keep: takes the bound that was proved, and its certificate.
     """
 
     net: Network
@@ -38,6 +40,7 @@ class Question:
     clip: Clip | None
     options: Mapping[str, Any]
     deadline: float | None
+    keep: Callable[[float, Certificate], None] = lambda bound, certificate: None
 
 
 class Stopped(Exception):
@@ -69,6 +72,7 @@ def lipschitz_local(question: Question) -> float:
         question.net, [(question.label, question.rival)], norm=question.norm, center=center, radius=half,
         callback=decided, time_limit=left, **question.options,
     )  # fmt: skip
+    question.keep(result.bound, result.certificate)
     radius = min(question.radius, float(largest_radius(question.margin, result.bound)))
     if radius < question.radius:
         if result.status is Status.TIME_LIMIT:
@@ -99,6 +103,7 @@ def margin_sdp(question: Question) -> float:
         question.net, output=(question.rival, question.label), norm=question.norm, center=center, radius=half,
         callback=decided, time_limit=left, **options,
     )  # fmt: skip
+    question.keep(result.bound, result.certificate)
     if result.bound < 0:
         return question.radius
     if result.status is Status.TIME_LIMIT:

@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arithmetic.enclosure import TooLargeError, check_arithmetic
-from ..arithmetic.float64 import Array
-from ..certificate.certificate import Certificate
+from ..arithmetic.enclosure import check_arithmetic
 from ..machine.device import on_device
 from ..machine.programs import keeping
-from ..machine.stopping import check, hear, stoppable, tell
-from ..network import Network
+from ..machine.stopping import hear, stoppable, tell
 from ..options import VIA, Options
 from ..problem import checked_problem
 from ..progress import Line
 from ..reading import Model, as_network
 from ..relaxation.table import RELAXATIONS, names
 from ..result import Status
-from ..solving.many import solve_all
 from ..text import shown
 from ..version import versions
-from . import bilinear
-from .attack import broken
+from .certifying import Certifying
 from .inputs import check_count, checked_accuracy, checked_inputs, checked_labels, checked_radii, solve_options
-from .margins import Clip, largest_radius, margins
+from .journal import Folder, Journal, question_of
+from .margins import margins
 from .report import RobustnessReport
 from .rivals import TESTS
-from .search import Setting, Task, search_all
-
-# Of several, the one that a report has is the last of these.
-WORSE = (
-    Status.SOLVED, Status.STALLED, Status.ITERATION_LIMIT, Status.NUMERICAL_ERROR, Status.TIME_LIMIT, Status.STOPPED,
-)  # fmt: skip
 
 
 @stoppable
@@ -58,6 +49,8 @@ def certify(
     time_limit: float | None = Options.time_limit,
     seed: int = Options.seed,
     progress: bool = Options.progress,
+    results: str | os.PathLike[str] | None = None,
+    certificates: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> RobustnessReport:
     """Which inputs a classifier provably keeps the label of, within each of `radii` (in the norm, units of the input).
@@ -88,6 +81,10 @@ def certify(
         time_limit: seconds; what is not decided by then counts as not certified.
         seed: of every random choice.
         progress: show a line on a terminal, else messages in the log "hr2jax", after 2 seconds.
+        results: a file (.jsonl) of strict JSON lines, one an input, written as inputs are finished. A call with the
+            same question goes on with it, after whatever ended the one before; what the file has is taken from it.
+        certificates: a folder, made if it is missing, that keeps the certificates of the constants and of the largest
+            values that exclude rivals.
         options: others of `solve`: tol, method, max_iterations, device, bounds, cuts.
 
     Returns:
@@ -95,7 +92,9 @@ def certify(
 
     Raises:
         Interrupted: Ctrl-C; its `result` is the report of what was decided so far, with status STOPPED, or None.
-        ValueError, NotImplementedError: what cannot be done or means nothing, before any work.
+        ValueError, NotImplementedError: what cannot be done or means nothing, before any work; `results` of another
+            question, or that another run is writing.
+        OSError: `results` cannot be written.
         TypeError: an option that `solve` does not have.
     """
     began = time.time()
@@ -124,9 +123,6 @@ def certify(
         raise ValueError(f"method must be 'auto' or 'lowrank' for via='sdp', but {shown(chosen['method'])} was given")
     check_arithmetic()
 
-    low, _ = margins(net, x, k)
-    right = low.min(axis=1) > 0
-    run = Certifying(net, x, k, low, right, r, p, box, began, time_limit)
     problem = {
         "widths": list(net.widths), "network_hash": net.hash, "norm": p, "via": via, "relaxation": relaxation,
         "clip": None if box is None else [side.tolist() for side in box], "inputs": len(x), "seed": seed,
@@ -134,177 +130,39 @@ def certify(
         "attack_starts": attack_starts, "time_limit": time_limit, "radius_accuracy": accuracy,
         "options": {name: chosen[name] for name in sorted(options)}, "versions": versions(),
     }  # fmt: skip
-    tell(lambda: run.report(problem, Status.STOPPED, attacked=attack_starts > 0))
-    status = Status.SOLVED
-    with on_device(chosen["device"]), Line(progress, began) as line:
+    folder = None if certificates is None else Folder(certificates)
+    with contextlib.ExitStack() as stack:
+        journal = None
+        if results is not None:
+            asked = {name: problem[name] for name in ("norm", "via", "relaxation", "attack_steps", "attack_starts")}
+            asked |= {"radius_accuracy": accuracy, "count": len(x)}
+            asked |= {name: value for name, value in chosen.items() if name not in ("device", "progress")}
+            journal = Journal(results, question_of(net, x, k, r, box, asked))
+            stack.callback(journal.close)
+        low, _ = margins(net, x, k)
+        run = Certifying(net, x, k, low, low.min(axis=1) > 0, r, p, box, began, time_limit, folder)
+
+        def so_far() -> RobustnessReport:
+            """Where this is asked for nobody waits for the work any more, and the file is free for another run."""
+            if journal is not None:
+                journal.close()
+            return run.report(problem, Status.STOPPED)
+
+        tell(so_far)
+        line = stack.enter_context(Line(progress, began))
+        stack.enter_context(on_device(chosen["device"]))
+        if journal is not None:
+            run.go_on(journal)
+        status = Status.SOLVED
         try:
             if attack_starts:
                 run.attack(attack_steps, attack_starts, seed, line.show)
             status = run.bound_pairs(chosen | {"progress": progress}, line)  # the search begins from what they certify
-            if status is not Status.STOPPED and via != "lipschitz-global":
+            if via == VIA[0]:
+                run.finish(np.flatnonzero(run.decided))
+            elif status is not Status.STOPPED:
                 status = run.search(via, accuracy, chosen, workers, line.show)
         except KeyboardInterrupt:
             hear()
             status = Status.STOPPED
-    return run.report(problem, status, attacked=attack_starts > 0)
-
-
-class Certifying:
-    """What is known so far about every input.
-
-    Attributes:
-        radius: (n, K) radii within which each rival is excluded.
-        decided: (n,) whether nothing is left to be tried.
-        first_broken: (n,) the least of the radii at which an adversarial point is known, or infinity.
-    """
-
-    def __init__(
-        self, net: Network, x: Array, labels: Array, margin: Array, right: Array, radii: Array, norm: str | int,
-        clip: Clip | None, began: float, time_limit: float | None,
-    ):  # fmt: skip
-        self.net, self.x, self.labels, self.margin, self.right = net, x, labels, margin, right
-        self.radii, self.norm, self.clip, self.began = radii, norm, clip, began
-        self.deadline = None if time_limit is None else began + time_limit
-        self.radius = np.zeros(margin.shape)
-        self.found = np.zeros(len(x))  # the certified radius of each input
-        self.decided = ~right
-        self.first_broken = np.full(len(x), np.inf)
-        self.adversarial = np.full(x.shape, np.nan)
-        self.constants: dict[tuple[int, int], Certificate] = {}
-        self.attacked_until = 0.0
-        self.seconds: dict[str, float] = {}
-
-    def attack(self, steps: int, starts: int, seed: int, show: Callable[[str], None]) -> None:
-        """Smallest radius first: what breaks an input there breaks it at larger ones."""
-        since = time.time()
-        for radius in np.unique(self.radii).tolist():
-            if self._is_over():
-                break
-            left = np.flatnonzero(self.right & np.isinf(self.first_broken))
-            show(f"attack at radius {radius:g}: {len(left)} of {len(self.x)} inputs are not broken")
-            hit, points = broken(
-                self.net, self.x[left], self.labels[left], radius, norm=self.norm, clip=self.clip, steps=steps,
-                starts=starts, seed=seed, is_over=self._is_over,
-            )  # fmt: skip
-            self.first_broken[left[hit]], self.adversarial[left[hit]] = radius, points[hit]
-            if not self._is_over():
-                self.attacked_until = radius
-        self.seconds["attack"] = time.time() - since
-
-    def bound_pairs(self, options: Mapping[str, Any], line: Line) -> Status:
-        """Global constants of F_k - F_j for the labels k that occur; F_j - F_k has the same."""
-        since = time.time()
-        present, outputs = np.unique(self.labels[self.right]), self.net.widths[-1]
-        pairs = sorted({(min(k, j), max(k, j)) for k in present.tolist() for j in range(outputs) if j != k})
-        line.show(f"constants of {len(pairs)} pairs of labels")
-        worst = Status.SOLVED
-        until = None if self.deadline is None else max(self.deadline, since)
-        if pairs and options["max_iterations"] is None and bilinear.serves(
-            self.net, self.norm, options["relaxation"], options["method"]
-        ):  # fmt: skip
-            proved = bilinear.certificates(self.net, pairs, options["tol"], until)
-            self.constants = dict(zip(pairs, proved, strict=True))
-            if until is not None and time.time() >= until:
-                worst = Status.TIME_LIMIT
-        left = [pair for pair in pairs if pair not in self.constants]
-        line.end()  # solve_all has a line of its own
-        options = {**options, "witness": 0.0}  # a global constant's is not looked at
-        limit = None if until is None else max(until - time.time(), 0.0)
-        try:
-            results = solve_all(self.net, left, norm=self.norm, time_limit=limit, **options) if left else []
-            for pair, result in zip(left, results, strict=True):
-                self.constants[pair] = result.certificate
-                worst = max(worst, result.status, key=WORSE.index)
-        except TooLargeError:
-            worst = Status.NUMERICAL_ERROR
-        bounds = np.full((outputs, outputs), np.inf)
-        for (k, j), certificate in self.constants.items():
-            bounds[k, j] = bounds[j, k] = certificate.bound
-        rows = np.flatnonzero(self.right)
-        if len(rows):
-            self.radius[rows] = largest_radius(self.margin[rows], bounds[self.labels[rows]])
-            self.found[rows] = self.radius[rows].min(axis=1)
-        if worst in (Status.TIME_LIMIT, Status.STOPPED):
-            self.decided[self._is_settled()] = True
-        else:
-            self.decided[:] = True
-        self.seconds["pairs"] = time.time() - since
-        return worst
-
-    def search(
-        self, via: str, accuracy: float | None, options: Mapping[str, Any], workers: int | None,
-        show: Callable[[str], None],
-    ) -> Status:  # fmt: skip
-        """Around each input that the global constants leave undecided."""
-        since = time.time()
-        if via == "lipschitz-local" and self.net.is_chain and self.net.depth == 1 and self.norm == "inf":
-            self.exclude_together(show)
-        self.decided = ~self.right | (self.found >= self.radii.max())
-        if accuracy is None:  # only the radii themselves count
-            self.decided[self._is_settled()] = True
-        rows = np.flatnonzero(~self.decided)
-        rows = rows[np.argsort(-self.found[rows], kind="stable")].tolist()  # those nearest to success first
-        tasks = [
-            Task(i, self.x[i], int(self.labels[i]), self.margin[i], self.radius[i], float(self.first_broken[i]))
-            for i in rows
-        ]
-        setting = Setting(
-            self.net, via, self.norm, self.clip, tuple(np.unique(self.radii).tolist()), accuracy, options, self.deadline
-        )
-        try:
-            for done, found in enumerate(search_all(setting, tasks, workers)):
-                check()
-                self.found[found.index] = max(self.found[found.index], found.radius)
-                self.decided[found.index] = found.finished
-                show(f"around inputs: {done + 1} of {len(tasks)}")
-        finally:
-            self.seconds["search"] = time.time() - since
-        return Status.SOLVED if self.decided.all() else Status.TIME_LIMIT
-
-    def exclude_together(self, show: Callable[[str], None]) -> None:
-        """What local constants that are found for many inputs at once can decide."""
-        for radius in np.unique(self.radii).tolist():
-            rows = np.flatnonzero(self.right & (self.found < radius) & (radius < self.first_broken))
-            rows = rows[np.argsort(-self.found[rows], kind="stable")]
-            show(f"around inputs, together: {len(rows)} at radius {radius:g}")
-            try:
-                bilinear.exclude(
-                    self.net, self.x, self.labels, self.margin, self.radius, rows, radius, self.clip, self._is_over
-                )
-            finally:
-                self.found[rows] = self.radius[rows].min(axis=1)
-
-    def _is_settled(self) -> Array:
-        """(n,) whether at each of the radii the input is certified or broken."""
-        known = (self.found[:, None] >= self.radii) | (self.first_broken[:, None] <= self.radii)
-        return np.asarray(known.all(axis=1))
-
-    def _is_over(self) -> bool:
-        check()
-        return self.deadline is not None and time.time() >= self.deadline
-
-    def report(self, problem: dict[str, Any], status: Status, attacked: bool) -> RobustnessReport:
-        """What is known now."""
-        certified = self.right[:, None] & (self.radii <= self.found[:, None])
-        unbroken = self.right[:, None] & (self.radii < self.first_broken[:, None])
-        n = len(self.x)
-        return RobustnessReport(
-            radii=self.radii,
-            certified=certified,
-            ratio=certified.sum(axis=0) / n,
-            radius=self.found,
-            labels=self.labels,
-            right=self.right,
-            clean_accuracy=float(self.right.sum() / n),
-            attack_accuracy=(
-                np.where(self.radii <= self.attacked_until, unbroken.sum(axis=0) / n, np.nan) if attacked else None
-            ),
-            broken_at=self.first_broken,
-            adversarial=self.adversarial,
-            decided=self.decided,
-            bounds={pair: certificate.bound for pair, certificate in self.constants.items()},
-            certificates=self.constants,
-            status=status,
-            timings=self.seconds | {"total": time.time() - self.began},
-            problem=problem,
-        )
+        return run.report(problem, status)

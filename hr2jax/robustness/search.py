@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..arithmetic.enclosure import TINY, TooLargeError
 from ..arithmetic.float64 import Array
+from ..certificate.certificate import Certificate
 from ..machine.stopping import is_interrupted
 from ..machine.workers import workers_of
 from ..network import Network
 from .margins import Clip
 from .rivals import TESTS, Question, Stopped, Test
+
+Proofs = dict[int, tuple[float, Certificate | None]]
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Setting:
         radii: those asked for, ascending.
         accuracy: bisection between two radii ends when they differ by this factor less 1; None: no bisection.
         deadline: time.time() at which to stop, or None.
+        keep: whether certificates are sent back.
     """
 
     net: Network
@@ -37,6 +41,7 @@ class Setting:
     accuracy: float | None
     options: Mapping[str, Any]
     deadline: float | None
+    keep: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,11 +67,18 @@ class Task:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found: the certified radius, and whether it came to its end."""
+    """What a search found: the certified radius, and whether it came to its end.
+
+    Attributes:
+        known: (K,) the radii within which each rival is excluded.
+        proofs: of those that the search has excluded farther, the bound that says so and, if kept, its certificate.
+    """
 
     index: int
     radius: float
     finished: bool
+    known: Array | None = field(default=None, compare=False)
+    proofs: Proofs = field(default_factory=dict, compare=False)
 
 
 def search(setting: Setting, task: Task) -> Found:
@@ -78,7 +90,7 @@ def search(setting: Setting, task: Task) -> Found:
     """
     test = TESTS[setting.via]
     assert test is not None
-    known = task.known.copy()
+    known, proofs = task.known.copy(), Proofs()
     radii = [r for r in setting.radii if r < task.broken]
     failed = task.broken
     try:
@@ -88,18 +100,20 @@ def search(setting: Setting, task: Task) -> Found:
             if low >= high:
                 break
             middle = (low + high) // 2
-            if _excluded(setting, task, test, radii[middle], known):
+            if _excluded(setting, task, test, radii[middle], known, proofs):
                 low = middle + 1
             else:
                 high, failed = middle, min(failed, radii[middle])
         if setting.accuracy is not None and failed <= setting.radii[-1]:
-            _narrow(setting, task, test, setting.accuracy, failed, known)
+            _narrow(setting, task, test, setting.accuracy, failed, known, proofs)
     except Stopped:
-        return Found(task.index, float(known.min()), False)
-    return Found(task.index, float(known.min()), True)
+        return Found(task.index, float(known.min()), False, known, proofs)
+    return Found(task.index, float(known.min()), True, known, proofs)
 
 
-def _narrow(setting: Setting, task: Task, test: Test, accuracy: float, failed: float, known: Array) -> None:
+def _narrow(
+    setting: Setting, task: Task, test: Test, accuracy: float, failed: float, known: Array, proofs: Proofs
+) -> None:
     """Bisect between what is certified and what failed, to a relative accuracy: by the geometric mean.
 
     The arithmetic one takes a step for each power of 2 between them, of which there can be 2000.
@@ -109,12 +123,17 @@ def _narrow(setting: Setting, task: Task, test: Test, accuracy: float, failed: f
         between = math.sqrt(certified) * math.sqrt(failed)  # their product may be beyond float64
         if not certified < between < failed:  # neighbours: nothing is between them
             break
-        if not _excluded(setting, task, test, between, known):
+        if not _excluded(setting, task, test, between, known, proofs):
             failed = between
 
 
-def _excluded(setting: Setting, task: Task, test: Test, radius: float, known: Array) -> bool:
+def _excluded(setting: Setting, task: Task, test: Test, radius: float, known: Array, proofs: Proofs) -> bool:
     """Whether every rival is excluded within `radius`; the most dangerous one is tried first. Raises `known`."""
+    found: list[tuple[float, Certificate | None]] = []
+
+    def keep(bound: float, certificate: Certificate) -> None:
+        found[:] = [(bound, certificate if setting.keep else None)]
+
     for rival in np.argsort(known, kind="stable"):
         if known[rival] >= radius:
             break
@@ -124,13 +143,16 @@ def _excluded(setting: Setting, task: Task, test: Test, radius: float, known: Ar
             raise Stopped
         question = Question(
             setting.net, task.x, task.label, int(rival), radius, float(task.margins[rival]), setting.norm,
-            setting.clip, setting.options, setting.deadline,
+            setting.clip, setting.options, setting.deadline, keep,
         )  # fmt: skip
         try:
             proved = test(question)
         except TooLargeError:
             proved = 0.0
-        known[rival] = max(known[rival], proved)
+        if proved > known[rival]:
+            known[rival] = proved
+            if found:
+                proofs[int(rival)] = found.pop()
         if proved < radius:
             return False
     return True

@@ -368,7 +368,6 @@ def test_the_module_runs() -> None:
         ((*SOLVE, "--plot", "r.docx"), "must end in one of"),
         (("verify", "absent.npz", "net.npz"), "absent.npz: No such file"),
         (("verify", "x.npz", "x.npz"), "x.npz"),
-        (("verify", ".", "net.npz"), "directory"),
         (("info", "absent.npz"), "absent.npz: No such file"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 import hr2jax
 from hr2jax import Status
-from hr2jax.robustness import run as module
+from hr2jax.robustness import certifying as module
 from hr2jax.robustness import search as searching
 from hr2jax.robustness.rivals import Stopped
 from hr2jax.text import percent_down, percent_up

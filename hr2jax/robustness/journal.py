@@ -1,0 +1,279 @@
+"""`certify`'s results as they come: a file of strict JSON lines that a later run continues, and its certificates.
+
+The first line is the question. Each other one is a pair of labels with its global constant, or an input that is
+finished. What a file says is taken from it; `hr2jax verify` proves its certificates again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ..arithmetic.float64 import Array
+from ..certificate.certificate import Certificate, CertificateError
+from ..machine.files import path_of, strict
+from ..machine.lines import Lines
+from ..machine.stopping import is_left
+from ..network import Network
+from ..progress import LOG
+from ..result import Status
+from ..text import shown
+
+FORMAT = "hr2jax certify results 1"
+HASHED = ("network", "inputs", "labels", "clip")
+ROUNDING = 1e-9  # what a certificate proves on another machine may differ by so much
+HASH_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Rival:
+    """What is known of an input's label against another one.
+
+    Attributes:
+        rival: that label.
+        margin: a lower bound of F_label - F_rival at the input.
+        radius: within which the rival is excluded.
+        bound: of the constant (`by` a via "lipschitz-..."), or of F_rival - F_label on the ball ("sdp"), that says so.
+        by: the `via` that it comes from.
+        certificate: the name of its file in the folder of certificates, if it is kept.
+    """
+
+    rival: int
+    margin: float
+    radius: float
+    bound: float
+    by: str
+    certificate: str | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An input that is finished; `adversarial` is a point that breaks it within `broken_at`, (p_0,), or None."""
+
+    index: int
+    label: int
+    right: bool
+    radius: float
+    certified: list[bool]
+    broken_at: float
+    adversarial: list[float] | None
+    pairs: list[Rival]
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The global constant of a pair of labels."""
+
+    pair: tuple[int, int]
+    bound: float
+    status: Status
+    certificate: str | None
+
+
+def question_of(
+    net: Network, x: Array, labels: Array, radii: Array, clip: tuple[Array, Array] | None, others: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a file answers, as strict JSON: its first line."""
+    digest = hashlib.sha256(repr(x.shape).encode())
+    for start in range(0, len(x), HASH_ROWS):
+        digest.update(np.ascontiguousarray(x[start : start + HASH_ROWS], dtype="<f8").tobytes())
+    sides = None if clip is None else hashlib.sha256(np.stack(clip).astype("<f8").tobytes()).hexdigest()
+    hashes = {
+        "network": net.hash, "inputs": digest.hexdigest(),
+        "labels": hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest(), "clip": sides,
+    }  # fmt: skip
+    return json.loads(json.dumps(strict({"format": FORMAT, **hashes, "radii": radii, **others}), default=str))
+
+
+class Journal:
+    """The file of a run.
+
+    Attributes:
+        entries: the finished inputs that it had when it was opened, by index.
+        constants: and the pairs of labels.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], question: Mapping[str, Any]):
+        """Begin the file, or go on with it.
+
+        Raises:
+            ValueError: another run writes it, it is no such file, or it answers another question; the message says
+                what differs.
+            OSError: it cannot be written.
+        """
+        self.lines = Lines(path, _line({"format": FORMAT})[:-2])
+        self.entries: dict[int, Entry] = {}
+        self.constants: dict[tuple[int, int], Constant] = {}
+        self._was_told = False
+        try:
+            if not self.lines.found:
+                if not self.lines.append(_line(question)):
+                    raise OSError(f"{self.lines.path} cannot be written: {self.lines.unwritten}")
+                return
+            self._compare(question)
+            for number, text in enumerate(self.lines.found[1:], 2):
+                self._read(number, text, question)
+            self.lines.found = []
+        except BaseException:
+            self.close()
+            raise
+
+    def _compare(self, asked: Mapping[str, Any]) -> None:
+        path = self.lines.path
+        try:
+            known = json.loads(self.lines.found[0], parse_constant=_refuse)
+            is_ours = known["format"] == FORMAT
+        except (ValueError, TypeError, KeyError):
+            is_ours = False
+        if not is_ours:
+            raise ValueError(f"{path} exists and holds no results of certify (its first line is no {FORMAT!r})")
+        different = [name for name in {**known, **asked} if known.get(name) != asked.get(name)]
+        if different:
+            said = ", ".join(
+                f"another {name}" if name in HASHED else
+                f"{name} {shown(known.get(name))} (now {shown(asked.get(name))})"
+                for name in different
+            )  # fmt: skip
+            raise ValueError(f"{path} holds results of another question: {said}; give another file for this one")
+
+    def _read(self, number: int, text: bytes, question: Mapping[str, Any]) -> None:
+        try:
+            line = json.loads(text, parse_constant=_refuse)
+            if "pair" in line:
+                constant = Constant(
+                    _pair(line["pair"]), _number(line["bound"], math.inf), Status[line["status"]],
+                    _name(line["certificate"]),
+                )  # fmt: skip
+                self.constants[constant.pair] = constant
+                return
+            pairs = [
+                Rival(int(pair["rival"]), _number(pair["margin"], -math.inf), _number(pair["radius"], math.inf),
+                      _number(pair["bound"], math.inf), str(pair["by"]), _name(pair["certificate"]))
+                for pair in line["pairs"]
+            ]  # fmt: skip
+            entry = Entry(
+                int(line["index"]), int(line["label"]), line["right"] is True, _number(line["radius"], math.inf),
+                [known is True for known in line["certified"]], _number(line["broken_at"], math.inf),
+                None if line["adversarial"] is None else [float(value) for value in line["adversarial"]], pairs,
+            )  # fmt: skip
+            if not 0 <= entry.index < question["count"] or len(entry.certified) != len(question["radii"]):
+                raise ValueError
+            self.entries[entry.index] = entry
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise ValueError(f"line {number} of {self.lines.path} is damaged; remove it, and it is redone") from None
+
+    def add(self, results: Iterable[Entry | Constant]) -> None:
+        """Write them; a file that cannot be written is worth a warning, and is tried again with the next ones."""
+        if is_left():  # another run may be at that file by now
+            return
+        text = b"".join(_line(_json(result)) for result in results)
+        if text and not self.lines.append(text) and self.lines.unwritten and not self._was_told:
+            self._was_told = True
+            LOG.warning(
+                "results %r could not be written (%s); the run goes on, but what it finds is not saved there until "
+                "it can be", str(self.lines.path), self.lines.unwritten,
+            )  # fmt: skip
+
+    @property
+    def note(self) -> str:
+        """What a report's message says of a file that has not everything; "" where it has."""
+        reason = self.lines.unwritten
+        return "" if reason is None else f"; results {str(self.lines.path)!r} could not be written ({reason})"
+
+    def close(self) -> None:
+        """The file is free for others."""
+        self.lines.close()
+
+
+class Folder:
+    """Where certificates are kept, by name; made if it is missing.
+
+    Raises:
+        ValueError: it cannot be made, or is no folder.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = path_of(path)
+        try:
+            self.path.mkdir(exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"certificates cannot be kept in {self.path}: {(error.strerror or '').lower()}") from None
+        if not os.access(self.path, os.W_OK):
+            raise ValueError(f"certificates cannot be kept in {self.path}: permission denied")
+        self._was_told = False
+
+    def save(self, name: str, certificate: Certificate | None) -> str | None:
+        """The name of its file, once it is there; None where it could not be written, which is said once."""
+        if certificate is None or is_left():
+            return None
+        try:
+            certificate.save(self.path / name)
+        except (OSError, ValueError) as error:
+            if not self._was_told:
+                self._was_told = True
+                reason = getattr(error, "strerror", None) or str(error)
+                LOG.warning("certificate %r could not be written (%s)", str(self.path / name), reason)
+            return None
+        return name
+
+    def load(self, constant: Constant, net: Network, norm: str | int) -> Certificate | None:
+        """The certificate of a pair's global constant, proved again; None where there is none that proves it."""
+        if constant.certificate is None:
+            return None
+        try:
+            found = Certificate.load(self.path / Path(constant.certificate).name)
+            proven = found.verify(
+                net, quantity="lipschitz", output=constant.pair, norm=norm, center=None, radius=None
+            )  # fmt: skip
+        except (CertificateError, OSError):
+            return None
+        return found if proven <= found.bound * (1.0 + ROUNDING) else None
+
+
+def pair_name(pair: Sequence[int]) -> str:
+    """The file of a global constant's certificate."""
+    return f"pair-{pair[0]}-{pair[1]}.cert.npz"
+
+
+def input_name(index: int, label: int, rival: int) -> str:
+    """The file of a certificate about an input's label against another one."""
+    return f"input-{index}-{label}-{rival}.cert.npz"
+
+
+def _json(result: Entry | Constant) -> dict[str, Any]:
+    if isinstance(result, Entry):
+        return asdict(result)
+    return asdict(result) | {"status": result.status.name}
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(strict(value), allow_nan=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _number(value: Any, missing: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | None):
+        raise ValueError
+    return missing if value is None else float(value)
+
+
+def _name(value: Any) -> str | None:
+    if not isinstance(value, str | None):
+        raise ValueError
+    return value
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    k, j = value
+    return int(k), int(j)
