@@ -226,8 +226,10 @@ class _Parts:
         statuses = [result.status for result in solved] or [Status.STOPPED]
         if message is None and self._open() is not None:
             statuses.append(Status.TIME_LIMIT)
-        status = Status.STOPPED if message is not None else min(statuses, key=GRAVEST.index)
         gap = relative_gap(certificate.bound, best.lower)
+        if gap <= self.options.tol and Status.STOPPED not in statuses:
+            statuses = [Status.SOLVED]  # whatever ended single parts
+        status = Status.STOPPED if message is not None else min(statuses, key=GRAVEST.index)
         if message is None:
             of = next((result.message for result in solved if result.status is status), status.value)
             message = CTRL_C if status is Status.STOPPED and is_interrupted() else of

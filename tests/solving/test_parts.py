@@ -11,6 +11,7 @@ import hr2jax
 from hr2jax import Certificate, CertificateError, Network, Status
 from hr2jax.cli.main import main
 from hr2jax.problem import checked_problem
+from hr2jax.solving import parts
 from tests.reference.brute import exact_constant
 from tests.reference.effort import examples
 from tests.reference.general import random_general, region_points
@@ -75,8 +76,8 @@ def test_columns_that_cannot_be_the_largest_are_not_solved():
     weights = np.array([[9.0, 0.1, 0.2, 0.0], [8.0, 0.0, 0.1, 0.1], [7.0, 0.2, 0.0, 0.1]])
     net = Network([weights, np.ones((1, 3))], [np.zeros(3), np.zeros(1)])
     result = hr2jax.solve(net, norm=1)
-    parts = [part.lipschitz_problem.directions.tolist() for part in result.certificate.parts]
-    assert parts == [[0], [1, 2, 3]]
+    columns = [part.lipschitz_problem.directions.tolist() for part in result.certificate.parts]
+    assert columns == [[0], [1, 2, 3]]
     assert "F_0 along input 0 has the largest of 2 bounds" in result.message
     assert result.status is Status.SOLVED
 
@@ -143,11 +144,11 @@ def test_a_part_does_not_prove_the_whole(solved):
 def test_parts_left_out_exchanged_or_of_other_columns_are_refused(solved, q):
     net, results, _ = solved
     certificate = results[q].certificate
-    parts = certificate.parts
-    assert len(parts) > 1
-    last = parts[-1].lipschitz_problem
-    other = dataclasses.replace(parts[-1], lipschitz_problem=last.towards(parts[0].lipschitz_problem.directions_of(3)))
-    for wrong in (parts[:-1], parts[1:], (*parts, parts[0]), (parts[1], *parts[1:]), (*parts[:-1], other), ()):
+    own = certificate.parts
+    assert len(own) > 1
+    last = own[-1].lipschitz_problem
+    other = dataclasses.replace(own[-1], lipschitz_problem=last.towards(own[0].lipschitz_problem.directions_of(3)))
+    for wrong in (own[:-1], own[1:], (*own, own[0]), (own[1], *own[1:]), (*own[:-1], other), ()):
         with pytest.raises(CertificateError):
             dataclasses.replace(certificate, parts=wrong).verify(net)
 
@@ -192,6 +193,16 @@ def test_time_that_runs_out_leaves_a_bound():
     result = hr2jax.solve(net, norm=1, time_limit=1.0)
     assert result.status is Status.TIME_LIMIT
     assert result.bound <= hr2jax.solve(net, norm=1, relaxation="interval").bound * (1 + 1e-9)
+
+
+def test_parts_that_ran_out_of_their_share_are_solved_where_the_gap_is_closed(monkeypatch):
+    """The status was that of the gravest part: TIME_LIMIT of a bound within the tolerance of what is attained."""
+    net = Network([np.eye(2), np.array([[1.0, 2.0], [0.5, 0.25]])], [np.zeros(2), np.zeros(2)])
+    real = parts.solve_checked
+    ended = lambda *given: dataclasses.replace(real(*given), status=Status.TIME_LIMIT)  # noqa: E731
+    monkeypatch.setattr(parts, "solve_checked", ended)
+    for options in ({"norm": 1}, {"norm": "inf"}):
+        assert hr2jax.solve(net, time_limit=30.0, **options).status is Status.SOLVED
 
 
 def test_a_checkpoint_of_columns_is_resumed_from(tmp_path):
