@@ -16,9 +16,11 @@ from .schedule import columns_for
 MOST = 12000
 # Below this many it is the faster one where there are several layers (bench/depth.py --engines).
 FEW = 1500
-# LipSDP's of as many layers as MANY_LAYERS, in which the low-rank engine's values travel slowly (GLipSDP's FC-R18, 17
-# layers of 64: 12.59 proved after 120 s of processor where that engine had 31.5 after 180 s).
-FEW_DEEP, MANY_LAYERS = 5000, 8
+# The same of LipSDP's, of which there are few to a neuron (784-256-256-10, all outputs: 19 steps, where the low-rank
+# engine does not come to its end without as many), and with as many layers as MANY_LAYERS, in which that engine's
+# values travel slowly (GLipSDP's FC-R18, 17 layers of 64: 12.53 after 39 s of one processor where it had 31.5 after
+# 180 s).
+FEW_LIPSDP, FEW_DEEP, MANY_LAYERS = 2000, 5000, 8
 # The same of what is there before cutting planes, of which so many may come.
 FEW_WITH_CUTS, MOST_CUTS = 250, 2500
 
@@ -53,8 +55,8 @@ def newton_needs(sizes: Sizes, cuts: bool = False) -> float:
 
 def few(record: Relaxation, depth: int, cuts: bool) -> int:
     """Up to how many multipliers and numbers of the diagonal `newton` is the faster one."""
-    if record.lifting == "lipsdp" and depth >= MANY_LAYERS:
-        return FEW_DEEP
+    if record.lifting == "lipsdp":
+        return FEW_DEEP if depth >= MANY_LAYERS else FEW_LIPSDP
     return FEW_WITH_CUTS if cuts else FEW
 
 
