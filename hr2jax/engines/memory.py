@@ -31,7 +31,7 @@ MAX_MOMENT_BYTES = 2**30  # of lasserre2's map from moments to matrix entries
 def method_of(relaxation: str, method: str, sizes: Sizes) -> str:
     """The engine that a method stands for (`choose.engine_of`), told from the sizes."""
     record = RELAXATIONS[relaxation].hardest
-    depth = sizes.depth + (sizes.outputs > 0)
+    depth = sizes.depth + (sizes.outputs > 0 or sizes.derived > 0)
     return engine_of(record, method, depth, lambda: product.is_few(record, sizes, available_bytes()))
 
 

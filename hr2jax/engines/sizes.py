@@ -50,7 +50,8 @@ class Sizes:
         n, structure = fixed.switching, fixed.structure
         outputs = len(problem.coefficients) if problem.is_vector else 0
         along = fixed.directions if problem.has_t else fixed.directions[:0]
-        directions = None if problem.directions is None else len(along)
+        is_own = problem.directions is not None or fixed.section is not None
+        directions = len(along) if is_own else None
         pairs = sum(len(np.intersect1d(fixed.members(l), along)) for l in structure.first)
         if problem.quantity == "maximum" or fixed.chains == ("q",):
             signs = n if problem.quantity == "maximum" else 0
@@ -58,9 +59,11 @@ class Sizes:
         local = fixed.has_values(problem)
         valued = {l: len(fixed.members(l)) for l in structure.valued} if local else {}
         chained = sum(len(fixed.members(l)) for chain in fixed.chains for l in fixed.carried(chain))
-        masked = chained + sum(valued.get(l, 0) for l in structure.inner)
+        masked = chained + sum(valued.get(l, 0) for l in fixed.of_values)
         derived = chained + sum(valued.values()) if masked else 0
-        blocks = structure == Structure.chain(1) and problem.norm == problem.domain.shape == "inf" and not outputs
+        if fixed.section is not None:  # one is not in the basis, and what its layer has is derived
+            masked, derived = masked - 1, derived + max(valued.values())
+        blocks = structure == Structure.chain(1) and fixed.section is None and problem.norm == problem.domain.shape == "inf" and not outputs
         return Sizes(n, len(fixed.free), pairs, local, masked, derived, fixed.depth, blocks, outputs, directions)
 
     @property

@@ -40,6 +40,7 @@ class Relaxation:
         climbs: relaxations that are solved one after the other, and which share of the time left each may take.
         before: with a time limit, what is solved first and which share of it that may take, so that the bound is never
             looser than the cheaper one's where time runs out; None: nothing.
+        reaches: whether a global bound is also sought by the reach lifting, where that is small (docs/theory/reach.md).
         baseline: whether it needs no solver.
     """
 
@@ -56,6 +57,7 @@ class Relaxation:
     lifting: str | None = None
     climbs: tuple[tuple[str, float], ...] = ()
     before: tuple[str, float] | None = None
+    reaches: bool = False
     baseline: bool = False
 
     @property
@@ -105,7 +107,7 @@ RELAXATIONS: dict[str, Relaxation] = {
         ),
         Relaxation(name="hr2z", one_layer=((), (*Z_EXACT, *XT)), cliques=((), ("u,z", "x,t"))),
         Relaxation(
-            name="hr2+", quantities=BOTH, cuts=True, orders=True, before=("hr2", 0.5),
+            name="hr2+", quantities=BOTH, cuts=True, orders=True, reaches=True, before=("hr2", 0.5),
             one_layer=(UT, (*Z_EXACT, *UT, *XT)), several_layers=(UT, (*Z_EXACT, *UT)),
         ),
         Relaxation(

@@ -37,10 +37,10 @@ from ..problem import Problem
 from ..progress import Show, progress_line
 from ..relaxation import Lifting, lift
 from ..relaxation.families import catalogue
-from ..relaxation.presolve import LIFTINGS, Presolve, presolve, reach_of
-from ..relaxation.section import find_section
+from ..relaxation.presolve import LIFTINGS, Presolve, presolve
 from ..result import CTRL_C, RELAXATION_SOLVED, Result, Status, relative_gap
 from ..version import versions
+from .reach import is_sought, prepared_on_section, required_on_section
 from .session import Session
 from .stages import Stage, stages_of
 
@@ -91,29 +91,13 @@ def prepare(net: Network, problem: Problem, options: Options, slopes: Any = UNKN
     elif options.record.lifting is not None:
         chosen = options.record.lifting
     elif options.lifting == "reach":
-        return prepare_on_section(net, problem)
+        return required_on_section(net, problem)
     elif problem.is_vector:
         chosen = "separate"
     if slopes is UNKNOWN:
         slopes = slopes_of(net, problem, options)
     with few_threads(max(net.widths)):
         return presolve(net, problem, slopes=slopes, chains=LIFTINGS[chosen])
-
-
-def prepare_on_section(net: Network, problem: Problem) -> Presolve:
-    """The problem presolved for the reach lifting.
-
-    Raises:
-        ValueError: every pattern occurs, or no section is found.
-    """
-    with few_threads(max(net.widths)):
-        section = find_section(net)
-        if section is None:
-            raise ValueError(
-                "lifting='reach' was given, but here it says no more than others do: every pattern of the first layer "
-                "occurs, or its rows are so dependent that nothing is known of the input; give 'auto'"
-            )
-        return presolve(net, problem, chains=LIFTINGS[reach_of(problem)], section=section)
 
 
 def slopes_of(net: Network, problem: Problem, options: Options) -> Any:
@@ -198,6 +182,13 @@ class Plan:
         """The lifted problem."""
         return lift(self.net, self.problem, self.fixed)
 
+    def on_section(self) -> Plan | None:
+        """The same by the reach lifting; None where that is not sought, or needs too much."""
+        if not is_sought(self.problem, self.options):
+            return None
+        fixed = prepared_on_section(self.net, self.problem)
+        return None if fixed is None else Plan(self.net, self.problem, fixed, self.options, None)
+
     @cached_property
     def stages(self) -> list[Stage]:
         """What is solved, one after the other."""
@@ -260,10 +251,28 @@ def _climb(session: Session, plan: Plan, before: Certificate | None) -> Status:
             if stage is not plan.stages[-1]:  # a relaxation's multipliers are those of a tighter one, too
                 found = session.certificate
                 multipliers |= _starting_multipliers(session.net, found, plan.fixed, plan.lifting)
+        if status is not Status.STOPPED:
+            status = _reach(session, plan, before, status)
         session.keep_for_search(0.0)
     if status is Status.STOPPED:  # whoever says so does not want to wait for a better witness
         return status
     return _last_search(session, work, status)
+
+
+def _reach(session: Session, plan: Plan, before: Certificate | None, status: Status) -> Status:
+    """A bound by the reach lifting in the time that is left, and how all has ended."""
+    if session.is_over() or session.is_closed() or (reach := plan.on_section()) is None:
+        return status
+    stage, bound, value = reach.stages[-1], session.bound, session.relaxation_value
+    start = {} if before is None else _starting_multipliers(session.net, before, reach.fixed, reach.lifting)
+    with session.on(reach.fixed), session.stage(stage.relaxation.name, stage.tolerance, 1.0):
+        with session.timings.span("solve"), np.errstate(all="ignore"):
+            ended = _ended(lambda: stage.engine(session, stage.own(start)))
+    if session.bound < bound:
+        session.engine = stage.method
+    else:
+        session.relaxation_value = value
+    return status if ended in (Status.SOLVED, Status.STALLED, Status.NUMERICAL_ERROR) else ended
 
 
 def _last_search(session: Session, work: float, status: Status = Status.SOLVED) -> Status:
@@ -370,7 +379,7 @@ def _description(session: Session) -> dict[str, Any]:
         "method": options.method,
         "engine": session.engine,
         "bound_by": session.certificate.relaxation,
-        **({"lifting": session.certificate.lifting} if _has_choice(net, problem, options) else {}),
+        **({"lifting": session.certificate.lifting} if _has_choice(net, session) else {}),
         "tol": options.tol,
         "seed": options.seed,
         "free_inputs": len(fixed.free),
@@ -382,9 +391,9 @@ def _description(session: Session) -> dict[str, Any]:
     }
 
 
-def _has_choice(net: Network, problem: Problem, options: Options) -> bool:
+def _has_choice(net: Network, session: Session) -> bool:
     """Whether there are several liftings of the problem."""
-    return net.depth > 1 or problem.is_vector or options.lifting == "reach"
+    return net.depth > 1 or session.problem.is_vector or session.certificate.layout.section is not None
 
 
 def _layers(net: Network, fixed: Presolve) -> list[dict[str, Any]]:

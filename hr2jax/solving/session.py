@@ -59,7 +59,7 @@ class Session:
         }
         start = time.perf_counter()
         with self.timings.span("certify"):
-            self._prover = prover_of(net, problem, fixed)
+            self._prover, self._of = prover_of(net, problem, fixed), fixed
             self.certificate = self._certified({}, None)
         self.baseline = self.bound
         if problem.quantity == "maximum":
@@ -105,7 +105,7 @@ class Session:
 
     def _certified(self, multipliers: Mapping[str, Array], diagonal: Array | None) -> Certificate:
         return certify_multipliers(
-            self.net, self.problem, self.relaxation, self.fixed, multipliers, diagonal, self.versions, self._prover
+            self.net, self.problem, self.relaxation, self._of, multipliers, diagonal, self.versions, self._prover
         )
 
     def expect(self, seconds: float) -> None:
@@ -146,6 +146,16 @@ class Session:
             yield
         finally:
             self.relaxation, self.tolerance, self.until = self.options.relaxation, self.options.tol, math.inf
+
+    @contextlib.contextmanager
+    def on(self, fixed: Presolve) -> Iterator[None]:
+        """Certify by another presolve of the same problem: another lifting's. `fixed` stays what is described."""
+        kept, self._prover = (self._prover, self._of), prover_of(self.net, self.problem, fixed)
+        self._of = fixed
+        try:
+            yield
+        finally:
+            self._prover, self._of = kept
 
     def iterations_left(self) -> float:
         """Engine iterations left."""
