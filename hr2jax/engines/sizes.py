@@ -63,7 +63,8 @@ class Sizes:
         derived = chained + sum(valued.values()) if masked else 0
         if fixed.section is not None:  # one is not in the basis, and what its layer has is derived
             masked, derived = masked - 1, derived + max(valued.values())
-        blocks = structure == Structure.chain(1) and fixed.section is None and problem.norm == problem.domain.shape == "inf" and not outputs
+        is_plain = structure == Structure.chain(1) and fixed.section is None and not outputs
+        blocks = is_plain and problem.norm == problem.domain.shape == "inf"
         return Sizes(n, len(fixed.free), pairs, local, masked, derived, fixed.depth, blocks, outputs, directions)
 
     @property

@@ -265,9 +265,9 @@ def _reach(session: Session, plan: Plan, before: Certificate | None, status: Sta
         return status
     stage, bound, value = reach.stages[-1], session.bound, session.relaxation_value
     start = {} if before is None else _starting_multipliers(session.net, before, reach.fixed, reach.lifting)
-    with session.on(reach.fixed), session.stage(stage.relaxation.name, stage.tolerance, 1.0):
-        with session.timings.span("solve"), np.errstate(all="ignore"):
-            ended = _ended(lambda: stage.engine(session, stage.own(start)))
+    as_stage = session.stage(stage.relaxation.name, stage.tolerance, 1.0)
+    with session.on(reach.fixed), as_stage, session.timings.span("solve"), np.errstate(all="ignore"):
+        ended = _ended(lambda: stage.engine(session, stage.own(start)))
     if session.bound < bound:
         session.engine = stage.method
     else:

@@ -85,7 +85,7 @@ class ConePool:
             moments = rows @ E[placement.slice(group)].T
             mu = moments if self.lifting.norms[group] == 2 else np.sign(moments)
             mu = mu / np.maximum(lengths_of(self.lifting, np.full(len(mu), k), mu), 1e-300)[:, None]
-            values = size - np.einsum("ij,ij->i", moments, mu)
+            values = (size - np.einsum("ij,ij->i", moments, mu)) / self.factors.sizes(rows)
             i = np.flatnonzero(values < -least)
             found.append((self._numbers[i], np.full(len(i), k), np.pad(mu[i], [(0, 0), (0, self.width - mu.shape[1])]),
                           values[i]))  # fmt: skip

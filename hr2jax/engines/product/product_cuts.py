@@ -15,6 +15,7 @@ from .program import Cuts
 from .schedule import is_small
 
 TERMS = (2, 4)  # most terms of a factor among T, X0 and U, and of any
+LEAST_LENGTH = 1e-3  # of a factor's row
 BLOCK = 2**22  # entries of products looked at together
 
 
@@ -42,6 +43,7 @@ class FactorRows:
         self.unit = 1.0 / np.maximum(largest, 1e-300)
         self.coefficient *= self.unit[:, None]
         self._kind_of = np.array([name.kind for name in self.table.names])
+        self.has_small = lifting.presolve.section is not None
 
     def numbers(self, kind: str) -> Array:
         """Numbers of the factors of a kind, all signs and layers."""
@@ -57,6 +59,15 @@ class FactorRows:
     def rows(self, E: Array) -> Array:
         """(count, r) the factors at the extended rows E."""
         return np.asarray(np.einsum("ke,ker->kr", self.coefficient, E[self.place]))
+
+    def sizes(self, rows: Array) -> Array:
+        """(m,) what a violation is measured by, of factors' rows (m, r): 1, or of a reach lifting their lengths.
+
+        There all neurons share S = 1, so that what one lets through is small, and the angle is what counts.
+        """
+        if self.has_small:
+            return np.asarray(np.maximum(np.linalg.norm(rows, axis=1), LEAST_LENGTH))
+        return np.ones(len(rows))
 
 
 class ProductPool:
@@ -103,7 +114,8 @@ class ProductPool:
 
     def separate(self, E: Array, limit: int, least: float) -> int:
         """Add the at most `limit` most violated products at the extended rows E, by more than `least`."""
-        rows = self.factors.rows(E).astype(np.float32)
+        rows = self.factors.rows(E)
+        rows = (rows / self.factors.sizes(rows)[:, None]).astype(np.float32)
         found, values = [self.pairs[:0]], [np.zeros(0)]
         for first, second in self._kinds:
             a, b = self.factors.numbers(first), self.factors.numbers(second)

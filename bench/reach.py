@@ -1,0 +1,109 @@
+"""Global bounds beside attained constants: hr2+ with the reach lifting and without it:  python bench/reach.py
+
+Networks by torch's initialisation (design/JACOBIAN.md's recipe: seeds from 0 on); `attained` is the largest slope that a
+search finds, on networks of a region or two thousand the constant. `--only 3-12-1` chooses, `--seconds` is the limit.
+Writes bench/results/reach.json and prints the means of the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import numpy as np
+from scipy.io import loadmat
+
+import hr2jax
+from measure import RESULTS, Table
+from networks import DATA
+from outputs import random_network
+
+COLUMNS = {
+    "network": "<18", "seed": ">4", "norm": "<4", "attained": ">10.6f", "hr2+": ">9.5f", "s": ">7.2f",
+    "reach": ">9.5f", "reach s": ">7.2f", "engine": "<8",
+}  # fmt: skip
+# name -> (widths, norm, seeds, biases), and what the issue asks of the mean
+CASES: dict[str, tuple[tuple[int, ...], Any, int, bool, float]] = {
+    "3-12-1 inf": ((3, 12, 1), "inf", 3, True, 1.005),
+    "2-12-1 inf": ((2, 12, 1), "inf", 3, True, 1.04),
+    "4-20-1 inf": ((4, 20, 1), "inf", 2, True, 1.05),
+    "2-6-6-1 inf": ((2, 6, 6, 1), "inf", 2, True, 1.19),
+    "4-8-1 2": ((4, 8, 1), 2, 5, True, 1.002),
+    "3-5-5-1 2": ((3, 5, 5, 1), 2, 6, True, 1.09),
+    "2-6-6-1 2": ((2, 6, 6, 1), 2, 4, True, 1.19),
+    "2-8-8-8-1 2": ((2, 8, 8, 8, 1), 2, 2, True, 1.55),
+    "3-8-1 2 plain": ((3, 8, 1), 2, 2, False, 1.005),
+}
+
+
+def network(widths: tuple[int, ...], seed: int, bias: bool) -> hr2jax.Network:
+    """The recipe's, or without its hidden biases."""
+    net = random_network(widths, seed)
+    return net if bias else hr2jax.Network(net.weights, [0 * b for b in net.biases])
+
+
+def attained(net: hr2jax.Network, norm: Any, bound: hr2jax.Result) -> float:
+    """The largest slope found: the search's, and that of points at all scales."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((400_000, net.widths[0])) * 10.0 ** rng.uniform(-2, 2, (400_000, 1))
+    J = net.gradient(x)
+    sizes = np.abs(J).sum(axis=1) if norm == "inf" else np.linalg.norm(J, axis=1)
+    return max(bound.lower, float(sizes.max()))
+
+
+def main() -> None:
+    """See above."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", help="part of the names of the cases to run")
+    parser.add_argument("--seconds", type=float, help="time limit of each solve")
+    parser.add_argument("--peers", action="store_true", help="the published abalone and wine networks instead")
+    given = parser.parse_args()
+    table = Table(COLUMNS, ("network", "seed", "norm"), RESULTS / "reach.json")
+    if given.peers:
+        peers(table, given)
+        return
+    for name, (widths, norm, seeds, bias, wanted) in CASES.items():
+        if given.only and given.only not in name:
+            continue
+        ratios = []
+        for seed in range(seeds):
+            called = name.split()[0] + "*" * (not bias)  # * without biases
+            ratios.append(row(table, called, network(widths, seed, bias), norm, seed, given))
+        plain, reach = np.mean(ratios, axis=0)
+        print(f"  {name}: mean hr2+ {plain:.4f}, with reach {reach:.4f} (wanted {wanted})", flush=True)
+
+
+def peers(table: Table, given: argparse.Namespace) -> None:
+    """ExLipBaB's networks, norm 2: exact for abalone 11.1216 and wine 11-12-12-1 1.74337."""
+    folder = DATA / "data" / "peers" / "exlipbab"
+    for name in ("abalone_net_9x16x16x1", "wine_net_11x12x12x1", "wine_net_11x24x24x1"):
+        arrays = []
+        for what in ("weights", "biases"):
+            found = loadmat(folder / f"{name}_ReLU_{what}.mat")
+            arrays.append([values for key, values in found.items() if not key.startswith("__")])
+        weights = [np.atleast_2d(A) for A in (arrays[0][0].ravel() if len(arrays[0]) == 1 else arrays[0])]
+        biases = [np.ravel(b) for b in (arrays[1][0].ravel() if len(arrays[1]) == 1 else arrays[1])]
+        called = name.replace("_net_", " ").replace("x", "-")
+        row(table, called, hr2jax.Network(weights, biases), 2, 0, given)
+
+
+def row(table: Table, name: str, net: hr2jax.Network, norm: Any, seed: int, given: argparse.Namespace) -> list[float]:
+    """One network's row; the ratios without reach and with it."""
+    common = {"norm": norm, "relaxation": "hr2+", "time_limit": given.seconds}
+    began = time.perf_counter()
+    plain = hr2jax.solve(net, lifting="forward" if net.depth == 1 else "adjoint", witness=3, **common)
+    seconds = time.perf_counter() - began
+    began = time.perf_counter()
+    reach = hr2jax.solve(net, lifting="reach", witness=0, **common)
+    later = time.perf_counter() - began
+    least = attained(net, norm, plain)
+    table.add({
+        "network": name, "seed": seed, "norm": norm, "attained": least, "hr2+": plain.bound / least, "s": seconds,
+        "reach": reach.bound / least, "reach s": later, "engine": reach.problem["engine"],
+    })  # fmt: skip
+    return [plain.bound / least, min(plain.bound, reach.bound) / least]
+
+
+if __name__ == "__main__":
+    main()
