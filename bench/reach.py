@@ -1,7 +1,7 @@
 """Global bounds beside attained constants: hr2+ with the reach lifting and without it:  python bench/reach.py
 
-Networks by torch's initialisation (design/JACOBIAN.md's recipe: seeds from 0 on); `attained` is the largest slope that a
-search finds, on networks of a region or two thousand the constant. `--only 3-12-1` chooses, `--seconds` is the limit.
+Networks by torch's initialisation, seeds from 0 on; `attained` is the largest slope that a search finds, in networks of
+so few neurons the constant, as a rule. `--only 3-12-1` chooses, `--seconds` is the limit.
 Writes bench/results/reach.json and prints the means of the ratios.
 """
 
@@ -12,12 +12,12 @@ import time
 from typing import Any
 
 import numpy as np
+from outputs import random_network
 from scipy.io import loadmat
 
 import hr2jax
 from measure import RESULTS, Table
 from networks import DATA
-from outputs import random_network
 
 COLUMNS = {
     "network": "<18", "seed": ">4", "norm": "<4", "attained": ">10.6f", "hr2+": ">9.5f", "s": ">7.2f",

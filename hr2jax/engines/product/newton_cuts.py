@@ -30,6 +30,7 @@ from .triangle_cuts import Pool, Separator
 ROUNDS, FIRST, SHARE = 25, 0.03, 0.1
 # New cuts in a round, times N, and what violates a cut.
 PER_ROW, LEAST = 3, 0.005
+PER_ROW_ON_SECTION = 6  # where products of what two neurons let through say most
 # A cut is dropped where its moments are farther from 0, relative to its size, than so many times the root of what the
 # central path has for the product of that and its multiplier's share of the value.
 SLACK = 30.0
@@ -71,6 +72,9 @@ def _rounds(lifting: Lifting, families: list[Family], monitor: Monitor, cuts: _C
         problem = Problem(lifting, families, cuts.encoded())
         state = problem.begin()
         status, iteration, bound = follow(problem, state, monitor, accuracy, iteration)
+        left = monitor.bound - monitor.lower
+        if lifting.presolve.section is not None and left <= monitor.tolerance * abs(monitor.bound - monitor.origin):
+            return Status.SOLVED  # there is nothing below what is attained
         if accuracy == monitor.tolerance:
             if before - bound < 0.25 * monitor.tolerance * abs(bound - monitor.origin):
                 return status
@@ -130,7 +134,8 @@ class _Cuts:
         ends = np.cumsum([len(pool) for pool in self.pools])
         for pool, which in zip(self.pools, np.split(kept, ends[:-1]), strict=True):
             pool.keep(which)
-        limit = min(PER_ROW * self.lifting.size, (self.room - len(self)) // 3)
+        per_row = PER_ROW if self.lifting.presolve.section is None else PER_ROW_ON_SECTION
+        limit = min(per_row * self.lifting.size, (self.room - len(self)) // 3)
         if limit <= 0:
             return 0
         factor = cholesky(Y)
