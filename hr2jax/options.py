@@ -35,8 +35,6 @@ DEEP_CUTS = (
     "X.X",  # and all others of two factors of one chain
     # of several outputs, also with one hidden layer
     "S.U", "T.AS", "T.ASC", "U.AS", "U.ASC",
-    # of the reach lifting
-    "T.X", "T.XC",
 )  # fmt: skip
 CUT_NAMES = (*FLAT_CUTS, *DEEP_CUTS)
 

@@ -29,14 +29,10 @@ LOCAL_PAIRS = (
     "T.U", "X0.U", "T.X0", "T.V", "T.VC", "U.U", "U.V", "U.VC", "U.X", "U.XC", "X0.X", "X0.XC", "T.A", "T.AC", "U.A",
     "U.AC", "S.U", "T.AS", "T.ASC", "U.AS", "U.ASC", *OF_CHAINS, *OF_VALUES,
 )  # fmt: skip
-# and on a section of the cone, where u and x say which patterns occur (docs/theory/reach.md)
-REACH_PAIRS = (*LOCAL_PAIRS, "T.X", "T.XC")
 
 
 def pairs_of(lifting: Lifting) -> tuple[str, ...]:
     """The pairs of kinds that are separated on a lifting."""
-    if lifting.presolve.section is not None:
-        return REACH_PAIRS
     return LOCAL_PAIRS if XI in lifting.sizes else GLOBAL_PAIRS
 
 

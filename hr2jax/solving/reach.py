@@ -17,7 +17,7 @@ LARGEST = 110
 def is_sought(problem: Problem, options: Options) -> bool:
     """Whether it is a part of what was asked."""
     is_global = not problem.is_local and problem.quantity == "lipschitz"
-    return is_global and options.lifting == "auto" and options.record.hardest.reaches
+    return is_global and options.lifting == "auto" and options.record.hardest.reaches and options.cuts is None
 
 
 def prepared_on_section(net: Network, problem: Problem) -> Presolve | None:
