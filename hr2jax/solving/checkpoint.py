@@ -7,6 +7,8 @@ from pathlib import Path
 from ..certificate.certificate import Certificate, CertificateError
 from ..machine.stopping import is_left
 from ..network import Network
+from ..options import Options
+from ..problem import Problem
 from ..progress import LOG
 
 
@@ -64,3 +66,23 @@ def _signature(path: Path) -> tuple[int, ...] | None:
     except OSError:
         return None
     return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+def load_checkpoint(net: Network, problem: Problem, options: Options) -> Certificate | None:
+    """The certificate to go on from, stating what it proves; None where there is no file yet.
+
+    Raises:
+        ValueError: a file that proves nothing, or is of another problem.
+    """
+    path = options.checkpoint
+    if path is None or not path.exists():
+        return None
+    try:
+        certificate = Certificate.load(path)
+        bound = certificate.verify(net)
+    except CertificateError as error:
+        raise ValueError(f"checkpoint {str(path)!r} exists but cannot be resumed from: {error}") from None
+    # a certificate names the step that it came from
+    if certificate.lipschitz_problem != problem or certificate.relaxation not in options.record.steps:
+        raise ValueError(f"checkpoint {str(path)!r} exists but is of another problem; give another path or remove it")
+    return certificate.with_bound(bound)

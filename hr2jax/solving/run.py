@@ -15,7 +15,7 @@ from ..arithmetic.float64 import Array
 from ..arithmetic.midpoint import Middle
 from ..bounds import preactivation_bounds
 from ..bounds.slopes.search import find_output_slopes, find_slopes, pick_method
-from ..certificate.certificate import Certificate, CertificateError
+from ..certificate.certificate import Certificate
 from ..certificate.lagrangian import kept_rows
 from ..certificate.names import transfer
 from ..engines.bilinear.mixing import first_bound
@@ -40,6 +40,7 @@ from ..relaxation.families import catalogue
 from ..relaxation.presolve import LIFTINGS, Presolve, presolve
 from ..result import CTRL_C, RELAXATION_SOLVED, Result, Status, relative_gap
 from ..version import versions
+from .checkpoint import load_checkpoint
 from .reach import is_sought, prepared_on_section, required_on_section
 from .session import Session
 from .stages import Stage, stages_of
@@ -62,7 +63,7 @@ def run(net: Network, problem: Problem, options: Options, began: float) -> Resul
         check_arithmetic()
         check_package(options)
         with on_device(options.device):
-            start = _load_checkpoint(net, problem, options)
+            start = load_checkpoint(net, problem, options)
             if problem.has_parts and not options.record.baseline:
                 from .parts import solve_parts
 
@@ -347,21 +348,6 @@ def _starting_multipliers(
     claim = earlier.lipschitz_problem
     moved = transfer(earlier.multipliers, earlier.layout, claim.directions_of(net.widths[0]), lifting)
     return {name: values for name, values in moved.items() if np.isfinite(values).all()}
-
-
-def _load_checkpoint(net: Network, problem: Problem, options: Options) -> Certificate | None:
-    path = options.checkpoint
-    if path is None or not path.exists():
-        return None
-    try:
-        certificate = Certificate.load(path)
-        bound = certificate.verify(net)
-    except CertificateError as error:
-        raise ValueError(f"checkpoint {str(path)!r} exists but cannot be resumed from: {error}") from None
-    # a certificate names the step that it came from
-    if certificate.lipschitz_problem != problem or certificate.relaxation not in options.record.steps:
-        raise ValueError(f"checkpoint {str(path)!r} exists but is of another problem; give another path or remove it")
-    return certificate.with_bound(bound)
 
 
 def _description(session: Session) -> dict[str, Any]:
