@@ -134,7 +134,8 @@ def maximum(
 
     With output=(j, k) that is the largest F_j - F_k: below 0, no input of the ball is given label j rather than k. The
     relaxation is that of Raghunathan, Steinhardt, Liang (NeurIPS 2018), x >= 0, x >= z, x (x - z) = 0, x (h - x) >= 0,
-    for every neuron that can switch, and beside it the products with u of docs/theory/depth.md.
+    for every neuron that can switch, and beside it the products with u of docs/theory/depth.md; behind smooth
+    layers values lie between two lines, and between the flattest and the steepest slope.
 
     Args:
         net: a ReLU network, or what holds one: a file, a module (see `hr2jax.as_network`).

@@ -221,11 +221,10 @@ class Options:
                 f"method={self.method!r} was given, but relaxation={self.relaxation!r} {why}: "
                 f"method={' or '.join(map(repr, methods_of(record)))}"
             )
-        if net.smooth and (problem.quantity != "lipschitz" or self.bounds == "lp"):
-            what = f"bounds={self.bounds!r}" if problem.quantity == "lipschitz" else "a largest value"
+        if net.smooth and self.bounds == "lp":
             raise NotImplementedError(
-                f"{what} was asked for, which is built for piecewise linear layers only, but {net.smooth}; Lipschitz "
-                "constants by bounds='linear' are for any"
+                f"bounds={self.bounds!r} was asked for, which is built for piecewise linear layers only, but "
+                f"{net.smooth}; bounds='linear' is for any"
             )
         single = net.structure.hidden == net.structure.depth == 1 and not net.smooth and not is_whole
         if blocks and (not single or problem.norm != "inf"):

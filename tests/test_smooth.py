@@ -315,7 +315,6 @@ def test_linear_parts_have_no_variables():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda net: hr2jax.maximum(net, center=[0.0, 0.0], radius=1.0), "a largest value was asked for"),
         (lambda net: hr2jax.solve(net, relaxation="lipopt3"), "is for chains of ReLU layers"),
         (lambda net: hr2jax.solve(net, relaxation="lasserre2"), "is for chains of ReLU layers"),
         (lambda net: hr2jax.solve(net, method="admm"), "method='admm' is for one hidden layer and norm='inf'"),
@@ -346,9 +345,3 @@ def test_certified_radii_hold_and_attacks_find_what_breaks(via, norm):
         # the attack sees what random corners see, but for what it proves no tie of
         assert report.attack_accuracy[j] <= 1 - broken.mean() + 1e-12
     assert report.certified[:, 0].any() and not report.certified[:, -1].all()
-
-
-def test_certify_by_values_names_the_layer():
-    net = Network([np.eye(2), np.eye(2)], [np.zeros(2), np.zeros(2)], activation="tanh")
-    with pytest.raises(NotImplementedError, match="via='sdp' is built for piecewise linear layers, but layer 1"):
-        hr2jax.certify(net, np.zeros((1, 2)), radii=[0.1], via="sdp")

@@ -9,6 +9,7 @@ from ..arithmetic.float64 import Array
 from ..graph import between
 from ..layer import Layer
 
+# What a certificate states of e (relaxation/curves.py) is in units of these lines: another number is another format.
 PIECES = 8  # of the interval, on each of which the hull of the slopes says how far values are from those at its ends
 
 
@@ -25,7 +26,7 @@ def parallel_lines(layer: Layer, low: Array, high: Array) -> tuple[Array, Array,
         least, most = _each(layer.slopes_between, x[:-1], x[1:])
         s = (ends.mid[-1] - ends.mid[0]) / (high - low)
         s = np.where(np.isfinite(s), s, least[0])
-        s = np.where(_jumps(layer, low, high) | ~np.isfinite(s), 0.0, s)
+        s = np.where(jumps(layer, low, high) | ~np.isfinite(s), 0.0, s)
         above_line = ends - Enclosure(x) * s
         width = Enclosure(x[1:]) - x[:-1]
         rises = width * np.maximum((Enclosure(most) - s).upper(), 0.0)
@@ -43,8 +44,8 @@ def _each(of: object, low: Array, high: Array) -> tuple[Array, Array]:
     return found[0].reshape(low.shape), found[1].reshape(low.shape)
 
 
-def _jumps(layer: Layer, low: Array, high: Array) -> Array:
-    """Where softplus may jump inside, that is, beta z meets its threshold: no slope says by how much."""
+def jumps(layer: Layer, low: Array, high: Array) -> Array:
+    """(p_l,) bool: where softplus may jump inside, that is, beta z meets its threshold: no slope says by how much."""
     if layer.activation != "softplus":
         return np.zeros(len(low), dtype=bool)
     own = layer.numbers

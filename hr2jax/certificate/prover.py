@@ -50,8 +50,6 @@ class Prover:
             raise ValueError(f"the layout must be a Layout, not {type(layout).__name__}")
         if (problem.quantity == "maximum") != (lifting == "values"):
             raise ValueError(f"lifting {lifting!r} does not bound the quantity {problem.quantity!r}")
-        if lifting == "values" and net.smooth:
-            raise ValueError(f"largest values are bounded of piecewise linear layers, but {net.smooth}")
         if lifting not in (OF_VALUES if problem.is_vector else OF_ONE):
             values = "several values" if problem.is_vector else "one value"
             raise ValueError(f"lifting {lifting!r} is not one of {values}")

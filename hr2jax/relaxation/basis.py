@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from ..arithmetic.float64 import Array
 from ..arithmetic.norms import Norm
 from .layout import OF_OUTPUTS
 from .presolve import Presolve
+
+if TYPE_CHECKING:
+    from .curves import Curves
 
 NOTHING = -(2**16)  # the exponent of 0: below that of every product of float64 numbers
 
@@ -151,14 +154,16 @@ class Lifting(Basis):
       a     adjoints after the mask, u_l (A_{l+1}^T a_{l+1}), a_L = c u_L, scaled; in all layers but the last
       xi    (q,) the input, x = center + scale * xi (`Domain`); local problems with unstable neurons only
       x     values after the mask, u_l z_l, scaled; local problems, in all layers but the last
+      e     of a smooth layer, where the values lie between two parallel lines of z; where f itself is bounded
     (u is 1[z > 0]; a neuron of slopes alpha and beta gives beta m + alpha (b - m), b before and m behind the mask; in a
     graph the layers but the last are those that feed one with an activation; a smooth neuron's u is free, its slopes
     lie around its derivatives, and from its layer on there are no z and x)
     and of derived groups, linear in the basis: z, w and g, what the masks of x, p and a multiply, in their scales:
       z     pre-activations  z_i / 2**exponent_i;  local problems only
       w, g  tangents and adjoints before the mask, over 2**reach_exponent_i
-    Where f itself is bounded there are one, v, xi and x, in all layers; in LipSDP's relaxation one, t, and in all
-    layers q with its y, tangents whose mask may be anything from 0 to 1.
+      f, fa, fb  values behind a smooth layer, how far they are from the flattest and the steepest line (curves.py)
+    Where f itself is bounded there are one, v, xi and x, in smooth layers e in place of v and x, in all layers; in
+    LipSDP's relaxation one, t, and in all layers q with its y, tangents whose mask may be anything from 0 to 1.
 
     Attributes:
         objective: (g, h) -> (size g, size h) enclosure B; the objective is the sum of y_g^T B y_h.
@@ -167,6 +172,7 @@ class Lifting(Basis):
         balls: groups whose squares add up to at most 1: t in norm 2, xi in a ball; every other entry has its own bound.
         norms: which norm bounds t, s and xi by 1, of those that there are.
         orders: by kind and layer, pairs of unstable neurons whose masks are ordered (orders.py).
+        curves: by smooth layer that has an e, what is known of its values.
     """
 
     objective: dict[tuple[Group, Group], Enclosure]
@@ -175,6 +181,7 @@ class Lifting(Basis):
     balls: tuple[Group, ...] = ()
     norms: Mapping[Group, Norm] = field(default_factory=dict)
     orders: Mapping[tuple[str, int], Array] = field(default_factory=dict)
+    curves: Mapping[int, Curves] = field(default_factory=dict)
 
     @property
     def square_is_one(self) -> Array:

@@ -13,6 +13,8 @@ Factors are linear forms that are >= 0 at every feasible point:
     V    W u +- p                  VC   W (1-u) +- (w - p)          W >= |w|;  A, AC: the same of a and g
     S    1 +- s                    AS, ASC: of the adjoints of s . M F, which the last layers have too
     X    x, h u - x                XC   x - z, (z - x) - l (1-u)    l <= z <= h
+    Z    z - l, h - z              E    1 +- e                      of a smooth layer with e, without u (curves.py)
+    F    f and the ends of its range; FA, FB: the same of fa and fb
 
 Each of them alone and times its mirror is a family of every relaxation; other products are cutting planes
 (products.py). All of it in the variables' scales: p stands for p / 2**reach_exponent and so on.
@@ -26,6 +28,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .basis import BEFORE_MASK, XI, Group, Lifting, S, T
+from .curves import DERIVED
 from .forms import Family, Form, constant, entries
 from .layout import OF_OUTPUTS
 
@@ -78,6 +81,8 @@ def layer_factors(lifting: Lifting, layer: int) -> dict[FactorName, Form]:
     """Factors of a layer, in mirrored pairs."""
     if lifting.presolve.chains == ("q",):
         return {}
+    if layer in lifting.curves:
+        return _curve_factors(lifting, layer)
     u, off = u_of(lifting, layer), off_of(lifting, layer)
     out = _mirrored("U", layer, u, off)
     if layer not in lifting.masked:
@@ -93,6 +98,20 @@ def layer_factors(lifting: Lifting, layer: int) -> dict[FactorName, Form]:
             on_W, off_W = _times(u, neurons.reach[chain]), _times(off, neurons.reach[chain])
             out |= _mirrored(kind, layer, on_W + m, on_W - m)
             out |= _mirrored(complement, layer, off_W + (b - m), off_W - (b - m))
+    return out
+
+
+def _curve_factors(lifting: Lifting, layer: int) -> dict[FactorName, Form]:
+    """Factors of a smooth layer whose values are variables."""
+    neurons, curves = lifting.presolve.layers[layer - 1], lifting.curves[layer]
+    every, one = np.arange(len(neurons.unstable)), constant(1.0, len(neurons.unstable))
+    e = entries(Group("e", layer), every)
+    out = _mirrored("E", layer, one + e, one - e)
+    ranges = {"Z": ("z", neurons.low, neurons.high)}
+    ranges |= {kind.upper(): (kind, curves.low[kind], curves.high[kind]) for kind in DERIVED}
+    for kind, (group, low, high) in ranges.items():
+        form = entries(Group(group, layer), every)
+        out |= _mirrored(kind, layer, form - constant(low, len(every)), constant(high, len(every)) - form)
     return out
 
 
@@ -137,13 +156,17 @@ def _of_layer(lifting: Lifting, layer: int) -> list[Family]:
     if lifting.presolve.chains == ("q",):
         q, y = _pair(lifting, "q", layer)
         return [Family("q.(y-q)", layer, q, y - q)]
-    chains = ["u", *lifting.chains_of(layer)]
-    pairs = [(first, second) for first in chains for second in chains if (first, second) != ("u", "u")]
-    out = [_equality(lifting, layer, first, second) for first, second in pairs]
+    if layer in lifting.curves:
+        every = np.arange(len(lifting.presolve.members(layer)))
+        out = [Family("fa.fb", layer, *(entries(Group(side, layer), every) for side in ("fa", "fb")))]
+    else:
+        chains = ["u", *lifting.chains_of(layer)]
+        pairs = [(first, second) for first in chains for second in chains if (first, second) != ("u", "u")]
+        out = [_equality(lifting, layer, first, second) for first, second in pairs]
     every = layer_factors(lifting, layer)
     for kind in dict.fromkeys(name.kind for name in every):
-        if kind == "U":
-            continue  # u (1 - u) = 0 is v^2 = 1
+        if kind in ("U", "E", "Z"):  # u (1 - u) = 0 is v^2 = 1, (1 + e) (1 - e) >= 0 is e^2 <= 1
+            continue  # and what is known of sigma(z) says what z's bounds do
         plus, minus = every[FactorName(kind, 1, layer)], every[FactorName(kind, -1, layer)]
         one = constant(1.0, plus.rows)
         out.append(Family(f"{kind}+", layer, one, plus))

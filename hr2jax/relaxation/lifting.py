@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from .. import graph
 from ..arithmetic.enclosure import Enclosure, enclosed_in
 from ..arithmetic.float64 import Array
 from ..arithmetic.norms import DUAL, Norm, is_euclidean
-from ..graph import is_masked
+from ..graph import between, is_masked
 from ..layer import Layer
 from ..network import Network
 from ..problem import Problem
 from .basis import BEFORE_MASK, ONE, XI, Group, Lifting, LinearMap, S, T
+from .curves import DERIVED, Curves, curves_of
 from .layout import OF_OUTPUTS
 from .neurons import Neurons
 from .objective import Objectives
@@ -62,8 +64,10 @@ class _Builder(Objectives):
         """The lifting: its groups, and the chains' and the objective's coefficients."""
         sizes, chains, structure = self._sizes(), self.fixed.chains, self.fixed.structure
         derived: dict[Group, LinearMap] = {}
+        curves: dict[int, Curves] = {}
         if self.problem.quantity == "maximum":
-            values = self._values(structure.masked)
+            curves = {l: curves_of(self.net.layers[l - 1], self.fixed.layers[l - 1]) for l in self.fixed.ranges}
+            values = self._values(structure.masked, curves)
             derived, objective = values.derived, self._of_output(values.end, shifted=True)
         elif chains == ("q",):
             tangents, _ = self._tangents("q")
@@ -85,7 +89,10 @@ class _Builder(Objectives):
         norms = _norms(self.problem, sizes)
         # a ball of norm 1 is in the Euclidean one
         balls = tuple(group for group, norm in norms.items() if is_euclidean(norm))
-        return Lifting(sizes, derived, objective.blocks, objective.exponent, self.fixed, balls, norms, self.orders)
+        exponent = objective.exponent
+        return Lifting(
+            sizes, derived, objective.blocks, exponent, self.fixed, balls, norms, self.orders, curves
+        )  # fmt: skip
 
     def _sizes(self) -> dict[Group, int]:
         """The basis groups, in order."""
@@ -96,7 +103,8 @@ class _Builder(Objectives):
             return {Group(kind, l): len(self.fixed.layers[l - 1].unstable) for l in numbers}
 
         if self.problem.quantity == "maximum":
-            return {ONE: 1} | of("v") | {XI: q} | of("x")
+            kinked = tuple(l for l in structure.masked if l not in self.fixed.ranges)
+            return {ONE: 1} | of("v", kinked) | {XI: q} | of("x", kinked) | of("e", tuple(sorted(self.fixed.ranges)))
         outputs = {S: len(self.problem.coefficients)} if self.problem.is_vector else {}
         if self.fixed.chains == ("q",):
             return {ONE: 1} | directions | outputs | of("q")
@@ -170,14 +178,14 @@ class _Builder(Objectives):
         exponent = np.frexp(np.abs(M).max(axis=0, initial=0.0))[1].astype(np.int64)
         return [Piece(every, exponent, {S: self.arithmetic(M.T).scaled(-exponent.reshape(-1, 1))})]
 
-    def _values(self, masked: tuple[int, ...]) -> _Chain:
-        """Values: the groups z of the masked layers; x stands behind the masks of those in `masked`."""
+    def _values(self, masked: tuple[int, ...], curves: Mapping[int, Curves] = MappingProxyType({})) -> _Chain:
+        """Values: the groups z of the masked layers; x stands behind the masks of those in `masked`, e in `curves`."""
         fixed, derived = self.fixed, {}
         takes: Below = []
 
         def step(l: int, layer: Layer, below: list[tuple[Any, list[Piece] | None]]) -> list[Piece] | None:
             nonlocal takes
-            if any(pieces is None for _, pieces in below) or not layer.is_kinked:
+            if any(pieces is None for _, pieces in below) or not (layer.is_kinked or l in curves):
                 return None  # no variables stand for it
             takes = [(A, pieces) for A, pieces in below if pieces is not None]
             if l == len(self.net.layers):
@@ -189,21 +197,34 @@ class _Builder(Objectives):
                 derived[Group("z", l)] = before
                 if l not in masked:
                     return None
+                if l in curves:
+                    own = {kind: curves[l].rows(kind, l, before, neurons.exponent, self.arithmetic) for kind in DERIVED}
+                    derived.update({Group(kind, l): rows for kind, rows in own.items()})
+                    out = [Piece(neurons.unstable, curves[l].exponent["f"], own["f"])]
+                    return [*out, *self._constant(l, layer, takes)]
                 out.append(piece_of(layer, neurons.unstable, neurons.exponent, Group("x", l), before))
             for rows, slope in ((neurons.active, 1), (neurons.inactive, 0)):
                 if slope or len(rows):
                     exponent, z = self._preactivations(l, takes, rows)
                     behind = {g: sloped(m, layer, rows, slope) for g, m in z.items()}
                     out.append(Piece(rows, exponent, behind))
-            rows = neurons.constant
-            exponent, z = self._preactivations(l, takes, rows)
-            out.append(Piece(rows, exponent, {ONE: constant_values(layer, rows, z[ONE])}))
-            return out
+            return [*out, *self._constant(l, layer, takes)]
 
         alone = all([*layer.inputs] == [0] for layer in self.net.layers[:-1] if 0 in layer.inputs)
         x = [] if alone and 0 not in self.net.layers[-1].inputs else self._input_pieces()
         graph.forward(self.net.enclosed, x, step)
         return _Chain(derived, takes)
+
+    def _constant(self, l: int, layer: Layer, below: Below) -> list[Piece]:
+        """The values behind a layer that do not move."""
+        rows = self.fixed.layers[l - 1].constant
+        exponent, z = self._preactivations(l, below, rows)
+        if layer.is_kinked:
+            return [Piece(rows, exponent, {ONE: constant_values(layer, rows, z[ONE])})]
+        whole = z[ONE].scaled(exponent.reshape(-1, 1)).reshape(-1)
+        value = between(self.arithmetic, *layer.values_between(whole.lower(), whole.upper()))
+        exponent = exponents_of(value)
+        return [Piece(rows, exponent, {ONE: value.scaled(-exponent).reshape(-1, 1)})]
 
     def _input_pieces(self) -> list[Piece]:
         """x = center + scale * xi."""

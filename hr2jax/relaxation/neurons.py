@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..arithmetic.enclosure import clipped_exponent
 from ..arithmetic.float64 import Array
 from ..network import Network
 
@@ -41,6 +42,16 @@ class Neurons:
     reach: Mapping[str, Array] = field(default_factory=dict)
     reach_exponent: Mapping[str, Array] = field(default_factory=dict)
     inactive: Array = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+
+def ends(neurons: Neurons) -> tuple[Array, Array]:
+    """(low, high) of z of those with a variable, (n,) float64 each, rounded outward where they are no float64."""
+    sides = (neurons.low, neurons.high)
+    whole = [np.ldexp(side, clipped_exponent(neurons.exponent)) for side in sides]
+    exact = [np.ldexp(end, clipped_exponent(-neurons.exponent)) == side for end, side in zip(whole, sides, strict=True)]
+    low, high = whole
+    low = np.where(exact[0], low, np.nextafter(low, -np.inf))
+    return low, np.where(exact[1], high, np.nextafter(high, np.inf))
 
 
 def masks(net: Network, layers: tuple[Neurons, ...] | list[Neurons]) -> tuple[list[Array], list[Array]]:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from .. import graph
-from ..arithmetic.enclosure import Enclosure, TooLargeError, clipped_exponent
+from ..arithmetic.enclosure import Enclosure, TooLargeError
 from ..arithmetic.float64 import Array
 from ..bounds import adjoint_bounds, preactivation_bounds, tangent_bounds
 from ..bounds.interval import sizes_of_terms
@@ -18,7 +18,7 @@ from ..layer import Layer, largest
 from ..network import Network
 from ..problem import Problem
 from .layout import OF_OUTPUTS, Layout, carried, check_layout
-from .neurons import Neurons, masks
+from .neurons import Neurons, ends, masks
 from .scales import exponents, margins, on_grid, proved, raised
 from .section import Section, SectionBox, section_bounds
 
@@ -179,7 +179,8 @@ def presolve(
             on, off = np.zeros((2, layer.width), dtype=bool)
             ranges[l] = _slopes_between(layer, pair, margin if layout is None else np.zeros(layer.width))
         alpha, beta = layer.slopes if layer.is_kinked else ranges[l]
-        same = alpha == beta
+        # where values are bounded, what is behind a smooth layer is no multiple of z
+        same = (alpha == beta) & (layer.is_kinked or problem.quantity != "maximum")
         found = _neurons(still, on | same, off & ~same, l - 1, len(net.layers) - 1, layout)
         off_too = ~still
         off_too[found.unstable] = off_too[found.active] = False
@@ -236,13 +237,8 @@ def _as_stated(layer: Layer, neurons: Neurons, between: tuple[Array, Array]) -> 
 
     Whoever verifies it then has the very same.
     """
-    ends = [np.ldexp(side, clipped_exponent(neurons.exponent)) for side in (neurons.low, neurons.high)]
-    whole = [np.ldexp(end, clipped_exponent(-neurons.exponent)) == side
-             for end, side in zip(ends, (neurons.low, neurons.high), strict=True)]  # fmt: skip
-    low = np.where(whole[0], ends[0], np.nextafter(ends[0], -np.inf))
-    high = np.where(whole[1], ends[1], np.nextafter(ends[1], np.inf))
     alpha, beta = between[0].copy(), between[1].copy()
-    alpha[neurons.unstable], beta[neurons.unstable] = layer.slopes_between(low, high)
+    alpha[neurons.unstable], beta[neurons.unstable] = layer.slopes_between(*ends(neurons))
     return alpha, beta
 
 

@@ -115,10 +115,6 @@ def certify(
     if via == "sdp" and "maximum" not in RELAXATIONS[relaxation].quantities:
         of_values = ", ".join(names(quantities="maximum"))
         raise ValueError(f"relaxation must be one of {of_values} for via='sdp', but {relaxation!r} was given")
-    if via == "sdp" and net.smooth:
-        raise NotImplementedError(
-            f"via='sdp' is built for piecewise linear layers, but {net.smooth}; via='lipschitz-local' is for any"
-        )
     if via == "sdp" and chosen["method"] not in ("auto", "lowrank"):
         raise ValueError(f"method must be 'auto' or 'lowrank' for via='sdp', but {shown(chosen['method'])} was given")
     check_arithmetic()
