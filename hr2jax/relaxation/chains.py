@@ -157,8 +157,9 @@ def _of_layer(lifting: Lifting, layer: int) -> list[Family]:
         q, y = _pair(lifting, "q", layer)
         return [Family("q.(y-q)", layer, q, y - q)]
     if layer in lifting.curves:
-        every = np.arange(len(lifting.presolve.members(layer)))
-        out = [Family("fa.fb", layer, *(entries(Group(side, layer), every) for side in ("fa", "fb")))]
+        rows = np.arange(len(lifting.presolve.members(layer)))
+        fa, fb = (entries(Group(side, layer), rows) for side in ("fa", "fb"))
+        out = [Family("fa.fb", layer, fa, fb)]
     else:
         chains = ["u", *lifting.chains_of(layer)]
         pairs = [(first, second) for first in chains for second in chains if (first, second) != ("u", "u")]
