@@ -130,8 +130,8 @@ def test_a_device_that_is_too_small(monkeypatch):
 def test_the_estimate_is_in_the_result_and_near_the_peak():
     result = hr2jax.solve(random_net(4, 4), relaxation="shor", time_limit=0)
     assert result.problem["estimated_bytes"] == int(sum(estimate("shor", "lowrank", Sizes(4, 4, 4, False))))
-    # a process that has done other things before may hold more
-    assert result.timings["peak_bytes"] > 1e8
+    # an interpreter with NumPy; a process that has done other things before, such as importing JAX, holds more
+    assert result.timings["peak_bytes"] > 4e7
 
 
 def test_this_machine_has_memory():
