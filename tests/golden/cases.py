@@ -18,7 +18,7 @@ RECTANGLE = {"center": [0.1, -0.2, 0.3], "radius": [0.5, 0.0, 1.5]}
 def cases() -> dict[str, Case]:
     """By name."""
     named: dict[str, Case] = {}
-    for name, call, network, options in [*_one_layer(), *_several_layers(), *_several_values()]:
+    for name, call, network, options in [*_one_layer(), *_several_layers(), *_several_values(), *_reach()]:
         assert name not in named, name
         assert "time_limit" not in options
         named[name] = call, network, options
@@ -178,4 +178,13 @@ def _several_values() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     }  # fmt: skip
     yield "plain-hr2+-cones-ball1", "solve", "plain", {
         "relaxation": "hr2+", "cuts": ["cones", "U.U"], "norm": 1, "output_norm": 2, **BOX
+    }  # fmt: skip
+
+
+def _reach() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    for network in ("wide", "tiny", "plain", "three", "deep"):
+        yield f"{network}-hr2-reach", "solve", network, {"lifting": "reach", "norm": 2, "output": 0}
+    yield "three-hr2+-reach", "solve", "three", {"lifting": "reach", "relaxation": "hr2+", "max_iterations": 40}
+    yield "deep-hr2+-reach-to2", "solve", "deep", {
+        "lifting": "reach", "relaxation": "hr2+", "norm": 2, "output_norm": 2, "max_iterations": 40
     }  # fmt: skip

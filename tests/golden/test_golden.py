@@ -86,7 +86,7 @@ def test_no_kind_is_missing():
     assert {case["norm"] for case in CASES.values()} == {"inf", "2", "1"}
     assert {case["quantity"] for case in CASES.values()} == {"lipschitz", "maximum"}
     assert {case["lifting"] for case in CASES.values()} == {
-        "forward", "adjoint", "both", "values", "lipsdp", "separate", "parts",
+        "forward", "adjoint", "both", "values", "lipsdp", "separate", "parts", "reach", "reach separate",
     }  # fmt: skip
     for quantity in ("lipschitz", "maximum"):
         of_it = [case for case in CASES.values() if case["quantity"] == quantity]
