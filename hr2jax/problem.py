@@ -73,7 +73,10 @@ class Problem:
         if not (is_list and len(given) and given[0] >= 0 and (np.diff(given) > 0).all()):
             raise ValueError(f"directions must be increasing indices of inputs, int64, but {shown(given)} was given")
         if self.norm != 1 or self.quantity != "lipschitz":
-            raise ValueError("directions are those of a Lipschitz constant of norm 1")
+            raise ValueError(
+                f"directions are those of a Lipschitz constant of norm 1, but they were given for {self.quantity!r} of "
+                f"norm {self.norm!r}"
+            )
         width = self.domain.width
         if width is not None and not np.isin(given, self.domain.directions(width)).all():
             raise ValueError("directions must be inputs that can move, but the domain fixes one of them")

@@ -26,13 +26,8 @@ Masks = Sequence[Array]
 
 
 def tangent_bounds(
-    net: Network,
-    problem: Problem,
-    free: Array,
-    on: Masks,
-    off: Masks,
-    arithmetic: type[Enclosure] = Enclosure,
-) -> list[Array]:
+    net: Network, problem: Problem, free: Array, on: Masks, off: Masks, arithmetic: type[Enclosure] = Enclosure,
+) -> list[Array]:  # fmt: skip
     """[W_1, ..., W_L], float64 (p_l,) each: W_l >= |w_l| entry by entry, over ||t||_p <= 1 and all masks.
 
     The least of three bounds: the dual norms of the interval Jacobian's rows; |A_l| W_{l-1}; a row's Euclidean
@@ -113,13 +108,8 @@ class _Tangents:
 
 
 def adjoint_bounds(
-    net: Network,
-    problem: Problem,
-    free: Array,
-    on: Masks,
-    off: Masks,
-    arithmetic: type[Enclosure] = Enclosure,
-) -> list[Array]:
+    net: Network, problem: Problem, free: Array, on: Masks, off: Masks, arithmetic: type[Enclosure] = Enclosure,
+) -> list[Array]:  # fmt: skip
     """[G_1, ..., G_L], float64 (p_l,) each: G_l >= |g_l| over all masks, g_L = C^T c, g_l = A_{l+1}^T D_{l+1} g_{l+1}.
 
     Interval propagation, and a column's Euclidean norm times a bound of ||D g_{l+1}||_2 where that is less.
@@ -206,13 +196,8 @@ def _length_of_top(
 
 
 def interval_constant(
-    net: Network,
-    problem: Problem,
-    free: Array,
-    on: Masks,
-    off: Masks,
-    arithmetic: type[Enclosure] = Enclosure,
-) -> float:
+    net: Network, problem: Problem, free: Array, on: Masks, off: Masks, arithmetic: type[Enclosure] = Enclosure,
+) -> float:  # fmt: skip
     """An upper bound of the Lipschitz constant: the dual norm of the interval gradient, rounded up.
 
     The arguments are those of `tangent_bounds`.
