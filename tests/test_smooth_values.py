@@ -265,3 +265,24 @@ def test_certified_radii_by_values_hold(norm):
         assert not (broken & report.certified[:, j]).any()
     by_constants = hr2jax.certify(net, x, radii=radii, norm=norm, via="lipschitz-global", relaxation="shor")
     assert (report.certified >= by_constants.certified).all() and report.certified[:, 0].any()
+
+
+@pytest.mark.parametrize("kinds", [("tanh",), ("gelu", "gelu"), ("relu", "tanh")], ids="-".join)
+def test_cutting_planes_of_smooth_layers(kinds):
+    """Products of a neuron's sides with others' make hr2+ tighter, and its certificates name them."""
+    rng = np.random.default_rng(2)
+    widths = (3, *(8 for _ in kinds), 1)
+    weights = [rng.normal(size=pair[::-1]) / np.sqrt(pair[0]) for pair in pairwise(widths)]
+    net = Network(weights, [0.5 * rng.normal(size=n) for n in widths[1:]], activation=kinds)
+    where = {"center": rng.normal(size=3), "radius": 1.0}
+    plain = hr2jax.maximum(net, relaxation="shor", **where)
+    result = hr2jax.maximum(net, relaxation="hr2+", **where)
+    certificate = result.certificate
+    most = float(net(points(rng, certificate.lipschitz_problem.domain, 20000)).max())
+    top = max(result.lower, plain.lower)
+    assert most <= result.bound
+    assert result.bound - top < 0.95 * (plain.bound - top)
+    assert {"E", "F", "FA", "FB"} & set(certificate.multipliers["products/kind"].tolist())
+    assert certificate.verify(net) == result.bound
+    none = hr2jax.maximum(net, relaxation="hr2+", cuts=(), **where)
+    assert "products/kind" not in none.certificate.multipliers and result.bound <= none.bound

@@ -73,10 +73,15 @@ def layer_bounds(
     # by identities, x comes on several ways: their sum is what is to be bounded
     rows, shift = both_ways(net, layer, arithmetic)
     flat = {k: np.concatenate(list(values)) for k, values in (slopes or {}).items()}
-    if net.smooth:  # of the two steepest lines the one with the smaller area under it
-        flat = {k: (bounds[k - 1][1] > -bounds[k - 1][0]).astype(np.float64) for k in sources}
+    if net.smooth:
+        flat = _steepest(bounds, sources)
     both = backward(net, problem, rows, shift, bounds[: layer - 1], flat, arithmetic)
     return np.maximum(low, both[: len(low)]), np.minimum(high, -both[len(low) :])
+
+
+def _steepest(bounds: Sequence[Pair], sources: Sequence[int]) -> dict[int, Array]:
+    """Of the two steepest lines below a ReLU the one with the smaller area under it: their slopes, (p_k,) each."""
+    return {k: (bounds[k - 1][1] > -bounds[k - 1][0]).astype(np.float64) for k in sources}
 
 
 def both_ways(net: Network, l: int, arithmetic: type[Enclosure] = Enclosure) -> tuple[dict[int, Enclosure], Enclosure]:
@@ -104,7 +109,8 @@ def output_range(
         net: the network.
         problem: a local problem.
         slopes_out: at each k of `graph.sources` the (2, p_k) slopes of layer k's lower lines in the lower ([0]) and the
-            upper ([1]) bound; None: interval propagation from the last layer only.
+            upper ([1]) bound; None: interval propagation from the last layer only, and with smooth layers, whose
+            linear bounds need no slopes, the better of the two.
         bounds: proved pre-activation bounds of every hidden layer; None: by interval propagation.
         arithmetic: the arithmetic that proves the range.
 
@@ -113,7 +119,9 @@ def output_range(
     """
     if bounds is None:
         bounds = preactivation_bounds(net, problem, None, arithmetic)
-    if slopes_out is not None:
+    if slopes_out is None and net.smooth:
+        slopes_out = _steepest(bounds, graph.sources(net.layers))
+    elif slopes_out is not None:
         wanted = graph.sources(net.layers)
         slopes_out = {k: _checked(slopes_out, k, (2, net.widths[k])) for k in _all_keys(slopes_out, wanted)}
     with np.errstate(all="ignore"):

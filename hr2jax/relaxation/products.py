@@ -6,6 +6,8 @@ paired is the relaxation's choice; to the certificate every pair is valid.
 
 from __future__ import annotations
 
+from itertools import combinations_with_replacement
+
 import numpy as np
 
 from ..arithmetic.enclosure import Enclosure
@@ -21,13 +23,20 @@ PRODUCTS = "products"
 WITHIN = "X.X"  # what callers call all pairs of two factors of one chain
 OF_CHAINS = ("V.V", "V.VC", "VC.VC", "A.A", "A.AC", "AC.AC", "AS.AS", "AS.ASC", "ASC.ASC")
 OF_VALUES = ("X.X", "X.XC", "XC.XC")
+CURVES = ("E", "F", "FA", "FB")  # of smooth layers whose values are variables; what Z says follows from F's
+OF_CURVES = (
+    *(".".join(pair) for pair in combinations_with_replacement(CURVES, 2)),
+    *(f"{kind}.{curve}" for kind in ("X", "XC") for curve in CURVES),
+)
+WITH_CURVES = {kind: tuple(f"{kind}.{curve}" for curve in CURVES) for kind in ("X0", "U")}
 GLOBAL_PAIRS = (
     "T.U", "T.V", "T.VC", "U.U", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "S.U",
     "T.AS", "T.ASC", "U.AS", "U.ASC", *OF_CHAINS,
 )  # fmt: skip
 LOCAL_PAIRS = (
     "T.U", "X0.U", "T.X0", "T.V", "T.VC", "U.U", "U.V", "U.VC", "U.X", "U.XC", "X0.X", "X0.XC", "T.A", "T.AC", "U.A",
-    "U.AC", "S.U", "T.AS", "T.ASC", "U.AS", "U.ASC", *OF_CHAINS, *OF_VALUES,
+    "U.AC", "S.U", "T.AS", "T.ASC", "U.AS", "U.ASC", *OF_CHAINS, *OF_VALUES, *OF_CURVES, *WITH_CURVES["X0"],
+    *WITH_CURVES["U"],
 )  # fmt: skip
 
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from hr2jax import Layer, Network
+from hr2jax import Layer, Network, graph
 from hr2jax.arithmetic import hulls
 from hr2jax.arithmetic.activations import DEFAULTS
 from hr2jax.arithmetic.arb import Arb
-from hr2jax.bounds import interval_bounds, preactivation_bounds
+from hr2jax.bounds import interval_bounds, output_range, preactivation_bounds
 from hr2jax.bounds.lines import parallel_lines
 from hr2jax.problem import checked_problem
 from tests.reference.effort import examples
@@ -65,6 +65,14 @@ def test_bounds_behind_smooth_layers_hold_and_are_no_worse_than_intervals(name, 
         assert all((a[0] >= b[0]).all() and (a[1] <= b[1]).all() for a, b in zip(found, intervals, strict=True))
         if names == [name] * 3:  # where ReLUs are all on or off, nothing may be left to gain
             assert (found[2][1] - found[2][0]).sum() < 0.95 * (intervals[2][1] - intervals[2][0]).sum()
+        low, high = output_range(net, problem)
+        out = x @ weights[3].T + net.layers[3].bias
+        assert low <= out.min() + 1e-12 and out.max() - 1e-12 <= high
+        assert np.allclose(output_range(net, problem, None, None, Arb), (low, high), atol=1e-10)
+        wide = graph.activated(net.layers[2], intervals[2][0]), graph.activated(net.layers[2], intervals[2][1])
+        if names == [name] * 3 and name in ("tanh", "selu", "softplus"):  # which rise
+            by_intervals = np.maximum(weights[3], 0) @ wide[1] + np.minimum(weights[3], 0) @ wide[0]
+            assert high < (by_intervals + net.layers[3].bias)[0]
 
 
 def test_slopes_of_a_network_with_smooth_layers_are_refused():
