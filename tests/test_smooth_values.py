@@ -286,3 +286,34 @@ def test_cutting_planes_of_smooth_layers(kinds):
     assert certificate.verify(net) == result.bound
     none = hr2jax.maximum(net, relaxation="hr2+", cuts=(), **where)
     assert "products/kind" not in none.certificate.multipliers and result.bound <= none.bound
+
+
+def test_the_numbers_that_multipliers_of_e_are_about():
+    """s, c and r, to the digits: certificates depend on them (docs/certificate.md)."""
+    low, high = -1.0, 2.0
+    at = np.linspace(low, high, 9)
+    slope = (np.tanh(high) - np.tanh(low)) / 3
+    rest = np.tanh(at) - slope * at
+    left, right = 1 - np.tanh(at[:-1]) ** 2, 1 - np.tanh(at[1:]) ** 2
+    steepest = np.where((at[:-1] < 0) & (at[1:] > 0), 1.0, np.maximum(left, right))
+    flattest = np.minimum(left, right)
+    rises, falls = 0.375 * np.maximum(steepest - slope, 0), 0.375 * np.maximum(slope - flattest, 0)
+    above = np.minimum(rest[:-1] + rises, rest[1:] + falls).max()
+    below = np.maximum(rest[:-1] - falls, rest[1:] - rises).min()
+    net = Network([[[1.0]], [[1.0]]], [[0.0], [0.0]], activation="tanh")
+    problem = checked_problem(net, quantity="maximum", center=[0.5], radius=1.5)
+    curves = lift(net, problem, presolve(net, problem, chains=())).curves[1]
+    found = [*curves.slope, *curves.shift, *curves.reach, *curves.middle, *curves.least, *curves.most]
+    expected = [slope, (above + below) / 2, (above - below) / 2, 0.5, 1 - np.tanh(2.0) ** 2, 1.0]
+    np.testing.assert_allclose(found, expected, rtol=1e-8)
+    np.testing.assert_allclose(np.ldexp(curves.high["f"], curves.exponent["f"]), np.tanh(2.0), rtol=1e-8)
+
+
+def test_another_centers_multipliers_are_a_start():
+    rng = np.random.default_rng(11)
+    weights = [rng.normal(size=(8, 3)), rng.normal(size=(1, 8))]
+    net = Network(weights, [rng.normal(size=8), [0.0]], activation="gelu")
+    first = hr2jax.maximum(net, center=np.zeros(3), radius=0.5, relaxation="shor")
+    where = {"center": np.full(3, 0.05), "radius": 0.5}
+    cold, warm = (hr2jax.maximum(net, relaxation="shor", warm_start=start, **where) for start in (None, first))
+    assert warm.bound == pytest.approx(cold.bound, rel=1e-2) and warm.certificate.verify(net) == warm.bound

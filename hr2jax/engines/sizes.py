@@ -54,8 +54,9 @@ class Sizes:
         directions = len(along) if is_own else None
         pairs = sum(len(np.intersect1d(fixed.members(l), along)) for l in structure.first)
         if problem.quantity == "maximum" or fixed.chains == ("q",):
-            signs = n - sum(len(fixed.members(l)) for l in fixed.ranges) if problem.quantity == "maximum" else 0
-            return Sizes(signs, len(fixed.free), 0, False, n, n, fixed.depth, False, outputs, directions)
+            smooth, is_maximum = sum(len(fixed.members(l)) for l in fixed.ranges), problem.quantity == "maximum"
+            signs, derived = (n - smooth, n + 3 * smooth) if is_maximum else (0, n)
+            return Sizes(signs, len(fixed.free), 0, False, n, derived, fixed.depth, False, outputs, directions)
         local = fixed.has_values(problem)
         valued = {l: len(fixed.members(l)) for l in structure.valued} if local else {}
         chained = sum(len(fixed.members(l)) for chain in fixed.chains for l in fixed.carried(chain))

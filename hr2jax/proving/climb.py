@@ -66,7 +66,7 @@ class Climb:
                 share = self.proving.remaining() / (len(cases) - k) * (1.0 if relaxation == "hr2+" else 0.5)
                 try:
                     witness = self.case(a, c, relaxation, share)
-                except (ValueError, NotImplementedError) as error:  # smooth, beyond float64, or beyond memory
+                except (ValueError, NotImplementedError) as error:  # beyond float64, or beyond memory
                     self.reason = f"beyond linear bounds: {error}"
                     return None
                 if witness is not None:

@@ -172,6 +172,22 @@ def test_smooth_networks_are_never_decided_wrongly(tmp_path_factory, seed, kind)
     assert proof.verify(net, path) == proof.verdict
 
 
+def test_smooth_networks_are_proved_by_largest_values(tmp_path):
+    rng = np.random.default_rng(0)
+    shapes = ((8, 3), (8, 8), (2, 8))
+    weights = [rng.normal(size=s) / np.sqrt(s[1]) for s in shapes]
+    net = hr2jax.Network(weights, [0.5 * rng.normal(size=s[0]) for s in shapes], activation="tanh")
+    where = {"output": (0, 1), "center": np.zeros(3), "radius": 0.4}
+    lines, values = (hr2jax.maximum(net, relaxation=name, **where) for name in ("interval", "hr2"))
+    path = tmp_path / "p.vnnlib"
+    for level, verdict in ((0.5 * lines.bound + 0.5 * values.bound, "verified"), (values.lower - 0.01, "violated")):
+        path.write_text(head(3, 2) + box([-0.4] * 3, [0.4] * 3) + f"(assert (>= (- Y_0 Y_1) {level!r}))")
+        proof = hr2jax.prove(net, path)
+        assert proof.verdict == verdict == proof.verify(net, path)
+        proof.save(tmp_path / "p.npz")
+        assert Proof.load(tmp_path / "p.npz").verify(net, path) == verdict
+
+
 def test_an_input_fixed_at_a_decimal(tmp_path):
     """No float64 is in the box: the witness is a rational number."""
     net = hr2jax.Network([np.eye(2), np.ones((1, 2))], [np.zeros(2), np.zeros(1)])
