@@ -10,8 +10,9 @@ from ..problem import Problem
 from ..relaxation.presolve import LIFTINGS, Presolve, presolve, reach_of
 from ..relaxation.section import find_section
 
-# Sides of M_1 up to which it is solved without being asked for: some seconds by Newton's method.
-LARGEST = 110
+# Sides of M_1 up to which it is solved without being asked for: some seconds by Newton's method; and with a time limit,
+# of which it has what is left.
+LARGEST, LARGEST_IN_TIME = 50, 110
 
 
 def is_sought(problem: Problem, options: Options) -> bool:
@@ -20,15 +21,16 @@ def is_sought(problem: Problem, options: Options) -> bool:
     return is_global and options.lifting == "auto" and options.record.hardest.reaches and options.cuts is None
 
 
-def prepared_on_section(net: Network, problem: Problem) -> Presolve | None:
-    """The problem presolved for it; None where that gains nothing, or is too large to come for nothing."""
-    if sum(net.widths) > 2 * LARGEST:
+def prepared_on_section(net: Network, problem: Problem, is_limited: bool) -> Presolve | None:
+    """The problem presolved for it; None where that gains nothing, or is too large for what is left of the time."""
+    largest = LARGEST_IN_TIME if is_limited else LARGEST
+    if sum(net.widths) > 2 * largest:
         return None
     try:
         fixed = _presolved(net, problem)
     except ValueError:  # beyond float64
         return None
-    return None if fixed is None or Sizes.of(problem, fixed).N > LARGEST else fixed
+    return None if fixed is None or Sizes.of(problem, fixed).N > largest else fixed
 
 
 def required_on_section(net: Network, problem: Problem) -> Presolve:

@@ -187,7 +187,7 @@ class Plan:
         """The same by the reach lifting; None where that is not sought, or needs too much."""
         if not is_sought(self.problem, self.options):
             return None
-        fixed = prepared_on_section(self.net, self.problem)
+        fixed = prepared_on_section(self.net, self.problem, self.options.time_limit is not None)
         return None if fixed is None else Plan(self.net, self.problem, fixed, self.options, None)
 
     @cached_property

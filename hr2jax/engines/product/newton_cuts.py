@@ -30,7 +30,8 @@ from .triangle_cuts import Pool, Separator
 ROUNDS, FIRST, SHARE = 25, 0.03, 0.1
 # New cuts in a round, times N, and what violates a cut.
 PER_ROW, LEAST = 3, 0.005
-PER_ROW_ON_SECTION = 6  # where products of what two neurons let through say most
+# On a section products of what two neurons let through say most: more of them in a round, and so many at most.
+PER_ROW_ON_SECTION, MOST_ON_SECTION = 6, 1000
 # A cut is dropped where its moments are farther from 0, relative to its size, than so many times the root of what the
 # central path has for the product of that and its multiplier's share of the value.
 SLACK = 30.0
@@ -65,15 +66,19 @@ def solve_with_cuts(
 
 def _rounds(lifting: Lifting, families: list[Family], monitor: Monitor, cuts: _Cuts, iteration: int) -> Status:
     before, status = np.inf, Status.STALLED
+    on_section, improved, last = lifting.presolve.section is not None, np.inf, np.inf
     for k in range(ROUNDS):
         accuracy = max(monitor.tolerance, FIRST * SHARE**k)
+        if on_section and k > 1:  # while rounds bring much, each is solved to a share of that
+            accuracy = max(accuracy, min(FIRST * SHARE, SHARE * improved))
         # always from the beginning: from the last round's end it is little less far, and multipliers of cuts that
         # together are equations run away
         problem = Problem(lifting, families, cuts.encoded())
         state = problem.begin()
         status, iteration, bound = follow(problem, state, monitor, accuracy, iteration)
+        improved, last = (last - bound) / max(abs(bound - monitor.origin), 1e-300), bound
         left = monitor.bound - monitor.lower
-        if lifting.presolve.section is not None and left <= monitor.tolerance * abs(monitor.bound - monitor.origin):
+        if on_section and left <= monitor.tolerance * abs(monitor.bound - monitor.origin):
             return Status.SOLVED  # there is nothing below what is attained
         if accuracy == monitor.tolerance:
             if before - bound < 0.25 * monitor.tolerance * abs(bound - monitor.origin):
@@ -94,7 +99,9 @@ class _Cuts:
 
     def __init__(self, lifting: Lifting, families: list[Family], names: tuple[str, ...]):
         self.lifting, self.factored = lifting, Factored(lifting, families, pads=False)
-        self.room = min(MOST_CUTS, MOST - lifting.size - sum(f.F.rows for f in families))
+        self.on_section = lifting.presolve.section is not None
+        most = MOST_ON_SECTION if self.on_section else MOST_CUTS
+        self.room = min(most, MOST - lifting.size - sum(f.F.rows for f in families))
         self.separator = Separator(lifting, self.factored.rows, names)
         self.triangles = Pool.empty()
         self.others = pools_of(lifting, self.factored, names)
@@ -134,7 +141,7 @@ class _Cuts:
         ends = np.cumsum([len(pool) for pool in self.pools])
         for pool, which in zip(self.pools, np.split(kept, ends[:-1]), strict=True):
             pool.keep(which)
-        per_row = PER_ROW if self.lifting.presolve.section is None else PER_ROW_ON_SECTION
+        per_row = PER_ROW_ON_SECTION if self.on_section else PER_ROW
         limit = min(per_row * self.lifting.size, (self.room - len(self)) // 3)
         if limit <= 0:
             return 0
