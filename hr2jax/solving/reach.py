@@ -30,7 +30,7 @@ def prepared_on_section(net: Network, problem: Problem, is_limited: bool) -> Pre
         fixed = _presolved(net, problem)
     except ValueError:  # beyond float64
         return None
-    return None if fixed is None or Sizes.of(problem, fixed).N > largest else fixed
+    return None if fixed is None or largest < Sizes.of(problem, fixed).N else fixed
 
 
 def required_on_section(net: Network, problem: Problem) -> Presolve:
