@@ -18,7 +18,7 @@ RECTANGLE = {"center": [0.1, -0.2, 0.3], "radius": [0.5, 0.0, 1.5]}
 def cases() -> dict[str, Case]:
     """By name."""
     named: dict[str, Case] = {}
-    for name, call, network, options in [*_one_layer(), *_several_layers(), *_several_values(), *_reach()]:
+    for name, call, network, options in [*_one_layer(), *_several_layers(), *_several_values(), *_reach(), *_smooth()]:
         assert name not in named, name
         assert "time_limit" not in options
         named[name] = call, network, options
@@ -188,3 +188,12 @@ def _reach() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     yield "deep-hr2+-reach-to2", "solve", "deep", {
         "lifting": "reach", "relaxation": "hr2+", "norm": 2, "output_norm": 2, "max_iterations": 40
     }  # fmt: skip
+
+
+def _smooth() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    for network, output in (("smooth", (0, 1)), ("mixed", 0)):
+        yield f"{network}-hr2", "solve", network, {"output": output}
+        yield f"{network}-hr2+-box", "solve", network, {"output": output, "relaxation": "hr2+", **BOX}
+        for relaxation, where in (("shor", RECTANGLE), ("hr2+", BOX), ("hr2", BALL), ("interval", BOX)):
+            options = {"output": output, "relaxation": relaxation, **where}
+            yield f"{network}-maximum-{relaxation}", "maximum", network, options

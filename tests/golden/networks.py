@@ -36,8 +36,12 @@ def networks() -> dict[str, Network]:
         "three": _random((2, 3, 3, 2, 1), 10),
         "chain": chain,
         "thin": _thinned(_random((4, 6, 6, 1), 11), 0.5, 11),
+        "smooth": _random((3, 4, 4, 2), 12, ("tanh", "gelu")),
+        "mixed": _random((3, 4, 4, 4, 1), 13, ("softplus", "relu", "selu")),
     }
-    return {name: Network(arrays.weights, arrays.biases) for name, arrays in made.items()}
+    return {
+        name: Network(arrays.weights, arrays.biases, activation=arrays.activation) for name, arrays in made.items()
+    }
 
 
 @dataclass
@@ -46,13 +50,14 @@ class _Arrays:
 
     weights: list[np.ndarray]
     biases: list[np.ndarray]
+    activation: str | tuple[str, ...] = "relu"
 
 
-def _random(widths: tuple[int, ...], seed: int) -> _Arrays:
+def _random(widths: tuple[int, ...], seed: int, activation: str | tuple[str, ...] = "relu") -> _Arrays:
     rng = np.random.default_rng([seed, *widths])
     shapes = list(zip(widths[1:], widths[:-1], strict=True))
     weights = [rng.standard_normal(s) / np.sqrt(s[1]) for s in shapes]
-    return _Arrays(weights, [0.15 * rng.standard_normal(p) for p in widths[1:]])
+    return _Arrays(weights, [0.15 * rng.standard_normal(p) for p in widths[1:]], activation)
 
 
 def _thinned(arrays: _Arrays, share: float, seed: int) -> _Arrays:
@@ -61,11 +66,13 @@ def _thinned(arrays: _Arrays, share: float, seed: int) -> _Arrays:
 
 
 def save(nets: Mapping[str, Network], path: Path) -> None:
-    """All in one file; the keys of each after its name."""
+    """All in one file; the keys of each after its name; the activations of hidden layers where one is no ReLU."""
     arrays = {}
     for name, net in nets.items():
-        arrays |= {f"{name}/A{l}": A for l, A in enumerate(net.weights)}
-        arrays |= {f"{name}/b{l}": b for l, b in enumerate(net.biases)}
+        arrays |= {f"{name}/A{l}": layer.inputs[l] for l, layer in enumerate(net.layers)}
+        arrays |= {f"{name}/b{l}": layer.bias for l, layer in enumerate(net.layers)}
+        if not net.is_chain:
+            arrays[f"{name}/kinds"] = np.array([layer.activation for layer in net.layers[:-1]])
     np.savez_compressed(path, **arrays)
 
 
@@ -77,6 +84,9 @@ def load(path: Path) -> dict[str, Network]:
             name = key.partition("/")[0]
             layers[name] = layers.get(name, 0) + (key.partition("/")[2][0] == "A")
         return {
-            name: Network([file[f"{name}/A{l}"] for l in range(n)], [file[f"{name}/b{l}"] for l in range(n)])
+            name: Network(
+                [file[f"{name}/A{l}"] for l in range(n)], [file[f"{name}/b{l}"] for l in range(n)],
+                activation=file[f"{name}/kinds"].tolist() if f"{name}/kinds" in file.files else "relu",
+            )
             for name, n in layers.items()
         }
