@@ -242,7 +242,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--arithmetic", choices=("float", "ball"), default="float",
                    help='float64 with proved error bounds, or arbitrary precision (slow)')  # fmt: skip
     p.add_argument("--workers", type=int, metavar="N",
-                   help="processes that share a folder (default: as many as cores, where it has many)")  # fmt: skip
+                   help="processes that share a folder, by Dask (default: a core each if it has many)")  # fmt: skip
 
     p = command("report", report_command, ("..page.choose",), "a result as a page of HTML", REPORT, REPORT_EXAMPLES)
     p.add_argument("result", metavar="RESULT.json", help="from --json of solve, certify or prove")

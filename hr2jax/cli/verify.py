@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from fractions import Fraction
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from .answer import EXIT_CODES, YES
@@ -74,7 +75,7 @@ def verify_folder(arguments: argparse.Namespace, net: Network) -> int:
     if not names:
         raise ValueError(f"{folder} has no certificates: none of its files ends in .npz")
     count = arguments.workers
-    if count is None and len(names) >= MANY:
+    if count is None and len(names) >= MANY and find_spec("distributed") and find_spec("cryptography"):
         count = os.cpu_count()
     if count is not None and count < 1:
         raise ValueError(f"--workers must be at least 1, but {count} was given")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..arithmetic.enclosure import TooLargeError
 from ..arithmetic.float64 import Array
 from ..certificate.certificate import Certificate
 from ..machine.stopping import check
+from ..machine.workers import workers_of
 from ..network import Network
 from ..options import VIA
 from ..progress import Line
@@ -30,6 +32,24 @@ WORSE = (
 )  # fmt: skip
 # What ended by time is not the last word.
 UNFINISHED = (Status.TIME_LIMIT, Status.STOPPED)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What pairs of labels share that others bound; `rounds` of them are one after the other."""
+
+    net: Network
+    norm: str | int
+    options: Mapping[str, Any]
+    until: float | None
+    rounds: int
+
+
+def constant_of(shared: Pairs, pair: tuple[int, int]) -> tuple[tuple[int, int], Certificate, Status]:
+    """The global constant of a pair, by a worker."""
+    limit = None if shared.until is None else max(shared.until - time.time(), 0.0) / shared.rounds
+    (result,) = solve_all(shared.net, [pair], norm=shared.norm, time_limit=limit, **shared.options)
+    return pair, result.certificate, result.status
 
 
 class Certifying:
@@ -58,6 +78,7 @@ class Certifying:
         self.known: dict[tuple[int, int], Constant] = {}  # of the same pairs, and of those that a file tells
         self.finished = np.zeros(len(x), dtype=bool)
         self.journal: Journal | None = None
+        self.lost = ""  # how workers were lost, for the report's message
         self.folder = folder
         # input and rival -> the bound that excludes it nearest to the end, how it was found, its certificate's name
         self.proofs: dict[tuple[int, int], tuple[float, str, str | None]] = {}
@@ -84,7 +105,7 @@ class Certifying:
                 self.attacked_until = radius
         self.seconds["attack"] = time.time() - since
 
-    def bound_pairs(self, options: Mapping[str, Any], line: Line) -> Status:
+    def bound_pairs(self, options: Mapping[str, Any], line: Line, workers: int | None, client: Any) -> Status:
         """Global constants of F_k - F_j for the labels k that occur; F_j - F_k has the same."""
         since = time.time()
         rows = np.flatnonzero(self.right & ~self.finished)
@@ -103,13 +124,18 @@ class Certifying:
             worst = max(worst, status, key=WORSE.index)
             self.keep({pair: (found, status) for pair, found in zip(pairs, proved, strict=True)})
         left = [pair for pair in pairs if pair not in self.known]
-        line.end()  # solve_all has a line of its own
         options = {**options, "witness": 0.0}  # a global constant's is not looked at
         limit = None if until is None else max(until - time.time(), 0.0)
         try:
-            results = solve_all(self.net, left, norm=self.norm, time_limit=limit, **options) if left else []
-            worst = max(worst, *(result.status for result in results), key=WORSE.index) if left else worst
-            self.keep({p: (result.certificate, result.status) for p, result in zip(left, results, strict=True)})
+            if len(left) > 1 and (client is not None or (workers or 1) > 1):
+                self._share_pairs(left, options | {"progress": False}, until, workers, client, line.show)
+            elif left:
+                line.end()  # solve_all has a line of its own
+                solve_all(
+                    self.net, left, norm=self.norm, time_limit=limit, **options,
+                    found=lambda k, result: self.keep({left[k]: (result.certificate, result.status)}),
+                )  # fmt: skip
+            worst = max(worst, *(self.known[pair].status for pair in left), key=WORSE.index) if left else worst
         except TooLargeError:
             worst = Status.NUMERICAL_ERROR
             self.known |= {pair: Constant(pair, np.inf, worst, None) for pair in left}
@@ -126,9 +152,22 @@ class Certifying:
         self.seconds["pairs"] = time.time() - since
         return worst
 
+    def _share_pairs(
+        self, pairs: list[tuple[int, int]], options: Mapping[str, Any], until: float | None, workers: int | None,
+        client: Any, show: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        """A constant a task, none of them from another's multipliers."""
+        others = workers_of(workers, len(pairs), client)
+        rounds = -(-len(pairs) // max(others.at_once, 1))
+        shared = Pairs(self.net, self.norm, options, until, rounds)
+        for done, (pair, certificate, status) in enumerate(others.answers(constant_of, shared, pairs)):
+            self.keep({pair: (certificate, status)})
+            check()
+            show(f"constants of pairs of labels: {done + 1} of {len(pairs)}")
+
     def search(
         self, via: str, accuracy: float | None, options: Mapping[str, Any], workers: int | None,
-        show: Callable[[str], None],
+        client: Any, show: Callable[[str], None],
     ) -> Status:  # fmt: skip
         """Around each input that the global constants leave undecided."""
         since = time.time()
@@ -140,19 +179,19 @@ class Certifying:
         self.finish(np.flatnonzero(self.decided))
         rows = np.flatnonzero(~self.decided)
         rows = rows[np.argsort(-self.found[rows], kind="stable")].tolist()  # those nearest to success first
-        tasks = [
+        tasks = (
             Task(i, self.x[i], int(self.labels[i]), self.margin[i], self.radius[i], float(self.first_broken[i]))
             for i in rows
-        ]
+        )
         radii = tuple(np.unique(self.radii).tolist())
         setting = Setting(
             self.net, via, self.norm, self.clip, radii, accuracy, options, self.deadline, self.folder is not None
         )
         try:
-            for done, found in enumerate(search_all(setting, tasks, workers)):
+            for done, found in enumerate(search_all(setting, tasks, len(rows), workers, client)):
                 self._take(via, found)
                 check()
-                show(f"around inputs: {done + 1} of {len(tasks)}")
+                show(f"around inputs: {done + 1} of {len(rows)}")
         finally:
             self.seconds["search"] = time.time() - since
         return Status.SOLVED if self.decided.all() else Status.TIME_LIMIT
@@ -264,6 +303,7 @@ class Certifying:
         certified = self.right[:, None] & (self.radii <= self.found[:, None])
         unbroken = self.right[:, None] & (self.radii < self.first_broken[:, None])
         n, is_known = len(self.x), self.radii <= self.attacked_until
+        saved = "" if self.journal is None else self.journal.note
         return RobustnessReport(
             radii=self.radii,
             certified=certified,
@@ -281,5 +321,6 @@ class Certifying:
             status=status,
             timings=self.seconds | {"total": time.time() - self.began},
             problem=problem,
-            note="" if self.journal is None else self.journal.note,
+            note=saved,
+            reason=self.lost,
         )

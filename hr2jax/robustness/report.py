@@ -54,6 +54,7 @@ class RobustnessReport:
         timings: seconds of `attack`, `pairs`, `search`, `total`.
         problem: what was asked.
         note: what of `results` could not be written; "" where nothing is amiss.
+        reason: what ended it where neither the user did nor a limit: the workers were lost; else "".
     """
 
     radii: Array
@@ -73,11 +74,13 @@ class RobustnessReport:
     timings: Mapping[str, float]
     problem: Mapping[str, Any]
     note: str = ""
+    reason: str = ""
 
     @property
     def message(self) -> str:
         """The status as a sentence."""
-        return MESSAGES[self.status] + self.note
+        lost = f"{self.reason}; what was not decided counts as not certified"
+        return (lost if self.reason else MESSAGES[self.status]) + self.note
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """Strict JSON: null for an infinite radius (no change of the input matters, nothing was broken)."""

@@ -14,9 +14,10 @@ from ..arithmetic.enclosure import check_arithmetic
 from ..machine.device import on_device
 from ..machine.programs import keeping
 from ..machine.stopping import hear, stoppable, tell
+from ..machine.workers import LostError, workers_of
 from ..options import VIA, Options
 from ..problem import checked_problem
-from ..progress import Line
+from ..progress import LOG, Line
 from ..reading import Model, as_network
 from ..relaxation.table import RELAXATIONS, names
 from ..result import Status
@@ -49,6 +50,7 @@ def certify(
     time_limit: float | None = Options.time_limit,
     seed: int = Options.seed,
     progress: bool = Options.progress,
+    client: Any = None,
     results: str | os.PathLike[str] | None = None,
     certificates: str | os.PathLike[str] | None = None,
     **options: Any,
@@ -73,8 +75,9 @@ def certify(
             what that certifies on, constants on the ball around the input; "sdp": there, the largest value of
             F_j - F_k on the ball (`maximum`).
         relaxation: of `solve`.
-        workers: processes that share the inputs of a local search (started by spawn: a script needs its
-            `if __name__ == "__main__":`); None: this process.
+        workers: processes on this machine that share the pairs of labels and the inputs of a local search, by Dask
+            (extra `cluster`; started by spawn: a script needs its `if __name__ == "__main__":`); None: this process.
+        client: a distributed.Client, whose workers do (docs/scale.md); None: none.
         radius_accuracy: the certified radius of an input is bisected between two of `radii` to this relative
             accuracy (local); None: `radius` says no more than `certified` does. Global radii are exact.
         attack_steps, attack_starts: of the attack, the first from the input itself; attack_starts=0: none.
@@ -95,6 +98,7 @@ def certify(
         ValueError, NotImplementedError: what cannot be done or means nothing, before any work; `results` of another
             question, or that another run is writing.
         OSError: `results` cannot be written.
+        ImportError: `workers` or `client` without Dask.
         TypeError: an option that `solve` does not have.
     """
     began = time.time()
@@ -108,6 +112,12 @@ def certify(
     x, box = checked_inputs(net, inputs, clip)
     r = checked_radii(radii)
     check_count("workers", workers, 1, none=True)
+    if workers is not None and client is not None:
+        raise ValueError("workers and client cannot both be given: a client has its own workers")
+    try:
+        workers_of(workers, len(x), client)  # refused now, where there are none
+    except LostError as error:
+        raise ValueError(str(error)) from None
     check_count("attack_steps", attack_steps, 1)
     check_count("attack_starts", attack_starts, 0)
     accuracy = checked_accuracy(radius_accuracy)
@@ -153,12 +163,15 @@ def certify(
         try:
             if attack_starts:
                 run.attack(attack_steps, attack_starts, seed, line.show)
-            status = run.bound_pairs(chosen | {"progress": progress}, line)  # the search begins from what they certify
+            status = run.bound_pairs(chosen | {"progress": progress}, line, workers, client)
             if via == VIA[0]:
                 run.finish(np.flatnonzero(run.decided))
             elif status is not Status.STOPPED:
-                status = run.search(via, accuracy, chosen, workers, line.show)
+                status = run.search(via, accuracy, chosen, workers, client, line.show)  # from what those certify
         except KeyboardInterrupt:
             hear()
             status = Status.STOPPED
+        except LostError as error:
+            status, run.lost = Status.STOPPED, str(error)
+            LOG.warning("%s; what was finished is kept%s", error, "" if results is None else f" in {str(results)!r}")
         return run.report(problem, status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -158,6 +158,8 @@ def _excluded(setting: Setting, task: Task, test: Test, radius: float, known: Ar
     return True
 
 
-def search_all(setting: Setting, tasks: Sequence[Task], workers: int | None) -> Iterator[Found]:
-    """`search` for every task, as they come; closing the iterator ends the workers."""
-    return workers_of(workers, len(tasks)).answers(search, setting, tasks)
+def search_all(
+    setting: Setting, tasks: Iterable[Task], count: int, workers: int | None, client: Any = None
+) -> Iterator[Found]:
+    """`search` for each of `count` tasks, as they come; closing the iterator ends the workers."""
+    return workers_of(workers, count, client).answers(search, setting, tasks)

@@ -30,7 +30,10 @@ ONE_PROBLEM = ("output", "warm_start", "checkpoint")
 
 
 @stoppable
-def solve_all(net: Model, pairs: Sequence[Output] | None = None, **options: Any) -> Results:
+def solve_all(
+    net: Model, pairs: Sequence[Output] | None = None, *, found: Callable[[int, Result], Any] | None = None,
+    **options: Any,
+) -> Results:  # fmt: skip
     """`solve` for several outputs: one compilation, and each problem begins from what the others found.
 
     On an accelerator small problems of one shape are steered together (vmapped); others warm-start from an earlier pair
@@ -39,6 +42,8 @@ def solve_all(net: Model, pairs: Sequence[Output] | None = None, **options: Any)
     Args:
         net: a ReLU network, or what holds one: a file, a module (see `hr2jax.as_network`).
         pairs: outputs as in `solve`: k, (k, j), or coefficients; None: all pairs (k, j), k < j.
+        found: called with the place in `pairs` and the result of each as it is known, and again where what is left of
+            a time limit has improved it; in the thread of the work.
         options: those of `solve`, for every problem, but for `output`, `warm_start` and `checkpoint`, and that
             `time_limit` is the total of all: each has its share of what is left, and what some leave the others have.
 
@@ -99,17 +104,22 @@ def solve_all(net: Model, pairs: Sequence[Output] | None = None, **options: Any)
             check()
             if results and results[-1].status is Status.STOPPED:
                 results.append(at_once(k, CTRL_C if is_interrupted() else Status.STOPPED.value))
+                if found is not None:
+                    found(k, results[k])
                 continue
             warm = results and steered[k] is None
             earlier = results[most_like(problem, problems, reversed(range(k)))] if warm else None
             results.append(solved(k, earlier, len(problems) - k))
-        _improve(results, solved, lambda: began + (chosen.time_limit or 0.0) - time.perf_counter())
+            if found is not None:
+                found(k, results[k])
+        _improve(results, solved, found, lambda: began + (chosen.time_limit or 0.0) - time.perf_counter())
     return results
 
 
 def _improve(
-    results: Results, solved: Callable[[int, Result | None, int], Result], left: Callable[[], float]
-) -> None:
+    results: Results, solved: Callable[[int, Result | None, int], Result], found: Callable[[int, Result], Any] | None,
+    left: Callable[[], float],
+) -> None:  # fmt: skip
     """Use what is left of a time limit for those that ended by their share of it, as long as that brings something."""
     is_better = True
     while is_better:
@@ -123,6 +133,8 @@ def _improve(
             if again.bound < results[k].bound or again.status is not Status.TIME_LIMIT:
                 is_better = is_better or again.bound < (1.0 - WORTHWHILE) * results[k].bound
                 results[k] = better(results[k], again)
+                if found is not None:
+                    found(k, results[k])
             if again.status is Status.STOPPED:
                 return
 

@@ -379,6 +379,7 @@ def is_running(pid):
 
 
 @pytest.mark.slow
+@pytest.mark.framework("distributed", "cryptography")
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="processes are looked for in /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_the_processes_of_certify_end_with_it(number, tmp_path):

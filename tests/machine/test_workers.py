@@ -1,14 +1,14 @@
 """Workers: started, fed and stopped in one way, wherever they are."""
 
 import os
+import sys
 import threading
-import time
 
 import pytest
 
 from hr2jax.machine.child import ChildError
 from hr2jax.machine.stopping import check, heeding, is_interrupted, stoppable
-from hr2jax.machine.workers import Here, Killed, Processes, call, workers_of
+from hr2jax.machine.workers import Here, Killed, call, workers_of
 
 
 def product(shared, task):
@@ -23,19 +23,7 @@ def broken(shared, task):
     raise ZeroDivisionError(f"{shared} / {task}")
 
 
-def until_told(folder, task):
-    """Steps without an end."""
-    (folder / f"{task}-began").touch()
-    try:
-        while True:
-            check()
-            time.sleep(0.01)
-    except KeyboardInterrupt:
-        (folder / f"{task}-told").touch()
-        raise
-
-
-SOME = {"here": Here(), "killed": Killed(), "processes": Processes(2)}
+SOME = {"here": Here(), "killed": Killed()}
 WHERE = pytest.mark.parametrize("workers", SOME.values(), ids=list(SOME))
 
 
@@ -57,33 +45,16 @@ def test_who_works(monkeypatch):
     assert len(others) == 2 and os.getpid() not in others
     assert isinstance(workers_of(None, 9), Here) and isinstance(workers_of(1, 9), Here)
     assert isinstance(workers_of(4, 1), Here) and isinstance(workers_of(4, 0), Here)
-    assert workers_of(4, 3).count == 3 and workers_of(2, 3).count == 2
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    for asked in ({"count": 2}, {"count": None, "client": 3}):
+        with pytest.raises(ImportError, match=r"needs Dask: pip install .distributed>="):
+            workers_of(tasks=4, **asked)
 
 
-def test_workers_that_are_not_waited_for_are_told(tmp_path):
-    """The flag is asked for at each step, in the processes too: they end by themselves, before they are killed."""
-
-    def taken():
-        answers = Processes(2).answers(until_told, tmp_path, [0, 1, 2])
-        threading.Thread(target=stop_when_begun, args=(answers,)).start()
-        return list(answers)
-
-    stop = threading.Event()
-
-    def stop_when_begun(answers):
-        while not (tmp_path / "0-began").exists() or not (tmp_path / "1-began").exists():
-            time.sleep(0.01)
-        stop.set()
-
-    began = None
-    with pytest.raises(KeyboardInterrupt), heeding(stop.is_set):
-        try:
-            taken()
-        finally:
-            began = time.monotonic()
-    assert (tmp_path / "0-told").exists() and (tmp_path / "1-told").exists()
-    assert not (tmp_path / "2-began").exists()
-    assert time.monotonic() - began < 5
+def test_tasks_are_taken_as_they_are_worked_on():
+    taken = []
+    answers = Here().answers(product, 2, (taken.append(i) or i for i in range(9)))
+    assert [next(answers), next(answers)] == [0, 2] and taken == [0, 1]
 
 
 def test_a_flag_is_heard_at_each_step_of_calls_within_in_any_thread():

@@ -138,7 +138,7 @@ def test_no_witness_is_searched_beside_global_constants(monkeypatch):
         hr2jax.solve(net, output=(0, 1), relaxation="shor", witness=1)
 
 
-@pytest.mark.slow  # two processes that import and compile for themselves
+@pytest.mark.framework("distributed", "cryptography")  # two processes that import and compile for themselves
 def test_workers_give_the_same_answer(cases):
     net, inputs, labels, clip, reports = cases[1]
     again = hr2jax.certify(
@@ -162,7 +162,7 @@ def test_no_time_certifies_little_but_soundly():
 
 def test_without_bisection_what_is_broken_is_decided(monkeypatch):
     tasks = []
-    monkeypatch.setattr(f"{module.__name__}.search_all", lambda setting, some, workers: tasks.extend(some) or iter(()))
+    monkeypatch.setattr(f"{module.__name__}.search_all", lambda setting, some, *_: tasks.extend(some) or iter(()))
     x = np.random.default_rng(3).uniform(-1, 1, (5, 2))
     options = {"radii": [1e-9, 9.0], "via": "lipschitz-local", "relaxation": "shor", "radius_accuracy": None}
     report = hr2jax.certify(network(2), x, **options)

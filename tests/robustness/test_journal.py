@@ -15,6 +15,7 @@ from hr2jax.robustness import certifying
 from hr2jax.robustness.journal import Journal
 
 from ..reference.classifier import network
+from ..reference.dask import cluster  # noqa: F401 (a fixture)
 
 NET = network(1)
 INPUTS = np.random.default_rng(5).uniform(-1, 1, (6, 2))
@@ -77,7 +78,7 @@ def test_a_finished_run_is_read_and_nothing_is_done(whole, monkeypatch, tmp_path
 
     monkeypatch.setattr(certifying, "solve_all", done)
     monkeypatch.setattr(certifying, "broken", done)
-    monkeypatch.setattr(certifying, "search_all", lambda setting, tasks, workers: done() if tasks else ())
+    monkeypatch.setattr(certifying, "search_all", lambda *_: ())
     again = hr2jax.certify(NET, INPUTS, **ASKED, results=path, certificates=folder)
     same(again, report)
     assert again.certificates.keys() == report.certificates.keys()
@@ -261,8 +262,48 @@ def test_the_command_line_keeps_and_proves_again(tmp_path, capsys):
     assert main(["verify", str(tmp_path / "empty"), net]) == 2
 
 
-@pytest.mark.slow  # processes that import for themselves
+@pytest.mark.framework("distributed", "cryptography")
 def test_a_folder_is_proved_again_by_several(whole, tmp_path, capsys):
     NET.save(tmp_path / "net.npz")
     assert main(["verify", str(whole[2]), str(tmp_path / "net.npz"), "--workers", "2"]) == 0
     assert "Lipschitz constants on a domain" in capsys.readouterr().out
+
+
+@pytest.mark.framework("distributed", "cryptography")
+def test_workers_of_a_cluster_give_the_same_and_may_be_killed(whole, tmp_path, cluster, monkeypatch):  # noqa: F811
+    client, *_ = cluster
+    client.wait_for_workers(2, timeout=60)
+    add, seen, processes = Journal.add, [], list(client.run(os.getpid).values())
+
+    def killing(self, results):
+        add(self, results)
+        if len(seen) == 1:  # both have begun
+            os.kill(processes[0], signal.SIGKILL)
+        seen.append(1)
+
+    monkeypatch.setattr(Journal, "add", killing)
+    asked = ASKED | {"results": tmp_path / "run.jsonl", "certificates": tmp_path / "proofs", "client": client}
+    same(hr2jax.certify(NET, INPUTS, **asked), whole[0])
+    assert len(seen) > 4
+    names = sorted(path.name for path in whole[2].iterdir())
+    assert sorted(path.name for path in (tmp_path / "proofs").iterdir()) == names
+
+
+@pytest.mark.framework("distributed", "cryptography")
+def test_a_lost_scheduler_leaves_what_was_finished(whole, tmp_path, cluster, monkeypatch, caplog):  # noqa: F811
+    client, scheduler, _ = cluster
+    add, path = Journal.add, tmp_path / "run.jsonl"
+
+    def killing(self, results):
+        add(self, results := list(results))
+        if any(hasattr(result, "index") for result in results):
+            scheduler.kill()
+            scheduler.wait()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "add", killing)
+        report = hr2jax.certify(NET, INPUTS, **ASKED, results=path, client=client)
+    assert report.status is hr2jax.Status.STOPPED and report.message.startswith("the scheduler tcp://")
+    assert "what was finished is kept" in caplog.text
+    assert sum("index" in line for line in lines_of(path)) == report.decided.sum() < 6
+    same(hr2jax.certify(NET, INPUTS, **ASKED, results=path), whole[0])

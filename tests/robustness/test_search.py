@@ -55,5 +55,5 @@ def test_the_answers_come_from_this_process_where_there_is_nothing_to_share(monk
     monkeypatch.setitem(module.TESTS, "sdp", lambda question: question.radius)
     setting = Setting(NET, "sdp", "inf", None, (0.5,), None, {}, None)
     task = Task(3, np.zeros(2), 0, np.array([np.inf, 1.0]), np.array([np.inf, 0.0]), np.inf)
-    assert list(search_all(setting, [task], workers=2)) == [Found(3, 0.5, True)]
-    assert list(search_all(setting, [task] * 3, workers=None)) == 3 * [Found(3, 0.5, True)]
+    assert list(search_all(setting, [task], 1, workers=2)) == [Found(3, 0.5, True)]
+    assert list(search_all(setting, [task] * 3, 3, workers=None)) == 3 * [Found(3, 0.5, True)]
