@@ -47,7 +47,7 @@ def load(
             0.01), "abs", "tanh", "gelu", ... (with torch's defaults), or a list with one name for each hidden layer
             ("identity" makes one layer of two, where that is exact).
         layers: the layers' names in the order of application, where the file's names do not say it; of a state
-            dict's other entries nothing is used then.
+            dict's other layers and networks nothing is used then, with a warning; a normalisation is refused.
         logits: read what comes before a final Softmax, LogSoftmax or Sigmoid.
 
     Raises:

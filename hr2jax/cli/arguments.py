@@ -55,9 +55,10 @@ def add_network(parser: argparse.ArgumentParser) -> None:
              ".safetensors, .pt, .pth, .ckpt, .npz")  # fmt: skip
     add("--activation", type=_activation, metavar="NAME",
         help="relu: what is done between the layers of a file that does not say it (a state dict, LipSDP's .mat), or "
-             "one name for each hidden layer, with commas")  # fmt: skip
+             "one name for each hidden layer, with commas (leaky_relu: slope 0.01)")  # fmt: skip
     add("--layers", type=_names, metavar="A,B,...",
-        help="the names of a state dict's layers in the order of application, where they do not say it")  # fmt: skip
+        help="the names of a state dict's layers in the order of application, where they do not say it; others are not "
+             "used, and a normalisation among them is refused")  # fmt: skip
     add("--logits", action="store_true", help="read what comes before a final Softmax, LogSoftmax or Sigmoid")
 
 

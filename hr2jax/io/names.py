@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
@@ -12,6 +13,10 @@ from ..arithmetic.float64 import Array
 from .layers import Graph, Layers, chained
 from .own import is_own, own
 from .told import Told, few
+
+LOG = logging.getLogger("hr2jax")
+# Of stable-baselines3's policies: the logarithm of the exploration noise's deviation, beside the network.
+OF_NOISE = ("log_std",)
 
 
 def named(names: Collection[str], get: Callable[[str], Array], told: Told, *, in_order: bool = False) -> Layers | Graph:
@@ -30,13 +35,13 @@ def named(names: Collection[str], get: Callable[[str], Array], told: Told, *, in
     Raises:
         ValueError: layers whose order or activation nothing says, or an array that is no weight or bias of a
             layer (such as a normalisation's), which would change what the network is. Where the caller names the
-            layers, what belongs to none of them is left out.
+            layers, other fully connected layers and other networks in the file are left out, with a warning.
     """
     if not all(name.isprintable() for name in names):
         raise ValueError("a name in the file is not printable text")
     if any(is_own(name) for name in names) or not any("." in name for name in names):
         return own(names, get, told)
-    order = _found(names) if told.layers is None else _chosen(names, told.layers)
+    order = _found(names) if told.layers is None else _chosen(names, get, told.layers)
     weights = {prefix: get(f"{prefix}.weight") for prefix in order}
     for prefix, weight in weights.items():
         if weight.ndim != 2:
@@ -62,7 +67,9 @@ def _found(names: Collection[str]) -> list[str]:
         are = "are" if len(unused) > 1 else "is"
         raise ValueError(
             f"{few(unused)} {are} not expected: only weights and biases of fully connected layers are read; "
-            "layers=[...] (--layers) names the layers of a network that does not need the rest"
+            "of a network with others, such as BatchNorm, read the module itself, "
+            'hr2jax.as_network(model.eval()).save("model.npz"), or its ONNX export; of several networks in one file '
+            "layers=[...] (--layers) names the layers of one"
         )
     for name in names:
         prefix, _, kind = name.rpartition(".")
@@ -71,7 +78,7 @@ def _found(names: Collection[str]) -> list[str]:
     return list(prefixes)
 
 
-def _chosen(names: Collection[str], layers: Sequence[str]) -> list[str]:
+def _chosen(names: Collection[str], get: Callable[[str], Array], layers: Sequence[str]) -> list[str]:
     """The layers that the caller names, if they are there and have nothing but weights and biases."""
     for layer in layers:
         if f"{layer}.weight" not in names:
@@ -81,7 +88,39 @@ def _chosen(names: Collection[str], layers: Sequence[str]) -> list[str]:
         prefix, _, kind = name.rpartition(".")
         if kind not in ("weight", "bias") and any(prefix == p or prefix.startswith(f"{p}.") for p in layers):
             raise ValueError(f"{name} is not expected: of {prefix} only weight and bias are read")
+    _check_left_out(names, get, layers)
     return list(layers)
+
+
+def _check_left_out(names: Collection[str], get: Callable[[str], Array], layers: Sequence[str]) -> None:
+    """Refuse what the named layers leave out, unless it is a fully connected layer or part of another network.
+
+    A normalisation's statistics, a PReLU's slopes or a scale may stand between the layers that are named: without them
+    the bound would be one of another network. What lies in a part of the file that holds fully connected layers and none
+    of those named, such as a critic beside the actor, is another network's.
+    """
+    left = [name for name in names if not any(name.startswith(f"{layer}.") for layer in layers)]
+    linear = {name.removesuffix(".weight") for name in left if name.endswith(".weight") and get(name).ndim == 2}
+
+    def is_elsewhere(name: str) -> bool:
+        parts = name.split(".")
+        for k in range(1, len(parts)):
+            part = ".".join(parts[:k])
+            holds_chosen = any(f"{layer}.".startswith(f"{part}.") for layer in layers)
+            if not holds_chosen and any(f"{other}.".startswith(f"{part}.") for other in linear):
+                return True
+        return False
+
+    unknown = [name for name in left if name not in OF_NOISE and not is_elsewhere(name)]
+    if unknown:
+        are = "are" if len(unknown) > 1 else "is"
+        raise ValueError(
+            f"{few(unknown)} {are} none of the layers that layers=[...] (--layers) names, nor of another network in the "
+            "file; a normalisation or a scale left out would make it another network's bound: read the module itself, "
+            'hr2jax.as_network(model.eval()).save("model.npz"), or its ONNX export'
+        )
+    if linear:
+        LOG.warning("of the file these layers are not used: %s", few(sorted(linear)))
 
 
 def _ordered(prefixes: list[str], told: Told, *, in_order: bool) -> list[str]:

@@ -185,6 +185,25 @@ def test_layers_cuts_one_network_out_of_several(tmp_path):
     assert hr2jax.load(path, activation="relu", layers=["critic", "actor.2"]).widths == (2, 3, 1)
 
 
+@pytest.mark.parametrize(
+    "left", ["1.running_mean", "1.weight", "bns.0.running_var", "bns.0.weight", "scale", "act.weight", "conv.weight"]
+)
+def test_layers_leaves_no_normalisation_out(tmp_path, left):
+    """A BatchNorm between the named layers was left out without a word: 14.9 was proved of a network of 212."""
+    shape = (1, 2, 1) if left == "conv.weight" else (3,)
+    path = write(tmp_path, file_of(dictionary(STATE | {left: tensor(1, *shape)})))
+    with pytest.raises(ValueError, match=f"{left} is none of the layers .* nor of another network"):
+        hr2jax.load(path, activation="relu", layers=["0", "2"])
+
+
+@pytest.mark.parametrize("left", ["critic.1.running_mean", "critic.1.weight", "log_std"])
+def test_layers_leaves_another_network_out_with_a_warning(tmp_path, left, caplog):
+    actor = {f"actor.{k}": v for k, v in STATE.items()}
+    path = write(tmp_path, file_of(dictionary(actor | {left: tensor(1, 3), "critic.0.weight": tensor(0, 3, 2)})))
+    assert hr2jax.load(path, activation="relu", layers=["actor.0", "actor.2"]).depth == 1
+    assert "of the file these layers are not used: critic.0" in caplog.text
+
+
 def test_a_tensor_that_means_its_negative_is_refused(tmp_path):
     """torch.save writes x.conj().imag, say, as the numbers themselves and {"neg": True}."""
     plain = b"ccollections\nOrderedDict\n)RtR"
