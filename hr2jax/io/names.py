@@ -96,8 +96,8 @@ def _check_left_out(names: Collection[str], get: Callable[[str], Array], layers:
     """Refuse what the named layers leave out, unless it is a fully connected layer or part of another network.
 
     A normalisation's statistics, a PReLU's slopes or a scale may stand between the layers that are named: without them
-    the bound would be one of another network. What lies in a part of the file that holds fully connected layers and none
-    of those named, such as a critic beside the actor, is another network's.
+    the bound would be one of another network. What lies in a part of the file that holds fully connected layers and
+    none of those named, such as a critic beside the actor, is another network's.
     """
     left = [name for name in names if not any(name.startswith(f"{layer}.") for layer in layers)]
     linear = {name.removesuffix(".weight") for name in left if name.endswith(".weight") and get(name).ndim == 2}
@@ -115,8 +115,8 @@ def _check_left_out(names: Collection[str], get: Callable[[str], Array], layers:
     if unknown:
         are = "are" if len(unknown) > 1 else "is"
         raise ValueError(
-            f"{few(unknown)} {are} none of the layers that layers=[...] (--layers) names, nor of another network in the "
-            "file; a normalisation or a scale left out would make it another network's bound: read the module itself, "
+            f"{few(unknown)} {are} none of the layers that layers=[...] (--layers) names, nor of another network in "
+            "the file; a normalisation or a scale left out would make it another network's bound: read the module itself, "
             'hr2jax.as_network(model.eval()).save("model.npz"), or its ONNX export'
         )
     if linear:
