@@ -116,8 +116,8 @@ def _check_left_out(names: Collection[str], get: Callable[[str], Array], layers:
         are = "are" if len(unknown) > 1 else "is"
         raise ValueError(
             f"{few(unknown)} {are} none of the layers that layers=[...] (--layers) names, nor of another network in "
-            "the file; a normalisation or a scale left out would make it another network's bound: read the module itself, "
-            'hr2jax.as_network(model.eval()).save("model.npz"), or its ONNX export'
+            "the file; a normalisation or a scale left out would make it another network's bound: read the module "
+            'itself, hr2jax.as_network(model.eval()).save("model.npz"), or its ONNX export'
         )
     if linear:
         LOG.warning("of the file these layers are not used: %s", few(sorted(linear)))
