@@ -20,8 +20,9 @@ DESCRIPTION = """Count the inputs whose label provably cannot change while the i
 entry; with --norm 2 in Euclidean distance), for each R of --radii. An input that is classified wrong is never counted.
 
 DATA.npz has the array inputs, (n, p_0), and labels, n integers; without labels the network's own predictions
-are taken. Radii are in the units of the inputs: for pixels in 0..1, 0.05 is 5 % of the range. Decimals are
-taken exactly: radii are rounded up, the clip box outward.
+are taken. Instead of it two .npy files may be given, of which the inputs are read as
+they are needed. Radii are in the units of the inputs: for pixels in 0..1, 0.05 is 5 % of the
+range. Decimals are taken exactly: radii are rounded up, the clip box outward.
 
 Printed: for each radius the share of all inputs that is certified, rounded down, and the share that an attack
 (projected gradient ascent) leaves: the truth lies between them. Ctrl-C and SIGTERM print what was decided so far.
@@ -40,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything after `hr2jax certify`."""
     add = parser.add_argument
     add_network(parser)
-    add("data", metavar="DATA.npz", help="the arrays inputs and, if known, labels")
+    add("data", metavar="DATA.npz", help="the arrays inputs and, if known, labels; or a .npy of inputs, which is read "
+                                         "as it is needed")  # fmt: skip
+    add("--labels", metavar="LABELS.npy", help="the labels, where DATA is a .npy")
     add("--radii", required=True, metavar="R,R,...", help="positive numbers, in the units of the inputs")
     add("--via", default=VIA[0], metavar="HOW",
         help=f"{', '.join(VIA)} (default {VIA[0]}: one constant for each pair of labels)")  # fmt: skip
@@ -69,7 +72,7 @@ def run(arguments: argparse.Namespace) -> RobustnessReport:
     from ..robustness.run import certify
 
     net = network(arguments)
-    inputs, labels = read_data(arguments.data)
+    inputs, labels = read_data(arguments.data, arguments.labels)
     client: Any = None
     if arguments.scheduler is not None:
         from ..machine.cluster import connected
@@ -110,11 +113,15 @@ def write(report: RobustnessReport, name: str, path: Path) -> None:
 def outputs(arguments: argparse.Namespace) -> dict[str, Path]:
     """The files to write."""
     paths = {name: Path(getattr(arguments, name)) for name in ("json", "plot") if getattr(arguments, name) is not None}
-    return checked_outputs(paths, (arguments.network, arguments.data, arguments.results))
+    return checked_outputs(paths, (arguments.network, arguments.data, arguments.labels, arguments.results))
 
 
-def read_data(path: str | os.PathLike[str]) -> tuple[Array, Array | None]:
-    """The arrays inputs and labels (None where there is none) of a .npz; no pickle is read.
+def read_data(
+    path: str | os.PathLike[str], labels: str | os.PathLike[str] | None = None
+) -> tuple[Array, Array | None]:
+    """The arrays inputs and labels (None where there is none) of a .npz, or of two .npy; no pickle is read.
+
+    A .npy of inputs is mapped into memory.
 
     Raises:
         ValueError: it is no such file; the message names it.
@@ -125,6 +132,10 @@ def read_data(path: str | os.PathLike[str]) -> tuple[Array, Array | None]:
     from ..machine.files import opened
     from ..text import unread
 
+    if os.fspath(path).endswith(".npy"):
+        return _mapped(path, "r"), None if labels is None else np.array(_mapped(labels, "r"))
+    if labels is not None:
+        raise ValueError(f"--labels is for a DATA.npy, but {os.fspath(path)} was given, which has its own")
     with opened(path) as file:
         try:
             loaded: Any = np.load(file, allow_pickle=False)
@@ -134,6 +145,20 @@ def read_data(path: str | os.PathLike[str]) -> tuple[Array, Array | None]:
     if isinstance(loaded, np.ndarray) or "inputs" not in arrays:
         raise ValueError(f"{os.fspath(path)} has no array inputs; it must be a .npz with inputs and perhaps labels")
     return arrays["inputs"], arrays.get("labels")
+
+
+def _mapped(path: str | os.PathLike[str], mode: Any) -> Array:
+    import numpy as np
+
+    from ..machine.files import opened
+    from ..text import unread
+
+    with opened(path):
+        pass
+    try:
+        return np.lib.format.open_memmap(path, mode=mode)
+    except Exception as error:  # whatever a damaged file makes a reader raise
+        raise ValueError(f"{os.fspath(path)} is not a whole .npy file of numbers: {unread(error)}") from None
 
 
 def _fields(text: str, what: str) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 
 from .files import path_of, refusal
 
@@ -14,6 +15,9 @@ try:
     import fcntl
 except ImportError:  # not on Windows, where two writers are not told from one
     fcntl = None  # type: ignore[assignment]
+
+
+PIECE = 2**16  # bytes that are looked at for the last end of a line
 
 
 class BusyError(ValueError):
@@ -24,7 +28,7 @@ class Lines:
     """The file, open and locked until `close`; the lock ends with the process that has it, however that ends.
 
     Attributes:
-        found: the whole lines that it had, without their ends.
+        first: the first line that it had, without its end; None where it had none.
         unwritten: why it has not all that it was given; None where it has.
     """
 
@@ -50,15 +54,16 @@ class Lines:
         self._left = b""
         try:
             self._lock(self._descriptor)
-            with open(self._descriptor, "rb", closefd=False) as file:
-                content = file.read()
-            whole, _, half = content.rpartition(b"\n")
-            self._length = len(content) - len(half)
-            if half:
-                if not whole and not (half.startswith(beginning) or beginning.startswith(half)):
+            self._length = size = os.fstat(self._descriptor).st_size
+            while self._length and os.pread(self._descriptor, 1, self._length - 1) != b"\n":
+                start = max(self._length - PIECE, 0)
+                self._length = start + os.pread(self._descriptor, self._length - start, start).rfind(b"\n") + 1
+            if size > self._length:
+                half = os.pread(self._descriptor, len(beginning), 0)
+                if not self._length and half != beginning[: len(half)]:
                     raise ValueError(f"{self.path} exists and is no such file: it has no line")
                 os.ftruncate(self._descriptor, self._length)
-            self.found = whole.split(b"\n") if self._length else []
+            self.first = next(self.read(), None)
         except BaseException:
             self.close()
             raise
@@ -70,6 +75,12 @@ class Lines:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BusyError(f"{self.path} is being written by another run; give another file, or wait") from None
+
+    def read(self) -> Iterator[bytes]:
+        """The whole lines that are there, one after the other, without their ends."""
+        if self._descriptor is not None:
+            with open(self.path, "rb") as file:
+                yield from (line[:-1] for line in file)
 
     def append(self, lines: bytes) -> bool:
         """Write whole lines, each with its end, and whatever could not be written before, to the disk.

@@ -26,7 +26,7 @@ from ..problem import Problem, checked_problem
 from ..relaxation import lift
 from ..relaxation.presolve import Presolve, presolve
 from ..version import versions
-from .margins import Clip, clipped_ball, largest_radius
+from .margins import Clip, Rows, clipped_ball, largest_radius
 
 SWEEPS = 40
 # Of the power iteration: in float32, and in float64 after rounds of sweeps.
@@ -157,7 +157,7 @@ class Item(NamedTuple):
 
 
 def exclude(
-    net: Network, x: Array, labels: Array, margin: Array, known: Array, rows: Array, radius: float, clip: Clip | None,
+    net: Network, x: Rows, labels: Array, margin: Array, known: Array, rows: Array, radius: float, clip: Clip | None,
     over: Callable[[], bool], keep: Callable[[int, int, Certificate], None] = lambda row, rival, proof: None,
 ) -> None:  # fmt: skip
     """Raise `known` (n, K), in place, for inputs `rows` where every rival can be excluded within `radius`.
@@ -176,7 +176,7 @@ def exclude(
 
 
 def items_of(
-    net: Network, x: Array, labels: Array, margin: Array, known: Array, i: int, radius: float, clip: Clip | None
+    net: Network, x: Rows, labels: Array, margin: Array, known: Array, i: int, radius: float, clip: Clip | None
 ) -> list[Item]:
     """Input i with each rival that is not excluded yet; none where presolve says that float64 does not hold it."""
     center, half = clipped_ball(x[i], radius, clip)

@@ -21,6 +21,7 @@ from ..result import Status
 from ..solving.many import solve_all
 from . import bilinear
 from .attack import broken
+from .inputs import Mapped
 from .journal import Constant, Entry, Folder, Journal, Rival, input_name, pair_name
 from .margins import Clip, largest_radius
 from .report import RobustnessReport
@@ -52,6 +53,10 @@ def constant_of(shared: Pairs, pair: tuple[int, int]) -> tuple[tuple[int, int], 
     return pair, result.certificate, result.status
 
 
+WRITTEN = 1024  # lines that are written together
+ATTACKED = 8192  # inputs whose points are in memory together
+
+
 class Certifying:
     """What is known so far about every input.
 
@@ -63,8 +68,8 @@ class Certifying:
     """
 
     def __init__(
-        self, net: Network, x: Array, labels: Array, margin: Array, right: Array, radii: Array, norm: str | int,
-        clip: Clip | None, began: float, time_limit: float | None, folder: Folder | None = None,
+        self, net: Network, x: Array | Mapped, labels: Array, margin: Array, right: Array, radii: Array,
+        norm: str | int, clip: Clip | None, began: float, time_limit: float | None, folder: Folder | None = None,
     ):  # fmt: skip
         self.net, self.x, self.labels, self.margin, self.right = net, x, labels, margin, right
         self.radii, self.norm, self.clip, self.began = radii, norm, clip, began
@@ -73,7 +78,7 @@ class Certifying:
         self.found = np.zeros(len(x))  # the certified radius of each input
         self.decided = ~right
         self.first_broken = np.full(len(x), np.inf)
-        self.adversarial = np.full(x.shape, np.nan)
+        self.adversarial: dict[int, Array] = {}  # input -> a point that breaks it
         self.constants: dict[tuple[int, int], Certificate] = {}
         self.known: dict[tuple[int, int], Constant] = {}  # of the same pairs, and of those that a file tells
         self.finished = np.zeros(len(x), dtype=bool)
@@ -96,11 +101,14 @@ class Certifying:
             if self._is_over():
                 break
             show(f"attack at radius {radius:g}: {len(left)} of {len(self.x)} inputs are not broken")
-            hit, points = broken(
-                self.net, self.x[left], self.labels[left], radius, norm=self.norm, clip=self.clip, steps=steps,
-                starts=starts, seed=seed, is_over=self._is_over,
-            )  # fmt: skip
-            self.first_broken[left[hit]], self.adversarial[left[hit]] = radius, points[hit]
+            for start in range(0, len(left), ATTACKED):
+                rows = left[start : start + ATTACKED]
+                hit, points = broken(
+                    self.net, self.x[rows], self.labels[rows], radius, norm=self.norm, clip=self.clip, steps=steps,
+                    starts=starts, seed=seed, is_over=self._is_over,
+                )  # fmt: skip
+                self.first_broken[rows[hit]] = radius
+                self.adversarial |= zip(rows[hit].tolist(), points[hit], strict=True)
             if not self._is_over():
                 self.attacked_until = radius
         self.seconds["attack"] = time.time() - since
@@ -138,7 +146,7 @@ class Certifying:
             worst = max(worst, *(self.known[pair].status for pair in left), key=WORSE.index) if left else worst
         except TooLargeError:
             worst = Status.NUMERICAL_ERROR
-            self.known |= {pair: Constant(pair, np.inf, worst, None) for pair in left}
+            self.known = {pair: Constant(pair, np.inf, worst, None) for pair in left} | self.known
         bounds = np.full((outputs, outputs), np.inf)
         for (k, j), constant in self.known.items():
             bounds[k, j] = bounds[j, k] = constant.bound
@@ -214,6 +222,14 @@ class Certifying:
     def go_on(self, journal: Journal) -> None:
         """From what a file has, and with it."""
         self.journal = journal
+        for entry in journal.read():
+            i = entry.index
+            self.finished[i] = self.decided[i] = True
+            self.found[i], self.first_broken[i] = entry.radius, entry.broken_at
+            if entry.adversarial is not None and not isinstance(self.x, Mapped):
+                self.adversarial[i] = np.array(entry.adversarial)
+            for rival in entry.pairs:
+                self.radius[i, rival.rival] = rival.radius
         for pair, constant in journal.constants.items():
             if self.folder is not None:
                 certificate = self.folder.load(constant, self.net, self.norm)
@@ -221,13 +237,6 @@ class Certifying:
                     continue  # it is found again, with a certificate
                 self.constants[pair] = certificate
             self.known[pair] = constant
-        for i, entry in journal.entries.items():
-            self.finished[i] = self.decided[i] = True
-            self.found[i], self.first_broken[i] = entry.radius, entry.broken_at
-            if entry.adversarial is not None:
-                self.adversarial[i] = entry.adversarial
-            for rival in entry.pairs:
-                self.radius[i, rival.rival] = rival.radius
 
     def keep(self, found: Mapping[tuple[int, int], tuple[Certificate, Status]]) -> None:
         """Global constants: known from now on, and written where they are final."""
@@ -244,6 +253,8 @@ class Certifying:
 
     def _prove(self, row: int, rival: int, bound: float, by: str, certificate: Certificate | None) -> None:
         """Keep what excludes a rival of an input farther than anything before did."""
+        if self.folder is None and self.journal is None:
+            return
         label, name = int(self.labels[row]), None
         if self.folder is not None:
             name = self.folder.save(input_name(row, label, rival), certificate)
@@ -274,6 +285,9 @@ class Certifying:
             if not self.finished[i] and (not self.right[i] or (is_attacked and final.issuperset(needed))):
                 done.append(self._entry(i))
                 self.finished[i] = True
+            if len(done) >= WRITTEN:
+                self.journal.add(done)
+                done = []
         self.journal.add(done)
 
     def _entry(self, i: int) -> Entry:
@@ -283,7 +297,9 @@ class Certifying:
                 constant = self.known[min(k, j), max(k, j)]
                 bound, by, name = self.proofs.pop((i, j), (constant.bound, VIA[0], constant.certificate))
                 pairs.append(Rival(j, float(self.margin[i, j]), float(self.radius[i, j]), bound, by, name))
-        point = self.adversarial[i].tolist() if np.isfinite(self.first_broken[i]) else None
+        point = self.adversarial[i].tolist() if i in self.adversarial else None
+        if isinstance(self.x, Mapped):
+            self.adversarial.pop(i, None)  # the line has it
         return Entry(
             i, k, bool(self.right[i]), float(self.found[i]), (self.right[i] & (self.radii <= self.found[i])).tolist(),
             float(self.first_broken[i]), point, pairs,
@@ -303,6 +319,11 @@ class Certifying:
         certified = self.right[:, None] & (self.radii <= self.found[:, None])
         unbroken = self.right[:, None] & (self.radii < self.first_broken[:, None])
         n, is_known = len(self.x), self.radii <= self.attacked_until
+        points = None
+        if not isinstance(self.x, Mapped):
+            points = np.full(self.x.shape, np.nan)
+            for i, point in self.adversarial.items():
+                points[i] = point
         saved = "" if self.journal is None else self.journal.note
         return RobustnessReport(
             radii=self.radii,
@@ -314,7 +335,7 @@ class Certifying:
             clean_accuracy=float(self.right.sum() / n),
             attack_accuracy=np.where(is_known, unbroken.sum(axis=0) / n, np.nan) if self.is_attacked else None,
             broken_at=self.first_broken,
-            adversarial=self.adversarial,
+            adversarial=points,
             decided=self.decided,
             bounds={pair: self.known[pair].bound for pair in sorted(self.known) if self.known[pair].bound < np.inf},
             certificates=self.constants,

@@ -19,6 +19,7 @@ from ..text import shown
 from .margins import Clip
 
 # Options that `certify` has of its own, or sets.
+ROWS = 8192  # inputs that are looked at together
 OWN = ("relaxation", "seed", "time_limit", "callback", "progress")
 
 
@@ -38,10 +39,31 @@ def solve_options(
     return {name: getattr(checked, name) for name in (*shared, "relaxation", "seed")} | options
 
 
-def checked_inputs(net: Network, inputs: ArrayLike, clip: Any) -> tuple[Array, Clip | None]:
+class Mapped:
+    """(n, p_0) inputs of a file that is mapped into memory: those that are asked for are read, as float64."""
+
+    def __init__(self, given: np.memmap, width: int):
+        """given: (n, ...) with `width` numbers each, checked."""
+        self.given, self.shape = given, (len(given), width)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> Array:
+        found = np.array(self.given[rows], dtype=np.float64, order="C") + 0.0
+        return found.reshape(-1) if isinstance(rows, int | np.integer) else found.reshape(len(found), -1)
+
+
+def checked_inputs(net: Network, inputs: ArrayLike, clip: Any) -> tuple[Array | Mapped, Clip | None]:
     """(n, p_0) float64 inputs, from (n, ...) in C order, and the clip box."""
-    width = net.widths[0]
-    given = exact_float64(inputs, "inputs", rank(inputs, 2))
+    width, given = net.widths[0], inputs
+    is_mapped = isinstance(inputs, np.memmap) and inputs.ndim > 1 and len(inputs) > 0
+    if isinstance(inputs, np.memmap) and is_mapped:
+        for start in range(0, len(inputs), ROWS):
+            exact_float64(inputs[start : start + ROWS], "inputs", inputs.ndim)
+        given = inputs
+    else:
+        given = exact_float64(inputs, "inputs", rank(inputs, 2))
     shape = given.shape
     if given.ndim < 2 or not len(given) or math.prod(shape[1:]) != width:
         single = f"; a single input x is given as x[None], of shape (1, {width})" if given.size == width else ""
@@ -49,7 +71,7 @@ def checked_inputs(net: Network, inputs: ArrayLike, clip: Any) -> tuple[Array, C
             f"inputs must have shape (n, {width}), or (n, ...) with {width} entries each, n at least 1, but their "
             f"shape is {shape}{single}"
         )
-    x = given.reshape(len(given), width)
+    x = Mapped(given, width) if isinstance(given, np.memmap) else given.reshape(len(given), width)
     if clip is None:
         return x, None
     if not isinstance(clip, tuple | list) or len(clip) != 2:
@@ -64,12 +86,15 @@ def checked_inputs(net: Network, inputs: ArrayLike, clip: Any) -> tuple[Array, C
     if (low > high).any():
         j = int(np.argmax(low > high))
         raise ValueError(f"clip's lo must not exceed its hi, but at input entry {j} they are {low[j]} and {high[j]}")
-    outside = (x < low) | (x > high)
-    if outside.any():
-        i, j = np.argwhere(outside)[0].tolist()
-        raise ValueError(
-            f"inputs must lie in the clip box, but entry {j} of input {i} is {x[i, j]}, not in [{low[j]}, {high[j]}]"
-        )
+    for start in range(0, len(x), ROWS):
+        rows = x[start : start + ROWS]
+        outside = (rows < low) | (rows > high)
+        if outside.any():
+            i, j = np.argwhere(outside)[0].tolist()
+            raise ValueError(
+                f"inputs must lie in the clip box, but entry {j} of input {start + i} is {rows[i, j]}, not in "
+                f"[{low[j]}, {high[j]}]"
+            )
     return x, (low, high)
 
 
@@ -83,11 +108,12 @@ def checked_radii(radii: Any) -> Array:
     return r
 
 
-def checked_labels(net: Network, x: Array, labels: ArrayLike | None) -> Array:
+def checked_labels(net: Network, x: Array | Mapped, labels: ArrayLike | None) -> Array:
     """(n,) int64 labels; None: the network's own."""
     if labels is None:
         with np.errstate(all="ignore"):
-            return np.asarray(np.argmax(net(x), axis=1), dtype=np.int64)
+            parts = [np.argmax(net(x[start : start + ROWS]), axis=1) for start in range(0, len(x), ROWS)]
+            return np.concatenate(parts).astype(np.int64)
     try:
         given = np.asarray(labels)
     except ValueError:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,6 +26,7 @@ from ..network import Network
 from ..progress import LOG
 from ..result import Status
 from ..text import shown
+from .inputs import Mapped
 
 FORMAT = "hr2jax certify results 1"
 HASHED = ("network", "inputs", "labels", "clip")
@@ -79,8 +80,9 @@ class Constant:
 
 
 def question_of(
-    net: Network, x: Array, labels: Array, radii: Array, clip: tuple[Array, Array] | None, others: Mapping[str, Any]
-) -> dict[str, Any]:
+    net: Network, x: Array | Mapped, labels: Array, radii: Array, clip: tuple[Array, Array] | None,
+    others: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
     """What a file answers, as strict JSON: its first line."""
     digest = hashlib.sha256(repr(x.shape).encode())
     for start in range(0, len(x), HASH_ROWS):
@@ -97,8 +99,7 @@ class Journal:
     """The file of a run.
 
     Attributes:
-        entries: the finished inputs that it had when it was opened, by index.
-        constants: and the pairs of labels.
+        constants: the pairs of labels that it had when it was opened, once `read` has come to its end.
     """
 
     def __init__(self, path: str | os.PathLike[str], question: Mapping[str, Any]):
@@ -110,26 +111,23 @@ class Journal:
             OSError: it cannot be written.
         """
         self.lines = Lines(path, _line({"format": FORMAT})[:-2])
-        self.entries: dict[int, Entry] = {}
         self.constants: dict[tuple[int, int], Constant] = {}
+        self.count, self.radii = question["count"], len(question["radii"])
         self._was_told = False
         try:
-            if not self.lines.found:
+            if self.lines.first is None:
                 if not self.lines.append(_line(question)):
                     raise OSError(f"{self.lines.path} cannot be written: {self.lines.unwritten}")
                 return
-            self._compare(question)
-            for number, text in enumerate(self.lines.found[1:], 2):
-                self._read(number, text, question)
-            self.lines.found = []
+            self._compare(self.lines.first, question)
         except BaseException:
             self.close()
             raise
 
-    def _compare(self, asked: Mapping[str, Any]) -> None:
+    def _compare(self, first: bytes, asked: Mapping[str, Any]) -> None:
         path = self.lines.path
         try:
-            known = json.loads(self.lines.found[0], parse_constant=_refuse)
+            known = json.loads(first, parse_constant=_refuse)
             is_ours = known["format"] == FORMAT
         except (ValueError, TypeError, KeyError):
             is_ours = False
@@ -144,7 +142,13 @@ class Journal:
             )  # fmt: skip
             raise ValueError(f"{path} holds results of another question: {said}; give another file for this one")
 
-    def _read(self, number: int, text: bytes, question: Mapping[str, Any]) -> None:
+    def read(self) -> Iterator[Entry]:
+        """The finished inputs that it had when it was opened; ValueError of a line that is damaged."""
+        for number, text in enumerate(self.lines.read(), 1):
+            if number > 1 and (entry := self._read(number, text)) is not None:
+                yield entry
+
+    def _read(self, number: int, text: bytes) -> Entry | None:
         try:
             line = json.loads(text, parse_constant=_refuse)
             if "pair" in line:
@@ -153,7 +157,7 @@ class Journal:
                     _name(line["certificate"]),
                 )  # fmt: skip
                 self.constants[constant.pair] = constant
-                return
+                return None
             pairs = [
                 Rival(int(pair["rival"]), _number(pair["margin"], -math.inf), _number(pair["radius"], math.inf),
                       _number(pair["bound"], math.inf), str(pair["by"]), _name(pair["certificate"]))
@@ -164,9 +168,9 @@ class Journal:
                 [known is True for known in line["certified"]], _number(line["broken_at"], math.inf),
                 None if line["adversarial"] is None else [float(value) for value in line["adversarial"]], pairs,
             )  # fmt: skip
-            if not 0 <= entry.index < question["count"] or len(entry.certified) != len(question["radii"]):
+            if not 0 <= entry.index < self.count or len(entry.certified) != self.radii:
                 raise ValueError
-            self.entries[entry.index] = entry
+            return entry
         except (ValueError, TypeError, KeyError, AttributeError):
             raise ValueError(f"line {number} of {self.lines.path} is damaged; remove it, and it is redone") from None
 

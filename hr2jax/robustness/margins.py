@@ -5,6 +5,8 @@ Plain NumPy float64 with `Enclosure`: the statements are about the exact reals o
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -20,7 +22,15 @@ INPUTS = 1024
 Clip = tuple[Array, Array]
 
 
-def margins(net: Network, inputs: Array, labels: Array) -> tuple[Array, Array]:
+class Rows(Protocol):
+    """(n, p_0) numbers of which some rows are asked for: an array, or a file's (`inputs.Mapped`)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> Array: ...
+
+
+def margins(net: Network, inputs: Rows, labels: Array) -> tuple[Array, Array]:
     """Float64 lower and upper bounds, (n, K) each, of F_k(x) - F_j(x), k the input's label, of every member, exactly.
 
     F_k - F_j is evaluated as one function, so that what both outputs share does not widen it. The label's own

@@ -45,7 +45,8 @@ class RobustnessReport:
         attack_accuracy: (m,) share that is right and that the attack did not break; None without an attack, NaN
             at radii it did not come to. The true robust accuracy lies between `ratio` and this.
         broken_at: (n,) the least of `radii` at which an adversarial point was found; infinity where none was.
-        adversarial: (n, p_0) that point, NaN where there is none.
+        adversarial: (n, p_0) that point, NaN where there is none; None where the inputs were a file that is mapped into
+            memory: the lines of `results` have the points.
         decided: (n,) bool: False where time ran out.
         bounds, certificates: of the global constants, by pair of labels (k, j), k < j; of what was taken from a file
             of `results` there are the certificates that `certificates` has.
@@ -66,7 +67,7 @@ class RobustnessReport:
     clean_accuracy: float
     attack_accuracy: Array | None
     broken_at: Array
-    adversarial: Array
+    adversarial: Array | None
     decided: Array
     bounds: Mapping[tuple[int, int], float]
     certificates: Mapping[tuple[int, int], Certificate]

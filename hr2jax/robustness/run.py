@@ -65,7 +65,8 @@ def certify(
     Args:
         net: a classifier with at least two outputs, the largest of which names the label, or what holds one (a file, a
             module: see `hr2jax.as_network`).
-        inputs: (n, p_0), or (n, ...) flattened in C order, any real dtype; the float64 values are what is meant.
+        inputs: (n, p_0), or (n, ...) flattened in C order, any real dtype; the float64 values are what is meant. Of a
+            file that is mapped into memory (np.load(path, mmap_mode="r")) a part is read at a time.
         labels: (n,) integers; None: the network's own predictions.
         radii: positive numbers, in any order, or one number.
         norm: "inf", 2 or 1.

@@ -19,6 +19,7 @@ def folder(tmp_path_factory):
     np.savez(path / "other.npz", pictures=inputs)
     np.save(path / "array.npy", inputs)
     (path / "text.npz").write_text("0.1 0.2")
+    (path / "text.npy").write_text("0.1 0.2")
     return path
 
 
@@ -46,6 +47,16 @@ def test_labels_may_be_missing(folder, capsys):
     assert "TIME_LIMIT" in out
 
 
+def test_inputs_may_be_mapped(folder, capsys):
+    np.save(folder / "labels.npy", np.load(folder / "data.npz")["labels"])
+    rest = ["--radii", "0.01", "--quiet", "--no-attack", "--relaxation", "product"]
+    assert main(["certify", str(folder / "net.npz"), str(folder / "data.npz"), *rest]) == 0
+    first = capsys.readouterr().out
+    files = [str(folder / "array.npy"), "--labels", str(folder / "labels.npy")]
+    assert main(["certify", str(folder / "net.npz"), *files, *rest]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == first.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
@@ -65,7 +76,10 @@ def test_labels_may_be_missing(folder, capsys):
         (("net.npz", "data.npz", "--radii", "0.1", "--plot", "x.nothing"), "must end in"),
         (("net.npz", "none.npz", "--radii", "0.1"), "No such file"),
         (("net.npz", "other.npz", "--radii", "0.1"), "inputs"),
-        (("net.npz", "array.npy", "--radii", "0.1"), "inputs"),
+        (("net.npz", "text.npy", "--radii", "0.1"), "not a whole .npy"),
+        (("net.npz", "array.npy", "--radii", "0.1", "--labels", "array.npy"), "labels must be integers"),
+        (("net.npz", "data.npz", "--radii", "0.1", "--labels", "array.npy"), "--labels is for a DATA.npy"),
+        (("net.npz", "data.npz", "--radii", "0.1", "--workers", "2", "--scheduler", "tcp://x:1"), "both"),
         (("net.npz", "data.npz", "--radii", "0.1", "--surely"), "unrecognized"),
     ],
 )

@@ -9,17 +9,28 @@ from hr2jax.machine.lines import BusyError, Lines
 HEAD = b'{"format"'
 
 
+@pytest.mark.parametrize("half", [1, 9, 10, 11, 29, 30, 31])
+def test_a_long_half_line_is_dropped_in_pieces(tmp_path, monkeypatch, half):
+    monkeypatch.setattr("hr2jax.machine.lines.PIECE", 10)
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(HEAD + b"\n" + b"x" * half)
+    lines = Lines(path, HEAD)
+    assert lines.first == HEAD and list(lines.read()) == [HEAD]
+    lines.close()
+    assert path.read_bytes() == HEAD + b"\n"
+
+
 def test_whole_lines_are_kept_and_a_half_one_is_dropped(tmp_path):
     path = tmp_path / "run.jsonl"
     lines = Lines(path, HEAD)
-    assert lines.found == []
+    assert lines.first is None
     assert lines.append(HEAD + b":1}\n") and lines.append(b"2\n3\n")
     lines.close()
     assert not lines.append(b"4\n")
     with open(path, "ab") as file:
         file.write(b"4, of which nothing came aft")
     again = Lines(path, HEAD)
-    assert again.found == [HEAD + b":1}", b"2", b"3"]
+    assert again.first == HEAD + b":1}" and list(again.read()) == [HEAD + b":1}", b"2", b"3"]
     again.append(b"5\n")
     again.close()
     assert path.read_bytes() == HEAD + b":1}\n2\n3\n5\n"

@@ -156,6 +156,31 @@ def test_a_run_with_an_attack_keeps_what_it_found(tmp_path, monkeypatch):
     np.testing.assert_array_equal(again.attack_accuracy, report.attack_accuracy)
 
 
+def test_inputs_of_a_file_are_read_as_they_are_needed(tmp_path, monkeypatch):
+    """Never are there more rows of them in memory than so many; what breaks one is in its line."""
+    np.save(tmp_path / "x.npy", INPUTS.astype(np.float32))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    asked = {"radii": [0.05, 0.6], "relaxation": "product", "via": "lipschitz-local", "clip": (-1, 1)}
+    whole = hr2jax.certify(NET, np.array(mapped), labels=LABELS, **asked)
+    for place in ("inputs.ROWS", "certifying.ATTACKED", "certifying.WRITTEN"):
+        monkeypatch.setattr(f"hr2jax.robustness.{place}", 2)
+    path = tmp_path / "run.jsonl"
+    report = hr2jax.certify(NET, mapped, labels=LABELS, **asked, results=path)
+    assert report.adversarial is None and whole.adversarial.shape == INPUTS.shape
+    for name in ("certified", "radius", "right", "decided", "labels"):
+        np.testing.assert_array_equal(getattr(report, name), getattr(whole, name))
+    lines = {line["index"]: line for line in lines_of(path) if "index" in line}
+    broken = np.flatnonzero(np.isfinite(report.broken_at)).tolist()
+    assert broken and all(lines[i]["adversarial"] is not None for i in broken)
+    assert hr2jax.certify(NET, np.array(mapped), labels=LABELS, **asked, results=path).adversarial.shape == (6, 2)
+    assert hr2jax.certify(NET, mapped, **asked, attack_starts=0).labels.tolist() == np.argmax(NET(mapped), 1).tolist()
+    with pytest.raises(ValueError, match=r"entry 0 of input \d is"):
+        hr2jax.certify(NET, mapped, **asked | {"clip": (-0.1, 0.1)})
+    np.save(tmp_path / "x.npy", np.where(np.arange(6)[:, None] == 5, np.nan, INPUTS))
+    with pytest.raises(ValueError, match="finite"):
+        hr2jax.certify(NET, np.load(tmp_path / "x.npy", mmap_mode="r"), **asked)
+
+
 OTHER = {
     "network": ({"net": network(2)}, "another network"),
     "inputs": ({"inputs": INPUTS / 2}, "another inputs"),
