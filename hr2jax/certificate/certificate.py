@@ -94,7 +94,10 @@ class Certificate(file.Content):
         numbers = arithmetic_of(arithmetic)
         check_arithmetic()
         if not isinstance(net, Network):
-            raise CertificateError(f"a certificate is verified against a Network, not {type(net).__name__}")
+            raise CertificateError(
+                f"a certificate is verified against a Network, not {type(net).__name__}; "
+                "hr2jax.as_network(model) makes one"
+            )
         if net.hash != self.network_hash:
             raise CertificateError("the certificate belongs to another network: the hash of the weights differs")
         try:

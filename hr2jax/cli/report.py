@@ -17,6 +17,11 @@ def report_command(arguments: argparse.Namespace) -> int:
     out = checked_outputs({"out": Path(arguments.out)}, (arguments.result,))["out"]
     with opened(arguments.result) as file:
         data = file.read()
+    if data.startswith(b"PK"):
+        raise ValueError(
+            f"{str(arguments.result)!r} is an archive of arrays, such as a certificate; report reads what --json of "
+            "hr2jax solve, certify or prove wrote"
+        )
     name = Path(arguments.result).name
     written(page_of(data, str(arguments.result), [(name, hashlib.sha256(data).hexdigest())]), out, end="")
     print(f"{out}: a page of its own; open it in any browser")

@@ -49,6 +49,8 @@ def read(file: IO[bytes], told: Told, budget: Budget) -> Layers | Graph:
         def get(key: str) -> Array:
             return array_of(archive, key, members[key], budget)
 
+        if "claim" in members:
+            raise ValueError("this is a certificate, not a network; hr2jax verify CERTIFICATE NETWORK proves it again")
         if VERSION in members:
             return layered(members, get, told)
         return named(members, get, told, in_order=True)

@@ -85,7 +85,9 @@ class Proof:
         """
         check_arithmetic()
         if not isinstance(net, Network):
-            raise CertificateError(f"a proof is verified against a Network, not {type(net).__name__}")
+            raise CertificateError(
+                f"a proof is verified against a Network, not {type(net).__name__}; hr2jax.as_network(model) makes one"
+            )
         if net.hash != self.problem.get("network_hash"):
             raise CertificateError("the proof belongs to another network: the hash of the weights differs")
         if property_path is not None and read_vnnlib(property_path).text != self.text:

@@ -405,3 +405,9 @@ def test_a_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe.npz")
     with pytest.raises(ValueError, match="is a pipe or a device"):
         hr2jax.load(tmp_path / "pipe.npz")
+
+
+def test_a_certificate_is_not_a_network(tmp_path):
+    hr2jax.solve(NET, output=0, relaxation="product", witness=0).certificate.save(tmp_path / "bound.cert.npz")
+    with pytest.raises(ValueError, match="a certificate, not a network; hr2jax verify"):
+        hr2jax.load(tmp_path / "bound.cert.npz")
