@@ -20,8 +20,38 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("hr2jax")
 # Seconds over which a rate is told.
 WINDOW = 3.0
-# Seconds between messages: a log wants few.
-LOG_INTERVAL = 5.0
+# Seconds between messages: a log wants few, and that of a batch system, of hours, one a minute.
+LOG_INTERVAL, LONG, LONG_INTERVAL = 5.0, 60.0, 60.0
+
+
+def log_interval(elapsed: float) -> float:
+    """Seconds until the next message of work that has taken so many."""
+    return LOG_INTERVAL if elapsed < LONG else LONG_INTERVAL
+
+
+class State:
+    """Where the work of this process stands, for whoever asks.
+
+    Attributes:
+        is_asked_for: whether somebody may ask, also where no progress is wanted.
+    """
+
+    def __init__(self) -> None:
+        self.is_asked_for = False
+        self._said: tuple[float, str] | None = None
+
+    def say(self, text: str) -> None:
+        """It stands there now."""
+        self._said = time.monotonic(), text
+
+    def __str__(self) -> str:
+        if self._said is None:
+            return "nothing to tell yet"
+        since, text = self._said
+        return f"{text} ({time.monotonic() - since:.0f} s ago)"
+
+
+STATE = State()
 
 
 class Show(Protocol):
@@ -35,13 +65,17 @@ class Show(Protocol):
 def progress_line(wanted: bool) -> Iterator[Show | None]:
     """A function that shows a Progress, or None: one live line on a terminal, few messages in the log."""
     if not wanted:
-        yield None
+        yield _remembered if STATE.is_asked_for else None
     elif _is_terminal():
         with _live_line() as show:
             yield show
     else:
         with _log_lines() as show:
             yield show
+
+
+def _remembered(record: Progress, about: str = "", doing: str = "") -> None:
+    STATE.say(about + doing + _progress_text(record, math.nan))
 
 
 def _is_terminal() -> bool:
@@ -55,21 +89,26 @@ def _live_line() -> Iterator[Show]:
 
     rate = Rate()
     with tqdm(bar_format="{desc}", file=sys.stderr, leave=True) as bar:
-        yield lambda record, about="", doing="": bar.set_description_str(
-            about + doing + _progress_text(record, rate.of(record))
-        )
+
+        def show(record: Progress, about: str = "", doing: str = "") -> None:
+            text = about + doing + _progress_text(record, rate.of(record))
+            STATE.say(text)
+            bar.set_description_str(text)
+
+        yield show
 
 
 @contextlib.contextmanager
 def _log_lines() -> Iterator[Show]:
-    due, last, rate = -math.inf, "", Rate()
+    began, due, last, rate = time.monotonic(), -math.inf, "", Rate()
 
     def show(record: Progress, about: str = "", doing: str = "") -> None:
         nonlocal due, last
         last = about + doing + _progress_text(record, rate.of(record))
+        STATE.say(last)
         if time.monotonic() >= due:
             LOG.info("%s", last)
-            due, last = time.monotonic() + LOG_INTERVAL, ""
+            due, last = time.monotonic() + log_interval(time.monotonic() - began), ""
 
     try:
         yield show
@@ -121,6 +160,7 @@ class Line:
     def show(self, text: str) -> None:
         """Say `text` if it is time to."""
         now = time.time()
+        STATE.say(text)
         if not self.wanted or now < self.due:
             return
         text = f"{text}, {now - self.began:.0f} s"
@@ -129,7 +169,7 @@ class Line:
             self.width, self.due = len(text), now + 0.1
         else:
             LOG.info("%s", text)
-            self.due = now + LOG_INTERVAL
+            self.due = now + log_interval(now - self.began)
 
     def end(self) -> None:
         """Leave the live line, if there is one, for what others write."""

@@ -1,6 +1,7 @@
 """SIGINT and SIGTERM: the answer so far, and exit codes 130 and 143."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import pytest
 
 import hr2jax
 from hr2jax import Certificate
+from hr2jax.cli.main import main
+from hr2jax.progress import log_interval
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 # Each starts a process: one of the two is enough for everyday.
@@ -193,3 +196,30 @@ def test_a_signal_that_is_ignored_stops_nothing(folder):
     code, out, _ = ended(process)
     assert code == 0
     assert "certified bound" in out
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no SIGUSR1")
+def test_sigusr1_says_where_it_stands_and_stops_nothing(folder, capfd, monkeypatch):
+    """It ended the command."""
+    from hr2jax.robustness.certifying import Certifying
+
+    bound_pairs = Certifying.bound_pairs
+
+    def asked(self, options, line, *others):
+        line.show("something of 7")
+        os.kill(os.getpid(), signal.SIGUSR1)  # the main thread hears it
+        time.sleep(0.2)
+        return bound_pairs(self, options, line, *others)
+
+    monkeypatch.setattr(Certifying, "bound_pairs", asked)
+    before = signal.getsignal(signal.SIGUSR1)
+    files = [str(folder / "net.npz"), str(folder / "data.npz")]
+    command = ["certify", *files, "--radii", "0.1", "--relaxation", "product", "--no-attack", "--quiet"]
+    assert main(command) == 0
+    out, err = capfd.readouterr()
+    assert "SOLVED" in out and err == "hr2jax: something of 7 (0 s ago)\n"
+    assert signal.getsignal(signal.SIGUSR1) is before
+
+
+def test_a_log_of_hours_has_a_line_a_minute():
+    assert (log_interval(0.0), log_interval(59.0), log_interval(3600.0)) == (5.0, 5.0, 60.0)
