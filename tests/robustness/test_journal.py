@@ -69,6 +69,34 @@ def test_each_input_has_a_line(whole):
     same(report, hr2jax.certify(NET, INPUTS, **ASKED))
 
 
+@pytest.mark.parametrize("via", ["sdp", "lipschitz-local"])
+def test_what_excludes_a_rival_is_what_its_certificate_proves(tmp_path, via):
+    """In norm inf, where local constants of many inputs are found together, and by largest values."""
+    asked = ASKED | {"norm": "inf", "via": via, "labels": None, "radii": [0.1, 0.2], "radius_accuracy": None}
+    where = {"results": tmp_path / "run.jsonl", "certificates": tmp_path / "proofs"}
+    report = hr2jax.certify(NET, INPUTS[:3], **asked | {"relaxation": "shor"}, **where)
+    found = set()
+    for line in lines_of(where["results"]):
+        for pair in line.get("pairs", ()):
+            label, rival, certificate = line["label"], pair["rival"], pair["certificate"]
+            proof = hr2jax.Certificate.load(where["certificates"] / certificate)
+            if pair["by"] == "sdp":
+                claim = {"quantity": "maximum", "output": (rival, label), "norm": "inf"}
+                assert pair["bound"] < 0
+            else:
+                claim = {"quantity": "lipschitz", "norm": "inf"}
+                assert pair["radius"] * pair["bound"] <= pair["margin"]
+            assert proof.verify(NET, **claim) <= pair["bound"] + 1e-9 * abs(pair["bound"])
+            if pair["by"] != "lipschitz-global":
+                domain = proof.lipschitz_problem.domain.arrays()
+                np.testing.assert_allclose(domain["center"], INPUTS[line["index"]], rtol=1e-12)
+                assert (domain["radius"] >= pair["radius"] * (1 - 1e-12)).all()
+            found.add(pair["by"])
+        if "index" in line and line["right"]:
+            assert min(pair["radius"] for pair in line["pairs"]) == report.radius[line["index"]]
+    assert via in found
+
+
 def test_a_finished_run_is_read_and_nothing_is_done(whole, monkeypatch, tmp_path):
     report, path, folder = whole
     before = path.read_bytes()
