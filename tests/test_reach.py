@@ -1,6 +1,7 @@
 """lifting="reach": global bounds that know which patterns occur, against the constants themselves."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 import hr2jax
 from hr2jax import CertificateError, Network
 from hr2jax.problem import checked_problem
+from hr2jax.relaxation import plane
 from hr2jax.relaxation.section import find_section, refusal
 from tests.reference.brute import exact_constant
 from tests.reference.cases import random_net
@@ -175,3 +177,51 @@ def test_no_slope_of_two_thousand_networks_exceeds_the_bound():
         assert result.bound >= attained(net, norm, 2, rng) * (1 - 1e-9), seed
         if net.is_chain and net.widths[-1] == 1:
             assert result.bound >= exact_constant(net, checked_problem(net, norm=norm)) * (1 - 1e-7), seed
+
+
+ONE_SLOPE = [("prelu", {"weight": np.array([0.0, 1.0])}), ("leaky_relu", {"negative_slope": 1.0})]
+
+
+@pytest.mark.parametrize("first", ONE_SLOPE)
+@pytest.mark.parametrize("norm", ["inf", 2, 1])
+def test_a_neuron_of_one_slope_carries_x_where_entries_of_it_are_fixed(first, norm):
+    """relu(x_2 - relu(x_1)), x_2 behind a PReLU of weight 1: a right inverse fixed x_2 at 0, and 0 was proved."""
+    name, parameters = first
+    if name == "leaky_relu":  # beside a layer of two slopes
+        layers = [
+            hr2jax.Layer({0: np.array([[1.0, 0, 0]])}, np.zeros(1), "relu"),
+            hr2jax.Layer({0: np.array([[0, 1.0, 0]])}, np.zeros(1), name, parameters),
+            hr2jax.Layer({1: np.array([[-1.0]]), 2: np.array([[1.0]])}, np.zeros(1), "relu"),
+        ]
+    else:
+        layers = [
+            hr2jax.Layer({0: np.array([[1.0, 0, 0], [0, 1.0, 0]])}, np.zeros(2), name, parameters),
+            hr2jax.Layer({1: np.array([[-1.0, 1.0]])}, np.zeros(1), "relu"),
+        ]
+    net = Network.from_layers([*layers, hr2jax.Layer({len(layers): np.array([[1.0]])}, np.zeros(1), "identity")])
+    constant = {"inf": 2.0, 2: 2**0.5, 1: 1.0}[norm]
+    for options in ({"lifting": "reach"}, {}):
+        try:
+            bound = hr2jax.solve(net, norm=norm, relaxation="hr2+", witness=0, **options).bound
+        except ValueError as error:
+            assert "lifting='reach' was given, but" in str(error)
+            continue
+        assert bound >= constant
+
+
+def test_a_file_may_have_its_neurons_in_any_order():
+    """The section's weights are the neurons', not those of the order in a file: 3.0025 was proved of 10."""
+    net = Network(
+        [np.array([[1.0], [-1.0], [0.5]]), np.array([[-0.1, 1.0, 1.0]]), np.array([[10.0]])],
+        [np.array([0.0, 1.0, 1.0]), np.array([0.1]), np.zeros(1)],
+    )
+    section = find_section(net)
+    posed, problem = section.posed(net, checked_problem(net))
+    section = dataclasses.replace(section, weights=np.array([100.0, 0.01, 0.02]))
+    domain = problem.domain
+    object.__setattr__(domain, "section", section)
+    fixed = SimpleNamespace(structure=posed.structure, layers=[SimpleNamespace(unstable=np.array([1, 0, 2]))])
+    np.testing.assert_array_equal(plane._weights_of(posed, fixed, domain)[1], [0.01, 100.0, 0.02])
+    fixed.layers[0].unstable = np.array([0, 2])
+    with pytest.raises(ValueError, match="not those that have variables"):
+        plane._weights_of(posed, fixed, domain)

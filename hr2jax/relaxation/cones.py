@@ -62,6 +62,28 @@ def decode(lifting: Lifting, rows: Array) -> tuple[Array, Array, Array, Array]:
     return factor, group, mu, np.maximum(rows[:, -1], 0.0)
 
 
+def _of_unit_length(lifting: Lifting, group: Array, mu: Array, weight: Array) -> tuple[Array, Array, Array]:
+    """Directions mu whose lengths are about 1, those lengths, and the multipliers that make it the same cones.
+
+    What is lost to rounding then is small beside the sums' error, whatever a file says: the multiplier times a factor's
+    coefficient may underflow, and a direction of 2**1000 would make much of what was lost. Powers of two change nothing
+    else; and where they do, at underflow, it is another direction, which is as valid.
+
+    Raises:
+        ValueError: a length or a multiplier is beyond float64.
+    """
+    with np.errstate(all="ignore"):
+        length = lengths_of(lifting, group, mu)
+        if not np.isfinite(length).all():
+            raise ValueError("a cone's direction is longer than float64 can hold")
+        exponent = np.frexp(length)[1]
+        mu, weight = np.ldexp(mu, -exponent[:, None]), np.ldexp(weight, exponent)
+        length = lengths_of(lifting, group, mu)
+    if not (np.isfinite(weight).all() and np.isfinite(mu).all() and (length <= 2.0).all()):
+        raise ValueError("a cone's multiplier is larger than float64 can hold")
+    return mu, length, weight
+
+
 def cone_entries(
     lifting: Lifting, rows: Array, arithmetic: type[Arithmetic] = Enclosure
 ) -> list[tuple[Group, Group, Array, Array, Arithmetic]]:
@@ -71,9 +93,7 @@ def cone_entries(
         ValueError: see `decode`; or a direction whose length is beyond float64.
     """
     factor, group, mu, weight = decode(lifting, rows)
-    length = lengths_of(lifting, group, mu)
-    if not np.isfinite(length).all():
-        raise ValueError("a cone's direction is longer than float64 can hold")
+    mu, length, weight = _of_unit_length(lifting, group, mu, weight)
     table = FactorTable(lifting)
     kind = table.of(factor)
     parts: dict[tuple[Group, Group], list[tuple[Array, Array, Array]]] = {}

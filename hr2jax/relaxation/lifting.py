@@ -85,7 +85,7 @@ class _Builder(Objectives):
                 derived |= tangents.derived
             objective = self._of_tangents(before) if "p" in chains else self._of_adjoints(adjoints.end)
         if self.fixed.section is not None:
-            derived = on_plane(self.fixed, self.problem, derived, self.arithmetic)
+            derived = on_plane(self.net, self.fixed, self.problem, derived, self.arithmetic)
         norms = _norms(self.problem, sizes)
         # a ball of norm 1 is in the Euclidean one
         balls = tuple(group for group, norm in norms.items() if is_euclidean(norm))

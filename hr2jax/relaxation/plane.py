@@ -13,11 +13,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..arithmetic.enclosure import Enclosure, U
+from ..arithmetic.float64 import Array
+from ..network import Network
 from ..problem import Problem
 from .basis import ONE, REST, XI, Group, LinearMap
 from .pieces import add
 from .presolve import Presolve
-from .section import SectionBox
+from .section import Rows, SectionBox
 
 
 def pivot_layer(fixed: Presolve) -> int:
@@ -35,12 +37,12 @@ def without_pivot(fixed: Presolve, sizes: Mapping[Group, int]) -> dict[Group, in
 
 
 def on_plane(
-    fixed: Presolve, problem: Problem, derived: Mapping[Group, LinearMap], arithmetic: type[Enclosure]
+    net: Network, fixed: Presolve, problem: Problem, derived: Mapping[Group, LinearMap], arithmetic: type[Enclosure]
 ) -> dict[Group, LinearMap]:
-    """The derived groups with the pivot's x replaced, and all of its layer's x among them."""
+    """The derived groups with the pivot's x replaced, and all of its layer's x among them; `net` is homogeneous."""
     l = pivot_layer(fixed)
     x, rest, n = Group("x", l), Group(REST, l), len(fixed.members(l))
-    row = _first_of(fixed, problem, derived, arithmetic)
+    row = _first_of(net, fixed, problem, derived, arithmetic)
     out = {group: _replaced(terms, x, rest, row) for group, terms in derived.items()}
     others = arithmetic(np.eye(n)[:, 1:])
     behind = {rest: others}
@@ -60,7 +62,7 @@ def _replaced(terms: LinearMap, x: Group, rest: Group, row: LinearMap) -> Linear
 
 
 def _first_of(
-    fixed: Presolve, problem: Problem, derived: Mapping[Group, LinearMap], arithmetic: type[Enclosure]
+    net: Network, fixed: Presolve, problem: Problem, derived: Mapping[Group, LinearMap], arithmetic: type[Enclosure]
 ) -> LinearMap:
     """The pivot's x, scaled, as S = 1 has it: (1, size) of each group.
 
@@ -76,24 +78,39 @@ def _first_of(
         of_tau = arithmetic(np.zeros((1, q)))
         of_tau[:, q - 1 :] = (w_0 * scale).reshape(1, 1)
         add(out, {ONE: -(w_0 * middle).reshape(1, 1), XI: -of_tau})
-    at = 0
-    for l in fixed.structure.first:
+    own = _weights_of(net, fixed, problem.domain)
+    for l, of_layer in own.items():
         neurons = fixed.layers[l - 1]
-        n = len(neurons.unstable)
-        weights = arithmetic(section.weights[at : at + n]).scaled(neurons.exponent).reshape(1, -1)
-        at += n
-        if not n:
+        if not len(of_layer):
             continue
+        weights = arithmetic(of_layer).scaled(neurons.exponent).reshape(1, -1)
         add(out, {group: weights @ z for group, z in derived[Group("z", l)].items()})
         if l == pivot:
             add(out, {Group(REST, l): -weights[:, 1:].scaled(1)})
         else:
             add(out, {Group("x", l): -weights.scaled(1)})
-    if at != len(section.weights):
-        raise ValueError("the section's neurons are not those that have variables")
-    first = float(section.weights[0])
+    first = float(own[pivot][0])
     with np.errstate(all="ignore"):
         middle_of = np.array([[0.5 / first]])
         inverse = arithmetic(middle_of, np.nextafter(2.0 * U * middle_of, np.inf))
     down = -int(fixed.layers[pivot - 1].exponent[0])
     return {group: (inverse * values).scaled(down) for group, values in out.items()}
+
+
+def _weights_of(net: Network, fixed: Presolve, domain: SectionBox) -> dict[int, Array]:
+    """The section's weights by layer, each layer's in the order in which its neurons have variables: any (a file's).
+
+    Raises:
+        ValueError: the neurons with variables are not those of S.
+    """
+    out, at = {}, 0
+    members = Rows.of(net, domain.inputs).members
+    if [l for l, _ in members] != [*fixed.structure.first]:
+        raise ValueError("the section's layers are not those that have variables")
+    for l, index in members:
+        unstable = fixed.layers[l - 1].unstable
+        if not np.array_equal(np.sort(unstable), index):
+            raise ValueError("the section's neurons are not those that have variables")
+        out[l] = domain.section.weights[at + np.searchsorted(index, unstable)]
+        at += len(index)
+    return out

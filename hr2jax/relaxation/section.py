@@ -211,8 +211,15 @@ def used_columns(net: Network) -> Array:
 
 
 def takes_x_once(net: Network) -> bool:
-    """Whether no hidden layers take x but those that take it alone."""
-    return all(l in net.structure.first for l, layer in enumerate(net.layers[:-1], 1) if 0 in layer.inputs)
+    """Whether no hidden layers take x but those that take it alone, by no other rows than those of `Rows`.
+
+    A neuron of one slope carries x on without being one of these: where other entries of x are set to 0, it changes.
+    """
+    taken = [(l, layer) for l, layer in enumerate(net.layers[:-1], 1) if 0 in layer.inputs]
+    rows = dict(Rows.of(net).members)
+    return all(
+        l in rows and np.array_equal(np.flatnonzero(dense(layer.inputs[0]).any(axis=1)), rows[l]) for l, layer in taken
+    )
 
 
 def find_section(net: Network, constant: float = 1.0) -> Section | None:

@@ -210,3 +210,27 @@ def test_what_is_no_cone_is_refused(rows):
     problem = checked_problem(net, norm=2)
     with pytest.raises(ValueError, match="cone"):
         cone_entries(lift(net, problem, presolve(net, problem)), np.asarray(rows, dtype=float))
+
+
+@pytest.mark.parametrize("exponent", [-1074, -600, 0, 600])
+def test_a_cone_of_a_tiny_multiplier_and_a_huge_direction_adds_what_it_says(exponent):
+    """The multiplier times a coefficient underflowed, and the direction made much of what was lost: 3e-15 was proved of
+    a network of constant 1."""
+    net = Network([np.eye(2), np.eye(2), np.eye(2)[:1]], [np.zeros(2), np.zeros(2), np.zeros(1)])
+    problem = checked_problem(net, norm=2)
+    lifting = lift(net, problem, presolve(net, problem, chains=LIFTINGS["adjoint"]))
+    table, width = FactorTable(lifting), width_of(lifting)
+    mu = np.array([0.75, -0.5]) * 2.0 ** min(-exponent - 52, 1000)
+    for factor in range(table.count):
+        rows = np.concatenate([[factor, BOUNDED.index(T)], np.pad(mu, (0, width - 2)), [2.0**exponent]])[None]
+        added = {}
+        for g, h, i, j, value in cone_entries(lifting, rows):
+            for a, b, mid, rad in zip(i, j, value.mid, value.rad, strict=True):
+                added[g, a, h, b] = (Fraction(mid), Fraction(rad))
+        kind = int(table.of(np.array([factor]))[0])
+        at = factor - int(table.starts[kind])
+        for f in table.forms[kind].terms:
+            weight = Fraction(2.0**exponent) * Fraction(float(f.coefficient[at]))
+            for q, entry in enumerate(mu):
+                mid, rad = added[f.group, int(f.index[at]), T, q]
+                assert abs(mid + weight * Fraction(float(entry))) <= rad
