@@ -222,35 +222,35 @@ def _whole(rest: Mapping[str, Array], head: Mapping[str, Any], problem: Problem)
     )  # fmt: skip
 
 
-def _rows_of_parts(problem: Problem, parts: Sequence[Problem]) -> list[list[Problem]]:
-    """The parts of each of the claim's rows, in their order.
+def _rows_of_parts(problem: Problem, parts: Sequence[Problem]) -> list[tuple[int, list[Problem]]]:
+    """The parts of the claim's rows, in their order: of equal rows, one behind the other, together, with their number.
 
-    Raises:
-        CertificateError: a row has none, or more than it can, or a part is of another claim.
+    CertificateError: a row has none, or more than it can, or a part is of another claim.
     """
-    rows, left = [], list(parts)
-    for k, row in enumerate(problem.rows()):
-        own: list[Problem] = []
-        while left and replace(left[0], directions=row.directions) == row and (row.is_of_columns or not own):
-            own.append(left.pop(0))
-        if not own:
+    rows, found, at = problem.rows(), [], 0
+    first = [k for k in range(len(rows)) if k == 0 or rows[k] != rows[k - 1]]  # of equal ones
+    for k, behind in zip(first, [*first[1:], len(rows)], strict=True):
+        start, most = at, len(parts) if rows[k].is_of_columns else at + behind - k
+        while at < min(most, len(parts)) and replace(parts[at], directions=rows[k].directions) == rows[k]:
+            at += 1
+        if at == start:
             raise CertificateError(f"the certificate has no proof of value {k} of its claim")
-        rows.append(own)
-    if left:
-        raise CertificateError(f"the certificate's part {len(parts) - len(left)} is not about its claim")
-    return rows
+        found.append((behind - k, list(parts[start:at])))
+    if at < len(parts):
+        raise CertificateError(f"the certificate's part {at} is not about its claim")
+    return found
 
 
 def check_columns(problem: Problem, parts: Sequence[Problem], width: int) -> None:
     """Refuse parts that are not all rows of the claim, and of each row all columns: `width` inputs, each once.
 
-    Raises:
-        CertificateError: a column has no proof, or two.
+    What proves a row proves its equals: of m equal rows each column may have up to m proofs, and needs one; else it
+    raises CertificateError.
     """
-    for row in _rows_of_parts(problem, parts):
-        found = np.sort(np.concatenate([part.directions_of(width) for part in row]))
-        wanted = problem.directions_of(width)
-        if not np.array_equal(found, wanted):
+    wanted = problem.directions_of(width)
+    for count, own in _rows_of_parts(problem, parts):
+        found, proofs = np.unique(np.concatenate([part.directions_of(width) for part in own]), return_counts=True)
+        if not np.array_equal(found, wanted) or (proofs > count).any():
             raise CertificateError("the certificate's parts do not have each input of its claim once")
 
 

@@ -153,6 +153,37 @@ def test_parts_left_out_exchanged_or_of_other_columns_are_refused(solved, q):
             dataclasses.replace(certificate, parts=wrong).verify(net)
 
 
+EQUAL = ([[1.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [-0.0, 0.0]], [[1.0, -1.0]] * 3 + [[0.0, 1.0], [1.0, -1.0]])
+
+
+@pytest.mark.parametrize("output", EQUAL)
+def test_equal_rows_share_their_proofs(output, tmp_path):
+    """All parts of equal rows were given to the first of them, and the next one had "no proof"."""
+    net, path = random_network(np.random.default_rng(7), (3, 5, 2)), tmp_path / "equal.cert.npz"
+    for where in ({}, {"center": np.full(3, 0.1), "radius": 0.5}):
+        (result,) = hr2jax.solve_all(net, [output], norm=1, output_norm="inf", **where)
+        result.certificate.save(path)
+        assert Certificate.load(path).verify(net, output=output) == pytest.approx(result.bound)
+        one = max(hr2jax.solve(net, output=row, norm=1, **where).bound for row in {tuple(row): row for row in output})
+        assert result.bound == pytest.approx(one)
+    asked = {"output": output, "norm": 1, "output_norm": "inf", "checkpoint": tmp_path / "checkpoint.npz"}
+    assert hr2jax.solve(net, **asked).bound >= hr2jax.solve(net, **asked).bound
+
+
+def test_equal_rows_are_proved_once_at_least():
+    """Of equal rows each column needs one proof, may have one for each row, and no more."""
+    net = random_network(np.random.default_rng(7), (3, 5, 2))
+    whole = hr2jax.solve(net, output=[[1.0, 0.0]] * 2, norm=1, output_norm="inf").certificate
+    alone = hr2jax.solve(net, output=0, norm=1).certificate.parts
+    other = hr2jax.solve(net, output=1, norm=1).certificate.parts
+    for right in (alone, (*alone, *alone), (*alone, alone[0]), (*alone[::-1], *alone)):
+        proof = dataclasses.replace(whole, parts=right)
+        assert proof.verify(net) == pytest.approx(max(part.bound for part in alone))
+    for wrong in (alone[1:], alone[1:] * 2, alone * 3, alone[:1] * 2, (*alone, *other), other):
+        with pytest.raises(CertificateError):
+            dataclasses.replace(whole, parts=wrong).verify(net)
+
+
 def test_a_directions_entry_must_be_one():
     net = random_network(np.random.default_rng(8), (3, 4, 1))
     problem = checked_problem(net, norm=1)
