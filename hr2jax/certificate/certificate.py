@@ -101,8 +101,7 @@ class Certificate(file.Content):
         if net.hash != self.network_hash:
             raise CertificateError("the certificate belongs to another network: the hash of the weights differs")
         try:
-            # whatever Python object somebody has made: what is proved is what a file of it would hold
-            whole = file.content({name: np.array(values) for name, values in self.entries().items()})
+            whole = held(self.entries())
         except CertificateError:
             raise
         except WRONG as error:
@@ -154,6 +153,15 @@ def of_content(content: file.Content) -> Certificate:
     """The certificate that a file holds."""
     found = {f.name: getattr(content, f.name) for f in fields(content)}
     return Certificate(**found | {"parts": tuple(map(of_content, content.parts))})
+
+
+def held(entries: Mapping[str, Array]) -> file.Content:
+    """What a file of these entries would hold: that is proved, whatever Python object somebody has made.
+
+    Raises:
+        CertificateError, or one of `WRONG`: as `file.content`.
+    """
+    return file.content({name: np.array(values) for name, values in entries.items()})
 
 
 def proved(net: Network, content: file.Content, arithmetic: Any) -> float:

@@ -14,11 +14,12 @@ import numpy as np
 
 from ..arithmetic.enclosure import check_arithmetic
 from ..arithmetic.float64 import Array
-from ..certificate.certificate import Certificate, of_content
+from ..certificate.certificate import Certificate, held, of_content
 from ..certificate.errors import CertificateError
 from ..io.vnnlib import VnnlibProperty, parsed, read_vnnlib
 from ..machine.files import strict, written
 from ..network import Network
+from ..problem import Problem
 from ..text import table, widths_text
 from . import file
 from .lines import Lines, least_of
@@ -88,15 +89,18 @@ class Proof:
             raise CertificateError(
                 f"a proof is verified against a Network, not {type(net).__name__}; hr2jax.as_network(model) makes one"
             )
-        if net.hash != self.problem.get("network_hash"):
+        if net.hash != _plain_text(self.problem.get("network_hash")):
             raise CertificateError("the proof belongs to another network: the hash of the weights differs")
-        if property_path is not None and read_vnnlib(property_path).text != self.text:
+        text = _plain_text(self.text)  # as all that follows: whatever Python object somebody has made, it is copied
+        if text is None:
+            raise CertificateError("the proof does not hold its property's text")
+        if property_path is not None and read_vnnlib(property_path).text != text:
             raise CertificateError("the proof is of another property than the one given")
-        verdict = Verdict(self.verdict)
-        if verdict is Verdict.UNKNOWN:
-            return verdict
         try:
-            asked = question(net, parsed(self.text))
+            verdict = Verdict(self.verdict)
+            if verdict is Verdict.UNKNOWN:
+                return verdict
+            asked = question(net, parsed(text))
             if verdict is Verdict.VIOLATED:
                 prove_witness(asked.net, asked.prop, self.exact)
             else:
@@ -108,13 +112,16 @@ class Proof:
         return verdict
 
     def _prove_none(self, asked: Question) -> None:
-        if not len(self.multipliers) == len(self.proved_by) == asked.count:
-            raise CertificateError(f"the proof has {len(self.multipliers)} cases, but its property has {asked.count}")
-        bounds: dict[int, tuple[Array, float]] = {}
+        multipliers = [np.array(own, dtype=np.float64) for own in self.multipliers]
+        proved_by = np.array([*self.proved_by], dtype=np.int64).tolist()
+        certificates = tuple(self.certificates)
+        if not len(multipliers) == len(proved_by) == asked.count:
+            raise CertificateError(f"the proof has {len(multipliers)} cases, but its property has {asked.count}")
+        bounds: dict[int, tuple[Problem, float]] = {}
         start = 0
         for area in asked.areas:
             end = start + len(area.cases)
-            _prove_area(asked, area, self.multipliers[start:end], self.proved_by[start:end], self.certificates, bounds)
+            _prove_area(asked, area, multipliers[start:end], proved_by[start:end], certificates, bounds)
             start = end
 
     @property
@@ -189,17 +196,28 @@ def prove_witness(net: Network, prop: VnnlibProperty, x: Sequence[Fraction] | No
     Raises:
         CertificateError: it is none, or that is not proved.
     """
-    if x is None or len(x) != prop.inputs:
+    point = None if x is None else [*map(_plain_rational, x)]
+    if point is None or len(point) != prop.inputs:
         raise CertificateError("the proof's witness is no input of the network")
-    if (answer := known(net, prop.formula, [Fraction(value) for value in x])) is not True:
+    if (answer := known(net, prop.formula, point)) is not True:
         raise CertificateError(
             f"the proof's witness is {'no' if answer is False else 'not proved to be a'} counterexample"
         )
 
 
+def _plain_text(value: Any) -> str | None:
+    """A text without what a subclass makes of its comparisons; None of anything else."""
+    return str.__str__(value) if isinstance(value, str) else None
+
+
+def _plain_rational(value: Any) -> Fraction:
+    found = Fraction(value)
+    return Fraction(int.__index__(found.numerator), int.__index__(found.denominator))
+
+
 def _prove_area(
     asked: Question, area: Area, multipliers: Sequence[Array], proved_by: Sequence[int],
-    certificates: Sequence[Certificate], bounds: dict[int, tuple[Array, float]],
+    certificates: Sequence[Certificate], bounds: dict[int, tuple[Problem, float]],
 ) -> None:  # fmt: skip
     """Prove that none of the cases of an area is met.
 
@@ -234,19 +252,19 @@ def _prove_area(
 
 
 def _certified(
-    asked: Question, area: Area, by: int, certificate: Certificate, bounds: dict[int, tuple[Array, float]]
+    asked: Question, area: Area, by: int, certificate: Certificate, bounds: dict[int, tuple[Problem, float]]
 ) -> tuple[Array, float]:
     """(c, v) with c . G >= v on the area, as a certificate of the largest value of -c . G proves."""
     if not isinstance(certificate, Certificate):
         raise CertificateError(f"a certificate of the proof is a {type(certificate).__name__}")
-    claim = certificate.lipschitz_problem
+    whole = None if by in bounds else of_content(held(Certificate.entries(certificate)))
+    claim = bounds[by][0] if whole is None else whole.lipschitz_problem
     if claim.domain.kind != "box" or claim.domain.width != asked.net.widths[0] or not area.is_within(claim.domain):  # type: ignore[arg-type]
         raise CertificateError("a certificate of the proof is of another box")
-    if by not in bounds:
+    if whole is not None:
         coefficients, box = claim.coefficients, claim.domain  # what is proved is about these
-        bound = Certificate.verify(certificate, asked.wide, quantity="maximum", output=coefficients, domain=box)
-        bounds[by] = -claim.coefficients, -bound
-    return bounds[by]
+        bounds[by] = claim, whole.verify(asked.wide, quantity="maximum", output=coefficients, domain=box)
+    return -claim.coefficients, -bounds[by][1]
 
 
 def _few(values: Array) -> str:

@@ -158,6 +158,81 @@ def test_a_proof_that_claims_the_opposite_is_refused(folder):
         dataclasses.replace(proof, proved_by=(0,)).verify(NET)
 
 
+class Lying(np.ndarray):
+    """An array that says other numbers than it holds."""
+
+    def tolist(self):
+        return [-1.0] * self.size
+
+    def __neg__(self):
+        return np.asarray(self) * 0 + 1
+
+
+class LyingText(str):
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        return True
+
+    def __ne__(self, other):
+        return False
+
+
+class LyingFraction(Fraction):
+    numerator = denominator = property(lambda self: LyingInt(1))
+
+
+class LyingInt(int):
+    def __mul__(self, other):
+        return 10**9
+
+    __rmul__ = __add__ = __radd__ = __mul__
+
+
+def test_what_python_objects_say_of_themselves_is_not_believed(folder):
+    """Multipliers whose tolist() is negative "proved" what is untrue, a text equal to all that of another property."""
+    proof = Proof.load(folder / "lines.npz")
+    text = HEAD + BOX + "(assert (>= Y_0 (- 1000)))"  # which all of the box meets
+    forged = dataclasses.replace(proof, text=text, multipliers=(np.ones(1).view(Lying),))
+    assert forged.multipliers[0].tolist() == [-1.0]
+    with pytest.raises(CertificateError, match="not proved to be empty"):
+        forged.verify(NET)
+    with pytest.raises(CertificateError, match="another property"):
+        dataclasses.replace(proof, text=LyingText(proof.text)).verify(NET, folder / "witness.vnnlib")
+    with pytest.raises(CertificateError, match="another network"):
+        dataclasses.replace(proof, problem={"network_hash": LyingText("")}).verify(NET)
+    for nothing in (None, proof.text.encode()):
+        with pytest.raises(CertificateError, match="property's text"):
+            dataclasses.replace(proof, text=nothing).verify(NET)
+    exact = tuple(LyingFraction(1, 3) for _ in range(3))
+    with pytest.raises(CertificateError, match="no counterexample"):
+        dataclasses.replace(proof, verdict="violated", exact=exact, multipliers=(), proved_by=()).verify(NET)
+    assert dataclasses.replace(proof, multipliers=[[1.0]], proved_by=[True - 2]).verify(NET) == "verified"
+
+
+def test_a_certificates_box_and_coefficients_are_not_believed(folder):
+    proof = Proof.load(folder / "certificate.npz")
+    (certificate,) = proof.certificates
+    claim = certificate.lipschitz_problem
+    box = hr2jax.Box(claim.domain.low, claim.domain.high)
+    small = hr2jax.Box([-0.01] * 3, [0.01] * 3)
+    true = hr2jax.maximum(NET, output=claim.coefficients, domain=small).certificate
+
+    class Wide(hr2jax.Box):
+        low, high = box.low, box.high
+
+        def arrays(self):
+            return small.arrays()
+
+    wide = Wide.__new__(Wide)
+    forged = dataclasses.replace(true, lipschitz_problem=dataclasses.replace(claim, domain=wide))
+    with pytest.raises(CertificateError):
+        dataclasses.replace(proof, certificates=(forged,)).verify(NET)
+    lying = dataclasses.replace(claim, coefficients=claim.coefficients.view(Lying))
+    forged = dataclasses.replace(certificate, lipschitz_problem=lying)
+    assert dataclasses.replace(proof, certificates=(forged,)).verify(NET) == "verified"  # of what is held
+
+
 def test_floats_are_no_exact_witness_of_a_smooth_network():
     """1/3 + 1/3 + 1/3 of floats is 1: numbers are made rational before they count."""
     net = hr2jax.Network([np.eye(3), np.zeros((2, 3))], [np.zeros(3), np.zeros(2)], activation="tanh")
