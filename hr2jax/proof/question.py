@@ -20,10 +20,15 @@ from ..domain import Box
 from ..io.vnnlib import Inequality, Region, VnnlibProperty
 from ..network import Network
 
+LARGEST = Fraction(float(np.finfo(np.float64).max))
+SCALED = 900  # sums of such numbers are far from float64's end
+
 
 @dataclass(frozen=True, eq=False)
 class Conditions:
     """One case: m_i . G <= h_i, the m_i by the columns that are not 0, all numbers exact.
+
+    One with numbers beyond float64 is scaled (docs/prove.md).
 
     Attributes:
         rows: by inequality {column of G: coefficient}.
@@ -125,21 +130,34 @@ def question(net: Network, prop: VnnlibProperty) -> Question:
     wide = Network.from_layers(compose.with_inputs(net.layers, np.array(named))) if named else net
     column = {i: prop.outputs + k for k, i in enumerate(named)}
     column |= {prop.inputs + k: k for k in range(prop.outputs)}
-    known: dict[int, tuple[dict[int, Fraction], Inequality]] = {}  # by identity: cases share their inequalities
+    # by identity: cases share their inequalities
+    known: dict[int, tuple[dict[int, Fraction], Fraction, bool, Inequality]] = {}
 
-    def row(part: Inequality) -> dict[int, Fraction]:
+    def row(part: Inequality) -> tuple[dict[int, Fraction], Fraction, bool]:
         if id(part) not in known:
-            known[id(part)] = {column[i]: a for i, a in part.terms.items()}, part
-        return known[id(part)][0]
+            scale = _scale(part)
+            terms = {column[i]: a * scale for i, a in part.terms.items()}
+            known[id(part)] = terms, part.rhs * scale, part.strict, part
+        return known[id(part)][:3]
 
     areas = []
     for region in prop.regions:
         found = tuple(
-            Conditions(tuple(map(row, case)), tuple(part.rhs for part in case), tuple(part.strict for part in case))
+            Conditions(*(tuple(row(part)[k] for part in case) for k in range(3)))  # type: ignore[arg-type]
             for case in region.cases
         )
         areas.append(Area(region, _around(region, prop), found))
     return Question(net, wide, prop, tuple(areas))
+
+
+def _scale(part: Inequality) -> Fraction:
+    """1, or the power of two that an inequality with numbers beyond float64 is multiplied by: its largest one is then
+    about 2^`SCALED`, and what it says is the same.
+    """
+    size = max(map(abs, (*part.terms.values(), part.rhs)))
+    if size <= LARGEST:
+        return Fraction(1)
+    return Fraction(2) ** (SCALED + size.denominator.bit_length() - size.numerator.bit_length())
 
 
 def _around(region: Region, prop: VnnlibProperty) -> Box:

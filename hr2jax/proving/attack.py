@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import graph
 from ..arithmetic.float64 import Array
+from ..domain import Box
 from ..machine.stopping import check
 from ..proof.point import known
 from ..proof.question import Area, Question
@@ -59,7 +60,7 @@ class Attack:
         else:
             which = self.random.choice(len(self.cases), count, replace=False)
         box = self.area.domain
-        x, width = self._starts(which), box.high - box.low  # the first step leads to a corner
+        x, width = self._starts(which), _width(box)  # the first step leads to a corner
         best, worst = x.copy(), np.full(len(x), np.inf)
         with np.errstate(all="ignore"):
             for step in range(steps + 1):
@@ -101,7 +102,7 @@ class Attack:
         corners = self.random.random((n, p)) < 0.5
         inside = self.random.random((n, p))
         share = np.where((seen % 4 == 0)[:, None], between, np.where((seen % 4 == 1)[:, None], corners, inside))
-        x = box.low + share * (box.high - box.low)
+        x = box.low + share * _width(box)
         for i in np.flatnonzero(seen % 4 == 3).tolist():
             if known_points := self.known[which[i]]:
                 x[i] = known_points[-1] + 0.1 * (x[i] - box.center)
@@ -117,16 +118,23 @@ class Attack:
         return np.array(found).reshape(len(found), len(self.area.domain.low))
 
 
+def _width(box: Box) -> Array:
+    """(p_0,) of each side; of one beyond float64 the largest number that there is."""
+    with np.errstate(over="ignore"):
+        return np.minimum(box.high - box.low, np.finfo(np.float64).max)
+
+
 def offered(asked: Question, area: Area, x: Array) -> tuple[Fraction, ...] | None:
     """The proved counterexample that x (p_0,) float64 means: of float32 numbers if they will do, or None."""
     check()
     center = area.domain.center
     tries: list[tuple[Fraction, ...]] = []
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         single = x.astype(np.float32).astype(np.float64)
-    near = (np.round(x, digits) for digits in (6, 3))  # where a kink is to be met exactly
-    for point in (np.where(np.isfinite(single), single, x), x, x + 1e-6 * (center - x), *near):
-        exact = within(area, point)
+        near = [np.round(x, digits) for digits in (6, 3)]  # where a kink is to be met exactly
+        inward = x + 1e-6 * (center - x)
+    for point in (single, x, inward, *near):
+        exact = within(area, np.where(np.isfinite(point), point, np.where(np.isfinite(x), x, center)))
         if exact not in tries:
             tries.append(exact)
     for exact in tries:

@@ -16,8 +16,9 @@ def multipliers(values: Array) -> tuple[Array, float]:
     """(r,) float64 multipliers, at least 0 and 1 in all, and an upper bound of what any of them proves.
 
     Args:
-        values: (n, r) the inequalities' values s_i at n points.
+        values: (n, r) the inequalities' values s_i at n points; those beyond float64 say nothing.
     """
+    values = values[np.isfinite(values).all(axis=1)]
     n, r = values.shape
     if r <= 1:
         return np.ones(r), float(values.min(initial=np.inf))

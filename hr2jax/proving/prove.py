@@ -95,7 +95,8 @@ def prove(
     tell(lambda: run.proof(Verdict.UNKNOWN, "Ctrl-C stopped it"))
     with on_device(options.device), few_threads(max(net.widths)), Line(options.progress, began) as line:
         try:
-            return run.run(line.show)
+            with np.errstate(over="ignore", invalid="ignore"):  # of searches, on boxes near float64's end
+                return run.run(line.show)
         except KeyboardInterrupt:
             hear()
             return run.proof(Verdict.UNKNOWN, "Ctrl-C stopped it")
@@ -207,7 +208,7 @@ class Proving:
         outputs = None
         if witness is not None:
             values = exact_values(asked.net, witness)
-            outputs = asked.net(nearest_floats(witness)) if values is None else np.array([*map(float, values)])
+            outputs = asked.net(nearest_floats(witness)) if values is None else np.array([*map(_nearest, values)])
         problem = {
             "property": self.name, "property_sha256": sha256(prop.text.encode()).hexdigest(),
             "network_hash": asked.net.hash, "widths": list(asked.net.widths), "inputs": prop.inputs,
@@ -220,3 +221,11 @@ class Proving:
             exact=witness, outputs=outputs, certificates=tuple(certificates), multipliers=tuple(multipliers),
             proved_by=tuple(proved_by), seconds=time.time() - self.began, text=prop.text, problem=problem,
         )  # fmt: skip
+
+
+def _nearest(value: Fraction) -> float:
+    """The nearest float64, infinity of what is larger than all of them."""
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf if value > 0 else -np.inf

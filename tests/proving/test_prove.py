@@ -278,3 +278,42 @@ def test_conditions_on_inputs_and_outputs_by_a_certificate(tmp_path):
         proof = hr2jax.prove(net, path)
         assert proof.verdict == verdict == proof.verify(net, path)
         assert len(proof.certificates) == (verdict == "verified")
+
+
+HUGE = [
+    ("(>= Y_0 1e400)", "verified"), ("(>= Y_0 (- 1e400))", "violated"), ("(>= (* 1e400 Y_0) 1)", "violated"),
+    ("(<= (* 1e400 Y_0) (- 1e-400))", "violated"), ("(and (>= Y_0 100) (<= (* 1e400 Y_0) 1))", "verified"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "verdict"), HUGE)
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_numbers_beyond_float64_in_conditions(net, activation, text, verdict, tmp_path):
+    """An OverflowError came out."""
+    path = asked(tmp_path, f"(assert {text})")
+    weights, biases = net.weights, net.biases
+    middle = hr2jax.Network(weights, biases, activation=activation)(np.zeros(3))
+    net = hr2jax.Network(weights, [*biases[:-1], biases[-1] - middle], activation=activation)
+    proof = hr2jax.prove(net, path)
+    assert proof.verdict == verdict, proof
+    proof.save(tmp_path / "p.npz")
+    assert Proof.load(tmp_path / "p.npz").verify(net, path) == verdict
+
+
+@pytest.mark.parametrize("end", ["1e308", "1.7976931348623157e308"])
+@pytest.mark.parametrize(
+    ("text", "verdicts"),
+    [("(>= Y_0 0)", ["violated"]), ("(>= Y_0 1e310)", ["violated", "unknown"]),
+     ("(and (>= Y_0 1e305) (>= Y_1 1e305) (<= X_0 (- 1e300)))", ["violated", "unknown"]),
+     ("(<= (+ X_0 X_1) (- 1e309))", ["unknown"])],
+)  # fmt: skip
+def test_boxes_beyond_float64s_width(net, end, text, verdicts, tmp_path):
+    """Points beyond all numbers were made rational, an OverflowError."""
+    path = tmp_path / "p.vnnlib"
+    path.write_text(head(3, 2) + "".join(f"(assert (>= X_{i} (- {end})))(assert (<= X_{i} {end}))" for i in range(3))
+                    + f"(assert {text})")  # fmt: skip
+    proof = hr2jax.prove(net, path)
+    assert proof.verdict in verdicts, proof
+    assert proof.verify(net, path) == proof.verdict
+    proof.to_json(tmp_path / "p.json")
+    assert str(proof)
