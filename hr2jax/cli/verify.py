@@ -107,8 +107,10 @@ def prove_again(shared: tuple[Network, dict[str, Any], bool, str], path: str) ->
     try:
         certificate = Certificate.load(path)
         _proven(certificate, net, asked, is_local, arithmetic)
-    except (CertificateError, ValueError, OSError) as error:
+    except (CertificateError, ValueError) as error:
         return path, "", str(error)
+    except OSError as error:  # a link to nothing, say
+        return path, "", f"it cannot be read: {(error.strerror or str(error)).lower()}"
     problem = certificate.lipschitz_problem
     where = "on a domain" if problem.is_local else "everywhere"
     what = "largest values" if certificate.problem["quantity"] == "maximum" else "Lipschitz constants"

@@ -112,12 +112,17 @@ def _fields(arrays: Mapping[str, Array]) -> dict[str, Any]:
     if (counts < 0).any() or counts.sum() != len(flat):
         raise CertificateError("the proof's multipliers are not as many as its inequalities")
     proved_by = _typed(rest.pop("proved_by"), np.int64, "proved_by")
+    certificates = _certificates(rest)
+    if len(proved_by) != len(counts):
+        raise CertificateError(f"the proof says of {len(proved_by)} cases how they are proved, and has {len(counts)}")
+    if ((proved_by < -1) | (proved_by >= len(certificates))).any():
+        raise CertificateError("the proof has no certificate of one of its cases")
     return {
         "verdict": head["verdict"],
         "message": head["message"],
         "exact": exact,
         "outputs": outputs if len(outputs) else None,
-        "certificates": _certificates(rest),
+        "certificates": certificates,
         "multipliers": tuple(np.split(flat, np.cumsum(counts)[:-1])) if len(counts) else (),
         "proved_by": tuple(proved_by.tolist()),
         "seconds": float(head["seconds"]),

@@ -222,7 +222,7 @@ class Certifying:
     def go_on(self, journal: Journal) -> None:
         """From what a file has, and with it."""
         self.journal = journal
-        for entry in journal.read():
+        for entry in journal.read(self.labels, *self.net.widths[:: len(self.net.widths) - 1]):
             i = entry.index
             self.finished[i] = self.decided[i] = True
             self.found[i], self.first_broken[i] = entry.radius, entry.broken_at
@@ -235,6 +235,7 @@ class Certifying:
                 certificate = self.folder.load(constant, self.net, self.norm)
                 if certificate is None:
                     continue  # it is found again, with a certificate
+                journal.check(constant, certificate)
                 self.constants[pair] = certificate
             self.known[pair] = constant
 
@@ -246,7 +247,7 @@ class Certifying:
             is_final = status not in UNFINISHED
             name = self.folder.save(pair_name(pair), certificate) if self.folder and is_final else None
             self.known[pair] = Constant(pair, certificate.bound, status, name)
-            if is_final:
+            if is_final and np.isfinite(certificate.bound):
                 new.append(self.known[pair])
         if self.journal is not None:
             self.journal.add(new)

@@ -32,6 +32,8 @@ FORMAT = "hr2jax certify results 1"
 HASHED = ("network", "inputs", "labels", "clip")
 ROUNDING = 1e-9  # what a certificate proves on another machine may differ by so much
 HASH_ROWS = 1024
+# What a line that is none of ours makes Python raise.
+DAMAGED = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ class Journal:
         """
         self.lines = Lines(path, _line({"format": FORMAT})[:-2])
         self.constants: dict[tuple[int, int], Constant] = {}
-        self.count, self.radii = question["count"], len(question["radii"])
+        self.radii = len(question["radii"])
+        self._numbers: dict[tuple[int, int], int] = {}  # of their lines
         self._was_told = False
         try:
             if self.lines.first is None:
@@ -129,7 +132,7 @@ class Journal:
         try:
             known = json.loads(first, parse_constant=_refuse)
             is_ours = known["format"] == FORMAT
-        except (ValueError, TypeError, KeyError):
+        except DAMAGED:
             is_ours = False
         if not is_ours:
             raise ValueError(f"{path} exists and holds no results of certify (its first line is no {FORMAT!r})")
@@ -142,37 +145,35 @@ class Journal:
             )  # fmt: skip
             raise ValueError(f"{path} holds results of another question: {said}; give another file for this one")
 
-    def read(self) -> Iterator[Entry]:
-        """The finished inputs that it had when it was opened; ValueError of a line that is damaged."""
+    def read(self, labels: Array, inputs: int, outputs: int) -> Iterator[Entry]:
+        """The finished inputs that it had when it was opened; ValueError of a line that is damaged.
+
+        Args:
+            labels: (n,) of the inputs.
+            inputs, outputs: numbers of the network's.
+        """
         for number, text in enumerate(self.lines.read(), 1):
-            if number > 1 and (entry := self._read(number, text)) is not None:
+            if number > 1 and (entry := self._read(number, text, labels, inputs, outputs)) is not None:
                 yield entry
 
-    def _read(self, number: int, text: bytes) -> Entry | None:
+    def _read(self, number: int, text: bytes, labels: Array, inputs: int, outputs: int) -> Entry | None:
         try:
             line = json.loads(text, parse_constant=_refuse)
             if "pair" in line:
-                constant = Constant(
-                    _pair(line["pair"]), _number(line["bound"], math.inf), Status[line["status"]],
-                    _name(line["certificate"]),
-                )  # fmt: skip
-                self.constants[constant.pair] = constant
+                constant = _constant(line, outputs)
+                self.constants[constant.pair], self._numbers[constant.pair] = constant, number
                 return None
-            pairs = [
-                Rival(int(pair["rival"]), _number(pair["margin"], -math.inf), _number(pair["radius"], math.inf),
-                      _number(pair["bound"], math.inf), str(pair["by"]), _name(pair["certificate"]))
-                for pair in line["pairs"]
-            ]  # fmt: skip
-            entry = Entry(
-                int(line["index"]), int(line["label"]), line["right"] is True, _number(line["radius"], math.inf),
-                [known is True for known in line["certified"]], _number(line["broken_at"], math.inf),
-                None if line["adversarial"] is None else [float(value) for value in line["adversarial"]], pairs,
-            )  # fmt: skip
-            if not 0 <= entry.index < self.count or len(entry.certified) != self.radii:
-                raise ValueError
-            return entry
-        except (ValueError, TypeError, KeyError, AttributeError):
+            return _entry(line, labels, inputs, outputs, self.radii)
+        except DAMAGED:
             raise ValueError(f"line {number} of {self.lines.path} is damaged; remove it, and it is redone") from None
+
+    def check(self, constant: Constant, certificate: Certificate) -> None:
+        """Refuse a constant that was read and is below what its certificate states, with a ValueError."""
+        if constant.bound < certificate.bound:
+            raise ValueError(
+                f"line {self._numbers[constant.pair]} of {self.lines.path} has the bound {constant.bound!r}, but its "
+                f"certificate {constant.certificate!r} states {certificate.bound!r}; remove the line, and it is redone"
+            )
 
     def add(self, results: Iterable[Entry | Constant]) -> None:
         """Write them; a file that cannot be written is worth a warning, and is tried again with the next ones."""
@@ -266,6 +267,62 @@ def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
+def _constant(line: Mapping[str, Any], outputs: int) -> Constant:
+    """A line's constant of a pair; one of `DAMAGED` of what is none."""
+    k, j = line["pair"]
+    bound, status = _number(line["bound"], math.inf), Status[line["status"]]
+    if not 0 <= _index(k, outputs) < _index(j, outputs) or not 0 <= bound < math.inf:
+        raise ValueError
+    return Constant((k, j), bound, status, _name(line["certificate"]))
+
+
+def _entry(line: Mapping[str, Any], labels: Array, inputs: int, outputs: int, radii: int) -> Entry:
+    """A line's finished input; one of `DAMAGED` of what is none."""
+    index = _index(line["index"], len(labels))
+    pairs = [
+        Rival(_index(pair["rival"], outputs), _number(pair["margin"], -math.inf), _radius(pair["radius"]),
+              _number(pair["bound"], math.inf), _text(pair["by"]), _name(pair["certificate"]))
+        for pair in line["pairs"]
+    ]  # fmt: skip
+    point = line["adversarial"]
+    if point is not None:
+        point = [_number(value, math.nan) for value in point]
+        if len(point) != inputs or not np.isfinite(point).all():
+            raise ValueError
+    certified = [_truth(known) for known in line["certified"]]
+    if len(certified) != radii or _index(line["label"], outputs) != labels[index]:
+        raise ValueError
+    return Entry(
+        index, line["label"], _truth(line["right"]), _radius(line["radius"]), certified, _radius(line["broken_at"]),
+        point, pairs,
+    )  # fmt: skip
+
+
+def _index(value: Any, count: int) -> int:
+    if type(value) is not int or not 0 <= value < count:
+        raise ValueError
+    return value
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
+
+
+def _radius(value: Any) -> float:
+    found = _number(value, math.inf)
+    if found < 0:
+        raise ValueError
+    return found
+
+
 def _number(value: Any, missing: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | None):
         raise ValueError
@@ -276,8 +333,3 @@ def _name(value: Any) -> str | None:
     if not isinstance(value, str | None):
         raise ValueError
     return value
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    k, j = value
-    return int(k), int(j)

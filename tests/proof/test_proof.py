@@ -268,6 +268,8 @@ def test_what_is_no_proof_is_refused(folder, tmp_path):
         ("certificate/7/claim", np.array("{}"), "numbered one after another"),
         ("multipliers", np.zeros(9), "as many as"),
         ("proved_by", np.zeros(2), "vector of int64"),
+        ("proved_by", np.full(9, -1), "says of 9 cases"),  # a ValueError came out of to_json
+        ("proved_by", np.array([-1, 1]), "no certificate of one"),
         ("property", np.array([255, 254], dtype=np.uint8), "not a whole proof"),
         ("claim", np.array("[]"), "no JSON object"),
         ("claim", np.array('{"format": "hr2jax proof 9"}'), "'hr2jax proof 1' is expected"),

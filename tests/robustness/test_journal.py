@@ -260,6 +260,60 @@ def test_files_that_are_none_of_certifys(whole, tmp_path):
             hr2jax.certify(NET, INPUTS, **ASKED, results=path)
 
 
+WRONG = {
+    "index": [1.0, True, "1", 6, -1], "label": ["0", 7, True], "right": [1, "true"], "radius": [-1.0, "1", [], 10**400],
+    "certified": [[1, 0], [True]], "adversarial": [[1.0], ["a", "b"], [None, 1.0], 3, [1e999, 0]], "broken_at": [-1],
+    "pairs": [[{}], [3], None], "pair": [[0], [0, 1, 2], "01", ["0", "1"], [1, 0], [0, 9], [0.0, 1], [0, 0], 3, None],
+    "bound": [-1.0, None, "1", True, 10**400], "status": ["GOOD", [], None], "certificate": [3],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_line_with_a_value_of_another_type_is_named(whole, name, tmp_path):
+    """Some were taken for what they look like, of others an error of Python's came out."""
+    path, lines = tmp_path / "run.jsonl", whole[1].read_text().splitlines(keepends=True)
+    at = next(i for i, line in enumerate(lines) if i and name in json.loads(line))
+    for value in WRONG[name]:
+        bad = json.dumps(json.loads(lines[at]) | {name: value}) + "\n"
+        path.write_text("".join([*lines[:at], bad, *lines[at + 1 :]]))
+        with pytest.raises(ValueError, match=f"line {at + 1} of .*run.jsonl is damaged") as error:
+            hr2jax.certify(NET, INPUTS, **ASKED, results=path)
+        assert "\n" not in str(error.value)
+
+
+def test_a_line_of_countless_brackets_is_damaged(whole, tmp_path):
+    """A RecursionError came out."""
+    path, lines = tmp_path / "run.jsonl", whole[1].read_text().splitlines(keepends=True)
+    path.write_text(lines[0] + "[" * 200_000 + "\n")
+    with pytest.raises(ValueError, match=r"line 2 of .* is damaged"):
+        hr2jax.certify(NET, INPUTS, **ASKED, results=path)
+    path.write_text("[" * 200_000 + "\n")
+    with pytest.raises(ValueError, match="holds no results of certify"):
+        hr2jax.certify(NET, INPUTS, **ASKED, results=path)
+
+
+def test_a_pair_below_what_its_certificate_states_is_refused(whole, tmp_path):
+    """It was taken, and certified what nothing proves."""
+    path, lines = tmp_path / "run.jsonl", whole[1].read_text().splitlines(keepends=True)
+    at = next(i for i, line in enumerate(lines) if "pair" in json.loads(line))
+    line = json.loads(lines[at])
+    lines = [*lines[:at], json.dumps(line | {"bound": line["bound"] * (1 - 1e-12)}) + "\n"]
+    path.write_text("".join(lines))
+    with pytest.raises(ValueError, match=f"line {at + 1} of .* has the bound .*, but its certificate 'pair-.* states"):
+        hr2jax.certify(NET, INPUTS, **ASKED, results=path, certificates=whole[2])
+    path.write_text("".join([*lines[:at], json.dumps(line | {"bound": line["bound"] * 2}) + "\n"]))
+    hr2jax.certify(NET, INPUTS, **ASKED, results=path, certificates=whole[2], time_limit=0)
+
+
+def test_a_link_to_nothing_in_a_folder_is_said_in_words(whole, tmp_path, capsys):
+    NET.save(tmp_path / "net.npz")
+    (tmp_path / "proofs").mkdir()
+    (tmp_path / "proofs" / "gone.npz").symlink_to(tmp_path / "nowhere.npz")
+    assert main(["verify", str(tmp_path / "proofs"), str(tmp_path / "net.npz")]) == 1
+    said = capsys.readouterr().err
+    assert "gone.npz: it cannot be read: no such file or directory" in said and "Errno" not in said
+
+
 def test_a_file_that_cannot_be_written_any_more_is_said(whole, tmp_path, monkeypatch, caplog):
     write, lines = os.write, []
 
