@@ -163,11 +163,13 @@ def spectral_norm(A: Array, arithmetic: type[Enclosure] = Enclosure) -> float:
     if min(A.shape) < LARGE:
         return _spectral_norm(A, arithmetic)
     key = (hashlib.blake2b(np.ascontiguousarray(A).data).digest(), A.shape, arithmetic)
-    if key not in _FOUND:
-        while len(_FOUND) >= MOST_FOUND:
-            _FOUND.pop(next(iter(_FOUND)), None)
-        _FOUND[key] = _spectral_norm(A, arithmetic)
-    return _FOUND[key]
+    found = _FOUND.get(key)
+    if found is None:
+        found = _spectral_norm(A, arithmetic)
+        for oldest in list(_FOUND)[: len(_FOUND) + 1 - MOST_FOUND]:
+            _FOUND.pop(oldest, None)  # other threads drop and add too
+        _FOUND[key] = found
+    return found
 
 
 def _spectral_norm(A: Array, arithmetic: type[Enclosure]) -> float:

@@ -20,9 +20,8 @@ from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
 from ..arithmetic.norms import row_norms
 from ..arithmetic.protocol import Arithmetic
-from ..arithmetic.sums import sums_by_place
 from .basis import ONE, XI, Group, Lifting, S, T
-from .products import FactorTable
+from .products import FactorTable, summed
 
 CONES = "cones"
 BOUNDED = (T, S, XI)
@@ -108,10 +107,4 @@ def cone_entries(
             across = (np.repeat(index, q), every, (-value[:, None] * mu[here][:, :q]).ravel())
             parts.setdefault((f.group, bounded), []).append(across)
             parts.setdefault((f.group, ONE), []).append((index, np.zeros_like(index), value * length[here]))
-    out = []
-    for (g, h), terms in parts.items():
-        i, j, value = (np.concatenate(column) for column in zip(*terms, strict=True))
-        width = lifting.length(h)
-        places, total, error = sums_by_place(i * width + j, value, roundings=2)
-        out.append((g, h, *np.divmod(places, width), arithmetic(total, error)))
-    return out
+    return summed(lifting, parts, arithmetic)

@@ -104,6 +104,13 @@ def product_entries(
                     parts.setdefault((f.group, g.group), []).append((*place, value))
                 else:
                     parts[g.group, f.group].append((*place[::-1], value))
+    return summed(lifting, parts, arithmetic)
+
+
+def summed(
+    lifting: Lifting, parts: dict[tuple[Group, Group], list[tuple[Array, Array, Array]]], arithmetic: type[Arithmetic]
+) -> list[tuple[Group, Group, Array, Array, Arithmetic]]:
+    """Terms (i, j, values) by pair of groups, values of three factors and so two roundings, added up by position."""
     out = []
     for (g, h), terms in parts.items():
         i, j, value = (np.concatenate(column) for column in zip(*terms, strict=True))
