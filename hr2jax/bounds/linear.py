@@ -79,6 +79,15 @@ def layer_bounds(
     return np.maximum(low, both[: len(low)]), np.minimum(high, -both[len(low) :])
 
 
+def work_of(net: Network) -> int:
+    """Multiplications of one backward pass for all targets of all layers: each walks all layers before it."""
+    work, before = 0, 0
+    for layer in net.layers[:-1]:
+        work += 2 * layer.width * before
+        before += sum(int(np.prod(A.shape)) for A in layer.inputs.values())
+    return work
+
+
 def _steepest(bounds: Sequence[Pair], sources: Sequence[int]) -> dict[int, Array]:
     """Of the two steepest lines below a ReLU the one with the smaller area under it: their slopes, (p_k,) each."""
     return {k: (bounds[k - 1][1] > -bounds[k - 1][0]).astype(np.float64) for k in sources}

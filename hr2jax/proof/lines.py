@@ -17,7 +17,7 @@ from ..arithmetic import exact
 from ..arithmetic.enclosure import Enclosure, enclose, enclosed_in
 from ..arithmetic.float64 import Array
 from ..bounds.interval import Pair, interval_step, layer_interval, values_before
-from ..bounds.linear import backward, both_ways
+from ..bounds.linear import backward, both_ways, work_of
 from ..domain import Box
 from ..network import Network
 from ..problem import Problem
@@ -37,7 +37,7 @@ class Lines:
         self.net = net
         self.problem = Problem(np.zeros(net.widths[-1]), "inf", "inf", domain, "maximum")
         self.bounds: list[Pair] = []
-        is_cheap = _work(net) <= MOST_WORK
+        is_cheap = work_of(net) <= MOST_WORK
         for l in range(1, len(net.layers)):
             low, high = layer_interval(net, self.problem, l, self.bounds)
             if is_cheap and [*net.layers[l - 1].inputs] != [0]:
@@ -96,14 +96,6 @@ class Lines:
             for rule, line in zip(rules, lines, strict=True):
                 rule[k] = line
         return rules if kinked else rules[:1]
-
-
-def _work(net: Network) -> float:
-    work, before = 0.0, 0.0
-    for layer in net.layers[:-1]:
-        work += 2.0 * layer.width * before
-        before += sum(float(np.prod(A.shape)) for A in layer.inputs.values())
-    return work
 
 
 def least_of(lines: Lines, targets: Sequence[Array]) -> Array:

@@ -13,7 +13,7 @@ from ...network import Network
 from ...problem import Problem
 from ...text import shown
 from ..interval import Pair
-from ..linear import layer_bounds
+from ..linear import layer_bounds, work_of
 from .targets import Targets
 
 METHODS = ("interval", "linear", "lp")
@@ -32,21 +32,12 @@ def pick_method(net: Network, problem: Problem) -> str:
     if net.depth <= 1 or not problem.is_local:
         return "interval"
     if not net.is_chain:
-        return "linear" if _work(net) <= LINEAR_WORK else "interval"
+        return "linear" if work_of(net) <= LINEAR_WORK else "interval"
     work, before = 0, 0
     for k in range(1, net.depth):
         before += net.widths[k] * net.widths[k - 1]
         work += 2 * net.widths[k + 1] * before
     return "lp" if work <= LP_WORK else "linear" if work <= LINEAR_WORK else "interval"
-
-
-def _work(net: Network) -> int:
-    """Multiplications of one backward pass for all targets of all layers: each walks all layers before it."""
-    work, before = 0, 0
-    for layer in net.layers[:-1]:
-        work += 2 * layer.width * before
-        before += sum(int(np.prod(A.shape)) for A in layer.inputs.values())
-    return work
 
 
 def find_slopes(
