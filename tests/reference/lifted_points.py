@@ -106,3 +106,14 @@ def encloses(enclosures, pairs, value, exponent=0):
         middle += left @ exact(block.mid) @ right
         spread += abs(left) @ exact(block.rad) @ abs(right)
     return abs(middle - value / Fraction(2) ** exponent) <= spread
+
+
+def sum_of_terms(terms, point):
+    """What terms (g, h, i, j, values) of a form come to at a point, exactly: the sums of the middles and the radii."""
+    middle = spread = Fraction(0)
+    for g, h, i, j, values in terms:
+        assert len(np.unique(i * 10**6 + j)) == len(i)
+        value = point.y[g][i] * point.y[h][j]
+        middle += exact(values.mid) @ value
+        spread += exact(values.rad) @ abs(value)
+    return middle, spread

@@ -21,7 +21,7 @@ from hr2jax.relaxation.presolve import LIFTINGS, presolve
 from hr2jax.relaxation.products import FactorTable
 from tests.reference.cases import exact
 from tests.reference.effort import examples
-from tests.reference.lifted_points import form_values, lifted_point
+from tests.reference.lifted_points import form_values, lifted_point, sum_of_terms
 from tests.test_outputs import PAIRS, formal_constant, random_network, sampled
 
 from ..reference.lifted_cases import lifted_cases
@@ -58,12 +58,7 @@ def test_the_quadratic_form_encloses_the_products(case, kind, count):
         wanted += Fraction(max(row[-1], 0.0)) * every[int(row[0])] * side
         size += Fraction(max(row[-1], 0.0)) * Fraction(n) * (1 + len(y))
     assert wanted >= 0
-    middle = spread = Fraction(0)
-    for g, h, i, j, values in terms:
-        assert len(np.unique(i * 10**6 + j)) == len(i)
-        value = point.y[g][i] * point.y[h][j]
-        middle += exact(values.mid) @ value
-        spread += exact(values.rad) @ abs(value)
+    middle, spread = sum_of_terms(terms, point)
     assert abs(middle - wanted) <= spread
     assert spread <= Fraction(1e-12) * size * 64 + Fraction(1e-280)  # underflow
 

@@ -13,9 +13,9 @@ from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.relaxation.products import FactorTable, product_entries
-from tests.reference.cases import exact, random_net
+from tests.reference.cases import random_net
 from tests.reference.effort import examples
-from tests.reference.lifted_points import form_values, lifted_point
+from tests.reference.lifted_points import form_values, lifted_point, sum_of_terms
 
 from ..reference.lifted_cases import lifted_cases
 
@@ -35,12 +35,7 @@ def test_the_quadratic_form_encloses_the_products(case, kind, count):
     every = np.concatenate([form_values(form, point.y) for form in table.forms if form.rows])
     wanted = sum(Fraction(max(w, 0.0)) * every[a] * every[b] for (a, b), w in zip(pairs, weights, strict=True))
     assert wanted >= 0
-    middle = spread = Fraction(0)
-    for g, h, i, j, values in terms:
-        assert len(np.unique(i * 10**6 + j)) == len(i)
-        value = point.y[g][i] * point.y[h][j]
-        middle += exact(values.mid) @ value
-        spread += exact(values.rad) @ abs(value)
+    middle, spread = sum_of_terms(terms, point)
     assert abs(middle - wanted) <= spread
     assert spread <= Fraction(1e-12) * sum(Fraction(max(w, 0.0)) for w in weights) * 64 + Fraction(1e-280)  # underflow
 
