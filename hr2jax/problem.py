@@ -240,7 +240,9 @@ def output_coefficients(output: Output, outputs: int) -> Array:
         return given[0] if given.ndim == 2 and len(given) == 1 else given
     for index, sign in zip(pair, (1.0, -1.0), strict=False):
         if not 0 <= index < outputs:
-            raise ValueError(f"output must be {expected}, but {shown(output)} was given")
+            of_pair = f" of {shown(output)}" if len(pair) > 1 else ""
+            numbered = f"outputs, numbered 0 to {outputs - 1}" if outputs > 1 else "output, number 0"
+            raise ValueError(f"output {shown(index)}{of_pair} was asked for, but the network has {outputs} {numbered}")
         coefficients[index] += sign
     return coefficients
 

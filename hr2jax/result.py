@@ -21,6 +21,7 @@ from .text import (
     norms_text,
     output_text,
     shown,
+    statement_text,
     table,
     upper_text,
     way_text,
@@ -40,6 +41,7 @@ def _rows(result: Result) -> list[tuple[str, str]]:
     return [
         ("network", f"{widths_text(problem['widths'])}, output {output_text(problem['output'])}"),
         (what, f"{where_text(problem)}, {norms_text(problem)}"),
+        ("claim", statement_text(problem, upper_text(result.bound))),
         ("certified bound", f"{upper_text(result.bound)}   ({way_text(problem)})"),
         ("attained (lower)", lower_text(result.lower)),
         ("gap", f"{100 * result.gap:.2f} %"),

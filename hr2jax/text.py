@@ -103,7 +103,8 @@ CHANGES = {"inf": "max_k |f_k(x) - f_k(y)|", "2": "||f(x) - f(y)||_2", "1": "||f
 
 def statement_text(problem: Mapping[str, Any], bound: str) -> str:
     """What a bound of a result's or a claim's problem says, as an inequality and where it holds."""
-    where = f" in the domain {INSIDE[problem['domain_kind']]}" if problem["domain"] == "local" else ""
+    kind = problem.get("domain_kind", f"ball {problem['norm']}")
+    where = f" in the domain {INSIDE[kind]}" if problem["domain"] == "local" else ""
     if problem["quantity"] == "maximum":
         return f"f(x) <= {bound} for all x{where}"
     of_values = problem.get("output_norm")

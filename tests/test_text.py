@@ -63,12 +63,14 @@ def test_table() -> None:
         bound=1 / 3, lower=0.25, gap=0.25, status=Status.TIME_LIMIT, message="as the clock says",
         timings=dict.fromkeys(("setup", "compile", "solve", "certify", "lower"), 1.0) | {"peak_bytes": 2**20},
         problem={"quantity": "lipschitz", "widths": [2, 3, 1], "output": [1.0], "norm": "inf", "radius": [0.5, 0.5],
-                 "relaxation": "best", "bound_by": "hr2", "method": "auto", "engine": "newton", "lifting": "adjoint"},
+                 "domain": "local", "relaxation": "best", "bound_by": "hr2", "method": "auto", "engine": "newton",
+                 "lifting": "adjoint"},
     )  # fmt: skip
     text = result_table(result)  # type: ignore[arg-type]
     way = "0.333334   (best: hr2, newton, adjoint lifting)"
     for part in ("2-3-1, output F_0", "local, radius 0.5, norm inf", way, "25.00 %"):
         assert part in text
+    assert "|f(x) - f(y)| <= 0.333334 max_i |x_i - y_i| for all x, y in the domain |x_i - center_i|" in text
     assert "TIME_LIMIT: as the clock says" in text
 
 

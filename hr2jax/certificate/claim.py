@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..arithmetic.float64 import exact_float64
+from ..arithmetic.float64 import Array, exact_float64
 from ..arithmetic.norms import parse_norm
 from ..domain import Ball, Domain, parse_radius
 from ..network import Network
 from ..problem import QUANTITIES, Problem, output_coefficients
-from ..text import shown
+from ..text import output_text, shown
 from .errors import CertificateError
 
 
@@ -56,7 +56,7 @@ class Asked:
         """
         self._check_quantity(claim)
         if self.norm is not UNASKED and parse_norm(self.norm) != claim.norm:
-            raise CertificateError(f"the certificate is for norm {claim.norm}, not {self.norm!r}")
+            raise CertificateError(f"the certificate is for norm {claim.norm}, but {self.norm} was asked for")
         if self.norm is not UNASKED and claim.directions is not None:
             raise CertificateError(
                 f"the certificate is for differences of inputs {shown(claim.directions.tolist())} alone, a part of "
@@ -65,7 +65,9 @@ class Asked:
         if self.output_norm is not UNASKED:
             asked = claim.norm if self.output_norm is None else parse_norm(self.output_norm, name="output_norm")
             if claim.is_vector and asked != claim.output_norm:
-                raise CertificateError(f"the certificate is for output_norm {claim.output_norm}, not {asked}")
+                raise CertificateError(
+                    f"the certificate is for output_norm {claim.output_norm}, but {asked} was asked for"
+                )
         self._check_output(claim, net)
         self._check_domain(claim, net)
 
@@ -76,16 +78,18 @@ class Asked:
             raise ValueError(f'quantity must be "lipschitz" or "maximum", but {shown(self.quantity)} was given')
         if self.quantity != claim.quantity:
             words = {"lipschitz": "a Lipschitz constant", "maximum": "the largest value"}
-            raise CertificateError(f"the certificate is for {words[claim.quantity]}, not {words[self.quantity]}")
+            raise CertificateError(
+                f"the certificate is for {words[claim.quantity]}, but {words[self.quantity]} was asked for"
+            )
 
     def _check_output(self, claim: Problem, net: Network) -> None:
         if self.output is UNASKED:
             return
-        outputs = net.widths[-1]
+        outputs, claimed = net.widths[-1], output_text(claim.coefficients.tolist())
         if self.output is None and outputs != 1 and not claim.is_vector:
-            raise CertificateError(f"the certificate is for one combination of {outputs} outputs, not for F itself")
+            raise CertificateError(f"the certificate is for output {claimed} of {outputs}, but F itself was asked for")
         if not np.array_equal(output_coefficients(self.output, outputs), claim.coefficients):
-            raise CertificateError(f"the certificate is for another output than {self.output!r}")
+            raise CertificateError(f"the certificate is for output {claimed}, but {shown(self.output)} was asked for")
 
     def _check_domain(self, claim: Problem, net: Network) -> None:
         where = claim.domain
@@ -96,7 +100,10 @@ class Asked:
             if not isinstance(self.domain, Domain):
                 raise ValueError(f"domain must be a hr2jax.Box or a hr2jax.Ball, but {shown(self.domain)} was given")
             if self.domain != where:
-                raise CertificateError(f"the certificate is for another domain than {shown(self.domain)}")
+                raise CertificateError(
+                    f"the certificate is for another domain than was asked for: {shown(where)}, "
+                    f"not {shown(self.domain)}"
+                )
         for name, given in (("center", self.center), ("radius", self.radius)):
             if given is not UNASKED and given is not None:
                 _check_ball(name, given, claim, net.widths[0])
@@ -114,4 +121,12 @@ def _check_ball(name: str, given: Any, claim: Problem, width: int) -> None:
     claimed = where.arrays()[name]
     value = parse_radius(given, width, claim.norm) if name == "radius" else exact_float64(given, name, 1)
     if value.shape != claimed.shape or not np.array_equal(value, claimed):
-        raise CertificateError(f"the certificate is for another {name} than the one given")
+        raise CertificateError(f"the certificate is for another {name} than was asked for: {_first(claimed, value)}")
+
+
+def _first(claimed: Array, asked: Array) -> str:
+    """The first entry where two centers or radii differ, and both its values."""
+    if claimed.shape != asked.shape:
+        return f"{claimed.size} entries, not {asked.size}"
+    i = int(np.flatnonzero(claimed != asked)[0])
+    return f"entry {i} is {float(claimed.flat[i])!r}, not {float(asked.flat[i])!r}"

@@ -342,7 +342,7 @@ def test_the_module_runs() -> None:
         (("solve", "absent.onnx"), "absent.onnx: No such file"),
         (("solve", "x.npy"), "suffix"),
         (("solve", "net.npz", "--output-norm", "3"), "output_norm must be"),
-        (("solve", "net.npz", "--output", "2"), "output must be"),
+        (("solve", "net.npz", "--output", "2"), "2 was asked for, but the network has 2 outputs, numbered 0 to 1"),
         ((*SOLVE, "--tol", "nan"), "tol must be"),
         ((*SOLVE, "--relaxation", "hr3"), "relaxation must be"),
         ((*SOLVE, "--norm", "3"), "norm must be"),
