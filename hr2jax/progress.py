@@ -148,22 +148,38 @@ QUIET = 2.0
 
 
 class Line:
-    """Shows what is being done: one live line on a terminal, a line now and then in a log."""
+    """Shows what is being done: one live line on a terminal, a line now and then in a log.
 
-    def __init__(self, wanted: bool, began: float):
+    Args:
+        wanted: whether anybody is shown anything.
+        began: when the work did, as `time.time` says.
+        deadline: when it has to end; None: when it is done.
+    """
+
+    def __init__(self, wanted: bool, began: float, deadline: float | None = None):
         self.wanted, self.due, self.width = wanted, began + QUIET, 0
-        self.began = began
+        self.began, self.deadline = began, deadline
+        self.what, self.since, self.before = "", began, 0
 
     def __enter__(self) -> Line:
         return self
 
-    def show(self, text: str) -> None:
-        """Say `text` if it is time to."""
-        now = time.time()
+    def show(self, text: str, done: int | None = None, total: int = 0) -> None:
+        """Say `text` if it is time to, and where `done` of `total` such things are, at which rate they are done."""
+        now, left = time.time(), math.inf if self.deadline is None else self.deadline - time.time()
+        if done is not None:
+            if text != self.what or done < self.before:
+                self.what, self.since, self.before = text, now, done  # these have just begun
+            rate = (done - self.before) / (now - self.since) if done > self.before and now > self.since else 0.0
+            text = f"{text}: {done} of {total}"
+            if rate:
+                text, left = f"{text}, {rate:.3g} a second", min(left, (total - done) / rate)
         STATE.say(text)
         if not self.wanted or now < self.due:
             return
         text = f"{text}, {now - self.began:.0f} s"
+        if left < math.inf:
+            text = f"{text}, {max(left, 0.0):.0f} s left"
         if _is_terminal():
             print(f"\r{text:<{self.width}}", end="", file=sys.stderr, flush=True)
             self.width, self.due = len(text), now + 0.1

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hr2jax.progress import Rate, progress_line
+from hr2jax import progress
+from hr2jax.progress import Line, Rate, progress_line
 from hr2jax.result import Progress, Status, result_table
 from hr2jax.text import domain_text, lower_text, output_text, radius_text, upper_text
 
@@ -120,6 +121,25 @@ def test_a_line_tells_the_rate_and_the_time_that_is_left(caplog: pytest.LogCaptu
     first, last = caplog.messages
     assert "it/s" not in first and "left" not in first
     assert "2 it/s  2.0 s, 8 s left" in last
+
+
+def test_a_line_of_many_things_tells_their_rate_and_what_is_left(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO", "hr2jax")
+    now = 1000.0
+    monkeypatch.setattr(progress.time, "time", lambda: now)
+    line = Line(True, now, deadline=now + 100)
+    for done in range(1, 31):  # one in two seconds
+        line.show("around inputs", done, 60)
+        now += 2.0
+    assert caplog.messages[0] == "around inputs: 2 of 60, 0.5 a second, 2 s, 98 s left"  # the limit comes first
+    assert caplog.messages[-1] == "around inputs: 29 of 60, 0.5 a second, 56 s, 44 s left"
+    now += 1.0
+    line.show("around inputs", 50, 60)
+    assert caplog.messages[-1] == "around inputs: 50 of 60, 0.803 a second, 61 s, 12 s left"  # all are done before it
+    line.show("something else")
+    assert str(progress.STATE).startswith("something else (")
 
 
 def test_the_rate_is_that_of_the_last_seconds_and_of_this_problem() -> None:

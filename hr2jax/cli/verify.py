@@ -88,7 +88,7 @@ def verify_folder(arguments: argparse.Namespace, net: Network) -> int:
             claims[claim] += reason is None
             if reason is not None:
                 failed[os.path.basename(path)] = reason
-            line.show(f"proved again: {done + 1 - len(failed)}, failed: {len(failed)}, of {len(tasks)}")
+            line.show(f"proving again ({len(failed)} failed)", done + 1, len(tasks))
     if failed:
         named = "; ".join(f"{name}: {failed[name]}" for name in sorted(failed)[:NAMED])
         others = f"; and {len(failed) - NAMED} others" if len(failed) > NAMED else ""

@@ -93,7 +93,8 @@ def prove(
     check_arithmetic()
     run = Proving(asked, options, began, os.path.basename(os.fspath(property_path)))
     tell(lambda: run.proof(Verdict.UNKNOWN, "Ctrl-C stopped it"))
-    with on_device(options.device), few_threads(max(net.widths)), Line(options.progress, began) as line:
+    deadline = None if time_limit is None else began + time_limit
+    with on_device(options.device), few_threads(max(net.widths)), Line(options.progress, began, deadline) as line:
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # of searches, on boxes near float64's end
                 return run.run(line.show)

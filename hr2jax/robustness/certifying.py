@@ -162,7 +162,7 @@ class Certifying:
 
     def _share_pairs(
         self, pairs: list[tuple[int, int]], options: Mapping[str, Any], until: float | None, workers: int | None,
-        client: Any, show: Callable[[str], None],
+        client: Any, show: Callable[..., None],
     ) -> None:  # fmt: skip
         """A constant a task, none of them from another's multipliers."""
         others = workers_of(workers, len(pairs), client)
@@ -171,11 +171,11 @@ class Certifying:
         for done, (pair, certificate, status) in enumerate(others.answers(constant_of, shared, pairs)):
             self.keep({pair: (certificate, status)})
             check()
-            show(f"constants of pairs of labels: {done + 1} of {len(pairs)}")
+            show("constants of pairs of labels", done + 1, len(pairs))
 
     def search(
         self, via: str, accuracy: float | None, options: Mapping[str, Any], workers: int | None,
-        client: Any, show: Callable[[str], None],
+        client: Any, show: Callable[..., None],
     ) -> Status:  # fmt: skip
         """Around each input that the global constants leave undecided."""
         since = time.time()
@@ -199,7 +199,7 @@ class Certifying:
             for done, found in enumerate(search_all(setting, tasks, len(rows), workers, client)):
                 self._take(via, found)
                 check()
-                show(f"around inputs: {done + 1} of {len(rows)}")
+                show("around inputs", done + 1, len(rows))
         finally:
             self.seconds["search"] = time.time() - since
         return Status.SOLVED if self.decided.all() else Status.TIME_LIMIT

@@ -156,7 +156,7 @@ def certify(
             return run.report(problem, Status.STOPPED)
 
         tell(so_far)
-        line = stack.enter_context(Line(progress, began))
+        line = stack.enter_context(Line(progress, began, run.deadline))
         stack.enter_context(on_device(chosen["device"]))
         if journal is not None:
             run.go_on(journal)
