@@ -134,6 +134,7 @@ def best_combination(values: Network, problem: Problem, x: Array) -> Array:
     J = J[:, problem.directions_of(len(x))]
     if not (np.isfinite(J).all() and J.any()):
         return np.eye(len(J))[0]
+    J = J / np.abs(J).max()  # products of its entries are in range then
     if problem.norm == problem.output_norm == 2:
         return np.asarray(np.linalg.svd(J, full_matrices=False)[0][:, 0])
     best, longest = np.eye(len(J))[0], -1.0
@@ -152,8 +153,11 @@ def aligned(direction: Array, norm: Norm) -> Array:
     if norm == "inf":
         return np.where(direction < 0, -1.0, 1.0)
     if norm == 2:
-        length = np.linalg.norm(direction)
-        return direction / length if length > 0 else np.eye(len(direction))[0]
+        largest = np.abs(direction).max()
+        if not largest > 0:
+            return np.eye(len(direction))[0]
+        direction = direction / largest  # whose squares are in range
+        return direction / np.linalg.norm(direction)
     if norm == 1:
         k = int(np.argmax(np.abs(direction)))
         return np.eye(len(direction))[k] * (1.0 if direction[k] >= 0 else -1.0)
