@@ -22,7 +22,7 @@ import jax
 import numpy as np
 
 import hr2jax
-from hr2jax.solving import many
+from hr2jax.solving import each
 from measure import RESULTS, Table, solve_alone
 from networks import random_network
 
@@ -97,7 +97,7 @@ def main() -> None:
     runs = [("warm", "one pass"), ("all", "solve_all")]
     for run, vmapped in (("all", None), ("vmap", lambda: True))[: 2 if arguments.small else 1]:
         if vmapped:
-            many._pays = vmapped
+            each._pays = vmapped
             runs.append((run, "solve_all, vmapped"))
         jax.clear_caches()
         began = time.perf_counter()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .machine.files import refusal
+from .machine.workers import LostError, Workers, workers_of
 from .relaxation.table import CHOICES, RELAXATIONS, Relaxation, names
 from .text import shown
 
@@ -248,6 +249,34 @@ def methods_of(record: Relaxation) -> tuple[str, ...]:
         return METHODS
     forms = PRODUCT_METHODS * record.by_products + BLOCK_METHODS * record.by_blocks
     return tuple(name for name in METHODS if name == "auto" or name in forms)
+
+
+MOST = 10**9  # of what is counted: steps, starts, processes
+
+
+def check_count(name: str, value: Any, least: int, none: bool = False) -> None:
+    """Refuse what is no integer of at least `least`, or more than anybody can mean."""
+    if none and value is None:
+        return
+    if not _is_int(value) or not least <= value <= MOST:
+        kind = f"{'None or ' if none else ''}an integer of at least {least} and at most {MOST}"
+        raise ValueError(f"{name} must be {kind}, but {shown(value)} was given")
+
+
+def checked_workers(count: Any, client: Any, tasks: int) -> Workers:
+    """Who works on so many tasks: `count` processes, those of a Dask client, or this process.
+
+    Raises:
+        ValueError: what was given and what was expected.
+        ImportError: Dask is needed and not installed.
+    """
+    check_count("workers", count, 1, none=True)
+    if count is not None and client is not None:
+        raise ValueError("workers and client cannot both be given: a client has its own workers")
+    try:
+        return workers_of(count, tasks, client)
+    except LostError as error:
+        raise ValueError(str(error)) from None
 
 
 def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:

@@ -14,7 +14,7 @@ from hr2jax import Network
 from hr2jax.options import BLOCK_METHODS, METHODS, Options, methods_of
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation.table import RELAXATIONS
-from hr2jax.solving import run, stages
+from hr2jax.solving import prepared, run, stages
 from hr2jax.text import LONGEST, shown
 
 
@@ -25,8 +25,10 @@ def no_work(monkeypatch):
     def worked(*_, **__):
         raise AssertionError("work was done before the arguments were checked")
 
-    for name in ("prepare", "presolve", "find_slopes", "lift", "Session", "_search"):
+    for name in ("prepare", "lift", "Session", "_search"):
         monkeypatch.setattr(run, name, worked)
+    for name in ("presolve", "find_slopes"):
+        monkeypatch.setattr(prepared, name, worked)
     for name in ("preset", "choose_engine"):
         monkeypatch.setattr(stages, name, worked)
 

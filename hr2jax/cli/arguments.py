@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -86,3 +86,21 @@ def add_claim(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--radius", metavar="R", help="half-width of the box around the center (norms 2 and 1: "
                         "radius of the ball), in the units of the input; a number, or a file of p_0 "
                         f"numbers{only}")  # fmt: skip
+
+
+def add_workers(parser: argparse.ArgumentParser, tasks: str) -> None:
+    """Add who works."""
+    add = parser.add_argument
+    add("--workers", type=int, metavar="N", help=f"processes that share {tasks} (needs Dask)")
+    add("--scheduler", metavar="tcp://HOST:PORT", help="a Dask scheduler whose workers do (docs/scale.md)")
+
+
+def client_of(arguments: argparse.Namespace) -> Any:
+    """A client of the scheduler that `add_workers`' arguments name; None: none is named."""
+    if arguments.scheduler is None:
+        return None
+    from ..machine.cluster import connected
+
+    if arguments.workers is not None:
+        raise ValueError("--workers and --scheduler cannot both be given: a scheduler has its own workers")
+    return connected(arguments.scheduler)

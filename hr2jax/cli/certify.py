@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..options import DEVICES, VIA, Options
 from ..relaxation.table import RELAXATIONS
 from .answer import checked_outputs
-from .arguments import add_network, network
+from .arguments import add_network, add_workers, client_of, network
 
 if TYPE_CHECKING:
     from ..arithmetic.float64 import Array
@@ -53,8 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(RELAXATIONS)} (default %(default)s)")  # fmt: skip
     add("--tol", type=float, default=Options.tol, metavar="T",
         help="of each solve, as for hr2jax solve (default %(default)g)")  # fmt: skip
-    add("--workers", type=int, metavar="N", help="processes that share pairs of labels and inputs (needs Dask)")
-    add("--scheduler", metavar="tcp://HOST:PORT", help="a Dask scheduler whose workers do (docs/scale.md)")
+    add_workers(parser, "pairs of labels and inputs")
     add("--time-limit", type=float, metavar="S", help="seconds; what is undecided by then is not certified")
     add("--device", choices=DEVICES, help="where the solver runs (default: JAX's choice)")
     add("--seed", type=int, default=Options.seed, metavar="N", help="of every random choice (default %(default)s)")
@@ -73,13 +72,6 @@ def run(arguments: argparse.Namespace) -> RobustnessReport:
 
     net = network(arguments)
     inputs, labels = read_data(arguments.data, arguments.labels)
-    client: Any = None
-    if arguments.scheduler is not None:
-        from ..machine.cluster import connected
-
-        if arguments.workers is not None:
-            raise ValueError("--workers and --scheduler cannot both be given: a scheduler has its own workers")
-        client = connected(arguments.scheduler)
     return certify(
         net,
         inputs,
@@ -90,7 +82,7 @@ def run(arguments: argparse.Namespace) -> RobustnessReport:
         via=arguments.via,
         relaxation=arguments.relaxation,
         workers=arguments.workers,
-        client=client,
+        client=client_of(arguments),
         attack_starts=0 if arguments.no_attack else 2,
         time_limit=arguments.time_limit,
         seed=arguments.seed,

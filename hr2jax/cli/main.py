@@ -23,7 +23,7 @@ from ..version import __version__
 from . import certify as robustness
 from . import prove as properties
 from .answer import BAD, EXIT_CODES, INTERRUPTED, NO, NO_READER, YES, deliver, found
-from .arguments import Parser, add_claim, add_network, effort
+from .arguments import Parser, add_claim, add_network, add_workers, effort
 from .completion import COMPLETION, COMPLETION_EXAMPLES, completion_command
 from .info import INFO, info_command
 from .report import REPORT, REPORT_EXAMPLES, report_command
@@ -212,7 +212,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--device", choices=DEVICES, help="where the solver runs (default: JAX's choice)")
     p.add_argument("--seed", type=int, default=Options.seed, metavar="N",
                    help="of every random choice (default %(default)s)")  # fmt: skip
-    p.add_argument("--certificate", metavar="OUT.npz", help="write the proof, for hr2jax verify")
+    p.add_argument("--pairs", action="store_true", help="F_K - F_J for all pairs of outputs, as a table")
+    add_workers(p, "the --pairs")
+    p.add_argument("--certificate", metavar="OUT.npz", help="write the proof, for hr2jax verify; of --pairs a folder")
     p.add_argument("--json", metavar="OUT.json", help="write the result and its history")
     p.add_argument("--plot", metavar="OUT.png", help='draw bounds against seconds (.png, .pdf, .svg; needs matplotlib)')
     p.add_argument("--checkpoint", metavar="FILE", help="keep the best certificate here while solving; resume from it")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .answer import EXIT_CODES, checked_outputs, deliver, found
-from .arguments import described_network
+from .arguments import client_of, described_network
 
 if TYPE_CHECKING:
+    from ..network import Network
     from ..result import Result
+    from ..results import Results
+    from ..robustness.journal import Folder
 
 
 def solve_command(arguments: argparse.Namespace) -> int:
@@ -22,29 +25,68 @@ def solve_command(arguments: argparse.Namespace) -> int:
     net, _, made = described_network(arguments)
     center, radius = box(arguments.center, arguments.radius, arguments.norm)
     outputs = _outputs(arguments)
+    asked = dict(
+        norm=arguments.norm,
+        output_norm=arguments.output_norm,
+        center=center,
+        radius=radius,
+        relaxation=arguments.relaxation,
+        method=arguments.method,
+        tol=arguments.tol,
+        time_limit=arguments.time_limit,
+        max_iterations=arguments.max_iterations,
+        device=arguments.device,
+        seed=arguments.seed,
+        witness=arguments.witness,
+        progress=not arguments.quiet,
+        cuts=None if arguments.cuts is None else [name for name in arguments.cuts.split(",") if name],
+    )
+    if arguments.pairs:
+        return _solve_pairs(net, asked, arguments, made, outputs)
+    for name in ("workers", "scheduler"):
+        if getattr(arguments, name) is not None:
+            raise ValueError(f"--{name} is for --pairs: a single problem is this process's")
     result = found(
         arguments.signals,
-        lambda: solve(
-            net,
-            output=arguments.output,
-            norm=arguments.norm,
-            output_norm=arguments.output_norm,
-            center=center,
-            radius=radius,
-            relaxation=arguments.relaxation,
-            method=arguments.method,
-            tol=arguments.tol,
-            time_limit=arguments.time_limit,
-            max_iterations=arguments.max_iterations,
-            device=arguments.device,
-            seed=arguments.seed,
-            witness=arguments.witness,
-            progress=not arguments.quiet,
-            checkpoint=arguments.checkpoint,
-            cuts=None if arguments.cuts is None else [name for name in arguments.cuts.split(",") if name],
-        ),
+        lambda: solve(net, output=arguments.output, checkpoint=arguments.checkpoint, **asked),
     )
     return deliver(_named(result, arguments, made), outputs, _write)
+
+
+def _solve_pairs(
+    net: Network, asked: dict[str, Any], arguments: argparse.Namespace, made: tuple[str, ...], outputs: dict[str, Path],
+) -> int:  # fmt: skip
+    """The same of all pairs of outputs."""
+    from ..results import Results
+    from ..robustness.journal import Folder
+    from ..solving.many import solve_all
+
+    for name in ("output", "checkpoint", "plot"):
+        if getattr(arguments, name) is not None:
+            raise ValueError(f"--{name} is of one problem, but --pairs was given")
+    if net.widths[-1] < 2:
+        raise ValueError("--pairs needs at least two outputs, but the network has 1")
+    folder = None if arguments.certificate is None else Folder(arguments.certificate)
+    if folder is not None:
+        outputs = outputs | {"certificate": folder.path}
+    client = client_of(arguments)
+    results = found(
+        arguments.signals, lambda: solve_all(net, workers=arguments.workers, client=client, **asked)
+    )
+    named = Results(_named(result, arguments, made) for result in results)
+    return deliver(named, outputs, lambda answer, name, path: _write_all(answer, name, path, folder))
+
+
+def _write_all(results: Results, name: str, path: Path, folder: Folder | None) -> None:
+    from ..robustness.journal import pair_name
+
+    if name == "json":
+        results.to_json(path)
+    elif folder is not None:
+        for result in results:
+            c = result.problem["output"]
+            if folder.save(pair_name((c.index(1.0), c.index(-1.0))), result.certificate) is None:
+                raise ValueError("not all certificates are there")
 
 
 def _named(result: Result, arguments: argparse.Namespace, made: tuple[str, ...]) -> Result:
@@ -79,6 +121,8 @@ def _outputs(arguments: argparse.Namespace) -> dict[str, Path]:
         for name in ("certificate", "json", "plot")
         if (path := getattr(arguments, name)) is not None
     }
+    if arguments.pairs:
+        outputs.pop("certificate", None)  # a folder
     radius = arguments.radius if os.path.exists(arguments.radius or "") else None  # a number, or a file of them
     return checked_outputs(outputs, (arguments.network, arguments.center, arguments.checkpoint, radius))
 
@@ -102,6 +146,7 @@ SOLVE_EXAMPLES = f"""examples:
   hr2jax solve model.npz --output 3                              global constant of F_3
   hr2jax solve model.npz --output 3,5 --center x.npy --radius 0.05
                                                                  of F_3 - F_5 around x
+  hr2jax solve model.npz --pairs --workers 4 --certificate DIR   all F_K - F_J, proofs for hr2jax verify DIR model.npz
   hr2jax solve model.npz --certificate bound.cert.npz --json bound.json --plot bound.png
   hr2jax solve model.npz --relaxation shor --time-limit 60       looser, sooner
   hr2jax solve model.npz --witness 0                             the bound alone

@@ -64,8 +64,9 @@ class Cluster:
         yield self.client
 
     def answers(
-        self, work: Callable[[Shared, Task], Answer], shared: Shared, tasks: Iterable[Task]
-    ) -> Iterator[Answer]:
+        self, work: Callable[[Shared, Task], Answer], shared: Shared, tasks: Iterable[Task],
+        until: float | None = None,
+    ) -> Iterator[Answer]:  # fmt: skip
         """See `Workers`.
 
         Raises:
@@ -74,7 +75,7 @@ class Cluster:
         with self._connected() as client:
             run = _Run(client, work, shared)
             try:
-                yield from run.answers(iter(tasks))
+                yield from run.answers(iter(tasks), until)
             finally:
                 run.end(self.grace)
 
@@ -166,7 +167,7 @@ class _Run:
         self.place = _place(client)
         self.room, self.due, self.was_told = 0, -1.0, False
 
-    def answers(self, source: Iterator[Any]) -> Iterator[Any]:
+    def answers(self, source: Iterator[Any], until: float | None = None) -> Iterator[Any]:
         """Of the tasks, as they come."""
         try:
             if (first := next(source, None)) is None:
@@ -189,6 +190,8 @@ class _Run:
                     else:
                         self._again(task)
                 self._give(source)
+                if until is not None and not self.room and time.time() >= until:
+                    raise LostError(f"no worker of {self.place} was there when time was over")
                 if not done:
                     time.sleep(LOOK / 10)
         except OSError as error:  # of a connection, or the work's own

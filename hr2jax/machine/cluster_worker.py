@@ -12,7 +12,7 @@ from distributed import Worker, WorkerPlugin, get_worker
 from threadpoolctl import threadpool_limits
 
 from .programs import keep
-from .stopping import check, heeding
+from .stopping import check, heeding, is_interrupted
 
 _lock = threading.Lock()
 _is_ready = False
@@ -65,6 +65,7 @@ def run(work: Callable[[Any, Any], Any], name: str, packed: bytes) -> tuple[bool
     try:
         with heeding(is_to_end):
             check()
-            return True, work(_shared[name], pickle.loads(packed))
+            answer = work(_shared[name], pickle.loads(packed))
+            return (False, None) if is_interrupted() else (True, answer)  # a solve may have heard it, and ended early
     except KeyboardInterrupt:
         return False, None

@@ -31,13 +31,15 @@ class Workers(Protocol):
     def at_once(self) -> int: ...  # noqa: D102
 
     def answers(
-        self, work: Callable[[Shared, Task], Answer], shared: Shared, tasks: Iterable[Task]
-    ) -> Iterator[Answer]:
+        self, work: Callable[[Shared, Task], Answer], shared: Shared, tasks: Iterable[Task],
+        until: float | None = None,
+    ) -> Iterator[Answer]:  # fmt: skip
         """work(shared, task) of every task, in the order in which they come.
 
         Args:
             work: a function of a module; its steps call `stopping.check`, or the workers kill it.
             shared, tasks: picklable; `shared` is sent once, and tasks are taken as they can be worked on.
+            until: time.time() from which nobody waits for workers that are not there; None: never.
 
         Raises:
             KeyboardInterrupt: the call that waits is to end; so do the workers, as whenever the iterator is closed.
@@ -52,8 +54,9 @@ class Here:
     at_once = 1
 
     def answers(
-        self, work: Callable[[Shared, Task], Answer], shared: Shared, tasks: Iterable[Task]
-    ) -> Iterator[Answer]:
+        self, work: Callable[[Shared, Task], Answer], shared: Shared, tasks: Iterable[Task],
+        until: float | None = None,
+    ) -> Iterator[Answer]:  # fmt: skip
         """See `Workers`."""
         for task in tasks:
             check()
@@ -74,8 +77,9 @@ class Killed:
         self.seconds, self.quiet = seconds, quiet
 
     def answers(
-        self, work: Callable[[Shared, Task], Answer], shared: Shared, tasks: Iterable[Task]
-    ) -> Iterator[Answer]:
+        self, work: Callable[[Shared, Task], Answer], shared: Shared, tasks: Iterable[Task],
+        until: float | None = None,
+    ) -> Iterator[Answer]:  # fmt: skip
         """See `Workers`; raises what `in_child` does besides."""
         for task in tasks:
             yield in_child(work.__module__, work.__name__, shared, task, quiet=self.quiet, seconds=self.seconds)

@@ -20,7 +20,8 @@ from ..problem import Problem, checked_problem
 from ..proof.lines import Lines
 from ..proof.question import Area, is_empty, target
 from ..result import Progress, Result
-from ..solving.run import prepare, solve_checked
+from ..solving.prepared import Known, prepare
+from ..solving.run import solve_checked
 from ..text import lower_text, upper_text
 from .attack import offered
 from .multipliers import multipliers
@@ -124,7 +125,7 @@ class Climb:
         slopes = self.slopes_of(a, area, problem)
         if slopes is None and relaxation == "interval":
             return None  # linear bounds were as good
-        fixed = prepare(net, problem, options, slopes)
+        fixed = prepare(net, problem, options, Known(slopes, self.slopes[a][2]))
 
         def show(record: Progress, about: str = "", doing: str = "") -> None:
             self.show(f"{self.doing}, {upper_text(record.bound)} to come below {lower_text(goal)}")

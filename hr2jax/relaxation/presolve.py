@@ -133,6 +133,7 @@ def presolve(
     slopes: Slopes | None = None,
     chains: tuple[str, ...] = ("p",),
     section: Section | None = None,
+    bounds: list[tuple[Array, Array]] | None = None,
 ) -> Presolve:
     """Decide what gets a variable, from bounds proved in `arithmetic`.
 
@@ -146,6 +147,7 @@ def presolve(
         slopes: of linear pre-activation bounds; None: intervals.
         chains: see `Presolve`.
         section: see `Presolve`; a layout has its own, which is proved here.
+        bounds: what `pre_bounds` has proved of another output or direction on the same domain; None: it does here.
 
     Raises:
         ValueError: if a neuron that `layout` leaves out cannot be proved stable, a bound or scale is too small, or the
@@ -162,7 +164,8 @@ def presolve(
         raise ValueError(f"directions must be inputs, of which there are {net.widths[0]}, but one is {directions[-1]}")
     if layout is not None:
         check_layout(layout, net, chains, free, problem.is_local)
-    bounds = pre_bounds(net, problem, slopes, arithmetic)
+    if bounds is None:
+        bounds = pre_bounds(net, problem, slopes, arithmetic)
     terms = None if bounds is None else sizes_of_terms(net, problem, bounds)
     layers: list[Neurons] = []
     ranges: dict[int, tuple[Array, Array]] = {}
@@ -298,7 +301,7 @@ def _with_range(layer: Neurons, pair: tuple[Array, Array], margin: Array, l: int
 
 
 def pre_bounds(
-    net: Network, problem: Problem, slopes: Slopes | None, arithmetic: type[Enclosure]
+    net: Network, problem: Problem, slopes: Slopes | None, arithmetic: type[Enclosure] = Enclosure
 ) -> list[tuple[Array, Array]] | None:
     """Pre-activation bounds of every layer; None for a global problem, which has none."""
     if not problem.is_local:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,8 @@ import numpy as np
 from ..arithmetic.enclosure import TooLargeError
 from ..arithmetic.float64 import Array
 from ..certificate.certificate import Certificate
-from ..machine.stopping import check
-from ..machine.workers import workers_of
+from ..machine.stopping import check, is_interrupted
+from ..machine.workers import LostError
 from ..network import Network
 from ..options import VIA
 from ..progress import Line
@@ -33,24 +32,6 @@ WORSE = (
 )  # fmt: skip
 # What ended by time is not the last word.
 UNFINISHED = (Status.TIME_LIMIT, Status.STOPPED)
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """What pairs of labels share that others bound; `rounds` of them are one after the other."""
-
-    net: Network
-    norm: str | int
-    options: Mapping[str, Any]
-    until: float | None
-    rounds: int
-
-
-def constant_of(shared: Pairs, pair: tuple[int, int]) -> tuple[tuple[int, int], Certificate, Status]:
-    """The global constant of a pair, by a worker."""
-    limit = None if shared.until is None else max(shared.until - time.time(), 0.0) / shared.rounds
-    (result,) = solve_all(shared.net, [pair], norm=shared.norm, time_limit=limit, **shared.options)
-    return pair, result.certificate, result.status
 
 
 WRITTEN = 1024  # lines that are written together
@@ -135,14 +116,14 @@ class Certifying:
         options = {**options, "witness": 0.0}  # a global constant's is not looked at
         limit = None if until is None else max(until - time.time(), 0.0)
         try:
-            if len(left) > 1 and (client is not None or (workers or 1) > 1):
-                self._share_pairs(left, options | {"progress": False}, until, workers, client, line.show)
-            elif left:
+            if left:
                 line.end()  # solve_all has a line of its own
-                solve_all(
-                    self.net, left, norm=self.norm, time_limit=limit, **options,
+                found = solve_all(
+                    self.net, left, norm=self.norm, time_limit=limit, workers=workers, client=client, **options,
                     found=lambda k, result: self.keep({left[k]: (result.certificate, result.status)}),
                 )  # fmt: skip
+                if not is_interrupted() and (lost := [r for r in found if r.status is Status.STOPPED]):
+                    raise LostError(lost[0].message)
             worst = max(worst, *(self.known[pair].status for pair in left), key=WORSE.index) if left else worst
         except TooLargeError:
             worst = Status.NUMERICAL_ERROR
@@ -159,19 +140,6 @@ class Certifying:
             self.decided[:] = True
         self.seconds["pairs"] = time.time() - since
         return worst
-
-    def _share_pairs(
-        self, pairs: list[tuple[int, int]], options: Mapping[str, Any], until: float | None, workers: int | None,
-        client: Any, show: Callable[..., None],
-    ) -> None:  # fmt: skip
-        """A constant a task, none of them from another's multipliers."""
-        others = workers_of(workers, len(pairs), client)
-        rounds = -(-len(pairs) // max(others.at_once, 1))
-        shared = Pairs(self.net, self.norm, options, until, rounds)
-        for done, (pair, certificate, status) in enumerate(others.answers(constant_of, shared, pairs)):
-            self.keep({pair: (certificate, status)})
-            check()
-            show("constants of pairs of labels", done + 1, len(pairs))
 
     def search(
         self, via: str, accuracy: float | None, options: Mapping[str, Any], workers: int | None,

@@ -128,18 +128,6 @@ def checked_labels(net: Network, x: Array | Mapped, labels: ArrayLike | None) ->
     return given.astype(np.int64)
 
 
-MOST = 10**9  # of what is counted: steps, starts, processes
-
-
-def check_count(name: str, value: Any, least: int, none: bool = False) -> None:
-    """Refuse what is no integer of at least `least`, or more than anybody can mean."""
-    if none and value is None:
-        return
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value <= MOST:
-        kind = f"{'None or ' if none else ''}an integer of at least {least} and at most {MOST}"
-        raise ValueError(f"{name} must be {kind}, but {shown(value)} was given")
-
-
 def checked_accuracy(value: Any) -> float | None:
     """A relative accuracy, or None."""
     if value is None:

@@ -14,8 +14,8 @@ from ..arithmetic.enclosure import check_arithmetic
 from ..machine.device import on_device
 from ..machine.programs import keeping
 from ..machine.stopping import hear, stoppable, tell
-from ..machine.workers import LostError, workers_of
-from ..options import VIA, Options
+from ..machine.workers import LostError
+from ..options import VIA, Options, check_count, checked_workers
 from ..problem import checked_problem
 from ..progress import LOG, Line
 from ..reading import Model, as_network
@@ -24,7 +24,7 @@ from ..result import Status
 from ..text import shown
 from ..version import versions
 from .certifying import Certifying
-from .inputs import check_count, checked_accuracy, checked_inputs, checked_labels, checked_radii, solve_options
+from .inputs import checked_accuracy, checked_inputs, checked_labels, checked_radii, solve_options
 from .journal import Folder, Journal, question_of
 from .margins import margins
 from .report import RobustnessReport
@@ -112,13 +112,7 @@ def certify(
     p = checked_problem(net, (0, 1), norm).norm
     x, box = checked_inputs(net, inputs, clip)
     r = checked_radii(radii)
-    check_count("workers", workers, 1, none=True)
-    if workers is not None and client is not None:
-        raise ValueError("workers and client cannot both be given: a client has its own workers")
-    try:
-        workers_of(workers, len(x), client)  # refused now, where there are none
-    except LostError as error:
-        raise ValueError(str(error)) from None
+    checked_workers(workers, client, len(x))  # refused now, where there are none
     check_count("attack_steps", attack_steps, 1)
     check_count("attack_starts", attack_starts, 0)
     accuracy = checked_accuracy(radius_accuracy)

@@ -162,4 +162,4 @@ def search_all(
     setting: Setting, tasks: Iterable[Task], count: int, workers: int | None, client: Any = None
 ) -> Iterator[Found]:
     """`search` for each of `count` tasks, as they come; closing the iterator ends the workers."""
-    return workers_of(workers, count, client).answers(search, setting, tasks)
+    return workers_of(workers, count, client).answers(search, setting, tasks, setting.deadline)

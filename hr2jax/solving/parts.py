@@ -30,7 +30,8 @@ from ..relaxation.presolve import Presolve
 from ..result import CTRL_C, Progress, Result, Status, relative_gap
 from ..text import output_text
 from .checkpoint import Checkpoint
-from .run import bounded_at_once, prepare, slopes_of, solve_checked
+from .prepared import Known, known_of, prepare
+from .run import bounded_at_once, solve_checked
 from .several import LEAST_SHARE, WORTHWHILE, better, most_like
 
 # Of several parts' statuses the first of these is that of all.
@@ -43,10 +44,10 @@ OF_TANGENTS = {"p", "q"}
 
 def solve_parts(
     net: Network, problem: Problem, options: Options, start: Certificate | None, show: Show | None, began: float,
-    tell: Callable[[Callable[[], Result]], None] | None = None,
+    tell: Callable[[Callable[[], Result]], None] | None = None, known: Known | None = None,
 ) -> Result:  # fmt: skip
     """The Result of a problem that `has_parts`, part by part; `start` is its checkpoint's, `tell` `solve_checked`'s."""
-    parts = _Parts(net, problem, options, show, began, start)
+    parts = _Parts(net, problem, options, show, began, start, known)
     if tell is not None:
         tell(lambda: parts.result(CTRL_C))
     while (part := parts.next()) is not None:
@@ -99,13 +100,13 @@ class _Parts:
 
     def __init__(
         self, net: Network, problem: Problem, options: Options, show: Show | None, began: float,
-        start: Certificate | None,
+        start: Certificate | None, known: Known | None = None,
     ):  # fmt: skip
         self.net, self.problem, self.options, self.show, self.began = net, problem, options, show, began
         problems = problem.rows() if start is None else [part.lipschitz_problem for part in start.parts]
-        self.slopes = slopes_of(net, problems[0], options)  # of pre-activations: no part makes a difference
+        self.known = known_of(net, problems[0], options) if known is None else known
         self.cheap = replace(options, checkpoint=None, callback=None)
-        self.parts = [self._begun(part, prepare(net, part, options, self.slopes)) for part in problems]
+        self.parts = [self._begun(part, prepare(net, part, options, self.known)) for part in problems]
         if start is not None:
             proved = [_proved(net, part) for part in start.parts]
             self.parts = [_started(*pair) for pair in zip(self.parts, proved, strict=True)]
@@ -138,7 +139,7 @@ class _Parts:
         inputs, k = part.fixed.directions, int(np.argmax(part.columns))
         own = part.problem.towards(inputs[k : k + 1])
         if OF_TANGENTS & set(part.fixed.chains):
-            fixed = prepare(self.net, own, self.options, self.slopes)
+            fixed = prepare(self.net, own, self.options, self.known)
         else:
             fixed = replace(part.fixed, directions=inputs[k : k + 1])
         column, found = self._begun(own, fixed), []

@@ -13,8 +13,6 @@ import numpy as np
 from ..arithmetic.enclosure import TooLargeError, check_arithmetic
 from ..arithmetic.float64 import Array
 from ..arithmetic.midpoint import Middle
-from ..bounds import preactivation_bounds
-from ..bounds.slopes.search import find_output_slopes, find_slopes, pick_method
 from ..certificate.certificate import Certificate
 from ..certificate.lagrangian import kept_rows
 from ..certificate.names import transfer
@@ -37,23 +35,21 @@ from ..problem import Problem
 from ..progress import Show, progress_line
 from ..relaxation import Lifting, lift
 from ..relaxation.families import catalogue
-from ..relaxation.presolve import LIFTINGS, Presolve, presolve
+from ..relaxation.presolve import Presolve
 from ..result import CTRL_C, RELAXATION_SOLVED, Result, Status, relative_gap
 from ..version import versions
 from .checkpoint import load_checkpoint
-from .reach import is_sought, prepared_on_section, required_on_section
+from .prepared import prepare
+from .reach import is_sought, prepared_on_section
 from .session import Session
 from .stages import Stage, stages_of
 
 if TYPE_CHECKING:
     from ..engines.product.lowrank import Steered
 
-# At most so long is spent on pre-activation bounds.
-BOUND_SECONDS = 60.0
 # Seconds that a search for a witness may take, told by counted points (`point_seconds`): before any engine, and after
 # it where it has counted less, and at most.
 QUICK, LEAST, MOST = 0.05, 0.15, 15.0
-UNKNOWN: Any = object()  # slopes that are still to be found
 TOO_LARGE = "the network's Lipschitz constant exceeds what float64 can hold; give one of smaller weights"
 
 
@@ -80,45 +76,6 @@ def check_package(options: Options) -> None:
         from ..engines.block.conic import package
 
         package(options.method)
-
-
-def prepare(net: Network, problem: Problem, options: Options, slopes: Any = UNKNOWN) -> Presolve:
-    """The presolved problem, with the pre-activation bounds (`slopes_of`) and the lifting that the options ask for."""
-    chosen = options.lifting
-    if chosen == "auto" or net.depth <= 1:
-        chosen = "adjoint" if net.depth > 1 else "forward"  # as bench/depth.py --liftings and bench/deep.py measured
-    if problem.quantity == "maximum":
-        chosen = "values"
-    elif options.record.lifting is not None:
-        chosen = options.record.lifting
-    elif options.lifting == "reach":
-        return required_on_section(net, problem)
-    elif problem.is_vector:
-        chosen = "separate"
-    if slopes is UNKNOWN:
-        slopes = slopes_of(net, problem, options)
-    with few_threads(max(net.widths)):
-        return presolve(net, problem, slopes=slopes, chains=LIFTINGS[chosen])
-
-
-def slopes_of(net: Network, problem: Problem, options: Options) -> Any:
-    """What proves the pre-activation bounds beside intervals; None: nothing."""
-    method = options.bounds
-    if not problem.is_local or net.depth <= 1 or net.smooth:  # intervals are exact at depth 1
-        method = "interval"
-    elif method == "auto":
-        method = pick_method(net, problem)
-    slopes = None
-    if method != "interval":
-        limit = math.inf if options.time_limit is None else options.time_limit
-        seconds = min(0.2 * limit, BOUND_SECONDS)
-        with few_threads(max(net.widths)):
-            slopes = find_slopes(net, problem, method, seconds=seconds, seed=options.seed)
-            if problem.quantity == "maximum":
-                proved = preactivation_bounds(net, problem, slopes)
-                last = find_output_slopes(net, problem, proved, method, seconds=seconds, seed=options.seed) or {}
-                slopes = dict(slopes) | {(len(net.layers), k): values for k, values in last.items()}
-    return slopes
 
 
 def solve_checked(

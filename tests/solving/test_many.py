@@ -9,7 +9,7 @@ import hr2jax
 from hr2jax import Status
 from hr2jax.engines.product import batch, lowrank, schedule
 from hr2jax.relaxation import RELAXATIONS, preset
-from hr2jax.solving import many
+from hr2jax.solving import each
 from tests.reference.monitor import Monitor, lifting_of
 from tests.reference.product import solve_product_form
 
@@ -94,7 +94,7 @@ def test_small_problems_are_steered_together(monkeypatch):
     calls = []
     minimise = batch.minimise
     monkeypatch.setattr(batch, "minimise", lambda *a, **k: calls.append(a[0].shape) or minimise(*a, **k))
-    monkeypatch.setattr(many, "is_accelerated", lambda: True)
+    monkeypatch.setattr(each, "is_accelerated", lambda: True)
     results = hr2jax.solve_all(network())
     assert len(calls) <= schedule.Schedule().bulk_rounds  # traced or run once for all six, not once for each
     assert all(result.status is Status.SOLVED for result in results)
@@ -126,7 +126,7 @@ def test_a_stop_leaves_bounds_for_every_pair():
     ({"pairs": "01"}, "pairs"), ({"pairs": [(0, 9)]}, "9"), ({"tol": -1}, "tol"), ({"radius": 1.0}, "center"),
 ])  # fmt: skip
 def test_what_means_nothing_is_refused_before_any_work(given, word, monkeypatch):
-    monkeypatch.setattr("hr2jax.solving.many.prepare", lambda *_: pytest.fail("work was done"))
+    monkeypatch.setattr("hr2jax.solving.each.prepare", lambda *_: pytest.fail("work was done"))
     with pytest.raises(ValueError, match=word):
         hr2jax.solve_all(network(), **given)
     with pytest.raises(TypeError, match="relax"):
@@ -147,8 +147,8 @@ def timed(monkeypatch, spends, statuses, bounds=lambda k, turn: 10.0):
         now[0] += min(spends[k], options.time_limit)
         return dataclasses.replace(some, status=statuses[k], bound=bounds(k, turn), lower=float(turn))
 
-    monkeypatch.setattr(many, "solve_checked", solved)
-    monkeypatch.setattr(many.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(each, "solve_checked", solved)
+    monkeypatch.setattr(each.time, "time", lambda: now[0])
     return hr2jax.solve_all(network(), [0, 1, 2], relaxation="product", time_limit=9.0), given
 
 
