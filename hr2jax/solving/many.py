@@ -75,8 +75,8 @@ def solve_all(
     others = checked_workers(workers, client, len(problems))
     if chosen.callback is not None and not isinstance(others, Here):
         raise ValueError(
-            "callback must be None where workers or a client solve, which cannot call it between their steps, but one was "
-            "given; found is told of each result"
+            "callback must be None where workers or a client solve, which cannot call it between their steps, but one "
+            "was given; found is told of each result"
         )
     if not problems:
         return Results()
