@@ -30,7 +30,9 @@ def load(
         A 1-D `c` is read as a single-row C, a missing d means zeros; x00, center, inputs and labels are data.
         A .npz that `Network.save` wrote of another network says its layers' inputs and activations.
     .pt, .pth, .ckpt, .safetensors, .npz: a state dict with PyTorch's names (0.weight, 0.bias, 2.weight, ...),
-        which does not say the activation.
+        which does not say the activation. In .pt, .pth and .ckpt also a whole pickled `torch.nn.Sequential` of its own
+        layers in evaluation mode, or TorchScript (torch.jit.save), whose code is followed; neither needs PyTorch. Where
+        the input's shape is not evident (a Conv comes first), `as_network(path, example=...)` says it.
     .mat: LipSDP's cells `weights` and, optionally, `biases` (zeros without), which do not say it either; NNV's
         W, b, act_fcns, which do.
     .nnet: ReLU by definition; inputs clipped to [minima, maxima], (x - mean) / range, outputs times range plus mean.
@@ -78,9 +80,9 @@ def as_network(
             TransformedTargetRegressor of these (extra `sklearn`); a pair (module, variables) of flax.linen or a module
             of flax.nnx in evaluation (extra `flax`); or any jittable function of one array of JAX, such as a module of
             Equinox, by its jaxpr.
-        example: an input of a module, an array or tensor (1, ...), of which only the shape is used; not needed where
-            the module begins with a Linear, or where Keras knows the shape. Of what JAX traces, with a batch of 1 or
-            without a batch, as the function takes it; its dtype, too, is used.
+        example: an input of a module, live or in a .pt file, an array or tensor (1, ...), of which only the shape is
+            used; not needed where the module begins with a Linear, or where Keras knows the shape. Of what JAX traces,
+            with a batch of 1 or without a batch, as the function takes it; its dtype, too, is used.
         activation, layers, logits: see `load`; of a live model, logits alone.
 
     Raises:
@@ -93,10 +95,10 @@ def as_network(
     if reader is not None:
         graph = reader(model, example, io.Told.of(activation, layers, logits))
         return Network.from_layers(graph.layers)
+    if isinstance(model, str | os.PathLike):
+        return loaded(model, activation, layers, logits, example).network
     if example is not None:
         raise ValueError(f"example is an input of a module of a framework, but {_named(model)} was given")
-    if isinstance(model, str | os.PathLike):
-        return load(model, activation, layers, logits)
     if (activation, layers) != (None, None) or logits:
         raise ValueError(f"activation, layers and logits are of files, but {_named(model)} was given")
     if isinstance(model, Network):
@@ -126,10 +128,14 @@ def loaded(
     activation: str | Sequence[str] | None = None,
     layers: Sequence[str] | None = None,
     logits: bool = False,
+    example: ArrayLike | None = None,
 ) -> Loaded:
-    """`load`, with the names of the arrays beside the network that are data (x00, center, inputs, labels)."""
+    """`load`, with the names of the arrays beside the network that are data (x00, center, inputs, labels).
+
+    An example is an input of a PyTorch module whose file does not say the input's shape.
+    """
     path = path_of(path)
-    found = io.read(path, io.Told.of(activation, layers, logits))
+    found = io.read(path, io.Told.of(activation, layers, logits, example))
     try:
         if isinstance(found, io.Graph):
             return Loaded(Network.from_layers(found.layers), found.data, found.made)

@@ -1,8 +1,8 @@
 """Pickles of PyTorch as data. Neither torch nor pickle's machine is used.
 
 `pickletools` only splits a pickle into operations, and those that make dictionaries, lists, tuples and tensors are
-carried out here. Whatever a pickle would call is kept as a name that is never looked up: nothing in it can call
-anything.
+carried out here. Whatever a pickle would call is kept as a name that is never looked up, and whatever such a call would
+make as a record of what it is given: nothing in it can call anything.
 """
 
 from __future__ import annotations
@@ -16,23 +16,34 @@ from .layers import reason
 
 OPERATION = 200  # bytes of memory that an operation can take: an empty dictionary, its place on the stack and in a memo
 _LONGEST = 200  # of a name that a pickle would import
-_DICT, _TENSOR, _PARAMETER = (
+_DICT, _SIZE, _TENSOR, _PARAMETER = (
     "collections OrderedDict",
+    "torch Size",
     "torch._utils _rebuild_tensor_v2",
     "torch._utils _rebuild_parameter",
 )
 _LITERALS = {"BINUNICODE", "SHORT_BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _EMPTY: dict[str, type] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
+_SET = "builtins set"  # an opcode in later protocols
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _KEYS = (str, int, float, type(None))  # hashing a tuple of tuples of ... can take for ever
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Called:
-    """Something that only a call could make, or the name of what would be called; it is never looked up."""
+    """The name of what would be called, "module name"; it is never looked up."""
 
     name: str
+
+
+@dataclass(eq=False, slots=True)
+class Made:
+    """What only a call could make: the name, the arguments, and the state that it is given then."""
+
+    name: str
+    arguments: tuple[Any, ...]
+    state: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +65,7 @@ class Tensor:
 
 
 def unpickled(pickle: bytes) -> Any:
-    """The value that the pickle describes, of dictionaries, lists, tuples, literals, `Tensor` and `Called`.
+    """The value that the pickle describes, of dictionaries, lists, tuples, literals, `Tensor`, `Called` and `Made`.
 
     Raises:
         ValueError: it is damaged, or asks for something that such values do not need.
@@ -83,6 +94,8 @@ def _value(pickle: bytes) -> Any:
             stack.append(_CONSTANTS[operation])
         elif operation in _EMPTY:
             stack.append(_EMPTY[operation]())
+        elif operation == "EMPTY_SET":
+            stack.append(Made(_SET, ([],)))
         elif operation in _TUPLES:
             count = _TUPLES[operation]
             if len(stack) < count:
@@ -112,15 +125,24 @@ def _value(pickle: bytes) -> Any:
             stack.append(_made(stack.pop(), arguments))
         elif operation in ("APPEND", "APPENDS"):
             items = popped() if operation == "APPENDS" else [stack.pop()]
-            if not isinstance(stack[-1], Called):
+            if not isinstance(stack[-1], Made):
                 stack[-1].extend(items)
+        elif operation == "ADDITEMS":
+            items = popped()
+            if not isinstance(stack[-1], Made) or stack[-1].name != _SET:
+                raise TypeError
+            stack[-1].arguments[0].extend(items)
         elif operation in ("SETITEM", "SETITEMS"):
             items = popped() if operation == "SETITEMS" else [stack.pop(-2), stack.pop()]
-            if not isinstance(stack[-1], Called):
+            if not isinstance(stack[-1], Made):
                 _fill(stack[-1], items)
         elif operation == "BUILD":  # a state dict's _metadata, version numbers of modules; or an object's attributes
-            stack.pop()
-            if not isinstance(stack[-1], dict | Called):
+            state = stack.pop()
+            if isinstance(stack[-1], Made):
+                if stack[-1].state is not None:
+                    raise TypeError
+                stack[-1].state = state
+            elif not isinstance(stack[-1], dict):
                 raise TypeError
         elif operation == "STOP":
             return stack.pop()
@@ -156,11 +178,13 @@ def _storage(identity: Any) -> Storage:
 
 
 def _made(what: Any, arguments: Any) -> Any:
-    """What the call of a name gives; only three names are known."""
+    """What the call of a name gives; only four names are known, of others what is given to them."""
     if not isinstance(what, Called) or not isinstance(arguments, tuple):
         raise TypeError
     if what.name == _DICT and len(arguments) == 0:
         return {}
+    if what.name == _SIZE and len(arguments) == 1 and isinstance(arguments[0], tuple):
+        return arguments[0]
     if what.name == _PARAMETER and isinstance(arguments[0], Tensor):
         return arguments[0]
     if what.name == _TENSOR:
@@ -173,7 +197,7 @@ def _made(what: Any, arguments: Any) -> Any:
         if len(arguments) > 6 and arguments[6]:  # that the numbers mean their negatives, say
             raise ValueError("a tensor in the .pt file has properties of its own, which are not read; clone it first")
         return Tensor(storage, offset, tuple(size), tuple(stride))
-    return what
+    return Made(what.name, arguments)
 
 
 def _fill(target: Any, items: list[Any]) -> None:

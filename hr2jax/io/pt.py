@@ -1,6 +1,7 @@
-"""PyTorch's files of a state dict (torch.save since 1.6): .pt, .pth, and Lightning's checkpoints, .ckpt.
+"""PyTorch's files (torch.save since 1.6): .pt, .pth, and Lightning's checkpoints, .ckpt.
 
-Neither torch nor pickle's machine is used; see `pickled`.
+They hold a state dict, a whole module of torch.nn (`torch/saved.py`) or TorchScript (`torch/script.py`). Neither torch
+nor pickle's machine is used; see `pickled`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from . import archive as zips
 from .budget import Budget
 from .layers import Graph, Layers, reason
 from .names import named
-from .pickled import OPERATION, Called, Tensor, unpickled
+from .pickled import OPERATION, Called, Made, Tensor, unpickled
 from .told import Told, few
 
 _TYPES = {"HalfStorage": "<f2", "BFloat16Storage": "<u2", "FloatStorage": "<f4", "DoubleStorage": "<f8"}
+_INTEGERS = {"LongStorage": "<i8", "IntStorage": "<i4", "ShortStorage": "<i2"}  # of the numbers in TorchScript's code
 # The keys of a checkpoint: the state dict, and what training goes on from, which is no part of the network.
 _STATE = ("state_dict", "model_state_dict")
 _TRAINING = {
@@ -31,10 +33,10 @@ _TRAINING = {
 
 
 def read(file: IO[bytes], told: Told, budget: Budget) -> Layers | Graph:
-    """The layers of a file that holds a state dict; its names as `names.named` takes them.
+    """The layers of a file that holds a state dict, its names as `names.named` takes them, a module or TorchScript.
 
     Raises:
-        ValueError: another PyTorch file, such as a whole module, or a damaged one.
+        ValueError: another PyTorch file, a module that is not read, or a damaged file.
     """
     try:
         archive = zips.opened(file, budget)
@@ -47,38 +49,83 @@ def read(file: IO[bytes], told: Told, budget: Budget) -> Layers | Graph:
         roots = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")]
         if len(roots) != 1 or len(set(names)) < len(names):
             raise ValueError("this is not a .pt file of torch.save: it does not hold one data.pkl")
-        root = roots[0]
-        if f"{root}byteorder" in names and _member(archive, f"{root}byteorder", budget) != b"little":
+        held = Held(archive, roots[0], budget)
+        if "byteorder" in held and held.member("byteorder") != b"little":
             raise ValueError("the .pt file was written on a big-endian machine, which is not read")
-        pickle = _member(archive, f"{root}data.pkl", budget)
-        budget.take(OPERATION * len(pickle), "the pickle in the file")
-        state = _state(unpickled(pickle))
-        storages: dict[str, bytes] = {}  # tensors may share one
+        value = held.unpickled("data.pkl")
+        if "constants.pkl" in held:
+            from .torch.script import read as read_script  # here: SciPy is loaded where it is needed
 
-        def array(name: str) -> Array:
-            tensor = state[name]
-            key = tensor.storage.key
-            if tensor.storage.kind in _TYPES and key not in storages:
-                storages[key] = _member(archive, f"{root}data/{key}", budget)
-            return _array(tensor, storages.get(key, b""), name, budget)
+            return read_script(value, held, told, budget)
+        if isinstance(value, Made) and type(value.state) is dict and "_modules" in value.state:
+            from .torch.saved import read as read_module
 
-        return named(state, array, told, in_order=True)
-
-
-def _member(archive: zipfile.ZipFile, name: str, budget: Budget) -> bytes:
-    try:
-        member = archive.getinfo(name)
-        if member.compress_type != zipfile.ZIP_STORED:
-            raise ValueError("it is compressed, which torch.save never does")
-        budget.take(member.file_size, "it")
-        return archive.read(member)
-    except Exception as error:  # damaged bytes make zipfile raise nearly anything
-        raise ValueError(f"{ascii(name[:80])[1:-1]} in the .pt file is missing or damaged ({reason(error)})") from None
+            return read_module(value, held.finite, told)
+        state = _state(value)
+        if told.example is not None:
+            raise ValueError("example was given, but a state dict says itself how many inputs there are")
+        return named(state, lambda name: held.array(state[name], name), told, in_order=True)
 
 
-def _array(tensor: Tensor, data: bytes, name: str, budget: Budget) -> Array:
+class Held:
+    """The members of one archive of torch.save.
+
+    Attributes:
+        archive, root, budget: the archive, the name before those of its members, and the memory that is free.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, root: str, budget: Budget) -> None:
+        self.archive, self.root, self.budget = archive, root, budget
+        self._names = {*archive.namelist()}
+        self._storages: dict[str, bytes] = {}  # tensors may share one
+
+    def __contains__(self, name: str) -> bool:
+        return f"{self.root}{name}" in self._names
+
+    def member(self, name: str, packed: bool = False) -> bytes:
+        """The bytes of a member, which is compressed only where `packed` says that it may be.
+
+        Raises:
+            ValueError: it is missing or damaged.
+        """
+        try:
+            member = self.archive.getinfo(f"{self.root}{name}")
+            if member.compress_type != zipfile.ZIP_STORED and not packed:
+                raise ValueError("it is compressed, which torch.save never does")
+            self.budget.take(member.file_size, "it")
+            return self.archive.read(member)
+        except Exception as error:  # damaged bytes make zipfile raise nearly anything
+            named = ascii(f"{self.root}{name}"[:80])[1:-1]
+            raise ValueError(f"{named} in the .pt file is missing or damaged ({reason(error)})") from None
+
+    def unpickled(self, name: str) -> Any:
+        """The value of a pickle."""
+        pickle = self.member(name)
+        self.budget.take(OPERATION * len(pickle), "the pickle in the file")
+        return unpickled(pickle)
+
+    def array(self, tensor: Tensor, name: str, folder: str = "data") -> Array:
+        """The numbers of a tensor called `name` as float64; integers of the folder `constants` too.
+
+        Raises:
+            ValueError: they are no floats, or are not where the file says.
+        """
+        key = f"{folder}/{tensor.storage.key}"
+        types = _TYPES | _INTEGERS if folder == "constants" else _TYPES
+        if tensor.storage.kind in types and key not in self._storages:
+            self._storages[key] = self.member(key)
+        return _array(tensor, self._storages.get(key, b""), name, self.budget, types.get(tensor.storage.kind))
+
+    def finite(self, tensor: Tensor, name: str, folder: str = "data") -> Array:
+        """`array`, of numbers that a layer may have."""
+        found = self.array(tensor, name, folder)
+        if not np.isfinite(found).all():
+            raise ValueError(f"{name} must be finite, but it contains NaN or infinity")
+        return found
+
+
+def _array(tensor: Tensor, data: bytes, name: str, budget: Budget, dtype: str | None) -> Array:
     """The numbers as float64, which holds every one of them exactly."""
-    dtype = _TYPES.get(tensor.storage.kind)
     if dtype is None:
         kind = ascii(tensor.storage.kind[:60])[1:-1]
         raise ValueError(f"{name} in the .pt file is a tensor of {kind}, not of floats")
@@ -95,7 +142,10 @@ def _array(tensor: Tensor, data: bytes, name: str, budget: Budget) -> Array:
         flat = (flat.astype(np.uint32) << 16).view(np.float32)
     strides = [s * flat.itemsize for s in tensor.stride]
     with np.errstate(invalid="ignore"):  # signalling NaN, which Network refuses
-        return np.lib.stride_tricks.as_strided(flat, tensor.size, strides).astype(np.float64)
+        found = np.lib.stride_tricks.as_strided(flat, tensor.size, strides)
+        if dtype == "<i8" and (np.abs(found // 2) >= 2**52).any():
+            raise ValueError(f"{name} holds integers that float64 does not")
+        return found.astype(np.float64)
 
 
 def _state(value: Any) -> dict[str, Tensor]:
@@ -122,6 +172,6 @@ def _state(value: Any) -> dict[str, Tensor]:
 
 
 def _asked(value: Any) -> str:
-    if not isinstance(value, Called):
+    if not isinstance(value, Called | Made):
         return ""
     return f", but asks for {value.name.replace(' ', '.')[:80]!r}, and nothing in a file is executed"

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..layer import ACTIVATIONS
 
 
@@ -17,19 +19,25 @@ class Told:
         activation: what is done between the layers: one name for all hidden layers, or one for each.
         layers: the layers' names in the order in which they are applied.
         logits: whether what comes before a final Softmax, LogSoftmax or Sigmoid is asked for.
+        example: the shape of an input, of a file that holds a module and does not say it.
     """
 
     activation: str | tuple[str, ...] | None = None
     layers: tuple[str, ...] | None = None
     logits: bool = False
+    example: tuple[int, ...] | None = None
 
     @classmethod
-    def of(cls, activation: Any = None, layers: Any = None, logits: Any = False) -> Told:
-        """The options as given.
+    def of(cls, activation: Any = None, layers: Any = None, logits: Any = False, example: Any = None) -> Told:
+        """The options as given; of an example only the shape is used.
 
         Raises:
-            ValueError: an activation that has no such name, or something that is no list of names.
+            ValueError: an activation that has no such name, something that is no list of names, or no array.
         """
+        try:
+            shape = None if example is None else tuple(map(int, np.shape(example)))
+        except Exception:
+            raise ValueError("example must be an array, but it is none") from None
         if activation is not None and not isinstance(activation, str):
             activation = _names(activation, "activation must be a name such as 'relu' or a list of one name per layer")
         for name in [activation] if isinstance(activation, str) else activation or ():
@@ -39,7 +47,7 @@ class Told:
             layers = _names(layers, "layers must be a list of the layers' names in the order of application")
         if not isinstance(logits, bool):
             raise ValueError(f"logits must be True or False, but {str(logits)[:60]!r} was given")
-        return cls(activation, layers, logits)
+        return cls(activation, layers, logits, shape)
 
     def activations(self, names: Sequence[str]) -> tuple[str, ...]:
         """One activation for each hidden layer of a file that names none; `names` are its layers' in their order.

@@ -39,7 +39,7 @@ def test_halves_and_doubles(tmp_path):
 
 
 @pytest.mark.framework("torch")
-@pytest.mark.parametrize("form", ["state_dict", "parameters", "transposed", "whole module"])
+@pytest.mark.parametrize("form", ["state_dict", "parameters", "transposed"])
 def test_files_of_the_pytorch_that_is_installed(tmp_path, form):
     import torch
 
@@ -48,13 +48,8 @@ def test_files_of_the_pytorch_that_is_installed(tmp_path, form):
         "state_dict": net.state_dict,
         "parameters": lambda: dict(net.named_parameters()),
         "transposed": lambda: {k: v.t().contiguous().t() for k, v in net.state_dict().items()},
-        "whole module": lambda: net,
     }[form]()
     torch.save(saved, tmp_path / "net.pt")
-    if form == "whole module":
-        with pytest.raises(ValueError, match="state_dict"):
-            hr2jax.load(tmp_path / "net.pt", activation="relu")
-        return
     loaded = hr2jax.load(tmp_path / "net.pt", activation="relu")
     assert loaded.weights[0].tolist() == net[0].weight.tolist() and loaded.biases[1].tolist() == net[2].bias.tolist()
 

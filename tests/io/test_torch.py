@@ -197,6 +197,7 @@ def test_logits_are_what_comes_before_the_end():
 
 
 @pytest.mark.framework("onnx", "onnxscript")
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # of torch.onnx.export itself
 def test_a_module_and_its_onnx_file_are_the_same_network(tmp_path):
     module, shape = MODULES["cnn"][0].float(), MODULES["cnn"][1]
     torch.onnx.export(module.eval(), (torch.zeros(shape),), tmp_path / "net.onnx", verbose=False)

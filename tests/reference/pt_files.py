@@ -49,5 +49,79 @@ def dictionary(entries):
     return b"}(" + b"".join(text(key) + value for key, value in entries.items()) + b"u"
 
 
+def module(name, parameters=None, modules=None, buffers=None, training=False, hooks=b"}", **attributes):
+    """The operations of a pickled module of the class "file Class" of torch.nn.modules, or of a whole name."""
+    whole = name if "." in name else f"torch.nn.modules.{name}"
+    flag = {True: b"\x88", False: b"\x89", None: b"N"}
+    state = {"training": flag[training], "_parameters": dictionary(parameters or {}),
+             "_buffers": dictionary(buffers or {}), "_forward_hooks": hooks,
+             "_modules": dictionary(modules or {})}  # fmt: skip
+    place, own = whole.split(" ")
+    return f"c{place}\n{own}\n)\x81".encode("latin1") + dictionary(state | attributes) + b"b"
+
+
+def linear(key, out, given):
+    """A Linear of the storages `key` and the one behind it."""
+    return module("linear Linear", {"weight": tensor(key, out, given), "bias": tensor(key + 1, out)},
+                  in_features=b"K" + bytes([given]), out_features=b"K" + bytes([out]))  # fmt: skip
+
+
+def sequential(*modules, **attributes):
+    return module("container Sequential", modules={str(i): m for i, m in enumerate(modules)}, **attributes)
+
+
+SEQUENTIAL = sequential(linear(0, 3, 2), module("activation ReLU", inplace=b"\x89"), linear(2, 1, 3))
+# TorchScript: a traced module with a function of its own and a constant.
+CODE = """class Net(Module):
+  __parameters__ = ["weight", ]
+  __buffers__ = []
+  weight : Tensor
+  bias : Optional[Tensor]
+  training : bool
+  scale : Final[float] = 2.
+  __annotations__["0"] = __torch__.Linear
+  def forward(self: __torch__.Net,
+    x: Tensor) -> Tensor:
+    _0 = getattr(self, "0")
+    y = torch.relu_((self).inner(torch.view(x, [torch.size(x, 0), -1]), ))
+    return torch.add((_0).forward(y, ), CONSTANTS.c0, alpha=2)
+  def inner(self: __torch__.Net,
+    x: Tensor) -> Tensor:
+    if torch.__is__(self.bias, None):
+      bias = None
+    else:
+      bias = self.bias
+    return torch.linear(x, self.weight, bias)
+class Linear(Module):
+  __parameters__ = ["weight", "bias", ]
+  __buffers__ = []
+  weight : Tensor
+  bias : Tensor
+  def forward(self: __torch__.Linear,
+    input: Tensor) -> Tensor:
+    return __torch__.functional.linear(input, self.weight, self.bias, )
+"""
+FUNCTIONAL = """def linear(input: Tensor,
+    weight: Tensor,
+    bias: Optional[Tensor]=None) -> Tensor:
+  return torch.linear(input, weight, bias)
+"""
+
+
+def script(code=CODE, functional=FUNCTIONAL, constants=None, arrays=ARRAYS, value=None):
+    """The bytes of a TorchScript archive whose module has the weights of `ARRAYS`."""
+    inner = b"c__torch__\nLinear\n)\x81" + dictionary({"weight": tensor(2, 1, 3), "bias": tensor(3, 1)}) + b"b"
+    state = {"weight": tensor(0, 3, 2), "bias": tensor(1, 3), "training": b"\x89", "0": inner}
+    value = value or b"c__torch__\nNet\n)\x81" + dictionary(state) + b"b"
+    file = io.BytesIO(packed(b"\x80\x02" + value + b".", arrays))
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("small/constants.pkl", b"\x80\x02" + (constants or tensor(0, 1) + b"\x85") + b".")
+        archive.writestr("small/constants/0", np.ones(1, "<f4").tobytes())
+        archive.writestr("small/code/__torch__.py", code, zipfile.ZIP_DEFLATED)
+        archive.writestr("small/code/__torch__/functional.py", functional, zipfile.ZIP_DEFLATED)
+        archive.writestr("small/version", "3\n")
+    return file.getvalue()
+
+
 def file_of(value, arrays=ARRAYS):
     return packed(b"\x80\x02" + value + b".", arrays)

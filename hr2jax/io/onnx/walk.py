@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..algebra import kinks
+from ...arithmetic.enclosure import Enclosure
+from ..algebra import kinks, maps
 from ..algebra.affine import Affine, Builder
 from ..layers import reason
 from ..told import Told
@@ -65,6 +66,9 @@ class Walk:
             found[given[0]] = end.before
             shaped = self._apply(what, operator, version, found, attributes, outputs)
             return replace(end, before=shaped) if isinstance(shaped, Affine) else shaped
+        smooth = self._smooth(operator, found)
+        if smooth is not None:
+            return self.activated(what, *smooth)
         for i in given:
             found[i] = self.inside(what, found[i])
         if operator in _FINAL and len(found) == 1 and isinstance(found[0], Affine) and not given:
@@ -75,6 +79,25 @@ class Walk:
         """`result` of an operator in its newest version, or in another, with these attributes."""
         version = version or max(RULES[operator].versions if operator in RULES else (0,))
         return self.result(what, operator, version, inputs, lambda: attributes, ["y"] * outputs)
+
+    def _smooth(self, operator: str, inputs: Sequence[Any]) -> tuple[Affine, str] | None:
+        """x and the activation that graphs write as x sigmoid(x) or x / (1 + |x|), of one and the same expression."""
+        if len(inputs) != 2:
+            return None
+        a, b = inputs
+        if operator == "Mul":
+            x, end = (b, a) if isinstance(a, Ended) else (a, b)
+            is_silu = isinstance(end, Ended) and end.operator == "Sigmoid" and _is_same(x, end.before)
+            return (x, "silu") if is_silu else None
+        if operator != "Div" or not isinstance(a, Affine) or not isinstance(b, Affine) or len(b.terms) != 1:
+            return None
+        ((l, matrix),) = b.terms.items()
+        if not l or self.builder.layers[l - 1].activation != "abs" or isinstance(b.shift, Enclosure):
+            return None
+        places = maps.placement(matrix)
+        is_whole = places is not None and len(places) == a.size and bool((places == np.arange(a.size)).all())
+        one_more = a.shape == b.shape and is_whole and bool((b.shift == 1.0).all())
+        return (a, "softsign") if one_more and _is_same(a, self.builder.layers[l - 1].value) else None
 
     def inside(self, what: str, value: Any) -> Any:
         """A value for the node `what`: of a Sigmoid within a network, its layer's.
@@ -128,6 +151,12 @@ class Walk:
         if isinstance(result, list):
             return [replace(v, operators=said) if isinstance(v, Affine) else v for v in result]
         return replace(result, operators=said) if isinstance(result, Affine) else result
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    """Whether both are one expression, entry by entry."""
+    return isinstance(a, Affine) and isinstance(b, Affine) and a.shape == b.shape and (
+        a.terms is b.terms and a.shift is b.shift)  # fmt: skip
 
 
 def _is_float(value: Any) -> bool:

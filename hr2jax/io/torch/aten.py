@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from ...arithmetic.float64 import Array
-from ..algebra import kinks, numbers
+from ..algebra import numbers
 from ..algebra.affine import Affine
 from ..layers import reason
 from ..onnx.rules import shape_of
 from ..onnx.walk import Ended, Walk
 
 Given = dict[str, Any]
+EVAL = "call .eval() on it first"
 _SAME = ("clone", "contiguous", "detach", "alias", "lift", "lift_fresh_copy", "_to_copy", "to", "positive", "dropout",
          "feature_dropout", "alpha_dropout", "feature_alpha_dropout")  # fmt: skip
 _HINTS = {
@@ -55,6 +56,8 @@ class Aten:
             other = "it is none of the operators that are read"
             why = next((hint for word, hint in _HINTS.items() if word in self.name), other)
             raise ValueError(f"{self.what} is not read: {why}")
+        if given.get("train") or given.get("training"):
+            raise ValueError(f"{self.what} is in training mode, in which it does something else; {EVAL}")
         try:
             value = rule(self, given)
         except ValueError as error:
@@ -197,11 +200,10 @@ def _hard_sigmoid(t: Aten, g: Given) -> Any:
     return t.do("Div", above, np.asarray(6.0))
 
 
-def _smooth(name: str, *parameters: str, **renamed: str) -> None:
+def _smooth(name: str, *parameters: str) -> None:
     @aten(name)
     def apply(t: Aten, g: Given) -> Any:
-        found = {k: g[k] for k in parameters}
-        return kinks.activation(t.walk.builder, g["self"], renamed.get("to", name), **found)
+        return t.walk.activated(t.what, g["self"], name, **{k: g[k] for k in parameters})
 
 
 _smooth("gelu", "approximate")
@@ -209,7 +211,13 @@ _smooth("silu")
 _smooth("selu")
 _smooth("celu", "alpha")
 _smooth("softplus", "beta", "threshold")
-_smooth("elu", "alpha")
+
+
+@aten("elu")
+def _elu(t: Aten, g: Given) -> Any:
+    if g["scale"] != 1 or g["input_scale"] != 1:
+        raise ValueError("it has scales of its own, which are not read")
+    return t.walk.activated(t.what, g["self"], "elu", alpha=g["alpha"])
 
 
 @aten("softmax", "_softmax", "log_softmax", "_log_softmax")

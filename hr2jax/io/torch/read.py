@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator as python
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,11 +16,10 @@ from ..budget import Budget
 from ..layers import Graph, reason
 from ..onnx.walk import Walk, last_values
 from ..told import Told
-from . import moving
-from .aten import Aten
+from . import evident, moving
+from .aten import EVAL, Aten
 
 _MODULES = (moving,)  # which fill the table
-EVAL = "call .eval() on it first"
 # Operators whose values are different in training, and where they say so.
 _TRAINING = {"batch_norm": 5, "dropout": 2, "alpha_dropout": 2, "feature_dropout": 2, "feature_alpha_dropout": 2,
              "rrelu": 3}  # fmt: skip
@@ -42,7 +44,8 @@ def read(module: Any, example: Any, told: Told, budget: Budget) -> Graph:
     if program.graph_signature.buffers_to_mutate:
         raise ValueError(f"the module changes its own buffers while it runs; {EVAL}")
     try:
-        program = program.run_decompositions({})  # what is done in place becomes functions of values
+        with _quiet():
+            program = program.run_decompositions({})  # what is done in place becomes functions of values
     except Exception as error:
         raise ValueError(f"the module's trace cannot be made functional by torch.export ({reason(error)})") from None
     return _layers(program, told, budget)
@@ -54,21 +57,14 @@ def _example(module: Any, example: Any) -> Any:
     found = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
     if example is None:
         kinds = [m for m in module.modules() if isinstance(m, torch.nn.Linear) or _is_leaf(m)]
-        first = kinds[0] if kinds else None
-        if not isinstance(first, torch.nn.Linear):
-            name = "it has no layer" if first is None else f"it begins with {type(first).__name__}"
-            raise ValueError(
-                f"the shape of the module's input is not evident ({name}); give example=, an input (1, ...)"
-            )
-        return torch.zeros((1, first.in_features), dtype=found)
+        names = ["Linear" if isinstance(m, torch.nn.Linear) else type(m).__name__ for m in kinds]
+        weights = [tuple(m.weight.shape) if isinstance(m, torch.nn.Linear) else None for m in kinds]
+        return torch.zeros(evident.evident(zip(names, weights, strict=True)), dtype=found)
     try:
         given = torch.as_tensor(example).detach()
     except Exception as error:
         raise ValueError(f"example must be an array or a tensor, but it is none ({reason(error)})") from None
-    if given.ndim == 0 or (given.ndim > 1 and given.shape[0] != 1) or given.numel() == 0:
-        raise ValueError(f"example must be one input, a batch of 1, but its shape is {tuple(given.shape)}; "
-                         "give example[:1], or example[None] of an input without a batch")  # fmt: skip
-    return torch.zeros(tuple(given.shape), dtype=found)
+    return torch.zeros(evident.checked(tuple(given.shape)), dtype=found)
 
 
 def _is_leaf(module: Any) -> bool:
@@ -87,7 +83,8 @@ def _traced(module: Any, example: Any) -> Any:
     if devices - {"cpu"}:
         raise ValueError(f"the module is on {', '.join(sorted(devices))}; call .cpu() on a copy of it first")
     try:
-        return torch.export.export(module, (example,))
+        with _quiet():
+            return torch.export.export(module, (example,))
     except Exception as error:
         what = type(error).__name__
         raise ValueError(
@@ -95,6 +92,15 @@ def _traced(module: Any, example: Any) -> Any:
             f"({what}: {reason(error)}); give example= of another shape, or a module without control flow that looks "
             "at values"
         ) from None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What torch.export says of its own code's future is nothing for its caller."""
+    with warnings.catch_warnings():
+        for kind in (FutureWarning, DeprecationWarning):
+            warnings.simplefilter("ignore", kind)
+        yield
 
 
 def _check_evaluation(node: Any) -> None:
