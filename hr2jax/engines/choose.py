@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..options import INTERIOR_POINT, Options
-from ..relaxation.basis import Lifting, S
+from ..relaxation.basis import Lifting, S, T
 from ..relaxation.forms import Family
 from ..relaxation.table import Relaxation
 from .monitor import Engine
@@ -23,14 +23,14 @@ def engine_of(record: Relaxation, method: str, depth: int, is_few: Callable[[], 
     """The engine that a method stands for with a relaxation: the one rule that says what "auto" is.
 
     "auto" is `lowrank`, the fastest to a certified bound at every size from (10, 10) to (784, 500)
-    (bench/engines.py), but `newton` for several layers with few multipliers (bench/depth.py --engines;
-    `product.memory.few`), and `admm` for lasserre2, which exists in block form only.
+    (bench/engines.py), but `newton` for several layers, or largest values, with few multipliers (bench/depth.py
+    --engines; bench/throughput.py; `product.memory.few`), and `admm` for lasserre2, which exists in block form only.
 
     Args:
         record: the relaxation.
         method: of options.METHODS.
         depth: hidden layers; one more where f has several values, whose adjoints the last has too, or where the last
-            has x.
+            has x, as largest values have.
         is_few: tells, by what is known so far, whether the multipliers are few enough for `newton`.
     """
     if record.baseline or record.degree is not None:
@@ -52,7 +52,7 @@ def engine_for(lifting: Lifting, families: list[Family], record: Relaxation, opt
         most = few(record, lifting.presolve.depth, record.cuts and bool(options.planes))
         return affordable(lifting, families, most)
 
-    has_more = S in lifting.sizes or lifting.presolve.section is not None
+    has_more = S in lifting.sizes or lifting.presolve.section is not None or T not in lifting.sizes
     return engine_of(record, options.method, lifting.presolve.depth + has_more, is_few)
 
 

@@ -14,10 +14,12 @@ from ..arithmetic.enclosure import TINY, TooLargeError
 from ..arithmetic.float64 import Array
 from ..certificate.certificate import Certificate
 from ..machine.stopping import is_interrupted
+from ..machine.threads import few_threads
 from ..machine.workers import workers_of
 from ..network import Network
+from ..result import Result
 from .margins import Clip
-from .rivals import TESTS, Question, Stopped, Test
+from .rivals import TESTS, Ball, Question, Stopped, Test
 
 Proofs = dict[int, tuple[float, Certificate | None]]
 
@@ -88,9 +90,14 @@ def search(setting: Setting, task: Task) -> Found:
     radius. What is certified at one radius is at all smaller ones: the radii are searched by bisection, and then
     the interval between the largest certified and the smallest that failed.
     """
+    with few_threads(max(setting.net.widths)):  # once, not for every question
+        return _search(setting, task)
+
+
+def _search(setting: Setting, task: Task) -> Found:
     test = TESTS[setting.via]
     assert test is not None
-    known, proofs = task.known.copy(), Proofs()
+    known, proofs, solved = task.known.copy(), Proofs(), dict[int, Result]()
     radii = [r for r in setting.radii if r < task.broken]
     failed = task.broken
     try:
@@ -100,19 +107,20 @@ def search(setting: Setting, task: Task) -> Found:
             if low >= high:
                 break
             middle = (low + high) // 2
-            if _excluded(setting, task, test, radii[middle], known, proofs):
+            if _excluded(setting, task, test, radii[middle], known, proofs, solved):
                 low = middle + 1
             else:
                 high, failed = middle, min(failed, radii[middle])
         if setting.accuracy is not None and failed <= setting.radii[-1]:
-            _narrow(setting, task, test, setting.accuracy, failed, known, proofs)
+            _narrow(setting, task, test, setting.accuracy, failed, known, proofs, solved)
     except Stopped:
         return Found(task.index, float(known.min()), False, known, proofs)
     return Found(task.index, float(known.min()), True, known, proofs)
 
 
 def _narrow(
-    setting: Setting, task: Task, test: Test, accuracy: float, failed: float, known: Array, proofs: Proofs
+    setting: Setting, task: Task, test: Test, accuracy: float, failed: float, known: Array, proofs: Proofs,
+    solved: dict[int, Result],
 ) -> None:
     """Bisect between what is certified and what failed, to a relative accuracy: by the geometric mean.
 
@@ -123,17 +131,20 @@ def _narrow(
         between = math.sqrt(certified) * math.sqrt(failed)  # their product may be beyond float64
         if not certified < between < failed:  # neighbours: nothing is between them
             break
-        if not _excluded(setting, task, test, between, known, proofs):
+        if not _excluded(setting, task, test, between, known, proofs, solved):
             failed = between
 
 
-def _excluded(setting: Setting, task: Task, test: Test, radius: float, known: Array, proofs: Proofs) -> bool:
+def _excluded(
+    setting: Setting, task: Task, test: Test, radius: float, known: Array, proofs: Proofs, solved: dict[int, Result],
+) -> bool:  # fmt: skip
     """Whether every rival is excluded within `radius`; the most dangerous one is tried first. Raises `known`."""
     found: list[tuple[float, Certificate | None]] = []
 
     def keep(bound: float, certificate: Certificate) -> None:
         found[:] = [(bound, certificate if setting.keep else None)]
 
+    ball = Ball(setting.net, task.x, radius, setting.norm, setting.clip, setting.options)
     for rival in np.argsort(known, kind="stable"):
         if known[rival] >= radius:
             break
@@ -141,10 +152,7 @@ def _excluded(setting: Setting, task: Task, test: Test, radius: float, known: Ar
             raise KeyboardInterrupt  # also where a solve has heard it
         if setting.deadline is not None and time.time() >= setting.deadline:
             raise Stopped
-        question = Question(
-            setting.net, task.x, task.label, int(rival), radius, float(task.margins[rival]), setting.norm,
-            setting.clip, setting.options, setting.deadline, keep,
-        )  # fmt: skip
+        question = Question(ball, task.label, int(rival), float(task.margins[rival]), setting.deadline, keep, solved)
         try:
             proved = test(question)
         except TooLargeError:

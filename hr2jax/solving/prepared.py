@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from ..bounds import preactivation_bounds
 from ..bounds.interval import Pair
 from ..bounds.slopes.search import find_output_slopes, find_slopes, pick_method
 from ..machine.threads import few_threads
@@ -33,13 +32,15 @@ class Known(NamedTuple):
 
 def known_of(net: Network, problem: Problem, options: Options) -> Known:
     """The pre-activation bounds that the options ask for, proved; of this problem and all others on its domain."""
-    slopes = slopes_of(net, problem, options)
+    method, slopes = _method(net, problem, options), None
     with few_threads(max(net.widths)):
+        if method != "interval":
+            slopes = find_slopes(net, problem, method, seconds=_seconds(options), seed=options.seed)
         return Known(slopes, pre_bounds(net, problem, slopes))
 
 
 def prepare(net: Network, problem: Problem, options: Options, known: Known | None = None) -> Presolve:
-    """The presolved problem, with the pre-activation bounds (`slopes_of`) and the lifting that the options ask for."""
+    """The presolved problem, with the pre-activation bounds (`known_of`) and the lifting that the options ask for."""
     chosen = options.lifting
     if chosen == "auto" or net.depth <= 1:
         chosen = "adjoint" if net.depth > 1 else "forward"  # as bench/depth.py --liftings and bench/deep.py measured
@@ -52,27 +53,33 @@ def prepare(net: Network, problem: Problem, options: Options, known: Known | Non
     elif problem.is_vector:
         chosen = "separate"
     if known is None:
-        known = Known(slopes_of(net, problem, options))
+        known = known_of(net, problem, options)
+    if problem.quantity == "maximum":
+        known = _with_output(net, problem, options, known)
     with few_threads(max(net.widths)):
         return presolve(net, problem, slopes=known.slopes, chains=LIFTINGS[chosen], bounds=known.bounds)
 
 
-def slopes_of(net: Network, problem: Problem, options: Options) -> Any:
-    """What proves the pre-activation bounds beside intervals; None: nothing."""
-    method = options.bounds
+def _with_output(net: Network, problem: Problem, options: Options, known: Known) -> Known:
+    """With slopes of the output's range beside, where there are none."""
+    method, last = _method(net, problem, options), len(net.layers)
+    if method == "interval" or any(l == last for l, _ in known.slopes or {}):
+        return known
+    with few_threads(max(net.widths)):
+        bounds = pre_bounds(net, problem, known.slopes) if known.bounds is None else known.bounds
+        assert bounds is not None  # of a bounded domain
+        found = find_output_slopes(net, problem, bounds, method, seconds=_seconds(options), seed=options.seed) or {}
+    return Known({**(known.slopes or {}), **{(last, k): values for k, values in found.items()}}, bounds)
+
+
+def _method(net: Network, problem: Problem, options: Options) -> str:
+    """What proves bounds: of `bounds.slopes.search.METHODS`."""
     is_exact = net.depth <= 1 and problem.quantity != "maximum"  # what intervals say
     if not problem.is_local or is_exact or net.smooth:
-        method = "interval"
-    elif method == "auto":
-        method = pick_method(net, problem)
-    slopes = None
-    if method != "interval":
-        limit = math.inf if options.time_limit is None else options.time_limit
-        seconds = min(0.2 * limit, BOUND_SECONDS)
-        with few_threads(max(net.widths)):
-            slopes = find_slopes(net, problem, method, seconds=seconds, seed=options.seed)
-            if problem.quantity == "maximum":
-                proved = preactivation_bounds(net, problem, slopes)
-                last = find_output_slopes(net, problem, proved, method, seconds=seconds, seed=options.seed) or {}
-                slopes = dict(slopes) | {(len(net.layers), k): values for k, values in last.items()}
-    return slopes
+        return "interval"
+    return pick_method(net, problem) if options.bounds == "auto" else options.bounds
+
+
+def _seconds(options: Options) -> float:
+    """That a search for slopes may take."""
+    return min(0.2 * (math.inf if options.time_limit is None else options.time_limit), BOUND_SECONDS)

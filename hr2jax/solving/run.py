@@ -39,7 +39,7 @@ from ..relaxation.presolve import Presolve
 from ..result import CTRL_C, RELAXATION_SOLVED, Result, Status, relative_gap
 from ..version import versions
 from .checkpoint import load_checkpoint
-from .prepared import prepare
+from .prepared import Known, prepare
 from .reach import is_sought, prepared_on_section
 from .session import Session
 from .stages import Stage, stages_of
@@ -53,8 +53,8 @@ QUICK, LEAST, MOST = 0.05, 0.15, 15.0
 TOO_LARGE = "the network's Lipschitz constant exceeds what float64 can hold; give one of smaller weights"
 
 
-def run(net: Network, problem: Problem, options: Options, began: float) -> Result:
-    """One solve: presolve, engine, certificate, result."""
+def run(net: Network, problem: Problem, options: Options, began: float, known: Known | None = None) -> Result:
+    """One solve: presolve, engine, certificate, result; `known` of the domain, if anything is."""
     with few_threads(sum(net.widths)):  # before the check, which is of the threads that then prove
         check_arithmetic()
         check_package(options)
@@ -64,8 +64,8 @@ def run(net: Network, problem: Problem, options: Options, began: float) -> Resul
                 from .parts import solve_parts
 
                 with progress_line(options.progress) as show:
-                    return solve_parts(net, problem, options, start, show, began, tell)
-            fixed = prepare(net, problem, options)
+                    return solve_parts(net, problem, options, start, show, began, tell, known)
+            fixed = prepare(net, problem, options, known)
             with progress_line(options.progress) as show:
                 return solve_checked(net, problem, fixed, options, start, show, began, tell=tell)
 

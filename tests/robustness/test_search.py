@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+import hr2jax
 from hr2jax import Network
+from hr2jax.robustness import rivals
 from hr2jax.robustness import search as module
 from hr2jax.robustness.search import Found, Setting, Task, search, search_all
 
@@ -57,3 +59,46 @@ def test_the_answers_come_from_this_process_where_there_is_nothing_to_share(monk
     task = Task(3, np.zeros(2), 0, np.array([np.inf, 1.0]), np.array([np.inf, 0.0]), np.inf)
     assert list(search_all(setting, [task], 1, workers=2)) == [Found(3, 0.5, True)]
     assert list(search_all(setting, [task] * 3, 3, workers=None)) == 3 * [Found(3, 0.5, True)]
+
+
+# What a ball's rivals share, and what an input's balls do ------------------------------------------------
+
+
+def deep(rng):
+    widths = (4, 12, 12, 3)
+    return Network([rng.standard_normal((b, a)) for a, b in zip(widths, widths[1:], strict=False)],
+                   [0.1 * rng.standard_normal(b) for b in widths[1:]])  # fmt: skip
+
+
+@pytest.mark.parametrize("via", ["lipschitz-local", "sdp"])
+def test_rivals_of_a_ball_share_its_bounds_and_begin_from_earlier_ones(via, monkeypatch):
+    """Slopes were looked for, and bounds proved, anew for every rival."""
+    known, given = [], []
+    once, own = rivals.known_of, rivals.run
+    monkeypatch.setattr(rivals, "known_of", lambda *those: known.append(once(*those)) or known[-1])
+
+
+    def solved(*those):
+        given.append((*those, own(*those)))
+        return given[-1][-1]
+
+    monkeypatch.setattr(rivals, "run", solved)
+    net = deep(np.random.default_rng(0))
+    x = np.array([[0.3, -0.2, 0.4, 0.1]])
+    report = hr2jax.certify(net, x, radii=[0.5], via=via, tol=1e-2)
+    balls = {tuple(np.atleast_1d(problem.domain.radius).tolist()) for _, problem, *_ in given}
+    assert len(known) == len(balls) < len(given)
+    assert all(any(those[4] is one for one in known) for those in given)
+    before = {}
+    for _, problem, options, _, _, result in given:
+        rival = tuple(problem.coefficients)
+        assert options.warm_start is before.get(rival)
+        if result.iterations:
+            before[rival] = result
+    assert before or via == "sdp"
+    alone = hr2jax.maximum if via == "sdp" else hr2jax.solve
+    label, radius = int(report.labels[0]), float(report.radius[0])
+    for j in set(range(3)) - {label}:
+        result = alone(net, output=(j, label), center=x[0], radius=radius, tol=1e-2)
+        gap = float(net(x)[0, label] - net(x)[0, j])
+        assert result.lower < 0 if via == "sdp" else result.lower * radius < gap

@@ -27,10 +27,13 @@ LP_WORK, LINEAR_WORK = 2e9, 2e11
 def pick_method(net: Network, problem: Problem) -> str:
     """ "interval", "linear" or "lp": the tightest bounds that are cheap at this size.
 
-    "interval" at depth 1, where it is exact, and for a global problem, which has no bounds.
+    "interval" for a global problem, which has no bounds, and at depth 1, where it is exact; but a largest value has an
+    output besides, whose bounds are a few milliseconds' work and decide most questions of `certify`.
     """
-    if net.depth <= 1 or not problem.is_local:
+    if not problem.is_local or (net.depth <= 1 and problem.quantity != "maximum"):
         return "interval"
+    if net.depth <= 1:
+        return "linear"
     if not net.is_chain:
         return "linear" if work_of(net) <= LINEAR_WORK else "interval"
     work, before = 0, 0
