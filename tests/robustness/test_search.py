@@ -1,5 +1,8 @@
 """The search for a certified radius, with tests of a rival that know the answer."""
 
+import dataclasses
+import itertools
+
 import numpy as np
 import pytest
 
@@ -66,7 +69,7 @@ def test_the_answers_come_from_this_process_where_there_is_nothing_to_share(monk
 
 def deep(rng):
     widths = (4, 12, 12, 3)
-    return Network([rng.standard_normal((b, a)) for a, b in zip(widths, widths[1:], strict=False)],
+    return Network([rng.standard_normal((b, a)) for a, b in itertools.pairwise(widths)],
                    [0.1 * rng.standard_normal(b) for b in widths[1:]])  # fmt: skip
 
 
@@ -79,7 +82,7 @@ def test_rivals_of_a_ball_share_its_bounds_and_begin_from_earlier_ones(via, monk
 
 
     def solved(*those):
-        given.append((*those, own(*those)))
+        given.append((*those, dataclasses.replace(own(*those), iterations=1)))  # as if an engine had to run
         return given[-1][-1]
 
     monkeypatch.setattr(rivals, "run", solved)
@@ -93,9 +96,8 @@ def test_rivals_of_a_ball_share_its_bounds_and_begin_from_earlier_ones(via, monk
     for _, problem, options, _, _, result in given:
         rival = tuple(problem.coefficients)
         assert options.warm_start is before.get(rival)
-        if result.iterations:
-            before[rival] = result
-    assert before or via == "sdp"
+        before[rival] = result
+    assert len(before) < len(given)
     alone = hr2jax.maximum if via == "sdp" else hr2jax.solve
     label, radius = int(report.labels[0]), float(report.radius[0])
     for j in set(range(3)) - {label}:
