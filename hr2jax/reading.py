@@ -35,6 +35,7 @@ def load(
         the input's shape is not evident (a Conv comes first), `as_network(path, example=...)` says it.
     .mat: LipSDP's cells `weights` and, optionally, `biases` (zeros without), which do not say it either; NNV's
         W, b, act_fcns, which do.
+    .zip: a model of stable-baselines3 (model.save), whose policy's state dict is read as in .pt, by `layers`.
     .nnet: ReLU by definition; inputs clipped to [minima, maxima], (x - mean) / range, outputs times range plus mean.
     .onnx: any graph of affine operations (Gemm, Conv, BatchNormalization, pools, Concat, ...) and piecewise linear
         ones (Relu, LeakyRelu, PRelu, Abs, Clip, Max, Min, MaxPool, ...), weights beside it too; affine operations
@@ -42,6 +43,7 @@ def load(
         enclosed. A batch is taken as 1. Needs the extra `onnx`.
     .keras, .h5, .hdf5: a whole Sequential or Functional model as Keras saves it, with layers as in `as_network`; files
         that hold code are refused before Keras is given them. Needs the extra `keras`.
+    Any of them compressed by gzip, with .gz behind its suffix.
 
     Args:
         path: the file.
@@ -74,7 +76,8 @@ def as_network(
     Args:
         model: a `Network` (which is given back), the path of a network file (see `load`), a pair (weights, biases) of a
             ReLU chain, or a live model of a framework, whose parameters and the numbers in whose code are taken as
-            exact reals: a `torch.nn.Module` in evaluation mode, traced by torch.export (extra `torch`); a Sequential or
+            exact reals: a `torch.nn.Module` in evaluation mode, traced by torch.export (extra `torch`); a
+            policy or a model of stable-baselines3, its action without noise (docs/formats.md); a Sequential or
             Functional model of Keras 3, read in inference, its values flattened as Keras does (extra `keras`); an
             estimator of scikit-learn, an MLPRegressor or MLPClassifier, a Pipeline of scalers and one, a
             TransformedTargetRegressor of these (extra `sklearn`); a pair (module, variables) of flax.linen or a module

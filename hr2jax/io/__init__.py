@@ -12,6 +12,7 @@ from ..layer import Layer
 from ..machine.files import opened, replaced
 from .budget import Budget
 from .layers import Graph, Layers
+from .packed import Decompressed
 from .told import Told
 from .vnnlib import VnnlibProperty, read_vnnlib
 
@@ -27,11 +28,13 @@ _READERS = {
     ".pt": "pt",
     ".pth": "pt",
     ".ckpt": "pt",
+    ".zip": "sb3",
     ".keras": "keras.file",
     ".h5": "keras.file",
     ".hdf5": "keras.file",
 }
 _WRITERS = {".npz": "npz"}
+_GZ = ".gz"  # behind any of the readers' suffixes
 
 
 def read(path: Path, told: Told | None = None) -> Layers | Graph:
@@ -46,7 +49,9 @@ def read(path: Path, told: Told | None = None) -> Layers | Graph:
         if os.fstat(file.fileno()).st_size == 0:
             raise ValueError(f"{path} is empty, but a network file was expected")
         try:
-            layers: Layers | Graph = module.read(file, told, Budget())
+            budget = Budget()
+            given = Decompressed(file, budget) if path.suffix.lower() == _GZ else file
+            layers: Layers | Graph = module.read(given, told, budget)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
     return layers
@@ -60,12 +65,13 @@ def write(layers: Sequence[Layer], path: Path) -> None:
 
 
 def _module(path: Path, formats: dict[str, str], done: str) -> Any:
-    suffix = path.suffix.lower()
+    named = Path(path.stem) if formats is _READERS and path.suffix.lower() == _GZ else path
+    suffix = named.suffix.lower()
     if suffix in formats:
         return import_module(f".{formats[suffix]}", __package__)
     if suffix in _READERS:
         raise NotImplementedError(f"{path}: {suffix} files cannot be {done} yet; today {_joined(formats, 'and')} can")
-    given = f"the suffix {path.suffix}" if suffix else "no suffix"
+    given = f"the suffix {''.join(path.suffixes[-2:])}" if path.suffix else "no suffix"
     raise ValueError(f"{path} has {given}, but the name of a network file ends in {_joined(formats, 'or')}")
 
 

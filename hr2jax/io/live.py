@@ -16,6 +16,10 @@ def reader_of(model: Any) -> Reader | None:
     """What reads `model`; None where it is no framework's."""
     if _is(model, "Model", "keras.src.models.model"):
         return _keras  # before PyTorch: with that as its backend a model is a torch.nn.Module too
+    if _is(model, "BaseAlgorithm", "stable_baselines3.common.base_class"):
+        return _algorithm
+    if _is(model, "BasePolicy", "stable_baselines3.common.policies"):
+        return _policy
     if _is(model, "Module", "torch.nn.modules.module"):
         return _torch
     if _is(model, "BaseEstimator", "sklearn.base"):
@@ -44,6 +48,18 @@ def _torch(model: Any, example: Any, told: Told) -> Graph:
     from .torch.read import read
 
     return read(model, example, told, Budget())
+
+
+def _policy(model: Any, example: Any, told: Told) -> Graph:
+    from .torch.policies import of_policy
+
+    return _torch(*of_policy(model, example), told)
+
+
+def _algorithm(model: Any, example: Any, told: Told) -> Graph:
+    from .torch.policies import of_algorithm
+
+    return _torch(*of_algorithm(model, example), told)
 
 
 def _keras(model: Any, example: Any, told: Told) -> Graph:

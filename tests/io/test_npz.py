@@ -388,7 +388,7 @@ def test_a_damaged_byte_never_changes_a_weight(tmp_path, compress):
     ("name", "error", "message"),
     [
         ("net.txt", ValueError, r"has the suffix \.txt, but .* ends in \.npz, .* \.pt, \.pth, \.ckpt, .* or \.hdf5"),
-        ("net.npz.gz", ValueError, r"has the suffix \.gz, but"),
+        ("net.txt.gz", ValueError, r"has the suffix \.txt\.gz, but"),
         ("net", ValueError, "has no suffix, but"),
         ("folder.npz", ValueError, "is a directory"),
         ("missing.npz", FileNotFoundError, "missing.npz"),

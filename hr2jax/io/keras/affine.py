@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,48 @@ def _conv(call: Call, given: Any) -> Any:
     if channels % kernel.shape[1]:
         raise ValueError(f"its kernel takes {kernel.shape[1]} channels, but {channels} are there")
     return _ended(call, _convolved(call, value, kernel, channels // kernel.shape[1]), kernel.ndim - 2)
+
+
+@rule("Conv1DTranspose Conv2DTranspose Conv3DTranspose", f"{_CONV} output_padding")
+def _conv_transpose(call: Call, given: Any) -> Any:
+    """What each entry adds to a window of the output, cut to the size that Keras says."""
+    layer, value, kernel = call.layer, call.channels_first(call.single(given)), _first(call.weight("kernel"))
+    dims = kernel.ndim - 2
+    strides, dilations = whole(layer.strides, dims), whole(layer.dilation_rate, dims)
+    more = [None] * dims if layer.output_padding is None else whole(layer.output_padding, dims)
+    _padding(layer.padding)
+    extent = [(k - 1) * d + 1 for k, d in zip(kernel.shape[2:], dilations, strict=True)]
+    found = [_cut(e, s, m, layer.padding) for e, s, m in zip(extent, strides, more, strict=True)]
+    if sys.modules["keras"].backend.backend() == "torch":
+        others = [_cut_by_torch(e, s, m, layer.padding) for e, s, m in zip(extent, strides, more, strict=True)]
+        if others != found:
+            raise ValueError("Keras cuts its output elsewhere with PyTorch than with its other backends; "
+                             "load the model with KERAS_BACKEND=jax, or give it another padding")  # fmt: skip
+    pads = [b for b, _ in found] + [max(a, 0) for _, a in found]
+    beyond = [max(-a, 0) for _, a in found]
+    value = call.do("ConvTranspose", value, kernel, strides=strides, dilations=dilations, pads=pads,
+                    output_padding=beyond)  # fmt: skip
+    return _ended(call, value, dims)
+
+
+def _cut(extent: int, stride: int, more: int | None, mode: str) -> tuple[int, int]:
+    """What is cut of the output of a transposed convolution, before it and after; below 0: zeros beside it."""
+    if mode == "valid":
+        return 0, -(max(extent, stride) - extent if more is None else more)
+    total = stride + extent - 2 if more is None else extent + extent % 2 - 2 + more
+    left = min(total // 2 + total % 2, extent - 1)
+    return extent - 1 - left, extent - 1 - (total - left)
+
+
+def _cut_by_torch(extent: int, stride: int, more: int | None, mode: str) -> tuple[int, int]:
+    """`_cut` of Keras on PyTorch."""
+    if mode == "valid":
+        before, beyond = 0, max(extent, stride) - extent if more is None else more
+    else:
+        given = stride - extent % 2 if more is None else more
+        before = max(-((extent % 2 - extent + given) // 2), 0)
+        beyond = 2 * before + extent % 2 - extent + given
+    return before, before - min(beyond, stride - 1)
 
 
 def _depthwise(call: Call, value: Any, name: str) -> Any:

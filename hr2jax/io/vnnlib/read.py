@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,6 +10,7 @@ from typing import Any, TypeAlias
 
 from ...machine.files import opened
 from ..budget import Budget
+from ..packed import GZIP, decompressed
 from .formula import Case, Formula, Inequality, Junction, cases, comparisons, condition, multiplied
 from .syntax import nested, shown
 from .variables import Variables
@@ -18,7 +18,6 @@ from .variables import Variables
 _TOKEN = 60  # bytes of memory that a character can take: "()" is a list and its place in another
 _COMPARISON = 600  # bytes that one takes, its numbers too
 _END = 16  # bytes that one end of a box takes beside numbers that boxes share
-_GZIP = b"\x1f\x8b"
 
 Ends: TypeAlias = dict[int, tuple[Fraction, bool]]  # input -> (bound, whether it is strict)
 
@@ -73,32 +72,13 @@ def read_vnnlib(path: str | os.PathLike[str]) -> VnnlibProperty:
         try:
             budget = Budget()
             data = budget.contents(file)
-            if data[:2] == _GZIP:
-                data = _decompressed(data, budget)
+            if data[:2] == GZIP:
+                data = decompressed(data, budget, 1 + _TOKEN)
             budget.take(_TOKEN * len(data), "the text")
             return parsed(data.decode("utf-8"), budget)
         except ValueError as error:
             text = "it is not text" if isinstance(error, UnicodeDecodeError) else str(error)
             raise ValueError(f"{os.fspath(path)}: {text}") from None
-
-
-def _decompressed(data: bytes, budget: Budget) -> bytes:
-    """What gzip has compressed, piece by piece, so that what does not fit is refused before it is there."""
-    out, rest = bytearray(), data
-    while rest:
-        machine = zlib.decompressobj(wbits=31)
-        try:
-            while not machine.eof:
-                piece = machine.decompress(rest, 2**20)
-                rest = machine.unconsumed_tail
-                if not piece and not rest and not machine.eof:
-                    raise ValueError("the file is incomplete: its compressed data end too early")
-                budget.take((1 + _TOKEN) * len(piece), "the decompressed text")
-                out += piece
-        except zlib.error as error:
-            raise ValueError(f"its compressed data are damaged: {error}") from None
-        rest = machine.unused_data
-    return bytes(out)
 
 
 def parsed(text: str, budget: Budget | None = None) -> VnnlibProperty:
