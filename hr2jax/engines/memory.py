@@ -8,6 +8,7 @@ times too low (tests/engines/test_memory.py).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from ..machine.device import device_bytes
 from ..machine.memory import available_bytes
@@ -75,8 +76,12 @@ def check_krivine_memory(net: Network, problem: Problem, degree: int) -> float:
     return size.bytes
 
 
-def check_memory(options: Options, sizes: Sizes) -> float:
+def check_memory(options: Options, sizes: Sizes, of_lipsdp: Callable[[], Sizes] | None = None) -> float:
     """The estimate in bytes, host and engine together.
+
+    Args:
+        options, sizes: what is to be solved.
+        of_lipsdp: tells the sizes of the same problem in LipSDP's lifting, where that is another; None: there is none.
 
     Raises:
         ValueError: more than is available; the sentence says what would fit.
@@ -96,7 +101,7 @@ def check_memory(options: Options, sizes: Sizes) -> float:
         wanted, there, where = need.engine, device, "on this device"
     raise ValueError(
         f"{asked} needs about {_amount(wanted)} {where} and {_amount(there)} are available; "
-        f"{_what_fits(options, sizes, host, device)}"
+        f"{_what_fits(options, sizes, host, device, of_lipsdp)}"
     )
 
 
@@ -114,7 +119,9 @@ def _fits(need: Need, host: float, device: float | None) -> bool:
     return need.on(device is not None) <= host and (device is None or need.engine <= device)
 
 
-def _what_fits(options: Options, sizes: Sizes, host: float, device: float | None) -> str:
+def _what_fits(
+    options: Options, sizes: Sizes, host: float, device: float | None, of_lipsdp: Callable[[], Sizes] | None
+) -> str:
     """The nearest choice that fits: another device, another method, another relaxation."""
     if device is not None and _fits(need := estimate(options.relaxation, options.method, sizes), host, None):
         return f"device='cpu' needs about {_amount(need.on(False))}"
@@ -131,6 +138,8 @@ def _what_fits(options: Options, sizes: Sizes, host: float, device: float | None
             if _fits(need, host, device):
                 return text
             smallest = min(smallest, (need.on(device is not None), text))
+    if of_lipsdp is not None and _fits(need := estimate("lipsdp", "lowrank", of_lipsdp()), host, device):
+        return f"relaxation='lipsdp' needs about {_amount(need.on(device is not None))}"
     return f"nothing fits: {smallest[1]}, the least of all"
 
 

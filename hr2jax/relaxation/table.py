@@ -77,8 +77,9 @@ class Relaxation:
 
     @property
     def steps(self) -> Names:
-        """Names of the relaxations that its bound may come from."""
-        return (self.name, *(name for name, _ in (*self.climbs, *((self.before,) if self.before else ()))))
+        """Names of the relaxations that its bound may come from; LipSDP's is there before any engine (one pass)."""
+        before = (*self.climbs, *((self.before,) if self.before else ()))
+        return (self.name, *(name for name, _ in before), *(() if self.baseline else ("lipsdp",)))
 
     @property
     def hardest(self) -> Relaxation:

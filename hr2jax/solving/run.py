@@ -39,6 +39,7 @@ from ..relaxation.presolve import Presolve
 from ..result import CTRL_C, RELAXATION_SOLVED, Result, Status, relative_gap
 from ..version import versions
 from .checkpoint import load_checkpoint
+from .passing import offer_pass
 from .prepared import Known, prepare
 from .reach import is_sought, prepared_on_section
 from .session import Session
@@ -127,13 +128,16 @@ class Plan:
     ):
         self.net, self.problem, self.fixed, self.options, self.steered = net, problem, fixed, options, steered
         record, sizes = options.record, Sizes.of(problem, fixed)
-        self.size = sizes.N
+        self.size, is_other = sizes.N, problem.quantity == "lipschitz" and fixed.chains != LIFTINGS["lipsdp"]
         if record.degree is not None:
             self.estimated = check_krivine_memory(net, problem, record.degree)
             return
         if record.matrices:  # counted: `block_form` would take long to enumerate them
             refuse_many_moments(sizes)
-        self.estimated = check_memory(options, sizes)
+        self.estimated = check_memory(options, sizes, self._of_lipsdp if is_other else None)
+
+    def _of_lipsdp(self) -> Sizes:
+        return Sizes.of(self.problem, presolve(self.net, self.problem, chains=LIFTINGS["lipsdp"]))
 
     @cached_property
     def lifting(self) -> Lifting:
@@ -189,6 +193,7 @@ def _climb(session: Session, plan: Plan, before: Certificate | None) -> Status:
         if is_lipschitz and not options.record.degree:
             with session.timings.span("solve"):
                 first_bound(plan.lifting, session)
+                offer_pass(session, plan.lifting)
         session.report(0, math.nan, math.nan)
         given = {} if before is None else _starting_multipliers(session.net, before, plan.fixed, plan.lifting)
         multipliers = dict(given)

@@ -119,14 +119,18 @@ class Session:
         """Wall time since `solve` was called."""
         return time.perf_counter() - self.began
 
+    def left(self) -> float:
+        """Seconds before the time limit, nothing kept for anything; infinity without one."""
+        limit = self.options.time_limit
+        return math.inf if limit is None else limit - self.seconds()
+
     def remaining(self, last: float = 0.0) -> float:
         """Seconds left before the time limit or the stage's end, less a last certificate's, at least `last`."""
         return min(self._left(last), self.until - (self.seconds() - compile_seconds()) - last)
 
     def _left(self, last: float = 0.0) -> float:
         """Seconds left before the time limit, less what a last certificate and the search for a witness take."""
-        limit, reserve = self.options.time_limit, max(self._reserve, last)
-        return math.inf if limit is None else limit - self.seconds() - reserve - self._for_search
+        return self.left() - max(self._reserve, last) - self._for_search
 
     def is_over(self) -> bool:
         """Whether a limit has been reached, not only a stage's end."""
@@ -184,11 +188,9 @@ class Session:
 
     def record(self, residual: float = math.nan) -> Progress:
         """Where it stands."""
-        limit, seconds = self.options.time_limit, self.seconds()
-        left = math.inf if limit is None else max(limit - seconds, 0.0)
         return Progress(
-            self.iteration, seconds, self.bound, self.lower, relative_gap(self.bound, self.lower),
-            self.relaxation_value, residual, left,
+            self.iteration, self.seconds(), self.bound, self.lower, relative_gap(self.bound, self.lower),
+            self.relaxation_value, residual, max(self.left(), 0.0),
         )  # fmt: skip
 
     def arrays(self) -> dict[str, Any]:

@@ -219,3 +219,12 @@ def test_lipopt_that_does_not_fit_is_refused_before_building(monkeypatch):
     text = refusal(random_net(80, 80), relaxation="lipopt4")
     assert text.startswith("relaxation='lipopt4' needs about ")
     assert text.endswith(" products) and 1.0 GB are available; 'hr2' takes less")
+
+
+@pytest.mark.usefixtures("no_work")
+def test_lipsdp_is_offered_where_nothing_else_fits(monkeypatch):
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal((600, 30)), rng.standard_normal((600, 600)), np.ones((1, 600))]
+    deep = Network(weights, [np.full(600, 0.1), np.full(600, 0.1), [0.0]])
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1.1e9)
+    assert "relaxation='lipsdp' needs about" in refusal(deep, relaxation="hr2", norm=2)
