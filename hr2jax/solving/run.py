@@ -35,7 +35,7 @@ from ..problem import Problem
 from ..progress import Show, progress_line
 from ..relaxation import Lifting, lift
 from ..relaxation.families import catalogue
-from ..relaxation.presolve import Presolve
+from ..relaxation.presolve import LIFTINGS, Presolve, presolve
 from ..result import CTRL_C, RELAXATION_SOLVED, Result, Status, relative_gap
 from ..version import versions
 from .checkpoint import load_checkpoint

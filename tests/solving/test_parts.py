@@ -125,7 +125,7 @@ def test_a_saved_certificate_proves_the_same(solved, q, tmp_path):
     assert read.verify(net, norm=1, output=None, output_norm=q, **local) == results[q].certificate.verify(net)
     assert read.verify(net, arithmetic="ball") == pytest.approx(read.bound, rel=1e-6)
     for norm in ("inf", 2):
-        with pytest.raises(CertificateError, match="norm 1, but .* was asked for"):
+        with pytest.raises(CertificateError, match="the certificate is for norm 1, but"):
             read.verify(net, norm=norm)
     with pytest.raises(CertificateError, match="radius"):
         read.verify(net, radius=0.75)

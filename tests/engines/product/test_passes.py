@@ -12,7 +12,7 @@ from hr2jax.engines.product.passes import one_pass
 from hr2jax.layer import Layer
 from hr2jax.options import Options
 from hr2jax.problem import checked_problem
-from hr2jax.solving.run import prepare
+from hr2jax.solving.prepared import prepare
 
 LIPSDP = Options(relaxation="lipsdp")
 
