@@ -140,6 +140,24 @@ class Options:
         if reason := refusal(net):
             raise NotImplementedError(f"lifting='reach' was given, but {reason}; give 'auto'")
 
+    def _check_tensored(self, problem: Problem) -> None:
+        """Refuse what the tensored lifting is not for.
+
+        Raises:
+            ValueError, NotImplementedError: what was given and what was expected.
+        """
+        if not problem.is_vector or problem.has_parts:
+            what = f"norms {problem.norm!r} and {problem.output_norm!r} of" if problem.is_vector else "one"
+            raise ValueError(
+                f"lifting='tensored' is for several outputs from norm 'inf' or 2 to 2 or 1, but {what} "
+                f"{len(problem.coefficients) if problem.is_vector else 'output'} were asked for; give 'auto'"
+            )
+        if not self.record.by_products or self.record.lifting is not None or self.method not in ("auto", "newton"):
+            raise NotImplementedError(
+                f"lifting='tensored' is for 'shor', 'hr2', 'hr2+' by 'newton', but relaxation={self.relaxation!r} with "
+                f"method={self.method!r} was given"
+            )
+
     def _keep(self, name: str, value: Any) -> None:
         """Replace what was given by what it means; for `__post_init__` alone."""
         object.__setattr__(self, name, value)
@@ -181,6 +199,8 @@ class Options:
             )
         if self.lifting == "reach":
             self._check_reach(net, problem)
+        elif self.lifting == "tensored":
+            self._check_tensored(problem)
         elif net.depth == 1 and self.lifting not in ("auto", "forward"):
             raise ValueError(
                 f"lifting={self.lifting!r} was given, but with one hidden layer there is nothing to choose: 'auto', "
@@ -193,10 +213,10 @@ class Options:
                 f"relaxation={self.relaxation!r} is for one output, or for several with output_norm='inf', but "
                 f"output_norm is {problem.output_norm!r}; {_listed(others)} are for any"
             )
-        if is_whole and self.lifting not in ("auto", "reach"):
+        if is_whole and self.lifting not in ("auto", "reach", "tensored"):
             raise ValueError(
                 f"lifting={self.lifting!r} is one of one output, but f has {len(problem.coefficients)} values with "
-                f"output_norm={problem.output_norm!r}; give 'auto' or 'reach'"
+                f"output_norm={problem.output_norm!r}; give 'auto', 'tensored' or 'reach'"
             )
         if (record.matrices or record.degree is not None) and not net.is_chain:
             raise NotImplementedError(

@@ -40,7 +40,7 @@ class Certificate(file.Content):
         multipliers: by name, "u.z/1" or "triangles/corners": arrays as in docs/certificate.md. Those of families and
             cuts are >= 0 (negative ones count as 0, but for equalities).
         diagonal: group -> float64 array, d; None proves with the sum of |M| alone.
-        lifting: "forward", "adjoint", "both", "values", "lipsdp" or "separate" (`presolve.LIFTINGS`); "parts" of those.
+        lifting: "forward", "adjoint", "values", "separate", ... (`presolve.LIFTINGS`); "parts" of those.
         slopes: what proves the pre-activation bounds beside intervals; None: nothing.
         parts: where f has several values and each is a problem of its own, the certificates of all of them, in order;
             of norm 1 each of them in turn those of its columns, each of one column or of several.
@@ -220,11 +220,12 @@ def certify_multipliers(
     layout = fixed.layout()
     if not multipliers and diagonal is None:
         return Certificate(
-            bound, problem, relaxation, net.hash, layout, {}, None, versions or {}, lifting_of(fixed), fixed.slopes
-        )
+            bound, problem, relaxation, net.hash, layout, {}, None, versions or {}, lifting_of(problem, fixed),
+            fixed.slopes,
+        )  # fmt: skip
     lifting = prover.lifted
     return Certificate(
         bound, problem, relaxation, net.hash, replace(layout, unit=lifting.exponent),
         named(lifting, multipliers, net.widths[0]), None if diagonal is None else named_diagonal(lifting, diagonal),
-        versions or {}, lifting_of(fixed), fixed.slopes,
+        versions or {}, lifting_of(problem, fixed), fixed.slopes,
     )  # fmt: skip

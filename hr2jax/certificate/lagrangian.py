@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, overload
 
 import numpy as np
@@ -13,14 +13,18 @@ from ..arithmetic.protocol import A, Arithmetic
 from ..linalg.arrow import ArrowEnclosure
 from ..relaxation.basis import V1, XI, Lifting, T
 from ..relaxation.cones import CONES, cone_entries
+from ..relaxation.copied_cuts import CUTS
+from ..relaxation.copies import CopiedFamily, copied_families
 from ..relaxation.families import catalogue
+from ..relaxation.forms import Family
 from ..relaxation.lasserre import LocalizingMatrix, lasserre_matrices, lasserre_size, moment_places
 from ..relaxation.products import PRODUCTS, product_entries
+from ..relaxation.tensored import Tensored
 from ..relaxation.triangles import TRIANGLES, triangle_entries
 from .form import QuadraticForm, add_family
 
 # cutting planes: multipliers of this name are rows, and what those add to a form is these functions'
-ROWS = {TRIANGLES: triangle_entries, PRODUCTS: product_entries, CONES: cone_entries}
+ROWS = {TRIANGLES: triangle_entries, PRODUCTS: product_entries, CONES: cone_entries}  # the tensored lifting's: CUTS
 SOS = "sos."  # multipliers of this name are factors of lasserre2's dual matrices
 # More than any solver finds: rows of cuts, and entries of lasserre2's matrices, which Python enumerates.
 MOST_ROWS, MOST_ENTRIES = 10**7, 10**6
@@ -54,14 +58,14 @@ def _lagrangian(lifting: Lifting, multipliers: Mapping[str, Array], arithmetic: 
     every = slice(None)
     for (g, h), block in lifting.objective.items():
         form.add(g, h, every, every, block)
-    known = catalogue(lifting)
+    known, rows = families_of(lifting), _rows_of(lifting)
     for name, values in multipliers.items():
         if name.startswith(SOS):
             continue
-        if name in ROWS:
+        if name in rows:
             if len(values) > MOST_ROWS:
                 raise ValueError(f"{len(values)} rows of {name!r} are more than the {MOST_ROWS} that can be checked")
-            for term in ROWS[name](lifting, values, arithmetic):
+            for term in rows[name](lifting, values, arithmetic):
                 form.add(*term)
             continue
         if name not in known:
@@ -69,9 +73,25 @@ def _lagrangian(lifting: Lifting, multipliers: Mapping[str, Array], arithmetic: 
         family = known[name]
         if np.shape(values) != family.shape:
             raise ValueError(f"the multipliers of {name!r} have shape {np.shape(values)}, not {family.shape}")
-        if family.F.rows:
+        if isinstance(family, CopiedFamily):
+            assert isinstance(lifting, Tensored)
+            for term in family.entries(lifting, values, arithmetic):
+                form.add(*term)
+        elif family.F.rows:
             add_family(form, family, arithmetic(family.clipped(values)))
     return form
+
+
+def _rows_of(lifting: Lifting) -> dict[str, Callable[..., list[Any]]]:
+    """What rows of cuts there may be, and what they add."""
+    return dict(CUTS) if isinstance(lifting, Tensored) else dict(ROWS)
+
+
+def families_of(lifting: Lifting) -> Mapping[str, Family | CopiedFamily]:
+    """Every family that exists on this lifting, by name."""
+    if isinstance(lifting, Tensored):
+        return copied_families(lifting, catalogue(lifting.one).values())
+    return catalogue(lifting)
 
 
 def matrices_of(
@@ -82,6 +102,8 @@ def matrices_of(
     Raises:
         ValueError: one that does not exist on this lifting, or a problem for which no `lasserre2` can have been solved.
     """
+    if isinstance(lifting, Tensored):
+        raise ValueError("lasserre2 has no matrices of several outputs")
     count, _ = lasserre_size(lifting.sizes.get(V1, 0), lifting.sizes.get(T, 0), XI in lifting.sizes)
     if count > MOST_ENTRIES:  # before they are enumerated
         raise ValueError(f"the matrices of lasserre2 would have {count} entries here; {MOST_ENTRIES} can be checked")

@@ -21,9 +21,11 @@ from ..relaxation.families import catalogue
 from ..relaxation.lasserre import Monomial, reduce
 from ..relaxation.layout import Layout
 from ..relaxation.products import PRODUCTS
+from ..relaxation.tensored import Tensored
 from ..relaxation.triangles import TRIANGLES
+from .copied_names import COPIED_RECORDS, named_cuts, numbered_cuts
 from .krivine import KRIVINE
-from .lagrangian import SOS, matrices_of
+from .lagrangian import SOS, families_of, matrices_of
 from .tables import Table, columns, factor_numbers, read, variables
 
 Named = Mapping[str, Array]
@@ -34,6 +36,7 @@ RECORDS = {
     PRODUCTS: ("kind", "sign", "layer", "index", "pairs", "multipliers"),
     CONES: ("kind", "sign", "layer", "index", "factors", "groups", "directions", "multipliers"),
     KRIVINE: ("group", "layer", "index", "factors", "signs", "multipliers"),
+    **COPIED_RECORDS,
 }
 # Of lasserre2's matrices: the table of all, and two of each matrix.
 SQUARES = "sos"
@@ -70,7 +73,9 @@ def named(lifting: Lifting, multipliers: Mapping[str, Array], inputs: int) -> di
     """The multipliers of a lifting by name; `inputs`: p_0, how many the network has."""
     out: dict[str, Array] = {}
     for name, values in multipliers.items():
-        if name == TRIANGLES:
+        if name in COPIED_RECORDS and isinstance(lifting, Tensored):
+            out |= named_cuts(lifting, name, values)
+        elif name == TRIANGLES:
             out |= _named_triangles(lifting, values)
         elif name == PRODUCTS:
             out |= _named_products(lifting, values)
@@ -91,6 +96,12 @@ def numbered(lifting: Lifting, entries: Named, widths: tuple[int, ...]) -> dict[
     """
     out: dict[str, Array] = {}
     records = records_of(entries)
+    own = COPIED_RECORDS if isinstance(lifting, Tensored) else {*_RECORDS, KRIVINE, SQUARES}
+    if foreign := records - set(own):
+        raise ValueError(f"there are no {min(foreign)!r} in this problem")
+    for record in records & COPIED_RECORDS.keys():
+        assert isinstance(lifting, Tensored)
+        out[record] = numbered_cuts(lifting, record, entries)
     for record, build in _RECORDS.items():
         if record in records:
             out[record] = build(lifting, entries)
@@ -99,7 +110,7 @@ def numbered(lifting: Lifting, entries: Named, widths: tuple[int, ...]) -> dict[
     if SQUARES in records:
         out |= _squares(lifting, entries)
     families = {name for name in entries if name.partition("/")[0] not in (*RECORDS, SQUARES)}
-    unknown = families - catalogue(lifting).keys() if families else set()
+    unknown = families - families_of(lifting).keys() if families else set()
     if unknown:
         raise ValueError(f"there is no family {min(unknown)!r} in this problem")
     for name, values in entries.items():
@@ -131,6 +142,8 @@ def transfer(entries: Named, layout: Layout, directions: Array, to: Lifting) -> 
     What has no counterpart starts at 0, what is nonsense is left out; LipOpt's and lasserre2's are not carried over.
     """
     out: dict[str, Array] = {}
+    if isinstance(to, Tensored):
+        return out  # it begins from nothing
     known = catalogue(to) if len(layout.unstable) == len(to.presolve.layers) else {}
     for name, values in entries.items():
         if name not in known:

@@ -143,13 +143,13 @@ def baseline(
 
 def prover_of(net: Network, problem: Problem, fixed: Presolve) -> Prover:
     """A prover for the layout that a presolve has found."""
-    return Prover(net, problem, fixed.layout(), lifting=lifting_of(fixed), slopes=fixed.slopes)
+    return Prover(net, problem, fixed.layout(), lifting=lifting_of(problem, fixed), slopes=fixed.slopes)
 
 
-def lifting_of(fixed: Presolve) -> str:
-    """The lifting's name, from the chains that a presolve has."""
-    is_on_section = fixed.section is not None
-    names = {chains: name for name, chains in LIFTINGS.items() if (name in ON_SECTIONS) == is_on_section}
+def lifting_of(problem: Problem, fixed: Presolve) -> str:
+    """The lifting's name, from the problem and the chains that its presolve has."""
+    is_on_section, known = fixed.section is not None, OF_VALUES if problem.is_vector else OF_ONE
+    names = {LIFTINGS[name]: name for name in known if (name in ON_SECTIONS) == is_on_section}
     return names[fixed.chains]
 
 

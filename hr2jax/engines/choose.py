@@ -9,6 +9,7 @@ from ..options import INTERIOR_POINT, Options
 from ..relaxation.basis import Lifting, S, T
 from ..relaxation.forms import Family
 from ..relaxation.table import Relaxation
+from ..relaxation.tensored import Tensored
 from .monitor import Engine
 
 if TYPE_CHECKING:
@@ -96,3 +97,15 @@ def choose_engine(
 
     chosen = admm_form(record.name, lifting)
     return lambda monitor, start: solve_admm(chosen, monitor, start=start, seed=options.seed)
+
+
+def tensored_engine(lifting: Tensored, record: Relaxation, options: Options) -> Engine:
+    """Newton's method on the tensored lifting, with cutting planes where the relaxation has any."""
+    from ..relaxation.copies import copied_families
+    from ..relaxation.families import preset
+    from .product.copied_cuts import solve_copied
+
+    every = copied_families(lifting, preset(record.name, lifting.one)).values()
+    families = [family for family in every if len(family.used)]
+    cuts = options.planes if record.cuts else ()
+    return lambda monitor, _: solve_copied(lifting, families, monitor, cuts)

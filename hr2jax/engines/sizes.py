@@ -12,7 +12,7 @@ from ..graph import Structure
 from ..network import Network
 from ..problem import Problem, checked_problem
 from ..relaxation.basis import Lifting
-from ..relaxation.lifting import lift
+from ..relaxation.lifting import is_tensored, lift
 from ..relaxation.presolve import Presolve, presolve
 
 
@@ -58,6 +58,14 @@ class Sizes:
             signs, derived = (n - smooth, n + 3 * smooth) if is_maximum else (0, n)
             return Sizes(signs, len(fixed.free), 0, False, n, derived, fixed.depth, False, outputs, directions)
         local = fixed.has_values(problem)
+        if is_tensored(problem, fixed):
+            x = sum(len(fixed.members(l)) for l in fixed.of_values) if local else 0
+            p = sum(len(fixed.members(l)) for l in fixed.carried("p"))
+            z = sum(len(fixed.members(l)) for l in structure.valued) if local else 0
+            return Sizes(
+                outputs * n, outputs * len(fixed.free), 0, local, p + outputs * x, p + outputs * z, fixed.depth, False,
+                outputs - 1, len(along),
+            )  # fmt: skip
         valued = {l: len(fixed.members(l)) for l in structure.valued} if local else {}
         chained = sum(len(fixed.members(l)) for chain in fixed.chains for l in fixed.carried(chain))
         masked = chained + sum(valued.get(l, 0) for l in fixed.of_values)

@@ -14,6 +14,8 @@ certificate/names.py).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..arithmetic.enclosure import Enclosure
@@ -61,23 +63,31 @@ def decode(lifting: Lifting, rows: Array) -> tuple[Array, Array, Array, Array]:
     return factor, group, mu, np.maximum(rows[:, -1], 0.0)
 
 
-def _of_unit_length(lifting: Lifting, group: Array, mu: Array, weight: Array) -> tuple[Array, Array, Array]:
+def of_unit_length(
+    mu: Array, weight: Array, lengths: Callable[[Array], Array], power: int = 1
+) -> tuple[Array, Array, Array]:
     """Directions mu whose lengths are about 1, those lengths, and the multipliers that make it the same cones.
 
     What is lost to rounding then is small beside the sums' error, whatever a file says: the multiplier times a factor's
     coefficient may underflow, and a direction of 2**1000 would make much of what was lost. Powers of two change nothing
     else; and where they do, at underflow, it is another direction, which is as valid.
 
+    Args:
+        mu: (m, w).
+        weight: (m,) multipliers.
+        lengths: of such rows, at or above theirs.
+        power: of the direction in what the multiplier multiplies.
+
     Raises:
         ValueError: a length or a multiplier is beyond float64.
     """
     with np.errstate(all="ignore"):
-        length = lengths_of(lifting, group, mu)
+        length = lengths(mu)
         if not np.isfinite(length).all():
             raise ValueError("a cone's direction is longer than float64 can hold")
         exponent = np.frexp(length)[1]
-        mu, weight = np.ldexp(mu, -exponent[:, None]), np.ldexp(weight, exponent)
-        length = lengths_of(lifting, group, mu)
+        mu, weight = np.ldexp(mu, -exponent[:, None]), np.ldexp(weight, power * exponent)
+        length = lengths(mu)
     if not (np.isfinite(weight).all() and np.isfinite(mu).all() and (length <= 2.0).all()):
         raise ValueError("a cone's multiplier is larger than float64 can hold")
     return mu, length, weight
@@ -92,7 +102,7 @@ def cone_entries(
         ValueError: see `decode`; or a direction whose length is beyond float64.
     """
     factor, group, mu, weight = decode(lifting, rows)
-    mu, length, weight = _of_unit_length(lifting, group, mu, weight)
+    mu, length, weight = of_unit_length(mu, weight, lambda rows: lengths_of(lifting, group, rows))
     table = FactorTable(lifting)
     kind = table.of(factor)
     parts: dict[tuple[Group, Group], list[tuple[Array, Array, Array]]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -36,7 +36,8 @@ from .pieces import (
     sloped,
 )
 from .plane import on_plane, without_pivot
-from .presolve import Presolve
+from .presolve import LIFTINGS, Presolve
+from .tensored import Tensored, in_unit, one_unit, tensored
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,13 @@ def lift(net: Network, problem: Problem, fixed: Presolve, arithmetic: type[Enclo
     """The lifting of a network, every coefficient enclosed in `arithmetic`."""
     orders = {} if fixed.chains == ("q",) else ordered_masks(fixed.relaxed(net), fixed)
     net, problem = fixed.posed(net, problem)
-    return _Builder(fixed.relaxed(net), problem, fixed, arithmetic, orders).lifting()
+    builder = _Builder(fixed.relaxed(net), problem, fixed, arithmetic, orders)
+    return builder.tensored() if is_tensored(problem, fixed) else builder.lifting()
+
+
+def is_tensored(problem: Problem, fixed: Presolve) -> bool:
+    """Whether a presolved problem is one of the tensored lifting: of several outputs, with the chain of tangents."""
+    return problem.is_vector and fixed.chains == LIFTINGS["tensored"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,15 @@ class _Builder(Objectives):
         return Lifting(
             sizes, derived, objective.blocks, exponent, self.fixed, balls, norms, self.orders, curves
         )  # fmt: skip
+
+    def tensored(self) -> Tensored:
+        """The tensored lifting of several outputs."""
+        each = [replace(self, problem=self.problem.along(row)) for row in self.problem.coefficients]
+        _, before = self._tangents("p")
+        objectives = [row._of_tangents(before) for row in each]
+        unit = one_unit(objectives)
+        objectives = [in_unit(objective, unit) for objective in objectives]
+        return tensored(each[0].lifting(), objectives, self.problem.output_norm)
 
     def _sizes(self) -> dict[Group, int]:
         """The basis groups, in order."""

@@ -24,15 +24,16 @@ from .section import Section, SectionBox, section_bounds
 
 # lifting -> the chains of variables that carry the derivative (docs/theory/depth.md): none where values are bounded,
 # and slope-restricted tangents without signs in LipSDP's relaxation; of several outputs the adjoints of s . M F, s
-# apart from all else (docs/theory/several-outputs.md); and two of these on a section of the cone (docs/theory/reach.md)
+# apart from all else, or times all that is even in t, with one output's tangents (docs/theory/several-outputs.md); and
+# two of these on a section of the cone (docs/theory/reach.md)
 LIFTINGS: dict[str, tuple[str, ...]] = {
     "forward": ("p",), "adjoint": ("a",), "both": ("p", "a"), "values": (), "lipsdp": ("q",),
-    "separate": (OF_OUTPUTS,), "reach": ("a",), "reach separate": (OF_OUTPUTS,),
+    "separate": (OF_OUTPUTS,), "reach": ("a",), "reach separate": (OF_OUTPUTS,), "tensored": ("p",),
 }  # fmt: skip
 ON_SECTIONS = ("reach", "reach separate")
 
-OF_VALUES = ("separate", "lipsdp", "reach separate")  # the liftings of several outputs, and those of one
-OF_ONE = tuple(name for name in LIFTINGS if name not in ("separate", "reach separate"))
+OF_VALUES = ("separate", "tensored", "lipsdp", "reach separate")  # the liftings of several outputs, and those of one
+OF_ONE = tuple(name for name in LIFTINGS if name not in ("separate", "tensored", "reach separate"))
 Slopes = Mapping[tuple[int, int], Array]
 ADJOINTS = ("a", OF_OUTPUTS)
 

@@ -108,13 +108,14 @@ def product_entries(
 
 
 def summed(
-    lifting: Lifting, parts: dict[tuple[Group, Group], list[tuple[Array, Array, Array]]], arithmetic: type[Arithmetic]
+    lifting: Lifting, parts: dict[tuple[Group, Group], list[tuple[Array, Array, Array]]], arithmetic: type[Arithmetic],
+    roundings: int = 2,
 ) -> list[tuple[Group, Group, Array, Array, Arithmetic]]:
-    """Terms (i, j, values) by pair of groups, values of three factors and so two roundings, added up by position."""
+    """Terms (i, j, values) by pair of groups, added up by position; values of three factors are of two roundings."""
     out = []
     for (g, h), terms in parts.items():
         i, j, value = (np.concatenate(column) for column in zip(*terms, strict=True))
         width = lifting.length(h)
-        places, total, error = sums_by_place(i * width + j, value, roundings=2)
+        places, total, error = sums_by_place(i * width + j, value, roundings)
         out.append((g, h, *np.divmod(places, width), arithmetic(total, error)))
     return out

@@ -18,7 +18,7 @@ Z_EXACT: Names = ("u.z", "(1-u).(-z)", "u.(h-z)", "(1-u).(z-l)", "z.(hu+l(1-u)-z
 
 
 # Liftings (presolve.LIFTINGS) that callers choose from; the others go with a quantity or a relaxation.
-CHOICES = ("forward", "adjoint", "both", "reach")
+CHOICES = ("forward", "adjoint", "both", "reach", "tensored")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,8 @@ class Relaxation:
         climbs: relaxations that are solved one after the other, and which share of the time left each may take.
         before: with a time limit, what is solved first and which share of it that may take, so that the bound is never
             looser than the cheaper one's where time runs out; None: nothing.
-        reaches: whether a global bound is also sought by the reach lifting, where that is small (docs/theory/reach.md).
+        reaches: whether a bound is also sought by other liftings, where those are small: a global one by the reach
+            lifting (docs/theory/reach.md), one of several outputs by the tensored one (docs/theory/several-outputs.md).
         baseline: whether it needs no solver.
     """
 

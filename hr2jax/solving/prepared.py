@@ -51,7 +51,7 @@ def prepare(net: Network, problem: Problem, options: Options, known: Known | Non
     elif options.lifting == "reach":
         return required_on_section(net, problem)
     elif problem.is_vector:
-        chosen = "separate"
+        chosen = "tensored" if options.lifting == "tensored" else "separate"
     if known is None:
         known = known_of(net, problem, options)
     if problem.quantity == "maximum":

@@ -14,7 +14,7 @@ from ..arithmetic.enclosure import TooLargeError, check_arithmetic
 from ..arithmetic.float64 import Array
 from ..arithmetic.midpoint import Middle
 from ..certificate.certificate import Certificate
-from ..certificate.lagrangian import kept_rows
+from ..certificate.lagrangian import families_of, kept_rows
 from ..certificate.names import transfer
 from ..engines.bilinear.mixing import first_bound
 from ..engines.choose import HIGHS
@@ -34,16 +34,17 @@ from ..options import INTERIOR_POINT, Options
 from ..problem import Problem
 from ..progress import Show, progress_line
 from ..relaxation import Lifting, lift
-from ..relaxation.families import catalogue
+from ..relaxation.lifting import is_tensored
 from ..relaxation.presolve import LIFTINGS, Presolve, presolve
 from ..result import CTRL_C, RELAXATION_SOLVED, Result, Status, relative_gap
 from ..version import versions
 from .checkpoint import load_checkpoint
+from .liftings import other_presolves
 from .passing import offer_pass
 from .prepared import Known, prepare
-from .reach import is_sought, prepared_on_section
 from .session import Session
 from .stages import Stage, stages_of
+from .tensored import check_size
 
 if TYPE_CHECKING:
     from ..engines.product.lowrank import Steered
@@ -134,6 +135,9 @@ class Plan:
             return
         if record.matrices:  # counted: `block_form` would take long to enumerate them
             refuse_many_moments(sizes)
+        if is_tensored(problem, fixed):
+            self.estimated = check_size(problem, fixed)
+            return
         self.estimated = check_memory(options, sizes, self._of_lipsdp if is_other else None)
 
     def _of_lipsdp(self) -> Sizes:
@@ -144,12 +148,9 @@ class Plan:
         """The lifted problem."""
         return lift(self.net, self.problem, self.fixed)
 
-    def on_section(self) -> Plan | None:
-        """The same by the reach lifting; None where that is not sought, or needs too much."""
-        if not is_sought(self.problem, self.options):
-            return None
-        fixed = prepared_on_section(self.net, self.problem, self.options.time_limit is not None)
-        return None if fixed is None else Plan(self.net, self.problem, fixed, self.options, None)
+    def on(self, fixed: Presolve) -> Plan:
+        """The same by another lifting."""
+        return Plan(self.net, self.problem, fixed, self.options, None)
 
     @cached_property
     def stages(self) -> list[Stage]:
@@ -165,7 +166,7 @@ class Plan:
         """About what a certificate takes, in seconds; rows that are eliminated cost nothing, and cuts couple all."""
         if self.options.record.cuts or self.options.record.degree is not None:
             return certificate_seconds(self.size)
-        known = catalogue(self.lifting)
+        known = families_of(self.lifting)
         used = {name: np.zeros(known[name].shape) for name in self.stages[-1].families if name in known}
         return certificate_seconds(kept_rows(self.lifting, used, Middle))
 
@@ -215,21 +216,22 @@ def _climb(session: Session, plan: Plan, before: Certificate | None) -> Status:
                 found = session.certificate
                 multipliers |= _starting_multipliers(session.net, found, plan.fixed, plan.lifting)
         if status is not Status.STOPPED:
-            status = _reach(session, plan, before, status)
+            for other in other_presolves(plan.net, plan.problem, plan.fixed, options):
+                status = _beside(session, plan.on(other), before, status)
         session.keep_for_search(0.0)
     if status is Status.STOPPED:  # whoever says so does not want to wait for a better witness
         return status
     return _last_search(session, work, status)
 
 
-def _reach(session: Session, plan: Plan, before: Certificate | None, status: Status) -> Status:
-    """A bound by the reach lifting in the time that is left, and how all has ended."""
-    if session.is_over() or session.is_closed() or (reach := plan.on_section()) is None:
+def _beside(session: Session, plan: Plan, before: Certificate | None, status: Status) -> Status:
+    """A bound by another lifting in the time that is left, and how all has ended."""
+    if session.is_over() or session.is_closed() or status is Status.STOPPED:
         return status
-    stage, bound, value = reach.stages[-1], session.bound, session.relaxation_value
-    start = {} if before is None else _starting_multipliers(session.net, before, reach.fixed, reach.lifting)
+    stage, bound, value = plan.stages[-1], session.bound, session.relaxation_value
+    start = {} if before is None else _starting_multipliers(session.net, before, plan.fixed, plan.lifting)
     as_stage = session.stage(stage.relaxation.name, stage.tolerance, 1.0)
-    with session.on(reach.fixed), as_stage, session.timings.span("solve"), np.errstate(all="ignore"):
+    with session.on(plan.fixed), as_stage, session.timings.span("solve"), np.errstate(all="ignore"):
         ended = _ended(lambda: stage.engine(session, stage.own(start)))
     if session.bound < bound:
         session.engine = stage.method

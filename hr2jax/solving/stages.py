@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..arithmetic.float64 import Array
-from ..engines.choose import choose_engine, engine_for
+from ..engines.choose import choose_engine, engine_for, tensored_engine
 from ..engines.monitor import Engine
 from ..options import Options
 from ..relaxation import Lifting, preset
 from ..relaxation.basis import XI
 from ..relaxation.table import RELAXATIONS, Names, Relaxation
+from ..relaxation.tensored import Tensored
 from ..relaxation.triangles import TRIANGLES
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def stages_of(lifting: Lifting, options: Options, steered: Steered | None) -> li
     depth, local = lifting.presolve.depth, XI in lifting.sizes
     before: list[tuple[Names | None, bool]] = []
     steps = asked.climbs or ((asked.name, 1.0),)
-    if asked.before is not None and options.time_limit is not None:
+    if asked.before is not None and options.time_limit is not None and not isinstance(lifting, Tensored):
         steps = (asked.before, *steps)
     for name, share in steps:
         record = RELAXATIONS[name]
@@ -59,6 +60,10 @@ def stages_of(lifting: Lifting, options: Options, steered: Steered | None) -> li
         if asked.climbs and (states[0] is None or states in before):
             continue  # it does not exist here, or equals one before it
         before.append(states)
+        if isinstance(lifting, Tensored):
+            engine = tensored_engine(lifting, record, options)
+            stages.append(Stage(record, frozenset(), engine, "newton", options.tol, 1.0))
+            continue
         families = preset(name, lifting)
         known = {family.name for family in families} | ({TRIANGLES} if record.cuts else set())
         is_only_climbed = asked.climbs and name != asked.hardest.name

@@ -5,8 +5,10 @@ The constants say how many float64 arrays of a shape are alive at once, as measu
 
 from __future__ import annotations
 
+from ...problem import Problem
 from ...relaxation.basis import ONE
 from ...relaxation.families import preset
+from ...relaxation.presolve import Presolve
 from ...relaxation.table import RELAXATIONS, Relaxation
 from ..sizes import Need, Sizes, smallest_lifting
 from .arrays import padded
@@ -51,6 +53,21 @@ def newton_needs(sizes: Sizes, cuts: bool = False) -> float:
     """`newton_bytes` from the sizes; it also ends what `lowrank` begins at several layers."""
     rows = newton_rows(sizes) + (MOST_CUTS if cuts else 0)
     return newton_bytes(sizes.N, rows, float(sizes.N) + sizes.derived)
+
+
+def copied_rows(problem: Problem, fixed: Presolve) -> int:
+    """Equalities between copies of the tensored lifting (relaxation/copies.py), about."""
+    K, values = len(problem.coefficients), fixed.has_values(problem)
+    x = sum(len(fixed.members(l)) for l in fixed.of_values) if values else 0
+    even = 1 + fixed.switching + values * len(fixed.free) + x
+    return K * (K - 1) // 2 * (even * (even - 1) // 2) + (problem.output_norm == 1) * (K - 1) * (even * (even + 1) // 2)
+
+
+def copied_bytes(problem: Problem, fixed: Presolve) -> float:
+    """Bytes of `newton` on the tensored lifting, whose equalities are differences of two products."""
+    K, moving = len(problem.coefficients), fixed.switching + len(fixed.free)
+    products = 2.0 * copied_rows(problem, fixed) + 12.0 * K * K * moving + 2.0 * K * MOST_CUTS
+    return newton_bytes(2 * K * (1 + moving), products, 4.0 * K * (1 + moving))
 
 
 def few(record: Relaxation, depth: int, cuts: bool) -> int:

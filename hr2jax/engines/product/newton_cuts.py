@@ -7,7 +7,7 @@ slack and adds those that the moments violate.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -57,23 +57,39 @@ def solve_with_cuts(
         with few_threads(lifting.size):
             pools = _Cuts(lifting, families, cuts)
             pools.take(start or {})
-            return _rounds(lifting, families, monitor, pools, iteration)
+            return rounds(lifting, monitor, pools, iteration)
     except Stop as stop:
         return stop.status
     except KeyboardInterrupt:
         return Status.STOPPED
 
 
-def _rounds(lifting: Lifting, families: list[Family], monitor: Monitor, cuts: _Cuts, iteration: int) -> Status:
+class Pools(Protocol):
+    """The cuts of a problem."""
+
+    on_section: bool
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def problem(self) -> Problem:
+        """The program with them."""
+
+    def renew(self, kept: Array, Y: Array) -> int | None:
+        """Drop cuts that are not to be kept, add what Y violates; how many, or None where Y is too near singular."""
+
+
+def rounds(lifting: Lifting, monitor: Monitor, cuts: Pools, iteration: int = 0) -> Status:
+    """Solve, drop and add cuts, until nothing is left to be gained."""
     before, status = np.inf, Status.STALLED
-    on_section, improved, last = lifting.presolve.section is not None, np.inf, np.inf
+    on_section, improved, last = cuts.on_section, np.inf, np.inf
     for k in range(ROUNDS):
         accuracy = max(monitor.tolerance, FIRST * SHARE**k)
         if on_section and k > 1:  # while rounds bring much, each is solved to a share of that
             accuracy = max(accuracy, min(FIRST * SHARE, SHARE * improved))
         # always from the beginning: from the last round's end it is little less far, and multipliers of cuts that
         # together are equations run away
-        problem = Problem(lifting, families, cuts.encoded())
+        problem = cuts.problem()
         state = problem.begin()
         status, iteration, bound = follow(problem, state, monitor, accuracy, iteration)
         improved, last = (last - bound) / max(abs(bound - monitor.origin), 1e-300), bound
@@ -99,6 +115,7 @@ class _Cuts:
 
     def __init__(self, lifting: Lifting, families: list[Family], names: tuple[str, ...]):
         self.lifting, self.factored = lifting, Factored(lifting, families, pads=False)
+        self.families = families
         self.on_section = lifting.presolve.section is not None
         most = MOST_ON_SECTION if self.on_section else MOST_CUTS
         self.room = min(most, MOST - lifting.size - sum(f.F.rows for f in families))
@@ -115,6 +132,10 @@ class _Cuts:
     def pools(self) -> list[Any]:
         """Those that there are, in the order of the multipliers."""
         return [self.triangles, *self.others.values()]
+
+    def problem(self) -> Problem:
+        """The program with the cuts in use."""
+        return Problem(self.lifting, self.families, self.encoded())
 
     def encoded(self) -> dict[str, Array]:
         """All of them, as a certificate has them."""

@@ -39,10 +39,19 @@ LARGE, SPARSE = 100_000, 0.25
 class _Rows:
     """The products with multipliers of their own: forms over the extended basis, and where each multiplier is kept."""
 
-    F: sp.csr_matrix  # (m, extended)
+    F: sp.csr_matrix  # (m, extended); of rows that are sums of products (their number, extended)
     G: sp.csr_matrix
     equality: Array  # (m,) bool
     names: list[tuple[str, int]]  # family (or TRIANGLES, PRODUCTS, CONES) and its rows, in order
+    gather: sp.csr_matrix | None = None  # (m, products) what each row sums; None: it is one product
+
+    def of_products(self, weights: Array) -> Array:
+        """The products' weights, from those of the rows."""
+        return weights if self.gather is None else np.asarray(self.gather.T @ weights)
+
+    def summed(self, products: Array) -> Array:
+        """(m, ...) of the rows, from (their number, ...) of the products."""
+        return products if self.gather is None else np.asarray(self.gather @ products)
 
 
 @dataclass
@@ -187,12 +196,14 @@ class Problem:
         """(count,) about the size of each product; 1 for the diagonal's numbers."""
         norms = np.sqrt(np.concatenate([diagonal, _squares(self.D) @ diagonal]))
         products = (np.abs(self.rows.F) @ norms) * (np.abs(self.rows.G) @ norms)
+        if self.rows.gather is not None:
+            products = abs(self.rows.gather) @ products
         return np.concatenate([np.ones(self.numbers), products])
 
     def matrix(self, weights: Array, of_constants: bool = True) -> Array:
         """M (N, N), with or without what does not depend on the multipliers."""
         n = self.lifting.size
-        core = (self.rows.F.T @ sp.diags(weights) @ self.rows.G).tocsr()
+        core = (self.rows.F.T @ sp.diags(self.rows.of_products(weights)) @ self.rows.G).tocsr()
         core = 0.5 * (core + core.T)
         behind = core[n:, n:] @ self.D
         across = core[n:, :n].toarray() + 0.5 * (behind.toarray() if sp.issparse(behind) else behind)
@@ -210,7 +221,8 @@ class Problem:
         squares = typical_squares(self.lifting)
         typical = np.concatenate([squares[g] for g in self.lifting.sizes])
         diagonal = np.where(np.diag(Y) > 0, np.maximum(np.diag(Y), 1e-3 * typical), typical)
-        diagonal[self.lifting.square_is_one] = 1.0
+        one = self.lifting.square_is_one
+        diagonal[one] = (1.0 / (self._sum.T @ (self._sum @ np.ones(n))))[one]
         Y *= 1.0 - INSIDE
         Y[np.arange(n), np.arange(n)] = diagonal
         moments = self.moments(self.extend(Y))
@@ -250,7 +262,7 @@ class Problem:
         """<A', Y> of every variable's matrix in S: sums of the diagonal, minus the products' values."""
         n = self.lifting.size
         products = np.asarray(self.rows.G.multiply(self.rows.F @ extended).sum(axis=1)).ravel()
-        return np.concatenate([self._sum @ np.diag(extended)[:n], -products])
+        return np.concatenate([self._sum @ np.diag(extended)[:n], -self.rows.summed(products)])
 
     def slack(self, x: Array, of_constants: bool = True) -> Array:
         """S, or without the constants what a step adds to it."""
@@ -332,6 +344,7 @@ class Problem:
         del extended
         cross = FY[:, :n] * GK[:, :n]
         cross += GY[:, :n] * FK[:, :n]
+        cross = rows.summed(cross)
         matrix[k:, :k] = -0.5 * (cross if self.budget is None else (self._sum @ cross.T).T)
         del cross
         own = (rows.F @ FY.T) * (rows.G @ GK.T)
@@ -339,7 +352,7 @@ class Problem:
         mixed = (rows.F @ GY.T) * (rows.G @ FK.T)  # f_r Y g_s, g_r K f_s
         own += mixed
         own += mixed.T
-        matrix[k:, k:] = own
+        matrix[k:, k:] = own if rows.gather is None else rows.summed(rows.summed(own).T)
         matrix[k:, k:] *= 0.25
         del own, mixed, FY, GY, FK, GK
         at = np.flatnonzero(positive)

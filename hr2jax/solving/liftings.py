@@ -1,0 +1,23 @@
+"""Other liftings of the same problem, which a solve takes up after its own where they are sought and small."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..network import Network
+from ..options import Options
+from ..problem import Problem
+from ..relaxation.presolve import Presolve
+from . import reach, tensored
+
+
+def other_presolves(net: Network, problem: Problem, fixed: Presolve, options: Options) -> Iterator[Presolve]:
+    """The problem presolved for each of them, one after the other."""
+    is_limited, found = options.time_limit is not None, None
+    if tensored.is_sought(problem, options):
+        found = tensored.prepared(net, problem, fixed, is_limited)
+    if found is not None:
+        yield found
+    found = reach.prepared_on_section(net, problem, is_limited) if reach.is_sought(problem, options) else None
+    if found is not None:
+        yield found
