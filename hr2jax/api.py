@@ -90,7 +90,8 @@ def solve(
         lifting: with several hidden layers, which variables carry the derivative through them: "forward" (tangents),
             "adjoint", "both", or "auto": adjoint, which was never much looser than the others, and often tighter; with
             any number "reach", of global constants alone, which knows which patterns occur (docs/theory/reach.md);
-            by "auto" global "hr2+" of small networks tries both, unless `cuts` are given.
+            by "auto" global "hr2+" of small networks tries both, unless `cuts` are given. Of several outputs also
+            "tensored" (docs/theory/several-outputs.md), which "auto" tries likewise, local constants included.
 
     Raises:
         Interrupted: Ctrl-C; its `result` is a Result with the best certified bound, or None before there is one.

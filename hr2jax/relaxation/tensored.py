@@ -5,7 +5,7 @@ the two. Of several, s^T J t, the even part is taken K times, once with each ent
 s_k x, s_k z, entry by entry within a copy; the odd part stays as it is. So the objective keeps its degree, and for
 K = 1 it is that of one output. s is a unit vector, at which the maximum is attained (`output_norm` 2), or has entries
 +-1 ("inf" dual to `output_norm` 1): in either case by an equality, the squares of s (of s times a sign) add up to 1, or
-are 1 each. What a product of two forms of one output says of the copies is tensored_rows.py's.
+are 1 each. What a product of two forms of one output says of the copies is said in copies.py.
 """
 
 from __future__ import annotations

@@ -158,6 +158,11 @@ def _several_values() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
         yield f"deep-hr2+-cuts-separate-{domain}", "solve", "deep", {
             "relaxation": "hr2+", "output_norm": 1, "cuts": cuts, **DOMAINS[domain]
         }  # fmt: skip
+    for domain, output_norm in (("global2", 2), ("box", 1), ("ball", 2), ("ball", 1)):
+        yield f"deep-hr2+-tensored-{domain}-to{output_norm}", "solve", "deep", {
+            "relaxation": "hr2+", "output_norm": output_norm, "lifting": "tensored", "tol": 1e-2, **DOMAINS[domain]
+        }  # fmt: skip
+    yield "plain-hr2-tensored", "solve", "plain", {"lifting": "tensored", "output_norm": 2, **BOX}
     # norm 1: columns, of one output with t, of several without, of all rows to "inf"
     for name, options in {
         "plain-hr2-columns-global": {"output": 0, "norm": 1},
