@@ -1,4 +1,4 @@
-"""The tensored lifting of a solve: asked for, or beside the separate one where it is small (docs/theory/several-outputs.md)."""
+"""The tensored lifting of a solve: asked for, or where it is small (docs/theory/several-outputs.md)."""
 
 from __future__ import annotations
 
