@@ -13,6 +13,10 @@ try:
     import onnx
 except ImportError:
     pass
+if any(path.endswith((".keras", ".h5")) for path in sys.argv):  # what they need to start
+    import h5py, jax, keras
+    jax.numpy.zeros(3).block_until_ready()
+    load(sys.argv.pop(3))
 import numpy
 said = []
 with open("/proc/self/statm") as file:
@@ -24,7 +28,8 @@ for path in sys.argv[3:]:
         if sys.argv[2] == "certificate":
             Certificate.load(path)
         else:
-            read_vnnlib(path) if path.endswith(".vnnlib") else load(path, activation="relu")
+            says_itself = path.endswith((".keras", ".h5", ".module.pt", ".script.pt"))
+            read_vnnlib(path) if path.endswith(".vnnlib") else load(path, None if says_itself else "relu")
         text = "read"
     except ValueError as error:
         text = f"refused: {error}"
@@ -36,7 +41,10 @@ print(json.dumps(said))
 
 
 def outcomes(paths, limit=3e8, seconds=20.0, read="network"):
-    """What becomes of each file in one process with `limit` bytes beside what it needs to start; each in time."""
+    """What becomes of each file in one process with `limit` bytes beside what it needs to start; each in time.
+
+    The first of files of Keras is an honest one, which the process reads to start with.
+    """
     command = [sys.executable, "-c", _CHILD, str(limit), read, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60 + seconds * len(paths), check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from tests.io.bombs import outcomes
-from tests.reference.pt_files import dictionary, file_of, tensor, text
+from tests.io.test_policies import policy_file
+from tests.reference.pt_files import CODE, SEQUENTIAL, dictionary, file_of, linear, script, sequential, tensor, text
 
 EYE = {"A_1": np.eye(2), "b_1": np.ones(2), "C": np.eye(2)}
 
@@ -106,9 +107,23 @@ def test_pt_that_repeats_or_shares_its_numbers_or_is_all_pickle(tmp_path):
         "names.pt": file_of(text("a") + b"q\1" + b"h\1\x86q\1" * 60 + text("b") + b"\x93"),
     }
     tied = {f"{2 * i}.weight": tensor(0, 1000, 1000) for i in range(6)}
+    bombs |= {
+        "code.script.pt": script("#" * 10**8 + "\n"),
+        "brackets.script.pt": script("x = " + "[" * 10**6),
+        "terms.script.pt": script("x = " + "+".join("1" * 10**6)),
+        "wide.script.pt": script(CODE.replace("[torch.size(x, 0), -1]", f"[{'1, ' * 10**5}-1]")),
+        "module.pt": file_of(sequential(*[linear(0, 3, 2)] * 20_000)),
+    }
     said = outcomes(files(tmp_path, bombs | {"tied.pt": file_of(dictionary(tied), [million])}))
     assert all(text.startswith("refused") for text in said[:-1]) and said[-1] == "read", said
     assert "of memory, but of" in said[0] and "of memory, but of" in said[2]
+
+
+def test_gz_that_inflates(tmp_path):
+    zeros = gzip.compress(bytes(4 * 10**8), 1)
+    contents = {"zeros.npz.gz": zeros, "zeros.onnx.gz": zeros, "good.npz.gz": gzip.compress(npz(**EYE))}
+    said = outcomes(files(tmp_path, contents))
+    assert all("of memory, but of" in text for text in said[:-1]) and said[-1] == "read", said
 
 
 def matrix(name, dims, *parts, kind=6):
@@ -267,6 +282,10 @@ def test_damaged_files_of_every_format_in_little_memory(tmp_path, seed):
         "mat": test_mat.packed(test_mat.KEYS),
         "deflated.mat": test_mat.packed(test_mat.KEYS, do_compression=True),
         "pt": test_pt.packed(),
+        "module.pt": file_of(SEQUENTIAL),
+        "script.pt": script(),
+        "net.zip": policy_file(),
+        "npz.gz": gzip.compress(npz(**EYE)),
         "ckpt": file_of(dictionary({"state_dict": dictionary(test_pt.STATE)})),
         "safetensors": test_safetensors.packed(test_safetensors.KEYS),
         "nnet": test_nnet.TEXT.encode(),

@@ -11,15 +11,16 @@ import json
 import os
 import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from ...text import install
+from .. import archive as zips
 from ..budget import Budget
 from ..layers import Graph, reason
 from ..told import Told
+from . import stored as stored_numbers
 from .layer import RULES
 from .operations import OPERATIONS
 from .read import read as read_model
@@ -28,8 +29,10 @@ _MODELS = ("Sequential", "Functional", "Model", "InputLayer")
 _VALUES = ("__keras_tensor__", "__tuple__", "__numpy__", "__tensor__", "DTypePolicy")
 _BESIDE = ("keras.initializers", "keras.regularizers", "keras.constraints")
 _LAYERS = ("keras.layers", "keras.models", "keras.src.models.functional", "keras.src.models.sequential", "keras")
+_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _INNER = ("keras.src.layers.", "keras.src.models.")
-_MOST = 2**26  # bytes of a configuration
+_MOST, _OBJECTS = 2**24, 20_000  # bytes of a configuration, and the objects in it
+_NODE = 60  # bytes of memory that a byte of a configuration can take
 
 
 def read(file: IO[bytes], told: Told, budget: Budget) -> Graph:
@@ -42,21 +45,26 @@ def read(file: IO[bytes], told: Told, budget: Budget) -> Graph:
     suffix = Path(str(file.name)).suffix.lower()
     held = budget.contents(file)
     keras = _keras()
-    try:
-        config = _archived(held) if suffix == ".keras" else _hierarchical(held)
-    except ValueError:
-        raise
-    except Exception as error:
-        raise ValueError(f"is no whole file of Keras ({reason(error)})") from None
-    for part in _objects(config, 0):
+    if suffix == ".keras":
+        text, stored = _archived(held, budget)
+        there, _ = stored_numbers.numbers(stored, budget)
+    else:
+        there, text = stored_numbers.numbers(held, budget)
+        if text is None:
+            raise ValueError("it holds weights without the model that they are of; save the whole model (model.save)")
+    config = _parsed(text, budget)
+    for count, part in enumerate(_objects(config, 0)):
         _check(part, keras)
+        if count > _OBJECTS:
+            raise ValueError("its configuration names more objects than any model's")
+    stored_numbers.check_model(_model(config), suffix != ".keras", there, keras)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{'.keras' if suffix == '.keras' else '.h5'}"
         path.write_bytes(held)
         try:
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
         except Exception as error:
-            raise ValueError(f"Keras {keras.__version__} cannot load it ({reason(error)})") from None
+            raise ValueError(f"Keras {keras.__version__} cannot load it ({reason(error)[:300]})") from None
     return read_model(model, None, told, budget)
 
 
@@ -78,24 +86,44 @@ def _keras() -> Any:
     return keras
 
 
-def _archived(held: bytes) -> Any:
-    with zipfile.ZipFile(io.BytesIO(held)) as archive:
-        if "config.json" not in archive.namelist():
-            raise ValueError("it holds no config.json, which says what the model is; save the whole model "
-                             "(model.save)")  # fmt: skip
-        if archive.getinfo("config.json").file_size > _MOST:
+def _archived(held: bytes, budget: Budget) -> tuple[bytes, bytes]:
+    """The configuration and the weights of a .keras."""
+    try:
+        archive = zips.opened(io.BytesIO(held), budget)
+    except ValueError as error:
+        raise ValueError(f"is no whole file of Keras ({reason(error)})") from None
+    with archive:
+        names = archive.namelist()
+        if len(set(names)) < len(names):
+            raise ValueError("the archive holds a name more than once")
+        for name, why in ((_CONFIG, "which says what the model is"), (_WEIGHTS, "its weights")):
+            if name not in names:
+                raise ValueError(f"it holds no {name}, {why}; save the whole model (model.save)")
+        if archive.getinfo(_CONFIG).file_size > _MOST:
             raise ValueError("its config.json is larger than any model's")
-        return json.loads(archive.read("config.json"))
+        for member in archive.infolist():
+            budget.take(2 * member.file_size, f"{member.filename[:60]!r} in the file")
+        try:
+            return archive.read(_CONFIG), archive.read(_WEIGHTS)
+        except Exception as error:  # damaged bytes make zipfile raise nearly anything
+            raise ValueError(f"is no whole file of Keras ({reason(error)})") from None
 
 
-def _hierarchical(held: bytes) -> Any:
-    import h5py
+def _parsed(text: Any, budget: Budget) -> Any:
+    if not isinstance(text, str | bytes) or len(text) > _MOST:
+        raise ValueError("its configuration is no text, or is larger than any model's")
+    budget.take(_NODE * len(text), "its configuration")
+    try:
+        return json.loads(text)
+    except Exception as error:  # also of brackets within one another
+        raise ValueError(f"is no whole file of Keras ({reason(error)})") from None
 
-    with h5py.File(io.BytesIO(held), "r") as file:
-        found = file.attrs.get("model_config")
-    if found is None:
-        raise ValueError("it holds weights without the model that they are of; save the whole model (model.save)")
-    return json.loads(found)
+
+def _model(config: Any) -> Any:
+    """The configuration but for how the model was trained."""
+    if not isinstance(config, dict):
+        raise ValueError("its configuration is none of a model")
+    return {key: value for key, value in config.items() if key != "compile_config"}
 
 
 def _objects(value: Any, depth: int) -> Iterator[dict[str, Any]]:
