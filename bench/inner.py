@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from hr2jax.engines.product.lagrangian import augmented_lagrangian
+from hr2jax.engines.product.lagrangian import augmented_lagrangian, joined
 from hr2jax.engines.product.lbfgs import advance, beginning
 from hr2jax.engines.product.schedule import Schedule
 from hr2jax.engines.product.steering import Run
@@ -112,7 +112,8 @@ def compare(run: Run) -> list[dict]:
         def solve(method, x, data, multipliers, sigma):
             def fun(flat):
                 P = flat.reshape(shape)
-                return augmented_lagrangian(P, run.factored.spec, data, multipliers, sigma, (), [], sigma)
+                given = joined(run.factored.spec, data, multipliers)
+                return augmented_lagrangian(P, run.factored.spec, data, given, sigma, (), [], sigma)
 
             return method(fun, x, STEPS)
 

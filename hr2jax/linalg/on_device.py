@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arithmetic.float64 import Array
 from ..machine.device import is_accelerated
-from ..machine.run import put, run
+from ..machine.run import compiled, put, run
 from .definite import Definite
 
 T = TypeVar("T")
@@ -92,21 +92,21 @@ def _factor(S: Any) -> Any:
     return jax.lax.linalg.cholesky(jnp.tril(S) + jnp.tril(S, -1).T, symmetrize_input=False)
 
 
-@jax.jit
+@compiled
 def _logdet(negative: Any, d: Any) -> Any:
     return 2.0 * jnp.log(jnp.diag(_factor(negative + jnp.diag(d)))).sum()
 
 
-@jax.jit
+@compiled
 def _inverse(negative: Any, d: Any) -> tuple[Any, Any]:
     factor = _factor(negative + jnp.diag(d))
     inverse = jax.scipy.linalg.cho_solve((factor, True), jnp.eye(len(d), dtype=factor.dtype))
     return inverse, 2.0 * jnp.log(jnp.diag(factor)).sum()
 
 
-@jax.jit
+@compiled
 def _solve(H: Any, b: Any) -> Any:
     return jax.scipy.linalg.cho_solve((_factor(H), True), b)
 
 
-eigh = jax.jit(jnp.linalg.eigh)
+eigh = compiled(jnp.linalg.eigh)

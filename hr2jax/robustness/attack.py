@@ -15,7 +15,7 @@ from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
 from ..arithmetic.norms import NORMS, unknown_norm
 from ..layer import Layer, dense
-from ..machine.run import put, run
+from ..machine.run import compiled, put, run
 from ..machine.seeds import key_of, key_within
 from ..network import Network
 from .margins import Clip, inner_box, margins
@@ -177,7 +177,7 @@ def _steepest(numpy: Any, g: Any, y: Any, low: Any, high: Any, norm: str | int) 
     return numpy.sign(g)
 
 
-@partial(jax.jit, static_argnames=("norm", "at_input"))
+@partial(compiled, static_argnames=("norm", "at_input"))
 def _beginning(x: Any, low: Any, high: Any, radius: Any, key: Any, norm: str | int, at_input: bool) -> Any:
     """Where the climb is, the best points seen on the way (n, p_0) float32, and their excess (n,)."""
     if at_input:
@@ -191,7 +191,7 @@ def _beginning(x: Any, low: Any, high: Any, radius: Any, key: Any, norm: str | i
     return y, y, jnp.full(len(x), -jnp.inf)
 
 
-@partial(jax.jit, static_argnames=("norm",))
+@partial(compiled, static_argnames=("norm",))
 def _ascent(
     layers: Any, x: Any, low: Any, high: Any, labels: Any, radius: Any, state: Any, first: Any, end: Any, steps: Any,
     norm: str | int,
@@ -210,7 +210,7 @@ def _ascent(
     return jax.lax.fori_loop(first, end, step, state)
 
 
-@jax.jit
+@compiled
 def _best(layers: Any, labels: Any, state: Any) -> Any:
     """The best point of all, the last one too."""
     y, best, height = state

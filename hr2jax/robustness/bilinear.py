@@ -20,7 +20,7 @@ from ..arithmetic.enclosure import TooLargeError
 from ..arithmetic.float64 import Array
 from ..certificate.certificate import Certificate, certify_multipliers
 from ..engines.bilinear.maximise import PenaltyState, cold, diagonal, estimate, objective, sweep
-from ..machine.run import put, run
+from ..machine.run import compiled, put, run
 from ..network import Network
 from ..problem import Problem, checked_problem
 from ..relaxation import lift
@@ -70,7 +70,7 @@ def dual(
         return [np.asarray(part, dtype=np.float64) for part in parts]
 
 
-@jax.jit
+@compiled
 def _in_float32(A: Any, w: Any, g: Any) -> Any:
     start = cold(BATCH, A.shape, A.dtype)
     V = jax.lax.fori_loop(0, SWEEPS, lambda _, V: sweep(A, w, V, g), start.V)

@@ -15,7 +15,8 @@ import pytest
 
 import hr2jax
 from hr2jax.machine.compile_clock import Stopwatch, compile_seconds
-from hr2jax.machine.run import run
+from hr2jax.machine import run as machine_run
+from hr2jax.machine.run import compiled, run
 
 PACKAGE = Path(hr2jax.__file__).parent
 
@@ -56,6 +57,21 @@ def test_what_is_compiled_is_left_out_by_a_stopwatch():
     assert compiled > 0
     assert watch.seconds() == pytest.approx(elapsed - compiled, abs=0.1)
     assert watch.seconds() < elapsed
+
+
+def test_a_jax_that_does_not_know_the_options_compiles_without(monkeypatch):
+    monkeypatch.setattr(machine_run, "QUICK", {"xla_of_no_jax": True})
+    monkeypatch.setattr(machine_run, "_is_known", True)
+    double = compiled(lambda x: 2.0 * x)
+    assert float(run(double, 3.0)) == 6.0
+    assert not machine_run._is_known
+    assert float(run(double, 4.0)) == 8.0
+
+
+def test_a_compiled_function_is_part_of_what_is_traced():
+    double = compiled(lambda x, n: n * x, static_argnames="n")
+    assert float(jax.jit(lambda x: double(x, n=2) + 1.0)(3.0)) == 7.0
+    assert float(jax.grad(lambda x: double(x, n=2) ** 2)(3.0)) == 24.0
 
 
 # --- real signals, within every kind of caller ----------------------------------------------------------
@@ -147,7 +163,16 @@ class Function:
     def __init__(self, module, node, parent):
         self.module, self.node, self.parent = module, node, parent
         self.uses = []  # (whether `run` is given it, the function around)
-        self.traced = any("jax.jit" in ast.unparse(d) or "custom_vjp" in ast.unparse(d) for d in decorators(node))
+        self.traced = any(is_jit(d) or "custom_vjp" in ast.unparse(d) for d in decorators(node))
+
+
+JITS = "jax.jit", "compiled"
+
+
+def is_jit(decorator):
+    """Of JAX or of ours, with arguments or without."""
+    text = ast.unparse(decorator)
+    return text in JITS or text.startswith(tuple(f"partial({jit}," for jit in JITS))
 
 
 def decorators(node):
@@ -168,10 +193,10 @@ def functions_of(sources):
             if isinstance(node, ast.FunctionDef | ast.Lambda):
                 found[node] = Function(module, node, None)
                 functions.append(found[node])
-                if found[node].traced and "jax.jit" in " ".join(map(ast.unparse, decorators(node))):
+                if any(map(is_jit, decorators(node))):
                     jitted.add((module, node.name))
-            if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("jax.jit("):
-                jitted |= {(module, target.id) for target in node.targets}
+            if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith(tuple(f"{jit}(" for jit in JITS)):
+                jitted |= {(module, target.id) for target in node.targets if isinstance(target, ast.Name)}
         for function in found.values():
             function.parent = around(function.node.parent, found)
         sources[module] = tree, found
@@ -266,6 +291,7 @@ def test_no_module_waits_for_an_array_but_run():
 
 @pytest.mark.parametrize("text", [
     "@jax.jit\ndef f(x): return x\ndef g(x): return f(x)",
+    "@partial(compiled, static_argnames='n')\ndef f(x, n): return x\ndef g(x): return f(x, 1)",
     "f = jax.jit(abs)\nclass A:\n    def g(self): return f(1)",
     "def g(x): return jnp.sum(x)",
     "def h(x): return jnp.sum(x)\ndef g(x): return run(h, x) + h(x)",

@@ -90,7 +90,7 @@ def _values(slopes: Any, data: Any, shape: Norm) -> Any:
     return value + M @ center - spread
 
 
-@partial(jax.jit, static_argnums=6)
+@partial(jax.jit, static_argnums=6)  # not `compiled`: of 20 layers that would take twice as long
 def _round(slopes: Any, state: Any, best: Any, value: Any, data: Any, rate: Any, shape: Norm) -> Any:
     """STEPS steps of Adam, clipped to [0, 1]; the best slopes seen of each target are kept."""
 

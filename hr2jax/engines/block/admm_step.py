@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse
 
 from ...arithmetic.float64 import Array
+from ...machine.run import compiled
 from ...relaxation.basis import V1
 from .cliques import CliqueBatch
 from .eigenspace import Eigenspace, follow
@@ -256,7 +257,7 @@ def _project(A: Any, space: Eigenspace, tolerance: Any, method: Method) -> tuple
     return jax.lax.cond(near.error <= tolerance, part, whole)
 
 
-@partial(jax.jit, static_argnames=("shapes", "method"))
+@partial(compiled, static_argnames=("shapes", "method"))
 def iterate(
     maps: Maps, state: AdmmState, rho: Any, count: Any, *, shapes: Shapes, method: Method = "eigh"
 ) -> tuple[AdmmState, Any, Any]:

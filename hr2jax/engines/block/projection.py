@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...machine.run import compiled
+
 Method = Literal["eigh", "products", "halves"]
 
 # Each polynomial's interval is this much wider than its predecessor's image: rounding never leaves it.
@@ -44,7 +46,7 @@ def choose_projection(N: int, platform: str) -> Method:
     return "products" if platform != "cpu" and N >= GPU_PRODUCTS else "eigh"
 
 
-@partial(jax.jit, static_argnames=("method",))
+@partial(compiled, static_argnames=("method",))
 def psd_part(A: Any, method: Method = "eigh") -> Any:
     """The PSD part of symmetric matrices (..., N, N), float32 or float64: their nearest PSD matrices.
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...machine.run import run
+from ...machine.run import compiled, run
 from ...relaxation.basis import Lifting
 from ...relaxation.forms import Family
 from .lagrangian import minimise
@@ -46,7 +46,8 @@ def _steer(runs: list[Run]) -> None:
         data = run(_stacked, _filled([one.factored.data(one.scale, np.float64) for one in runs]))
         for tolerance, steps in runs[0].bulk_rounds():
             starts = _filled([one.begin_round(tolerance) for one in runs])
-            step = jax.tree.map(np.asarray, run(_minimise, starts, data, steps, runs[0].factored.spec))
+            given = run(_stacked, starts)
+            step = jax.tree.map(np.asarray, run(_minimise, *given, data, steps, spec=runs[0].factored.spec))
             for i, one in enumerate(runs):
                 one.end_bulk_round(jax.tree.map(lambda part, i=i: part[i], step), tolerance)
 
@@ -59,7 +60,7 @@ def _stacked(parts: list[Any]) -> Any:
     return jax.tree.map(lambda *same: jnp.stack([jnp.asarray(one) for one in same]), *parts)
 
 
-def _minimise(starts: list[Any], data: Any, steps: int, spec: Spec) -> Step:
+@partial(compiled, static_argnames=("spec",))
+def _minimise(P: Any, multipliers: Any, sigma: Any, tolerance: Any, data: Any, steps: Any, *, spec: Spec) -> Step:
     together = jax.vmap(partial(minimise, spec=spec), in_axes=(0, 0, 0, 0, None, None, None, 0, None))
-    P, multipliers, sigma, tolerance = _stacked(starts)
     return together(P, data, multipliers, sigma, (), [], jnp.asarray(1.0), tolerance, steps)

@@ -7,7 +7,6 @@ problem of a few hundred entries takes some tenths of a millisecond for an inner
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -15,6 +14,7 @@ import scipy.sparse as sp
 
 from ...arithmetic.float64 import Array
 from ...machine.stopping import is_interrupted
+from .parts import Parts
 from .program import FIRST_STEP, LONGEST_STEP, MAX_SHORTENINGS, SHORTEN, Cuts, Data, Rows, Spec, Step, extended_rows
 
 
@@ -36,7 +36,7 @@ class Host:
         # all diagonal stacks are one: F's rows, then G's; a stack of all pairs, which is a matrix, stays by itself
         every = [tuple(_matrix(form, self._one, self._extended) for form in (F, G)) for F, G, *_ in data.families]
         diagonal = [pairs == "diagonal" for *_, pairs in spec.stacks]
-        self._parts = _Parts([e.shape for *_, e in data.families], diagonal)
+        self._parts = Parts([e.shape for *_, e in data.families], diagonal)
         forms = self._parts.ordered(every)
         self._forms = sp.vstack(forms).tocsr() if forms else None
         self._forms_T = None if self._forms is None else self._forms.T.tocsr()
@@ -85,7 +85,7 @@ class Host:
         return out
 
     def products(self, E: Array) -> tuple[Array, Array]:
-        """All forms' rows at the extended rows E, and the scaled products, joined (`_Parts`)."""
+        """All forms' rows at the extended rows E, and the scaled products, joined (`Parts`)."""
         if self._forms is None:
             return E[:0], np.zeros(0)
         values = self._forms @ E
@@ -152,57 +152,6 @@ class Host:
         values = [] if joined is None else joined.split(joined.values(E[: joined.size]))
         moved = [np.maximum(m - cut_sigma * v, 0.0) for m, v in zip(cut_multipliers, values, strict=True)]
         return Step(P, updated, moved, values, np.linalg.norm(gradient), used)
-
-
-class _Parts:
-    """The stacks of products, joined in one vector: diagonal ones first, then those of all pairs, row by row."""
-
-    def __init__(self, shapes: list[tuple[int, ...]], diagonal: list[bool]):
-        self.shapes = shapes
-        self.order = [k for k, d in enumerate(diagonal) if d] + [k for k, d in enumerate(diagonal) if not d]
-        self.matrices = [shapes[k] for k, d in enumerate(diagonal) if not d]
-        self.rows = sum(shapes[k][0] for k, d in enumerate(diagonal) if d)
-        self._ends = np.cumsum([int(np.prod(shapes[k])) for k in self.order]).tolist()
-
-    def ordered(self, forms: list[tuple[Any, ...]]) -> list[Any]:
-        """F of all diagonal stacks, G of them, then F and G of each of the others; of a pair for each stack."""
-        count = len(self.order) - len(self.matrices)
-        first, rest = self.order[:count], self.order[count:]
-        return [forms[k][i] for i in (0, 1) for k in first] + [form for k in rest for form in forms[k]]
-
-    def joined(self, values: list[Array]) -> Array:
-        """One vector of one array per stack."""
-        return np.concatenate([np.zeros(0), *(np.ravel(values[k]) for k in self.order)])
-
-    def split(self, joined: Array) -> list[Array]:
-        """The inverse of `joined`."""
-        out: list[Array] = [joined] * len(self.shapes)
-        for k, end in zip(self.order, self._ends, strict=True):
-            part = joined[end - int(np.prod(self.shapes[k])) : end]
-            out[k] = part.reshape(self.shapes[k])
-        return out
-
-    def products(self, values: Array) -> Array:
-        """The products of the forms' rows (`ordered`), joined."""
-        m, at = self.rows, 2 * self.rows
-        found = np.einsum("ij,ij->i", values[:m], values[m:at])
-        for p, q in self.matrices:
-            f, g = values[at : at + p], values[at + p : at + p + q]
-            found, at = np.concatenate([found, (f @ g.T).ravel()]), at + p + q
-        return found
-
-    def back(self, values: Array, weights: Array) -> Array:
-        """The derivative by the forms' rows of the sum of weighted products."""
-        m, at, start = self.rows, 2 * self.rows, self.rows
-        out, w = np.empty_like(values), weights[:m, None]
-        np.multiply(w, values[m:at], out=out[:m])
-        np.multiply(w, values[:m], out=out[m:at])
-        for p, q in self.matrices:
-            f, g = values[at : at + p], values[at + p : at + p + q]
-            w = weights[start : start + p * q].reshape(p, q)
-            out[at : at + p], out[at + p : at + p + q] = w @ g, w.T @ f
-            at, start = at + p + q, start + p * q
-        return out
 
 
 class _Joined:

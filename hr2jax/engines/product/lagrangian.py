@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...machine.run import compiled
 from .lbfgs import advance, beginning
+from .parts import Parts
 from .program import FIRST_STEP, LONGEST_STEP, Cuts, Data, Spec, Step, extended_rows
 
 
@@ -23,33 +26,66 @@ def rows_of(P: Any, unit: Any, slack: Any, budget: Any) -> Any:
     return (P / jnp.sqrt(squares))[:, :-1]
 
 
-def objective_and_products(spec: Spec, data: Data, V: Any, y: dict[str, Any]) -> tuple[Any, list[Any]]:
-    """<C, V V^T> and, per stack, the scaled products  row_scale * (F V)(G V)^T  (diagonal or all)."""
+class Table(NamedTuple):
+    """The forms of all stacks as few arrays, joined before a minimisation: the program is short at any depth.
 
-    every = jnp.concatenate(list(y.values())) if spec.derived else V
-    # one gather for all forms, hence one scatter in the derivative: a program half as long to compile
-    forms = [form for F, G, *_ in data.families for form in (F, G)]
-    gathered = every[jnp.concatenate([form.index.ravel() for form in forms])] if forms else every
-    starts = np.cumsum([0, *(form.index.size for form in forms)]).tolist()
+    Rows are in the order of `Parts.ordered`; of forms with equally many terms beside the constant, one behind the
+    other, the terms are one array.
+    """
 
-    def form(k: int) -> Any:
-        rows = forms[k]
-        terms = gathered[starts[k] : starts[k + 1]].reshape(*rows.index.shape, every.shape[1])
-        total = rows.constant[:, None] * y["one"]
-        for c, term in zip(rows.coefficient, terms, strict=True):
-            total = total + c[:, None] * term
-        return total
+    constant: Any  # (n,)
+    index: Any  # (sum of K n_K,) rows of the extended ones, of a run's first terms, its second ones, and so on
+    coefficients: Any  # per run of forms with K terms, (K, n_K)
+    scale: Any  # (products,) as `Parts.joined` has them
+    equality: Any  # (products,) bool
 
+
+def parts_of(spec: Spec, data: Data) -> Parts:
+    """How the stacks' products are joined."""
+    return Parts([e.shape for *_, e in data.families], [pairs == "diagonal" for *_, pairs in spec.stacks], jnp)
+
+
+def joined(spec: Spec, data: Data, multipliers: list[Any]) -> tuple[Table | None, Any]:
+    """The families' forms and multipliers, each as one; the table is None where there are no families."""
+    return table_of(spec, data), parts_of(spec, data).joined(multipliers)
+
+
+def table_of(spec: Spec, data: Data) -> Table | None:
+    """The families' forms, joined; None where there are no families."""
+    if not data.families:
+        return None
+    parts = parts_of(spec, data)
+    forms = parts.ordered([(F, G) for F, G, *_ in data.families])
+    runs = [list(run) for _, run in groupby(forms, key=lambda form: len(form.index))]
+    return Table(
+        jnp.concatenate([form.constant for form in forms]),
+        jnp.concatenate([jnp.concatenate([form.index for form in run], axis=1).ravel() for run in runs]),
+        tuple(jnp.concatenate([form.coefficient for form in run], axis=1) for run in runs),
+        parts.joined([scale for *_, scale, _ in data.families]),
+        parts.joined([equality for *_, equality in data.families]),
+    )
+
+
+def objective_at(spec: Spec, data: Data, y: dict[str, Any]) -> Any:
+    """<C, V V^T> at the extended rows."""
     by_column: dict[str, Any] = {}
     for (g, h), block in zip(spec.objective, data.objective, strict=True):
         part = block.T * y["one"] if g == "one" else block.T @ y[g]
         by_column[h] = by_column[h] + part if h in by_column else part
-    value = sum(jnp.sum(part * y[h]) for h, part in by_column.items())
-    products = []
-    for k, ((*_, pairs), (_, _, scale, _)) in enumerate(zip(spec.stacks, data.families, strict=True)):
-        f, g = form(2 * k), form(2 * k + 1)
-        products.append(scale * (jnp.sum(f * g, axis=1) if pairs == "diagonal" else f @ g.T))
-    return value, products
+    return sum(jnp.sum(part * y[h]) for h, part in by_column.items())
+
+
+def products_at(spec: Spec, data: Data, table: Table | None, V: Any, y: dict[str, Any]) -> Any:
+    """The scaled products  row_scale * (F V)(G V)^T  (diagonal or all) of all stacks, joined (`Parts`)."""
+    if table is None:
+        return jnp.zeros(0, V.dtype)
+    every = jnp.concatenate(list(y.values())) if spec.derived else V
+    # one gather for all forms, hence one scatter in the derivative; a split's is one concatenation
+    ends = np.cumsum([c.size for c in table.coefficients])[:-1]
+    runs = zip(table.coefficients, jnp.split(every[table.index], ends), strict=True)
+    terms = [jnp.sum(c[:, :, None] * part.reshape(*c.shape, every.shape[1]), axis=0) for c, part in runs]
+    rows = table.constant[:, None] * y["one"] + jnp.concatenate(terms)
+    return table.scale * parts_of(spec, data).products(rows)
 
 
 @jax.custom_vjp
@@ -101,24 +137,25 @@ def _all_rows(spec: Spec, y: dict[str, Any], V: Any, cuts: Sequence[Cuts]) -> An
     return V if len(cuts) < 2 else jnp.concatenate([V, *(y[kind] for kind, _ in spec.derived)])
 
 
-def _steps(multipliers: Any, products: list[Any], sigma: Any, data: Data) -> list[Any]:
+def _steps(multipliers: Any, products: Any, sigma: Any, table: Table | None) -> Any:
     """The multipliers' update, and what the penalty squares: lambda - sigma p, at least 0 unless p is to be 0."""
-    shifted = [m - sigma * p for m, p in zip(multipliers, products, strict=True)]
-    return [
-        jnp.where(equality, s, jnp.maximum(s, 0.0)) for s, (*_, equality) in zip(shifted, data.families, strict=True)
-    ]
+    shifted = multipliers - sigma * products
+    return shifted if table is None else jnp.where(table.equality, shifted, jnp.maximum(shifted, 0.0))
 
 
 def augmented_lagrangian(
-    P: Any, spec: Spec, data: Data, multipliers: Any, sigma: Any, cuts: tuple[Cuts, ...], cut_multipliers: Any,
-    cut_sigma: Any,
+    P: Any, spec: Spec, data: Data, joined: tuple[Table | None, Any], sigma: Any, cuts: tuple[Cuts, ...],
+    cut_multipliers: Any, cut_sigma: Any,
 ) -> Any:  # fmt: skip
-    """-<C, Y> + 1/(2 sigma) sum max(0, lambda - sigma p)^2, to be minimised over P; equalities without the max."""
+    """-<C, Y> + 1/(2 sigma) sum max(0, lambda - sigma p)^2, to be minimised over P; equalities without the max.
+
+    The table and lambda are `joined`'s.
+    """
+    table, multipliers = joined
     V = rows_of(P, data.unit, data.slack, data.budget)
-    y = extended_rows(spec, data, V)
-    value, products = objective_and_products(spec, data, V, y)
-    penalty = sum(jnp.sum(step**2) for step in _steps(multipliers, products, sigma, data))
-    total = -value + penalty / (2.0 * sigma)
+    y = extended_rows(spec, data, V, jnp)
+    step = _steps(multipliers, products_at(spec, data, table, V, y), sigma, table)
+    total = -objective_at(spec, data, y) + jnp.sum(step**2) / (2.0 * sigma)
     return total + cut_penalty(_all_rows(spec, y, V, cuts), cuts, cut_multipliers, cut_sigma) if cuts else total
 
 
@@ -127,7 +164,6 @@ def begin(P: Any, spec: Spec) -> dict[str, Any]:
     return beginning(P.ravel(), spec.memory)
 
 
-@partial(jax.jit, static_argnames=("spec",))
 def minimise(
     P: Any, data: Data, multipliers: Any, sigma: Any, cuts: tuple[Cuts, ...], cut_multipliers: Any, cut_sigma: Any,
     tolerance: Any, steps: Any, *, spec: Spec,
@@ -137,7 +173,7 @@ def minimise(
     return end(minimise_on(begin(P, spec), P, *problem, tolerance, steps, spec=spec), P, *problem, spec=spec)
 
 
-@partial(jax.jit, static_argnames=("spec",), donate_argnames=("state",))
+@partial(compiled, static_argnames=("spec",), donate_argnames=("state",))
 def minimise_on(
     state: dict[str, Any], P: Any, data: Data, multipliers: Any, sigma: Any, cuts: tuple[Cuts, ...],
     cut_multipliers: Any, cut_sigma: Any, tolerance: Any, steps: Any, *, spec: Spec,
@@ -147,10 +183,10 @@ def minimise_on(
     However many pieces a minimisation is cut into, its numbers are the same. The state that was given is used up.
     """
     fun = jax.value_and_grad(augmented_lagrangian)
-    shape = P.shape
+    shape, once = P.shape, joined(spec, data, multipliers)  # not at each evaluation
 
     def evaluate(flat: Any) -> tuple[Any, Any]:
-        value, gradient = fun(flat.reshape(shape), spec, data, multipliers, sigma, cuts, cut_multipliers, cut_sigma)
+        value, gradient = fun(flat.reshape(shape), spec, data, once, sigma, cuts, cut_multipliers, cut_sigma)
         return value, gradient.ravel()
 
     first_step = jnp.asarray(FIRST_STEP * np.sqrt(shape[0]), P.dtype)
@@ -158,7 +194,7 @@ def minimise_on(
     return advance(evaluate, state, first_step, tolerance, steps, longest)
 
 
-@partial(jax.jit, static_argnames=("spec",))
+@partial(compiled, static_argnames=("spec",))
 def end(
     state: dict[str, Any], P: Any, data: Data, multipliers: Any, sigma: Any, cuts: tuple[Cuts, ...],
     cut_multipliers: Any, cut_sigma: Any, *, spec: Spec,
@@ -169,9 +205,9 @@ def end(
     """
     P = state["x"].reshape(P.shape)
     V = rows_of(P, data.unit, data.slack, data.budget)
-    y = extended_rows(spec, data, V)
-    _, products = objective_and_products(spec, data, V, y)
-    updated = _steps(multipliers, products, sigma, data)
+    y = extended_rows(spec, data, V, jnp)
+    table, given = joined(spec, data, multipliers)
+    updated = parts_of(spec, data).split(_steps(given, products_at(spec, data, table, V, y), sigma, table))
     values = cut_values(_all_rows(spec, y, V, cuts), cuts) if cuts else []
     moved = [jnp.maximum(m - cut_sigma * v, 0.0) for m, v in zip(cut_multipliers, values, strict=True)]
     return Step(P, updated, moved, values, jnp.linalg.norm(state["g"]), state["used"])

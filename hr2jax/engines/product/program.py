@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 
 class Data(NamedTuple):
     """Arrays of one problem in the engine's units, padded (a pytree: arguments of the jitted functions)."""
@@ -65,12 +67,10 @@ SHORTEN, MAX_SHORTENINGS = 0.4, 12
 LONGEST_STEP, FIRST_STEP = 10.0, 0.1
 
 
-def extended_rows(spec: Spec, data: Data, V: Any) -> dict[str, Any]:
-    """V's rows by kind of group, derived ones too; V NumPy's or JAX's."""
-    y, start = {}, 0
-    for name, size in spec.sizes:
-        y[name] = V[start : start + size]
-        start += size
+def extended_rows(spec: Spec, data: Data, V: Any, xp: Any = np) -> dict[str, Any]:
+    """V's rows by kind of group, derived ones too; V's arrays are those of xp, NumPy or jax.numpy."""
+    ends = np.cumsum([size for _, size in spec.sizes])[:-1]
+    y = dict(zip((name for name, _ in spec.sizes), xp.split(V, ends), strict=True))
     for (kind, terms), matrices in zip(spec.derived, data.derived, strict=True):
         y[kind] = sum(m * y["one"] if t == "one" else m @ y[t] for t, m in zip(terms, matrices, strict=True))
     return y

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...arithmetic.float64 import Array
-from ...machine.run import put, run
+from ...machine.run import compiled, put, run
 from .triangle_search import EDGES_AT_ONCE, edges_beyond, pair_violations, third_violations
 
 
@@ -42,14 +42,14 @@ class OnDevice:
         return _in_chunks(jnp.argmax, Y, edges).astype(np.int64)
 
 
-@jax.jit
+@compiled
 def _gram(V: Any) -> Any:
     Y = V @ V.T
     return jnp.fill_diagonal(Y, 1.0, inplace=False)
 
 
-_pairs = jax.jit(partial(pair_violations, jnp))
-_edges = jax.jit(partial(edges_beyond, jnp))
+_pairs = compiled(partial(pair_violations, jnp))
+_edges = compiled(partial(edges_beyond, jnp))
 
 
 def _part(Y: Any, kept: Array) -> Any:
@@ -68,7 +68,7 @@ def _in_chunks(reduce: Any, Y: Any, edges: Array) -> Array:
     return np.asarray(run(_looped, Y, put(padded), count, reduce=reduce))[:n]
 
 
-@partial(jax.jit, static_argnames="reduce")
+@partial(compiled, static_argnames="reduce")
 def _looped(Y: Any, edges: Any, count: Any, reduce: Any) -> Any:
     def largest(Y: Any, edges: Any) -> Any:
         return reduce(third_violations(jnp, Y, edges), axis=1)

@@ -147,13 +147,13 @@ def test_solves_of_one_shape_compile_once_for_each_shape_of_cuts_and_rank(relaxa
     """With hr2+, what is new is the number of cuts, doubled from SMALLEST, and the rank where it was raised."""
     monkeypatch.setattr("hr2jax.engines.product.schedule.SMALL", 0)
     seen, original = shapes_of_calls(monkeypatch)
-    original.clear_cache()
+    original.quick.clear_cache()
     for seed in range(4):
         net, ask = problem_of(4, 5, local, seed)
-        compiled, earlier = original._cache_size(), set(seen)
+        compiled, earlier = original.quick._cache_size(), set(seen)
         assert compiled == len(earlier)
         result = hr2jax.solve(net, relaxation=relaxation, **ask)
-        assert original._cache_size() == len(set(seen))
+        assert original.quick._cache_size() == len(set(seen))
         if seed > 0 and set(seen) == earlier:
             assert result.timings["compile"] == 0.0
         if seed > 0 and relaxation == "hr2z":

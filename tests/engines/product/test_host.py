@@ -15,7 +15,7 @@ from hr2jax.engines.product import host, lbfgs
 from hr2jax.engines.product.arrays import Factored
 from hr2jax.engines.product.device import Device
 from hr2jax.engines.product.host import Host
-from hr2jax.engines.product.lagrangian import augmented_lagrangian
+from hr2jax.engines.product.lagrangian import augmented_lagrangian, joined
 from hr2jax.engines.product.product_cuts import FactorRows, ProductPool
 from hr2jax.engines.product.triangle_cuts import Pool
 from hr2jax.problem import checked_problem
@@ -95,7 +95,8 @@ def test_value_and_gradient_are_those_of_the_compiled_function(case, cuts):
     value, gradient = Host(spec, data).value_and_gradient(P, multipliers, sigma, pools, cut_multipliers, cut_sigma)
     with jax.enable_x64(True):
         compiled = jax.jit(jax.value_and_grad(augmented_lagrangian), static_argnums=1)
-        expected, its = compiled(P, spec, data, multipliers, sigma, pools, cut_multipliers, cut_sigma)
+        given = joined(spec, data, multipliers)
+        expected, its = compiled(P, spec, data, given, sigma, pools, cut_multipliers, cut_sigma)
     assert value == pytest.approx(float(expected), rel=1e-12)
     its = np.asarray(its)
     np.testing.assert_allclose(gradient, its, rtol=1e-10, atol=1e-12 * np.abs(its).max())

@@ -12,7 +12,15 @@ from hr2jax.certificate.lagrangian import lagrangian_matrix
 from hr2jax.engines.product import device, lowrank
 from hr2jax.engines.product.arrays import Factored, padded, row_scale, typical_squares
 from hr2jax.engines.product.finish import Finishing, finish
-from hr2jax.engines.product.lagrangian import augmented_lagrangian, objective_and_products, rows_of
+from hr2jax.engines.product.lagrangian import (
+    augmented_lagrangian,
+    joined,
+    objective_at,
+    parts_of,
+    products_at,
+    rows_of,
+    table_of,
+)
 from hr2jax.engines.product.lowrank import solve_lowrank
 from hr2jax.engines.product.program import extended_rows
 from hr2jax.engines.product.schedule import Schedule
@@ -56,8 +64,9 @@ def value_and_products(factored, scale, V):
     """The engine's objective and products at the padded rows of V, in float64."""
     with jax.enable_x64(True):
         data, rows = factored.data(scale, np.float64), jnp.asarray(padded_factor(factored, V))
-        y = extended_rows(factored.spec, data, rows)
-        return objective_and_products(factored.spec, data, rows, y)
+        y = extended_rows(factored.spec, data, rows, jnp)
+        found = products_at(factored.spec, data, table_of(factored.spec, data), rows, y)
+        return objective_at(factored.spec, data, y), parts_of(factored.spec, data).split(found)
 
 
 def families_of(lifting, relaxation):
@@ -132,7 +141,7 @@ def test_padding_has_no_effect(relaxation, local, norm):
         triples = np.random.default_rng(5).choice(factored.rows, (20, 3))
         pool = Pool(triples, np.arange(20) % 4, rng.random(20), np.zeros(20))
         cuts, cut_multipliers = pool.arrays(factored.size)
-        rest = (factored.spec, data, multipliers, 0.7, (cuts,), [cut_multipliers], 0.3)
+        rest = (factored.spec, data, joined(factored.spec, data, multipliers), 0.7, (cuts,), [cut_multipliers], 0.3)
         value, gradient = fun(jnp.asarray(P), *rest)
         P[~real] = rng.standard_normal(((~real).sum(), 5))
         other, other_gradient = fun(jnp.asarray(P), *rest)
