@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import hr2jax
-from hr2jax.machine.compile_clock import Stopwatch, compile_seconds
 from hr2jax.machine import run as machine_run
+from hr2jax.machine.compile_clock import Stopwatch, compile_seconds
 from hr2jax.machine.run import compiled, run
 
 PACKAGE = Path(hr2jax.__file__).parent
