@@ -14,7 +14,7 @@ from ..linalg.arrow import ArrowEnclosure
 from ..relaxation.basis import V1, XI, Lifting, T
 from ..relaxation.cones import CONES, cone_entries
 from ..relaxation.copied_cuts import CUTS
-from ..relaxation.copies import CopiedFamily, copied_families
+from ..relaxation.copies import CopiedFamily
 from ..relaxation.families import catalogue
 from ..relaxation.forms import Family
 from ..relaxation.lasserre import LocalizingMatrix, lasserre_matrices, lasserre_size, moment_places
@@ -89,9 +89,7 @@ def _rows_of(lifting: Lifting) -> dict[str, Callable[..., list[Any]]]:
 
 def families_of(lifting: Lifting) -> Mapping[str, Family | CopiedFamily]:
     """Every family that exists on this lifting, by name."""
-    if isinstance(lifting, Tensored):
-        return copied_families(lifting, catalogue(lifting.one).values())
-    return catalogue(lifting)
+    return lifting.families if isinstance(lifting, Tensored) else catalogue(lifting)
 
 
 def matrices_of(

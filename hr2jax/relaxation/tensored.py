@@ -10,9 +10,10 @@ are 1 each. What a product of two forms of one output says of the copies is said
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from ..arithmetic.float64 import Array
 from ..arithmetic.norms import DUAL, Norm, is_euclidean
 from .basis import ONE, XI, Group, Lifting, LinearMap, S, T
 from .objective import Objective
+
+if TYPE_CHECKING:
+    from .copies import CopiedFamily
 
 COPY = "s"  # how the kinds of copied groups begin; the constant's copies are s itself
 ODD = ("t", "p", "w")  # kinds of groups that change their sign with t
@@ -54,6 +58,14 @@ class Tensored(Lifting):
     def even(self) -> tuple[Group, ...]:
         """The even groups of one output's basis, in order."""
         return tuple(group for group in self.one.sizes if not is_odd(group))
+
+    @cached_property
+    def families(self) -> Mapping[str, CopiedFamily]:
+        """Every family that exists on it, by name."""
+        from .copies import copied_families  # here: they are made of this
+        from .families import catalogue
+
+        return copied_families(self, catalogue(self.one).values())
 
     def copy_of(self, group: Group) -> Group:
         """Where the copies of an even group are, of the basis or derived."""

@@ -12,7 +12,7 @@ from ..relaxation.presolve import LIFTINGS, Presolve, presolve
 
 # Multipliers of equalities between copies up to which it is solved without being asked for: some seconds a round by
 # Newton's method; and with a time limit, of which it has what is left.
-LARGEST, LARGEST_IN_TIME = 1000, 2500
+LARGEST, LARGEST_IN_TIME = 1200, 2500
 
 
 def is_sought(problem: Problem, options: Options) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -69,41 +70,55 @@ class Copies:
         return out.tocsr()
 
 
+def of_families(copies: Copies, families: list[CopiedFamily]) -> tuple[sp.csr_matrix, sp.csr_matrix, Array, Array]:
+    """Forms F and G of what the families' multipliers in use are sums of, each one's row and its factor."""
+    found: list[tuple[sp.csr_matrix, sp.csr_matrix, Array, Array]] = []
+    count = 0
+    for family in families:
+        number = np.full(int(np.prod(family.shape)), -1)
+        number[family.used] = np.arange(len(family.used))
+        here = (number[family.parts.multiplier] >= 0) & (family.parts.factor != 0)
+        parts = Parts(*(column[here] for column in family.parts))
+        F, G = copies.csr(family.F)[parts.i], copies.csr(family.G)[parts.j]
+        found.append((copies.at(F, parts.k), copies.at(G, parts.h), count + number[parts.multiplier], parts.factor))
+        count += len(family.used)
+    return _joined(copies, found)
+
+
+def _joined(copies: Copies, found: list[Any]) -> tuple[sp.csr_matrix, sp.csr_matrix, Array, Array]:
+    empty = sp.csr_matrix((0, copies.size))
+    F, G = (sp.vstack([empty, *(part[k] for part in found)]).tocsr() for k in (0, 1))
+    row = np.concatenate([np.zeros(0, np.int64), *(part[2] for part in found)])
+    return F, G, row, np.concatenate([np.zeros(0), *(part[3] for part in found)])
+
+
 class CopiedProblem(Problem):
-    """The program of the tensored lifting; cuts are rows as certificates have them, of unit length."""
+    """The program of the tensored lifting; cuts are rows as certificates have them, of unit length.
+
+    `known` is what `of_families` says of the families.
+    """
 
     lifting: Tensored
 
-    def __init__(self, lifting: Tensored, families: list[CopiedFamily], cuts: Mapping[str, Array], copies: Copies):
-        self.copies = copies
+    def __init__(
+        self, lifting: Tensored, families: list[CopiedFamily], cuts: Mapping[str, Array], copies: Copies, known: Any
+    ):
+        self.copies, self.known = copies, known
         super().__init__(lifting, families, cuts)  # type: ignore[arg-type]
 
     def _collect(self, families: list[CopiedFamily]) -> tuple[_Rows, Array]:  # type: ignore[override]
         self.families = {family.name: family for family in families}
         self.centers, self.triangles = np.zeros(0, np.int64), np.zeros((0, 4))
-        found: list[tuple[sp.csr_matrix, sp.csr_matrix, Array, Array]] = []
-        names, equality, count = [], [], 0
-        for family in families:
-            number = np.full(int(np.prod(family.shape)), -1)
-            number[family.used] = np.arange(len(family.used))
-            here = (number[family.parts.multiplier] >= 0) & (family.parts.factor != 0)
-            parts = Parts(*(column[here] for column in family.parts))
-            F, G = self.copies.csr(family.F)[parts.i], self.copies.csr(family.G)[parts.j]
-            found.append((self.copies.at(F, parts.k), self.copies.at(G, parts.h),
-                          count + number[parts.multiplier], parts.factor))  # fmt: skip
-            names.append((family.name, len(family.used)))
-            equality.append(np.full(len(family.used), family.equality))
-            count += len(family.used)
+        names = [(family.name, len(family.used)) for family in families]
+        equality = [np.full(len(family.used), family.equality) for family in families]
+        found, count = [self.known], sum(number for _, number in names)
         for name, rows in self.given.items():
             for F, G, row in products_of(self.copies, name, rows):
                 found.append((F, G, count + row, np.ones(len(row))))
             names.append((name, len(rows)))
             equality.append(np.zeros(len(rows), dtype=bool))
             count += len(rows)
-        empty = sp.csr_matrix((0, self.copies.size))
-        F, G = (sp.vstack([empty, *(part[k] for part in found)]).tocsr() for k in (0, 1))
-        row = np.concatenate([np.zeros(0, np.int64), *(part[2] for part in found)])
-        factor = np.concatenate([np.zeros(0), *(part[3] for part in found)])
+        F, G, row, factor = _joined(self.copies, found)
         gather = sp.csr_matrix((factor, (row, np.arange(len(row)))), shape=(count, len(row)))
         start = np.zeros(count)
         return _Rows(F, G, np.concatenate([np.zeros(0, dtype=bool), *equality]), names, gather), start

@@ -22,8 +22,8 @@ from ...relaxation.products import OF_CHAINS, OF_VALUES, WITHIN, FactorTable, pa
 from ...relaxation.tensored import Tensored, is_odd
 from ...result import Status
 from ..monitor import Monitor, Stop
-from .copied import CopiedProblem, Copies, factor_rows
-from .memory import MOST, MOST_CUTS
+from .copied import CopiedProblem, Copies, factor_rows, of_families
+from .memory import MOST, MOST_COPIED_CUTS
 from .newton_cuts import rounds
 
 # Kinds of factors that meet cones; a direction is new whose cosine with those of the same factors is below ALIKE.
@@ -56,12 +56,12 @@ class CopiedCuts:
 
     def __init__(self, lifting: Tensored, families: list[CopiedFamily], names: tuple[str, ...]):
         self.lifting, self.families, self.copies = lifting, families, Copies(lifting)
-        self.rows: dict[str, Array] = {}
+        self.known = of_families(self.copies, families)
         one, K = lifting.one, lifting.outputs
         width = {
             PRODUCTS: 2 + K, TRIANGLES: 3 + K, CONES: 1 + K * one.sizes[T], BALLS: 1 + K + one.sizes.get(XI, 0),
         }  # fmt: skip
-        self.rows = {record: np.zeros((0, size + 1)) for record, size in width.items()}
+        self.rows: dict[str, Array] = {record: np.zeros((0, size + 1)) for record, size in width.items()}
         self.factors, self.even = factor_rows(self.copies), factor_parities(lifting)
         largest = abs(self.factors).max(axis=1).toarray().ravel()
         self.unit = 1.0 / np.maximum(largest, 1e-300)
@@ -71,14 +71,14 @@ class CopiedCuts:
         asked = {*names, *((*OF_CHAINS, *OF_VALUES) if WITHIN in names else ())}
         self.pairs = [tuple(name.split(".")) for name in pairs_of(one) if name in asked]
         known = sum(len(family.used) for family in families) + lifting.size
-        self.room = min(MOST_CUTS, MOST - known)
+        self.room = min(MOST_COPIED_CUTS, MOST - known)
 
     def __len__(self) -> int:
         return sum(map(len, self.rows.values()))
 
     def problem(self) -> CopiedProblem:
         """The program with the cuts in use."""
-        return CopiedProblem(self.lifting, self.families, self.encoded(), self.copies)
+        return CopiedProblem(self.lifting, self.families, self.encoded(), self.copies, self.known)
 
     def encoded(self) -> dict[str, Array]:
         """All of them, as a certificate has them."""

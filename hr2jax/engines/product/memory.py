@@ -25,6 +25,8 @@ FEW = 1500
 FEW_LIPSDP, FEW_DEEP, MANY_LAYERS = 2000, 5000, 8
 # The same of what is there before cutting planes, of which so many may come.
 FEW_WITH_CUTS, MOST_CUTS = 250, 2500
+# Cuts of the tensored lifting, each a sum of as many products as s has entries.
+MOST_COPIED_CUTS = 1200
 
 FACTORS = 30.0  # (N, rank + 1): L-BFGS and the products' gradients
 GRAM = 12.0  # (N, N): Y, what is scattered to its cuts, the separation's copies
@@ -66,7 +68,7 @@ def copied_rows(problem: Problem, fixed: Presolve) -> int:
 def copied_bytes(problem: Problem, fixed: Presolve) -> float:
     """Bytes of `newton` on the tensored lifting, whose equalities are differences of two products."""
     K, moving = len(problem.coefficients), fixed.switching + len(fixed.free)
-    products = 2.0 * copied_rows(problem, fixed) + 12.0 * K * K * moving + 2.0 * K * MOST_CUTS
+    products = 2.0 * copied_rows(problem, fixed) + 12.0 * K * K * moving + K * MOST_COPIED_CUTS
     return newton_bytes(2 * K * (1 + moving), products, 4.0 * K * (1 + moving))
 
 

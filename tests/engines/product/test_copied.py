@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from hr2jax.certificate.lagrangian import lagrangian_matrix
-from hr2jax.engines.product.copied import CopiedProblem, Copies
 from hr2jax.engines.product.copied_cuts import LEAST, CopiedCuts
 from hr2jax.options import CUT_NAMES
 from hr2jax.relaxation.copied_cuts import CUTS
@@ -61,8 +60,8 @@ def test_its_rows_are_the_certificates(p, q, where):
 
 def test_its_steps_are_newtons():
     """What a step's matrix says of moments is how they change: the derivative of <A_r, S^-1>."""
-    lifting, rng, cuts = prepared(2, 2, "ball")[3:]
-    program = CopiedProblem(lifting, cuts.families, {}, Copies(lifting))
+    _, rng, cuts = prepared(2, 2, "ball")[3:]
+    program = cuts.problem()
     state = program.begin()
     K = np.linalg.inv(state.S)
     Y, w, ones = K.copy(), np.zeros(program.count), np.ones(program.count)
