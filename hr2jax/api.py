@@ -34,6 +34,7 @@ def solve(
     time_limit: float | None = Options.time_limit,
     max_iterations: int | None = Options.max_iterations,
     device: str | None = Options.device,
+    devices: int | None = Options.devices,
     seed: int = Options.seed,
     witness: str | float = Options.witness,
     warm_start: Result | None = Options.warm_start,
@@ -76,6 +77,8 @@ def solve(
             process that is new to a problem's shape, limits of few seconds are overrun by as much.
         max_iterations: of the engine.
         device: None (JAX's default), "cpu" or "gpu".
+        devices: among so many devices of that kind `lowrank` divides the rows of its factor, so that each needs its
+            share of the memory (docs/scale.md); None: one has them all.
         seed: of every random choice.
         witness: effort of the search of `lower`, counted in evaluated points, never in seconds: "auto" (1.0) follows
             from sizes and the engine's counted iterations and is meant to cost less than the bound; a number scales it;
@@ -103,8 +106,8 @@ def solve(
     problem = checked_problem(net, output, norm, center, radius, output_norm=output_norm, domain=domain)
     options = Options(
         relaxation=relaxation, bounds=bounds, method=method, tol=tol, time_limit=time_limit,
-        max_iterations=max_iterations, device=device, seed=seed, witness=witness, warm_start=warm_start,
-        progress=progress, callback=callback, checkpoint=checkpoint, cuts=cuts, lifting=lifting,
+        max_iterations=max_iterations, device=device, devices=devices, seed=seed, witness=witness,
+        warm_start=warm_start, progress=progress, callback=callback, checkpoint=checkpoint, cuts=cuts, lifting=lifting,
     )  # fmt: skip
     return run(net, problem, options.check(net, problem), began)
 
@@ -124,6 +127,7 @@ def maximum(
     time_limit: float | None = Options.time_limit,
     max_iterations: int | None = Options.max_iterations,
     device: str | None = Options.device,
+    devices: int | None = Options.devices,
     seed: int = Options.seed,
     warm_start: Result | None = Options.warm_start,
     progress: bool = Options.progress,
@@ -143,8 +147,9 @@ def maximum(
         center, radius: the ball's center (p_0,), or of another shape in C order, and radius; for norm "inf" also one
             half-width per input.
         domain: instead of them a `Box` or a `Ball`.
-        output, norm, bounds, tol, time_limit, max_iterations, device, seed, warm_start, progress, callback, checkpoint:
-            as for `solve`; `tol` is relative to what lies between the value at the center and the first bound.
+        output, norm, bounds, tol, time_limit, max_iterations, device, devices, seed, warm_start, progress, callback,
+            checkpoint: as for `solve`; `tol` is relative to what lies between the value at the center and the first
+            bound.
         relaxation: "hr2" (or "shor", which is the same here), "hr2+" with cutting planes, or "interval": no solver.
         cuts: as for `solve`.
 
@@ -159,7 +164,7 @@ def maximum(
     problem = checked_problem(net, output, norm, center, radius, "maximum", domain=domain)
     options = Options(
         relaxation=relaxation, bounds=bounds, tol=tol, time_limit=time_limit, max_iterations=max_iterations,
-        device=device, seed=seed, warm_start=warm_start, progress=progress, callback=callback, checkpoint=checkpoint,
-        cuts=cuts,
+        device=device, devices=devices, seed=seed, warm_start=warm_start, progress=progress, callback=callback,
+        checkpoint=checkpoint, cuts=cuts,
     )  # fmt: skip
     return run(net, problem, options.check(net, problem), began)

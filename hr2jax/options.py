@@ -52,6 +52,7 @@ class Options:
         time_limit: seconds; None: none.
         max_iterations: of the engine; None: as many as it takes.
         device: where JAX runs, of DEVICES; None: JAX's default.
+        devices: among so many of that kind `lowrank` divides its factor's rows; None: one has them all.
         seed: of every random choice, a nonnegative integer.
         witness: effort of the search of `lower`, in evaluated points: "auto", which is 1 (as many as follow from sizes
             and the engine's counted iterations), a number that scales it, 0 for none.
@@ -73,6 +74,7 @@ class Options:
     time_limit: float | None = None
     max_iterations: int | None = None
     device: str | None = None
+    devices: int | None = None
     seed: int = 0
     witness: str | float = "auto"
     warm_start: Result | None = None
@@ -103,6 +105,12 @@ class Options:
             self._keep("witness", _number("witness", self.witness, positive=False))
         if self.device is not None:
             _one_of("device", self.device, DEVICES)
+        check_count("devices", self.devices, 1, none=True)
+        if self.devices is not None and self.method not in ("auto", "lowrank"):
+            raise ValueError(
+                f"devices are what method='lowrank' divides its rows among ('auto' is that for whatever is large), but "
+                f"method={self.method!r} was given"
+            )
         if not isinstance(self.progress, bool):
             raise ValueError(f"progress must be True or False, but {shown(self.progress)} was given")
         if self.callback is not None and not callable(self.callback):

@@ -20,7 +20,7 @@ DESCRIPTION = """Count the inputs whose label provably cannot change while the i
 entry; with --norm 2 in Euclidean distance), for each R of --radii. An input that is classified wrong is never counted.
 
 DATA.npz has the array inputs, (n, p_0), and labels, n integers; without labels the network's own predictions
-are taken. Instead of it two .npy files may be given, of which the inputs are read as
+are taken. Instead of it two .npy files may be given. Inputs of a .npy, and many of a .npz, are read as
 they are needed. Radii are in the units of the inputs: for pixels in 0..1, 0.05 is 5 % of the
 range. Decimals are taken exactly: radii are rounded up, the clip box outward.
 
@@ -113,7 +113,7 @@ def read_data(
 ) -> tuple[Array, Array | None]:
     """The arrays inputs and labels (None where there is none) of a .npz, or of two .npy; no pickle is read.
 
-    A .npy of inputs is mapped into memory.
+    A .npy of inputs is mapped into memory, and so is a large array of a .npz, once it is unpacked.
 
     Raises:
         ValueError: it is no such file; the message names it.
@@ -122,6 +122,7 @@ def read_data(
     import numpy as np
 
     from ..machine.files import opened
+    from ..robustness.spool import unpacked
     from ..text import unread
 
     if os.fspath(path).endswith(".npy"):
@@ -130,8 +131,12 @@ def read_data(
         raise ValueError(f"--labels is for a DATA.npy, but {os.fspath(path)} was given, which has its own")
     with opened(path) as file:
         try:
+            large = unpacked(file, "inputs")
+            file.seek(0)
             loaded: Any = np.load(file, allow_pickle=False)
-            arrays = {name: loaded[name] for name in ("inputs", "labels") if name in loaded}
+            arrays = {name: loaded[name] for name in ("inputs", "labels") if name in loaded and (
+                name == "labels" or large is None)}  # fmt: skip
+            arrays |= {} if large is None else {"inputs": large}
         except Exception as error:  # whatever a damaged archive makes a reader raise
             raise ValueError(f"{os.fspath(path)} is not a whole .npz file of numbers: {unread(error)}") from None
     if isinstance(loaded, np.ndarray) or "inputs" not in arrays:

@@ -210,6 +210,7 @@ def _parser() -> argparse.ArgumentParser:
                    help="of the search for a point that attains the lower bound: 0 none, 2 twice as many points as "
                         "auto, which is meant to take less time than the bound (default %(default)s)")  # fmt: skip
     p.add_argument("--device", choices=DEVICES, help="where the solver runs (default: JAX's choice)")
+    p.add_argument("--devices", type=int, metavar="N", help="divide the rows of lowrank's factor among so many of them")
     p.add_argument("--seed", type=int, default=Options.seed, metavar="N",
                    help="of every random choice (default %(default)s)")  # fmt: skip
     p.add_argument("--pairs", action="store_true", help="F_K - F_J for all pairs of outputs, as a table")

@@ -36,6 +36,7 @@ def solve_command(arguments: argparse.Namespace) -> int:
         time_limit=arguments.time_limit,
         max_iterations=arguments.max_iterations,
         device=arguments.device,
+        devices=arguments.devices,
         seed=arguments.seed,
         witness=arguments.witness,
         progress=not arguments.quiet,

@@ -85,7 +85,8 @@ def choose_engine(
         from .product.lowrank import solve_lowrank
 
         return lambda monitor, start: solve_lowrank(
-            lifting, families, monitor, cuts=cuts, seed=options.seed, start=start, steered=steered
+            lifting, families, monitor, cuts=cuts, seed=options.seed, start=start, steered=steered,
+            devices=options.devices,
         )
     if name in INTERIOR_POINT:
         from .block.form import block_form

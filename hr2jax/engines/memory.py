@@ -89,6 +89,8 @@ def check_memory(options: Options, sizes: Sizes, of_lipsdp: Callable[[], Sizes] 
     need = estimate(options.relaxation, options.method, sizes)
     # asking JAX for its devices starts it, which somebody without time need not wait for
     host, device = available_bytes(), device_bytes() if need.engine > ANY_DEVICE else None
+    if device is not None and options.devices is not None:
+        device *= options.devices  # only `lowrank` may have several, and divides all that is large
     gpu = device is not None and method_of(options.relaxation, options.method, sizes) not in INTERIOR_POINT
     if _fits(need, host, device if gpu else None):
         ended = sizes.derived > 0 and method_of(options.relaxation, options.method, sizes) == "lowrank"

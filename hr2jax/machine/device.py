@@ -36,6 +36,21 @@ def default_device() -> Any:
     return jax.devices(default)[0] if default is None or isinstance(default, str) else default
 
 
+def devices_of(count: int) -> list[Any]:
+    """So many of the devices of the default one's kind.
+
+    Raises:
+        ValueError: there are not so many.
+    """
+    import jax
+
+    kind = default_device().platform
+    there = jax.devices(kind)
+    if len(there) < count:
+        raise ValueError(f"devices={count} was given, but JAX sees {len(there)} of kind {kind!r} here; give no more")
+    return list(there[:count])
+
+
 def is_accelerated() -> bool:
     """Whether that is no CPU: then the inner steps are nearly free, next to what is done on the host."""
     return _may_be_accelerated() and default_device().platform != "cpu"

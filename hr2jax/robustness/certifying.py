@@ -198,6 +198,8 @@ class Certifying:
                 self.adversarial[i] = np.array(entry.adversarial)
             for rival in entry.pairs:
                 self.radius[i, rival.rival] = rival.radius
+        if self.deadline is not None:  # the limit is the total of all runs
+            self.deadline -= journal.seconds
         for pair, constant in journal.constants.items():
             if self.folder is not None:
                 certificate = self.folder.load(constant, self.net, self.norm)

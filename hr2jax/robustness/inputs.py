@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..problem import checked_problem
 from ..solving.many import ONE_PROBLEM
 from ..text import shown
 from .margins import Clip
+from .spool import spooled
 
 # Options that `certify` has of its own, or sets.
 ROWS = 8192  # inputs that are looked at together
@@ -54,16 +56,18 @@ class Mapped:
         return found.reshape(-1) if isinstance(rows, int | np.integer) else found.reshape(len(found), -1)
 
 
-def checked_inputs(net: Network, inputs: ArrayLike, clip: Any) -> tuple[Array | Mapped, Clip | None]:
-    """(n, p_0) float64 inputs, from (n, ...) in C order, and the clip box."""
-    width, given = net.widths[0], inputs
+def checked_inputs(net: Network, inputs: ArrayLike | Iterator[Any], clip: Any) -> tuple[Array | Mapped, Clip | None]:
+    """(n, p_0) float64 inputs, from (n, ...) in C order or an iterator of such batches, and the clip box."""
+    width = net.widths[0]
+    if isinstance(inputs, Iterator):
+        inputs = spooled(inputs, width)
+    given: Any = inputs
     is_mapped = isinstance(inputs, np.memmap) and inputs.ndim > 1 and len(inputs) > 0
     if isinstance(inputs, np.memmap) and is_mapped:
         for start in range(0, len(inputs), ROWS):
             exact_float64(inputs[start : start + ROWS], "inputs", inputs.ndim)
-        given = inputs
     else:
-        given = exact_float64(inputs, "inputs", rank(inputs, 2))
+        given = exact_float64(given, "inputs", rank(given, 2))
     shape = given.shape
     if given.ndim < 2 or not len(given) or math.prod(shape[1:]) != width:
         single = f"; a single input x is given as x[None], of shape (1, {width})" if given.size == width else ""

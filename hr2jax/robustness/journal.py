@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ FORMAT = "hr2jax certify results 1"
 HASHED = ("network", "inputs", "labels", "clip")
 ROUNDING = 1e-9  # what a certificate proves on another machine may differ by so much
 HASH_ROWS = 1024
+KEPT = 10.0  # seconds after which a run says again how many it has used
 # What a line that is none of ours makes Python raise.
 DAMAGED = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
@@ -102,10 +104,15 @@ class Journal:
 
     Attributes:
         constants: the pairs of labels that it had when it was opened, once `read` has come to its end.
+        seconds: the same of the seconds that runs with a time limit have used.
     """
 
-    def __init__(self, path: str | os.PathLike[str], question: Mapping[str, Any]):
+    def __init__(self, path: str | os.PathLike[str], question: Mapping[str, Any], began: float | None = None):
         """Begin the file, or go on with it.
+
+        Args:
+            path, question: of the file.
+            began: time.time() when this run did, if it has a time limit: the file then says what has been used of it.
 
         Raises:
             ValueError: another run writes it, it is no such file, or it answers another question; the message says
@@ -115,6 +122,7 @@ class Journal:
         self.lines = Lines(path, _line({"format": FORMAT})[:-2])
         self.constants: dict[tuple[int, int], Constant] = {}
         self.radii = len(question["radii"])
+        self.seconds, self.began, self._due = 0.0, began, (began or 0.0) + KEPT
         self._numbers: dict[tuple[int, int], int] = {}  # of their lines
         self._was_told = False
         try:
@@ -159,6 +167,11 @@ class Journal:
     def _read(self, number: int, text: bytes, labels: Array, inputs: int, outputs: int) -> Entry | None:
         try:
             line = json.loads(text, parse_constant=_refuse)
+            if "seconds" in line:
+                if not 0.0 <= (seconds := _number(line["seconds"], math.inf)) < math.inf:
+                    raise ValueError
+                self.seconds = max(self.seconds, seconds)
+                return None
             if "pair" in line:
                 constant = _constant(line, outputs)
                 self.constants[constant.pair], self._numbers[constant.pair] = constant, number
@@ -180,6 +193,8 @@ class Journal:
         if is_left():  # another run may be at that file by now
             return
         text = b"".join(_line(_json(result)) for result in results)
+        if self.began is not None and time.time() >= self._due:
+            text, self._due = text + self._used(), time.time() + KEPT
         if text and not self.lines.append(text) and self.lines.unwritten and not self._was_told:
             self._was_told = True
             LOG.warning(
@@ -193,8 +208,15 @@ class Journal:
         reason = self.lines.unwritten
         return "" if reason is None else f"; results {str(self.lines.path)!r} could not be written ({reason})"
 
+    def _used(self) -> bytes:
+        """The line that says how many seconds have been used."""
+        return _line({"seconds": round(self.seconds + time.time() - (self.began or 0.0), 2)})
+
     def close(self) -> None:
         """The file is free for others."""
+        if self.began is not None and not is_left():
+            self.lines.append(self._used())
+            self.began = None
         self.lines.close()
 
 

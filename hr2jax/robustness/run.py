@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ from .rivals import TESTS
 @keeping()
 def certify(
     net: Model,
-    inputs: ArrayLike,
+    inputs: ArrayLike | Iterator[Any],
     labels: ArrayLike | None = None,
     radii: ArrayLike = (),
     norm: Any = "inf",
@@ -66,7 +67,8 @@ def certify(
         net: a classifier with at least two outputs, the largest of which names the label, or what holds one (a file, a
             module: see `hr2jax.as_network`).
         inputs: (n, p_0), or (n, ...) flattened in C order, any real dtype; the float64 values are what is meant. Of a
-            file that is mapped into memory (np.load(path, mmap_mode="r")) a part is read at a time.
+            file that is mapped into memory (np.load(path, mmap_mode="r")) a part is read at a time; an iterator of
+            batches (k, ...) is written to a temporary file first, of which the same is true.
         labels: (n,) integers; None: the network's own predictions.
         radii: positive numbers, in any order, or one number.
         norm: "inf", 2 or 1.
@@ -89,7 +91,7 @@ def certify(
             same question goes on with it, after whatever ended the one before; what the file has is taken from it.
         certificates: a folder, made if it is missing, that keeps the certificates of the constants and of the largest
             values that exclude rivals.
-        options: others of `solve`: tol, method, max_iterations, device, bounds, cuts.
+        options: others of `solve`: tol, method, max_iterations, device, devices, bounds, cuts.
 
     Returns:
         A RobustnessReport.
@@ -110,8 +112,8 @@ def certify(
         raise ValueError(f"via must be one of {', '.join(map(repr, TESTS))}, but {shown(via)} was given")
     chosen = solve_options(net, norm, relaxation, seed, time_limit, progress, options)
     p = checked_problem(net, (0, 1), norm).norm
-    x, box = checked_inputs(net, inputs, clip)
     r = checked_radii(radii)
+    x, box = checked_inputs(net, inputs, clip)
     checked_workers(workers, client, len(x))  # refused now, where there are none
     check_count("attack_steps", attack_steps, 1)
     check_count("attack_starts", attack_starts, 0)
@@ -137,8 +139,8 @@ def certify(
         if results is not None:
             asked = {name: problem[name] for name in ("norm", "via", "relaxation", "attack_steps", "attack_starts")}
             asked |= {"radius_accuracy": accuracy, "count": len(x)}
-            asked |= {name: value for name, value in chosen.items() if name not in ("device", "progress")}
-            journal = Journal(results, question_of(net, x, k, r, box, asked))
+            asked |= {name: value for name, value in chosen.items() if name not in ("device", "devices", "progress")}
+            journal = Journal(results, question_of(net, x, k, r, box, asked), began if time_limit is not None else None)
             stack.callback(journal.close)
         low, _ = margins(net, x, k)
         run = Certifying(net, x, k, low, low.min(axis=1) > 0, r, p, box, began, time_limit, folder)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import time
+from dataclasses import replace
 from pathlib import Path
 
 from ..certificate.certificate import Certificate, CertificateError
@@ -11,16 +14,33 @@ from ..options import Options
 from ..problem import Problem
 from ..progress import LOG
 
+# Among the versions that a checkpoint's certificate names: the seconds that solving it has taken, in all runs.
+USED = "seconds"
+# The file is written again, for these, after so many.
+KEPT = 30.0
+
+
+def seconds_used(certificate: Certificate | None) -> float:
+    """The seconds that a checkpoint says; 0 where it says none."""
+    try:
+        seconds = float("0" if certificate is None else certificate.versions.get(USED, "0"))
+    except ValueError:
+        return 0.0
+    return seconds if 0.0 <= seconds < math.inf else 0.0
+
 
 class Checkpoint:
     """The file at `path`; None: there is none, and nothing is done.
 
     Attributes:
+        began: time.perf_counter() when the call did.
+        used: the seconds that calls before it took.
         unsaved: why it does not have the best certificate; None where it has.
     """
 
-    def __init__(self, path: Path | None, net: Network):
-        self.path, self.net = path, net
+    def __init__(self, path: Path | None, net: Network, began: float):
+        self.path, self.net, self.began = path, net, began
+        self.used, self._due = 0.0, began + KEPT
         self.unsaved: str | None = None
         # what the file was when it was read or written last
         self._written = None if path is None else _signature(path)
@@ -32,7 +52,9 @@ class Checkpoint:
         try:
             if self._is_better_on_disk(self.path, certificate):
                 return
-            certificate.save(self.path)
+            used = self.used + time.perf_counter() - self.began
+            replace(certificate, versions={**certificate.versions, USED: f"{used:.2f}"}).save(self.path)
+            self._due = time.perf_counter() + KEPT
             self._written, self.unsaved = _signature(self.path), None
         except (OSError, ValueError) as error:  # ValueError: a folder of that name has appeared
             was_told, self.unsaved = self.unsaved, str(getattr(error, "strerror", None) or error)
@@ -41,6 +63,16 @@ class Checkpoint:
                     "checkpoint %r could not be written (%s); the solve goes on, but what it finds is not saved there "
                     "until it can be", str(self.path), self.unsaved,
                 )  # fmt: skip
+
+    def keep(self, certificate: Certificate, is_last: bool = False) -> None:
+        """Save it again, for the time that has been used since, now and then and at the end."""
+        if is_last or self.is_due:
+            self.save(certificate)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to."""
+        return self.path is not None and time.perf_counter() >= self._due
 
     @property
     def note(self) -> str:

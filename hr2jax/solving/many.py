@@ -19,7 +19,7 @@ from ..result import Result
 from ..results import Results
 from ..text import shown
 from .each import Each
-from .run import check_package
+from .run import check_there
 
 DOMAIN = ("norm", "output_norm", "center", "radius", "domain")
 ONE_PROBLEM = ("output", "warm_start", "checkpoint")
@@ -81,8 +81,8 @@ def solve_all(
     if not problems:
         return Results()
     check_arithmetic()
-    check_package(chosen)
     with on_device(chosen.device):
+        check_there(chosen)
         return Each(net, problems, chosen, others, found, began).results()
 
 

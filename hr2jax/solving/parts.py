@@ -29,7 +29,7 @@ from ..relaxation.neurons import masks
 from ..relaxation.presolve import Presolve
 from ..result import CTRL_C, Progress, Result, Status, relative_gap
 from ..text import output_text
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, seconds_used
 from .prepared import Known, known_of, prepare
 from .run import bounded_at_once, solve_checked
 from .several import LEAST_SHARE, WORTHWHILE, better, most_like
@@ -110,7 +110,8 @@ class _Parts:
         if start is not None:
             proved = [_proved(net, part) for part in start.parts]
             self.parts = [_started(*pair) for pair in zip(self.parts, proved, strict=True)]
-        self.checkpoint = Checkpoint(options.checkpoint, net)
+        self.checkpoint = Checkpoint(options.checkpoint, net, began)
+        self.checkpoint.used = seconds_used(start)
         self.checkpoint.save(self._certificate())
 
     def _begun(self, problem: Problem, fixed: Presolve) -> _Part:
@@ -168,13 +169,13 @@ class _Parts:
 
     def solve(self, part: _Part) -> None:
         """Solve one part, or solve it on, in its share of the time that is left."""
-        now, share = time.perf_counter(), self._share()
+        now, share, so_far = time.perf_counter(), self._share(), list[Callable[[], Result]]()
         own = replace(
-            self.options, checkpoint=None, callback=self._callback(part),
+            self.options, checkpoint=None, callback=self._callback(part, so_far),
             time_limit=None if math.isinf(share) else share, warm_start=self._warm(part),
         )  # fmt: skip
         named = self.show if self.show is None else partial(self.show, about=f"{part.name}: ")
-        found = solve_checked(self.net, part.problem, part.fixed, own, part.start, named, now)
+        found = solve_checked(self.net, part.problem, part.fixed, own, part.start, named, now, tell=so_far.append)
         is_better = found.bound < (1.0 - WORTHWHILE) * part.result.bound
         if part.is_done:
             found = better(part.result, found)
@@ -196,14 +197,18 @@ class _Parts:
             return self.options.warm_start
         return done[most_like(part.problem, [other.problem for other in done], range(len(done)))].result
 
-    def _callback(self, part: _Part) -> Callable[[Progress], Any] | None:
-        """The caller's, who is told of all parts rather than of one."""
+    def _callback(self, part: _Part, so_far: list[Callable[[], Result]]) -> Callable[[Progress], Any] | None:
+        """The caller's, who is told of all parts rather than of one; and what a long part has is saved now and then."""
         given = self.options.callback
-        if given is None:
+        if given is None and self.options.checkpoint is None:
             return None
         others = [other.result for other in self.parts if other is not part]
 
         def tell(progress: Progress) -> Any:
+            if self.checkpoint.is_due:
+                self.checkpoint.save(self._certificate(part, so_far[-1]()))
+            if given is None:
+                return None
             bound = max([progress.bound, *(result.bound for result in others)])
             lower = max([progress.lower, *(result.lower for result in others)])
             return given(replace(
@@ -213,8 +218,10 @@ class _Parts:
 
         return tell
 
-    def _certificate(self) -> Certificate:
-        found = [part.result.certificate for part in self.parts]
+    def _certificate(self, of: _Part | None = None, so_far: Result | None = None) -> Certificate:
+        """Of all parts; of one of them what is known `so_far`."""
+        results = [so_far if so_far is not None and part is of else part.result for part in self.parts]
+        found = [result.certificate for result in results]
         assert all(part is not None for part in found)
         return whole_of(self.problem, [part for part in found if part is not None], self.options.relaxation)
 

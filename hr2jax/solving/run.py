@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from ..engines.pace import certificate_seconds, engine_seconds
 from ..engines.sizes import Sizes
 from ..lower.effort import point_seconds
 from ..machine.compile_clock import compile_seconds
-from ..machine.device import on_device
+from ..machine.device import devices_of, on_device
 from ..machine.memory import peak_bytes
 from ..machine.stopping import hear, is_interrupted, tell
 from ..machine.threads import few_threads
@@ -38,7 +39,7 @@ from ..relaxation.lifting import is_tensored
 from ..relaxation.presolve import LIFTINGS, Presolve, presolve
 from ..result import CTRL_C, RELAXATION_SOLVED, Result, Status, relative_gap
 from ..version import versions
-from .checkpoint import load_checkpoint
+from .checkpoint import load_checkpoint, seconds_used
 from .liftings import other_presolves
 from .passing import offer_pass
 from .prepared import Known, prepare
@@ -59,9 +60,11 @@ def run(net: Network, problem: Problem, options: Options, began: float, known: K
     """One solve: presolve, engine, certificate, result; `known` of the domain, if anything is."""
     with few_threads(sum(net.widths)):  # before the check, which is of the threads that then prove
         check_arithmetic()
-        check_package(options)
         with on_device(options.device):
+            check_there(options)
             start = load_checkpoint(net, problem, options)
+            if options.time_limit is not None:  # the total of all calls that have gone on from one another
+                options = replace(options, time_limit=max(options.time_limit - seconds_used(start), 0.0))
             if problem.has_parts and not options.record.baseline:
                 from .parts import solve_parts
 
@@ -72,8 +75,10 @@ def run(net: Network, problem: Problem, options: Options, began: float, known: K
                 return solve_checked(net, problem, fixed, options, start, show, began, tell=tell)
 
 
-def check_package(options: Options) -> None:
-    """Raise ImportError where the solver's package is missing."""
+def check_there(options: Options) -> None:
+    """Raise ImportError where the solver's package is missing, ValueError where there are not so many devices."""
+    if options.devices is not None:
+        devices_of(options.devices)
     if options.method in INTERIOR_POINT:
         from ..engines.block.conic import package
 
@@ -96,6 +101,7 @@ def solve_checked(
         tell(lambda: _result(session, Status.STOPPED, 0.0, 0.0, estimated, CTRL_C))
     session.size = 0 if plan is None else plan.size
     if start is not None:
+        session.checkpoint.used = seconds_used(start)
         session.offer(start)
     setup, compiled = session.seconds(), compile_seconds()
     if plan is None:
@@ -106,6 +112,7 @@ def solve_checked(
     if start is None and options.warm_start is not None:
         before = options.warm_start.certificate
     status = _ended(lambda: _climb(session, plan, before))
+    session.checkpoint.keep(session.certificate, is_last=True)
     return _result(session, status, setup, compile_seconds() - compiled, plan.estimated)
 
 

@@ -69,7 +69,7 @@ class Session:
         # factorisation and no eigenvectors: with them it took about eight times as long.
         self._first = time.perf_counter() - start
         self._reserve = 8.0 * self._first
-        self.checkpoint = Checkpoint(options.checkpoint, net)
+        self.checkpoint = Checkpoint(options.checkpoint, net, began)
         if options.checkpoint is not None and not options.checkpoint.exists() and math.isfinite(self.bound):
             self.checkpoint.save(self.certificate)
 
@@ -172,6 +172,7 @@ class Session:
         self.iteration = self._before + iteration
         if not math.isnan(relaxation_value):
             self.relaxation_value = relaxation_value
+        self.checkpoint.keep(self.certificate)
         record = self.record(residual)
         for name, values in self.history.items():
             values.append(float(getattr(record, name)))

@@ -415,3 +415,20 @@ def test_a_lost_scheduler_leaves_what_was_finished(whole, tmp_path, cluster, mon
     assert "what was finished is kept" in caplog.text
     assert sum("index" in line for line in lines_of(path)) == report.decided.sum() < 6
     same(hr2jax.certify(NET, INPUTS, **ASKED, results=path), whole[0])
+
+
+def test_a_time_limit_is_the_total_of_all_runs(tmp_path):
+    """Each run had all of it."""
+    path = tmp_path / "run.jsonl"
+    first = hr2jax.certify(NET, INPUTS, **ASKED, results=path, time_limit=1000)
+    used = [json.loads(line)["seconds"] for line in path.read_text().splitlines() if line.startswith('{"seconds"')]
+    assert used and 0 <= used[-1] < 1000
+    with open(path) as file:
+        question = file.readline()
+    path.write_text(question + '{"seconds":3.5}\n{"seconds":1e6}\n{"seconds":2}\n')
+    over = hr2jax.certify(NET, INPUTS, **ASKED, results=path, time_limit=1000)
+    assert over.status.name == "TIME_LIMIT" and not over.decided.all()
+    same(hr2jax.certify(NET, INPUTS, **ASKED, results=path), first)  # without a limit nothing counts
+    path.write_text(question + '{"seconds":-1}\n')
+    with pytest.raises(ValueError, match=r"line 2 .* is damaged"):
+        hr2jax.certify(NET, INPUTS, **ASKED, results=path, time_limit=1000)

@@ -35,6 +35,7 @@ LEAST_TYPICAL = 1e-3
 # On the host, whose walks over it are what a step costs, half of that is.
 LONG_MEMORY, HOST_MEMORY = 60, 30
 CHAINS = ("p", "a", "q")
+NOTHING = "nothing"  # the kind of rows that are there only to be divided
 
 
 def _by_kind(groups: Mapping[Group, int], kinds: Mapping[Group, str]) -> tuple[dict[str, int], dict[Group, int]]:
@@ -65,7 +66,8 @@ class Factored:
         rows: (N,) positions of the basis entries among the padded ones.
     """
 
-    def __init__(self, lifting: Lifting, families: list[Family], pads: bool = True):
+    def __init__(self, lifting: Lifting, families: list[Family], pads: bool = True, mesh: Any = None):
+        """mesh: the devices that share the rows (`sharding`), whose number then divides N; None: one."""
         self.lifting, self.pads = lifting, pads
         self._kinds = kinds = _kinds(lifting)
         basis, within = _by_kind(lifting.sizes, kinds)
@@ -77,6 +79,8 @@ class Factored:
             known += [kind for kind in dict.fromkeys(other.kind for other in terms) if kind not in known]
         self.coarse = lifting.masked_layers > 0
         self.sizes = {kind: 1 if kind == "one" else self.padded(size) for kind, size in basis.items()}
+        if mesh is not None and (left := -sum(self.sizes.values()) % mesh.size):
+            self.sizes[NOTHING] = left
         self._every = self.sizes | {kind: self.padded(size) for kind, size in derived.items()}
         ends = np.cumsum([0, *self._every.values()]).tolist()
         starts = dict(zip(self._every, ends, strict=False))
@@ -96,6 +100,7 @@ class Factored:
             tuple((kind, tuple(terms)) for kind, terms in self._terms.items()),
             tuple(key[:3] for key in by_structure),
             MEMORY if not lifting.masked_layers else LONG_MEMORY if pads else HOST_MEMORY,
+            mesh,
         )
         typical = typical_squares(lifting)
         self.unit = np.ones((self.size, 1))

@@ -15,15 +15,19 @@ from ...machine.run import compiled
 from .lbfgs import advance, beginning
 from .parts import Parts
 from .program import FIRST_STEP, LONGEST_STEP, Cuts, Data, Spec, Step, extended_rows
+from .sharding import divided, everywhere
 
 
-def rows_of(P: Any, unit: Any, slack: Any, budget: Any) -> Any:
-    """V (N, r): P's rows (N, r + 1) normalised, those that share a bound together; the last column is the slack."""
+def rows_of(P: Any, unit: Any, slack: Any, budget: Any, mesh: Any = None) -> Any:
+    """V (N, r): P's rows (N, r + 1) normalised, those that share a bound together; the last column is the slack.
+
+    Of rows that devices share, all have all of V.
+    """
     P = jnp.concatenate([P[:, :-1] * unit, P[:, -1:] * slack], axis=1)
     squares = jnp.sum(P * P, axis=1, keepdims=True)
     if budget.shape[0]:
         squares = jax.ops.segment_sum(squares, budget, P.shape[0])[budget]
-    return (P / jnp.sqrt(squares))[:, :-1]
+    return everywhere((P / jnp.sqrt(squares))[:, :-1], mesh)
 
 
 class Table(NamedTuple):
@@ -84,8 +88,8 @@ def products_at(spec: Spec, data: Data, table: Table | None, V: Any, y: dict[str
     ends = np.cumsum([c.size for c in table.coefficients])[:-1]
     runs = zip(table.coefficients, jnp.split(every[table.index], ends), strict=True)
     terms = [jnp.sum(c[:, :, None] * part.reshape(*c.shape, every.shape[1]), axis=0) for c, part in runs]
-    rows = table.constant[:, None] * y["one"] + jnp.concatenate(terms)
-    return table.scale * parts_of(spec, data).products(rows)
+    rows = divided(table.constant[:, None] * y["one"] + jnp.concatenate(terms), spec.mesh)
+    return divided(table.scale * parts_of(spec, data).products(rows), spec.mesh)
 
 
 @jax.custom_vjp
@@ -152,7 +156,7 @@ def augmented_lagrangian(
     The table and lambda are `joined`'s.
     """
     table, multipliers = joined
-    V = rows_of(P, data.unit, data.slack, data.budget)
+    V = rows_of(P, data.unit, data.slack, data.budget, spec.mesh)
     y = extended_rows(spec, data, V, jnp)
     step = _steps(multipliers, products_at(spec, data, table, V, y), sigma, table)
     total = -objective_at(spec, data, y) + jnp.sum(step**2) / (2.0 * sigma)
@@ -204,7 +208,7 @@ def end(
     It costs about as much as an inner step, so that it is a program of its own and not the end of every piece.
     """
     P = state["x"].reshape(P.shape)
-    V = rows_of(P, data.unit, data.slack, data.budget)
+    V = rows_of(P, data.unit, data.slack, data.budget, spec.mesh)
     y = extended_rows(spec, data, V, jnp)
     table, given = joined(spec, data, multipliers)
     updated = parts_of(spec, data).split(_steps(given, products_at(spec, data, table, V, y), sigma, table))

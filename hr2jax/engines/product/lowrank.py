@@ -36,6 +36,7 @@ def solve_lowrank(
     start: Mapping[str, Array] | None = None,
     steered: Steered | None = None,
     schedule: Schedule | None = None,
+    devices: int | None = None,
 ) -> Status:
     """Solve the product form; every round's multipliers are offered to the monitor's certificate.
 
@@ -47,6 +48,7 @@ def solve_lowrank(
         start: multipliers to begin from (a warm start), by family name.
         steered: a run to continue instead of steering.
         schedule: effort.
+        devices: among so many the factor's rows are divided; None: one has them all. Small problems are NumPy's.
 
     Returns:
         SOLVED when bound - estimate <= tol * bound, the estimate being the Lagrangian's value, settled to
@@ -55,7 +57,12 @@ def solve_lowrank(
     """
     schedule = schedule or schedule_for(lifting, monitor.tolerance, bool(cuts))
     pads = steered is not None or not is_small(lifting.size)  # what was steered together is padded
-    run = Run(lifting, families, monitor, schedule, cuts, seed, start, pads)
+    mesh = None
+    if devices is not None and pads:
+        from .sharding import mesh_of  # here: small problems need no JAX
+
+        mesh = mesh_of(devices)
+    run = Run(lifting, families, monitor, schedule, cuts, seed, start, pads, mesh)
     try:
         with few_threads(lifting.size):
             run.scale_objective()

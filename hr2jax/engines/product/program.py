@@ -45,6 +45,7 @@ class Spec(NamedTuple):
     derived: tuple[tuple[str, tuple[str, ...]], ...]
     stacks: tuple[tuple[int, int, str], ...]  # terms of F and of G, pairs
     memory: int  # of L-BFGS
+    mesh: Any = None  # the devices that share the rows (`sharding`); None: one
 
 
 class Step(NamedTuple):

@@ -63,9 +63,10 @@ class Run:
         seed: int,
         start: Mapping[str, Array] | None,
         pads: bool = True,
+        mesh: Any = None,
     ):
         self.lifting, self.families, self.schedule, self._monitor = lifting, families, schedule, monitor
-        self.factored = Factored(lifting, families, pads)
+        self.factored = Factored(lifting, families, pads, mesh)
         self.separator = Separator(lifting, self.factored.rows, cuts) if cuts else None
         self.others = pools_of(lifting, self.factored, cuts) if cuts else {}  # of cuts beside triangles
         self.budget = lifting.budget if lifting.balls else None
