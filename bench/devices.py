@@ -90,7 +90,7 @@ def measure(p0: int, p1: int, relaxation: str, where: str, devices: int) -> dict
         problem = there.problem(zeros, 1.0, (), [], 1.0)
         arguments = jax.tree.map(shape_of, (there.beginning(P), there.put(P), *problem, there.put(1e-3)))
         spec = factored.spec._replace(sizes=tuple((name, size) for name, size in wide.items() if size))
-        compiled = minimise_on.lower(*arguments, 10, spec=spec).compile()
+        compiled = minimise_on.plain.lower(*arguments, 10, spec=spec).compile()
     report = compiled.memory_analysis()
     return dict(
         N=lifting.size - made + p1, arguments=report.argument_size_in_bytes, temporary=report.temp_size_in_bytes,

@@ -1,6 +1,7 @@
 """Inputs a second of `certify` on the digits network that ships with the package, beside another checkout.
 
     python bench/throughput.py [--inputs 60] [--workers 1,2] [--other CHECKOUT] [--json bench/results/throughput.json]
+    python bench/throughput.py --against 14fbe95             beside that commit's rows, which the file has already
 
 The package's 20 digits and copies with seeded noise; radii 0.05, 0.1, 0.15, pixels in 0..1. Every run is a process of
 its own, the checkouts take turns, and all that a run does counts: imports, compilation, the attack, global constants.
@@ -84,6 +85,7 @@ def main() -> None:
     parser.add_argument("--workers", default="1,2", help="numbers of processes")
     parser.add_argument("--via", default="lipschitz-local,sdp")
     parser.add_argument("--other", type=Path, help="another checkout to be compared with")
+    parser.add_argument("--against", help="a commit whose rows the file has")
     parser.add_argument("--json", type=Path, default=RESULTS / "throughput.json", help="rows are kept here")
     parser.add_argument("--row", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -95,7 +97,8 @@ def main() -> None:
     table.header()
     for workers in map(int, arguments.workers.split(",")):
         for via in arguments.via.split(","):
-            before: dict | None = None
+            named = dict(via=via, commit=arguments.against, workers=workers, inputs=arguments.inputs)
+            before = next((row for row in table.rows() if named.items() <= row.items()), None)
             for checkout in filter(None, (arguments.other, here)):
                 found = run(checkout, [via, arguments.inputs, workers])
                 radii = np.array(found.pop("radii"))
@@ -103,11 +106,11 @@ def main() -> None:
                               rate=arguments.inputs / found["seconds"], cpu_rate=arguments.inputs / found["cpu"],
                               radius=float(radii.mean()))  # fmt: skip
                 if before is not None:
+                    found |= dict(faster=found["rate"] / before["rate"],
+                                  cpu_faster=found["cpu_rate"] / before["cpu_rate"])  # fmt: skip
+                if before is not None and "radii" in before:
                     both = (radii > 0) & (before["radii"] > 0)
-                    found |= dict(
-                        least=float((radii[both] / before["radii"][both]).min()),
-                        faster=found["rate"] / before["rate"], cpu_faster=found["cpu_rate"] / before["cpu_rate"],
-                    )  # fmt: skip
+                    found |= dict(least=float((radii[both] / before["radii"][both]).min()))
                 before = found | dict(radii=radii)
                 table.add(found)
 

@@ -17,6 +17,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
+from contextvars import ContextVar
 from typing import Any
 
 from .stopping import GRACE, LOOK, check
@@ -97,22 +98,67 @@ class Local(Cluster):
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Any]:
-        import dask
-        import distributed
+        if (there := _kept.get()) is not None:
+            yield there.client_of(self.count)
+        else:
+            with _started(self.count) as (_, client):
+                yield client
 
-        flags = f"{os.environ.get('XLA_FLAGS', '')} {ENVIRONMENT['XLA_FLAGS']}".strip()
-        with dask.config.set(SETTINGS):
-            cluster = distributed.LocalCluster(
-                n_workers=self.count, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=":0",
-                memory_limit=0, silence_logs=logging.CRITICAL, security=True, preload=PRELOAD,
-                env=ENVIRONMENT | {"XLA_FLAGS": flags},
-            )  # fmt: skip
-            try:
-                with distributed.Client(cluster, set_as_default=False) as client:
-                    yield client
-            finally:
-                with contextlib.suppress(TimeoutError):  # what does not answer is killed by its nanny, soon
-                    cluster.close(timeout=CLOSING)
+
+@contextlib.contextmanager
+def _started(count: int) -> Iterator[tuple[Any, Any]]:
+    """So many processes, and a client of theirs, until the block ends."""
+    import dask
+    import distributed
+
+    flags = f"{os.environ.get('XLA_FLAGS', '')} {ENVIRONMENT['XLA_FLAGS']}".strip()
+    with dask.config.set(SETTINGS):
+        cluster = distributed.LocalCluster(
+            n_workers=count, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=":0",
+            memory_limit=0, silence_logs=logging.CRITICAL, security=True, preload=PRELOAD,
+            env=ENVIRONMENT | {"XLA_FLAGS": flags},
+        )  # fmt: skip
+        try:
+            with distributed.Client(cluster, set_as_default=False) as client:
+                yield cluster, client
+        finally:
+            with contextlib.suppress(TimeoutError):  # what does not answer is killed by its nanny, soon
+                cluster.close(timeout=CLOSING)
+
+
+class _Kept:
+    """Processes that one piece of work after the other uses, started with the first."""
+
+    def __init__(self, stack: contextlib.ExitStack):
+        self.stack, self.count = stack, 0
+        self.cluster: Any = None
+        self.client: Any = None
+
+    def client_of(self, count: int) -> Any:
+        """A client of at least so many."""
+        if self.cluster is None:
+            self.cluster, self.client = self.stack.enter_context(_started(count))
+        elif count > self.count:
+            self.cluster.scale(count)
+        self.count = max(count, self.count)
+        return self.client
+
+
+_kept: ContextVar[_Kept | None] = ContextVar("hr2jax processes", default=None)
+
+
+@contextlib.contextmanager
+def keeping_processes() -> Iterator[None]:
+    """Within, `Local` uses the processes that are there already: to start them takes seconds."""
+    if _kept.get() is not None:  # whoever is around it ends them
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        token = _kept.set(_Kept(stack))
+        try:
+            yield
+        finally:
+            _kept.reset(token)
 
 
 def _distributed(what: str, *needed: str) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arithmetic.enclosure import check_arithmetic
+from ..machine.cluster import keeping_processes
 from ..machine.device import on_device
 from ..machine.programs import keeping
 from ..machine.stopping import hear, stoppable, tell
@@ -154,6 +155,7 @@ def certify(
         tell(so_far)
         line = stack.enter_context(Line(progress, began, run.deadline))
         stack.enter_context(on_device(chosen["device"]))
+        stack.enter_context(keeping_processes())
         if journal is not None:
             run.go_on(journal)
         status = Status.SOLVED

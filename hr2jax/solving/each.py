@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from ..arithmetic.enclosure import check_arithmetic
+from ..machine.cluster import keeping_processes
 from ..machine.device import is_accelerated, on_device
 from ..machine.stopping import hear, is_interrupted, tell
 from ..machine.workers import Here, LostError, Workers
@@ -103,7 +104,7 @@ class Each:
         """Of all, in their order; of those that nobody finished what is proved at once."""
         tell(lambda: self._all(CTRL_C))
         try:
-            with progress_line(self.options.progress and self.is_here) as show:
+            with keeping_processes(), progress_line(self.options.progress and self.is_here) as show:
                 self._solve(show)
         except KeyboardInterrupt:
             hear()

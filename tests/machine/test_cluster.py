@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from hr2jax.machine.cluster import keeping_processes
 from hr2jax.machine.stopping import check, heeding
 from hr2jax.machine.workers import LostError, workers_of
 
@@ -66,6 +67,24 @@ def test_a_cluster_of_our_own(tmp_path):
     assert list(workers.answers(threads, None, [0])) == [{1}]
     with pytest.raises(ZeroDivisionError, match="1 / 2"):
         list(workers.answers(broken, 1, [2]))
+
+
+def process(shared, task):
+    time.sleep(0.05)
+    return os.getpid()
+
+
+def test_processes_are_kept_from_one_piece_of_work_to_the_next():
+    """They were started for the pairs of labels, and again for the inputs."""
+    with keeping_processes():
+        first = set(workers_of(2, 9).answers(process, None, range(8)))
+        with keeping_processes():
+            second = set(workers_of(2, 9).answers(process, None, range(8)))
+        assert len(first) == 2 and second == first
+        assert len(set(workers_of(3, 9).answers(process, None, range(200)))) in (2, 3)
+    for number in first:
+        with pytest.raises(ProcessLookupError):
+            os.kill(number, 0)
 
 
 def test_workers_that_are_not_waited_for_are_told(tmp_path):
