@@ -34,6 +34,45 @@ def test_what_the_caller_says_of_a_module_is_refused(tmp_path):
         load(tmp_path, SEQUENTIAL, example=np.zeros((3, 2)))
 
 
+def whole(*numbers):
+    every = [b"K" + bytes([n]) for n in numbers]
+    return every[0] if len(every) == 1 else b"(" + b"".join(every) + b"t"
+
+
+def test_images_without_a_batch_are_refused(tmp_path):
+    """PyTorch pools (1, 4, 4) in both dimensions behind the first, its channels: not in the last one alone."""
+    flat = module("flatten Flatten", start_dim=whole(0), end_dim=b"J\xff\xff\xff\xff")
+    every = {"stride": whole(1), "padding": whole(1), "ceil_mode": b"\x89"}
+    for name, own in (
+        ("MaxPool2d", {"kernel_size": whole(3), "dilation": whole(1), "return_indices": b"\x89", **every}),
+        ("AvgPool2d", {"kernel_size": whole(3), "count_include_pad": b"\x88", **every}),
+        ("AdaptiveAvgPool2d", {"output_size": whole(4)}), ("AdaptiveAvgPool2d", {"output_size": whole(4, 4)}),
+        ("AdaptiveMaxPool2d", {"output_size": whole(4), "return_indices": b"\x89"}),
+    ):  # fmt: skip
+        pooled = sequential(module(f"pooling {name}", **own), flat, linear(0, 1, 16))
+        arrays = [np.ones(16, "<f4"), np.zeros(1, "<f4")]
+        (tmp_path / "net.pt").write_bytes(file_of(pooled, arrays))
+        assert hr2jax.as_network(tmp_path / "net.pt", example=np.zeros((1, 1, 4, 4))).widths[0] == 16
+        with pytest.raises(ValueError, match=r"layer '0' \(\w+\).* shape \(1, 4, 4\).* a batch of 1"):
+            hr2jax.as_network(tmp_path / "net.pt", example=np.zeros((1, 4, 4)))
+
+
+def test_what_a_convolution_says_of_itself_that_its_class_is_not_is_refused(tmp_path):
+    """PyTorch's Conv1d does not ask for `transposed`."""
+    own = {"stride": whole(1), "padding": whole(0), "dilation": whole(1), "groups": whole(1),
+           "padding_mode": text("zeros"), "output_padding": whole(0)}  # fmt: skip
+    for name in ("Conv1d", "ConvTranspose1d"):
+        for said, flag in ((True, b"\x88"), (False, b"\x89")):
+            layer = module(f"conv {name}", {"weight": tensor(0, 2, 2, 1)}, transposed=flag, **own)
+            (tmp_path / "net.pt").write_bytes(file_of(layer, [np.arange(4, dtype="<f4")]))
+            if said == ("Transpose" in name):
+                net = hr2jax.as_network(tmp_path / "net.pt", example=np.zeros((1, 2, 1)))
+                assert net(np.eye(2)).T.tolist() == ([[0, 2], [1, 3]] if said else [[0, 1], [2, 3]])
+            else:
+                with pytest.raises(ValueError, match=r"transposed, which its class is not"):
+                    hr2jax.as_network(tmp_path / "net.pt", example=np.zeros((1, 2, 1)))
+
+
 LINEARS = linear(0, 3, 2), linear(2, 1, 3)
 
 

@@ -93,6 +93,16 @@ def test_other_archives_are_refused(tmp_path):
         load(tmp_path, script(changed("torch.relu_(", "__torch__.functional.f39("), doubled))
 
 
+def test_arguments_by_name_in_any_order_are_the_schemas(tmp_path):
+    """sub(other=y, self=x) is x - y."""
+    body = "    y = (self).inner(x, )\n    z = torch.sub(other=torch.neg(y), self=y)\n    y = torch.relu(z)\n"
+    code = changed(FORWARD, body)
+    net, plain = load(tmp_path, script(code)), load(tmp_path, script())
+    x = np.array([0.3, -2.0])
+    A, b = plain.weights[0], plain.biases[0]
+    assert np.allclose(net(x), plain.weights[1] @ np.maximum(2 * (A @ x + b), 0.0) + plain.biases[1])
+
+
 def test_an_operator_in_place_changes_what_is_used_afterwards(tmp_path):
     """y = x A; z = relu_(y); y + z is 2 relu(x A), as PyTorch computes it."""
     code = changed(FORWARD, "    y = (self).inner(x, )\n    z = torch.relu_(y)\n    y = torch.add(y, z)\n")

@@ -204,7 +204,9 @@ def _conv(part: Part, value: Any) -> Any:
     dims = weight.ndim - 2
     given: Given = {name: _whole(part, name) for name in ("stride", "dilation", "groups")}
     given |= {"input": value, "weight": weight, "bias": part.tensors.get("bias")}
-    transposed, mode = bool(part["transposed"]), part["padding_mode"]
+    transposed, mode = classed(part.what).startswith("(ConvTranspose"), part["padding_mode"]
+    if part["transposed"] is not transposed:  # which PyTorch does not ask
+        raise ValueError(f"{part.what} says that it is {'not ' * transposed}transposed, which its class is not")
     if mode not in ("zeros", "reflect", "replicate", "circular"):
         raise ValueError(f"{part.what} has the padding_mode {str(mode)[:40]!r}, which is not read")
     if transposed:
@@ -236,9 +238,13 @@ _kinds("batchnorm BatchNorm{}d", Kind(
     ("running_mean", "running_var", "num_batches_tracked")))  # fmt: skip
 
 
+def _dims(part: Part) -> int:
+    """The dimensions of the images, which end the class's name."""
+    return int(classed(part.what.rstrip(")"))[-2])
+
+
 def _pool(operator: str) -> Callable[[Part, Any], Any]:
     def apply(part: Part, value: Any) -> Any:
-        dims = classed(part.what.rstrip(")"))[-2]
         given: Given = {name: _whole(part, name) for name in ("kernel_size", "stride", "padding")}
         if operator == "max":
             if part["return_indices"]:
@@ -247,7 +253,7 @@ def _pool(operator: str) -> Callable[[Part, Any], Any]:
         else:
             given["count_include_pad"] = bool(part["count_include_pad"])
             given["divisor_override"] = part.attributes.get("divisor_override")
-        return part.do(f"{operator}_pool{dims}d", self=value, ceil_mode=bool(part["ceil_mode"]), **given)
+        return part.do(f"{operator}_pool{_dims(part)}d", self=value, ceil_mode=bool(part["ceil_mode"]), **given)
 
     return apply
 
@@ -258,10 +264,13 @@ def _adaptive(operator: str) -> Callable[[Part, Any], Any]:
             raise ValueError(f"{part.what} returns indices, which jump")
         size, image = part["output_size"], shape_of(value)[2:]
         found = [*size] if isinstance(size, tuple | list) else [size] * len(image)
+        if len(found) != len(image):
+            raise ValueError(f"{part.what} has an output_size of {len(found)} numbers, but its input has the shape "
+                             f"{shape_of(value)}; give an example of a batch of 1")  # fmt: skip
         found = [n if m is None else m for m, n in zip(found, image, strict=True)]
         if any(type(n) is not int or n < 1 for n in found):
             raise ValueError(f"{part.what} has an output_size that is no integer")
-        result = part.do(f"adaptive_{operator}_pool{len(image)}d", self=value, output_size=found)
+        result = part.do(f"adaptive_{operator}_pool{_dims(part)}d", self=value, output_size=found)
         return result[0] if isinstance(result, list) else result
 
     return apply

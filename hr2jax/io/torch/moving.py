@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,23 @@ def _each(value: Any, dims: int) -> list[int]:
     return found * dims if len(found) == 1 else found
 
 
+def _image(t: Aten, a: Any) -> tuple[int, ...]:
+    """The dimensions of the images, as many as the operator's name says.
+
+    Raises:
+        ValueError: another number: without a batch PyTorch takes the first dimension for the channels.
+    """
+    dims, shape = int(re.findall(r"(\d)d", t.name)[0]), shape_of(a)
+    if len(shape) != dims + 2:
+        raise ValueError(f"its input has the shape {shape}, but (batch, channels, ...) of {dims + 2} dimensions was "
+                         "expected; give an example of a batch of 1")  # fmt: skip
+    return shape[2:]
+
+
 @aten("conv1d", "conv2d", "conv3d")
 def _conv(t: Aten, g: Given) -> Any:
     weight = g["weight"]
-    dims = len(shape_of(weight)) - 2
+    dims = len(_image(t, g["input"]))
     stride, dilation = _each(g["stride"], dims), _each(g["dilation"], dims)
     if g["padding"] == "same":
         total = [d * (k - 1) for d, k in zip(dilation, shape_of(weight)[2:], strict=True)]
@@ -35,7 +49,7 @@ def _conv(t: Aten, g: Given) -> Any:
 
 @aten("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 def _conv_transpose(t: Aten, g: Given) -> Any:
-    dims = len(shape_of(g["weight"])) - 2
+    dims = len(_image(t, g["input"]))
     return t.do("ConvTranspose", g["input"], g["weight"], g.get("bias"), strides=_each(g["stride"], dims),
                 pads=_each(g["padding"], dims) * 2, output_padding=_each(g["output_padding"], dims),
                 dilations=_each(g["dilation"], dims), group=int(g["groups"]))  # fmt: skip
@@ -45,7 +59,7 @@ def _conv_transpose(t: Aten, g: Given) -> Any:
       "max_pool2d_with_indices", "max_pool3d_with_indices")  # fmt: skip
 def _pool(t: Aten, g: Given) -> Any:
     a = g["self"]
-    dims = len(shape_of(a)) - 2
+    dims = len(_image(t, a))
     kernel = _each(g["kernel_size"], dims)
     found: dict[str, Any] = {"kernel_shape": kernel, "strides": _each(g["stride"] or kernel, dims),
                              "pads": _each(g["padding"], dims) * 2, "ceil_mode": int(g["ceil_mode"])}  # fmt: skip
@@ -60,7 +74,7 @@ def _pool(t: Aten, g: Given) -> Any:
 @aten("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d")
 def _adaptive(t: Aten, g: Given) -> Any:
     a = g["self"]
-    size = shape_of(a)[2:]
+    size = _image(t, a)
     out = _each(g["output_size"], len(size))
     if any(n % m for n, m in zip(size, out, strict=True)):
         raise ValueError(f"its windows are of several sizes ({size} to {out}), which is not read; "

@@ -83,7 +83,7 @@ for _names, _said in _SAID.items():
 
 
 def arguments(name: str, args: Sequence[Any], named: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a call of the operator, by their names.
+    """The arguments of a call of the operator, by their names, in the order of the schema.
 
     Raises:
         ValueError: they are none of its; the operator has another form that is not read.
@@ -92,8 +92,9 @@ def arguments(name: str, args: Sequence[Any], named: dict[str, Any]) -> dict[str
     known = [argument for argument, _ in schema]
     if len(args) > len(known) or {*named} - {*known[len(args) :]}:
         raise ValueError("it is called with arguments that are not read")
-    given = dict(zip(known, args, strict=False)) | named
-    for argument, default in schema:
-        if given.setdefault(argument, default) is REQUIRED:
+    said = dict(zip(known, args, strict=False)) | named
+    given = {argument: said.get(argument, default) for argument, default in schema}  # in the schema's order
+    for argument, value in given.items():
+        if value is REQUIRED:
             raise ValueError(f"it is called without {argument}")
     return given
