@@ -43,6 +43,7 @@ def solve(
     checkpoint: Any = Options.checkpoint,
     cuts: Sequence[str] | None = Options.cuts,
     lifting: str = Options.lifting,
+    example: ArrayLike | None = None,
 ) -> Result:
     """A certified upper bound of the Lipschitz constant of the network, or of one of its outputs or a combination.
 
@@ -53,7 +54,7 @@ def solve(
     rounding-safe arithmetic, and `result.certificate` proves it again.
 
     Args:
-        net: a ReLU network, or what holds one: a file, a module (see `hr2jax.as_network`).
+        net: a ReLU network, or what holds one: a file, a module, a function of JAX (see `hr2jax.as_network`).
         output: None (F itself, all its outputs), k (F_k), (k, j) (F_k - F_j), a 1-D array c (c.F), or a 2-D array M
             (m, K), whose rows are combinations: M F.
         norm: "inf", 2 or 1, on the input.
@@ -95,6 +96,7 @@ def solve(
             any number "reach", of global constants alone, which knows which patterns occur (docs/theory/reach.md);
             by "auto" global "hr2+" of small networks tries both, unless `cuts` are given. Of several outputs also
             "tensored" (docs/theory/several-outputs.md), which "auto" tries likewise, local constants included.
+        example: an input, of a module or function that does not say the shape of its own (see `hr2jax.as_network`).
 
     Raises:
         Interrupted: Ctrl-C; its `result` is a Result with the best certified bound, or None before there is one.
@@ -102,7 +104,7 @@ def solve(
         NotImplementedError: a combination that is not built, before any work.
     """
     began = time.perf_counter()
-    net = as_network(net)
+    net = as_network(net, example)
     problem = checked_problem(net, output, norm, center, radius, output_norm=output_norm, domain=domain)
     options = Options(
         relaxation=relaxation, bounds=bounds, method=method, tol=tol, time_limit=time_limit,
@@ -134,6 +136,7 @@ def maximum(
     callback: Callable[[Progress], Any] | None = Options.callback,
     checkpoint: Any = Options.checkpoint,
     cuts: Sequence[str] | None = Options.cuts,
+    example: ArrayLike | None = None,
 ) -> Result:
     """A certified upper bound of the largest value of one output (or combination) on a ball or box.
 
@@ -143,7 +146,7 @@ def maximum(
     layers values lie between two lines, and between the flattest and the steepest slope.
 
     Args:
-        net: a ReLU network, or what holds one: a file, a module (see `hr2jax.as_network`).
+        net: a ReLU network, or what holds one: a file, a module, a function of JAX (see `hr2jax.as_network`).
         center, radius: the ball's center (p_0,), or of another shape in C order, and radius; for norm "inf" also one
             half-width per input.
         domain: instead of them a `Box` or a `Ball`.
@@ -151,7 +154,7 @@ def maximum(
             checkpoint: as for `solve`; `tol` is relative to what lies between the value at the center and the first
             bound.
         relaxation: "hr2" (or "shor", which is the same here), "hr2+" with cutting planes, or "interval": no solver.
-        cuts: as for `solve`.
+        cuts, example: as for `solve`.
 
     Returns:
         A Result: `bound` is certified, `lower` is f at `witness`, rounded down. Both may be negative.
@@ -160,7 +163,7 @@ def maximum(
         Interrupted, ValueError, NotImplementedError: as `solve`.
     """
     began = time.perf_counter()
-    net = as_network(net)
+    net = as_network(net, example)
     problem = checked_problem(net, output, norm, center, radius, "maximum", domain=domain)
     options = Options(
         relaxation=relaxation, bounds=bounds, tol=tol, time_limit=time_limit, max_iterations=max_iterations,

@@ -48,7 +48,8 @@ def load(
     Args:
         path: the file.
         activation: what is done between the layers, where the file does not say it: "relu", "leaky_relu" (slope
-            0.01), "abs", "tanh", "gelu", ... (with torch's defaults), or a list with one name for each hidden layer
+            0.01), "abs", "tanh", "gelu", ... (with torch's defaults; another value of the first parameter stands behind
+            a colon: "leaky_relu:0.1", "elu:0.5", "gelu:tanh"), or a list with one name for each hidden layer
             ("identity" makes one layer of two, where that is exact).
         layers: the layers' names in the order of application, where the file's names do not say it; of a state
             dict's other layers and networks nothing is used then, with a warning; a normalisation is refused.

@@ -80,3 +80,68 @@ def test_what_bounds_takes_a_model_too(tmp_path):
                  lambda m: hr2jax.certify(m, [[0.0]])):  # fmt: skip
         with pytest.raises(ValueError, match=r"a model is a Network, .* but a dict was given"):
             call({"A_1": A})
+
+
+def test_functions_of_jax_are_solved_with_an_example(tmp_path):
+    """solve(f, example=x), and the same of `maximum`, `solve_all`, `certify` and `prove`."""
+    import jax.numpy as jnp
+
+    B = np.array([[1.0, 3.0], [-1.0, 2.0]])
+
+    def f(x):
+        return jnp.asarray(B) @ jnp.maximum(jnp.asarray(A) @ x, 0.0)
+
+    net, x = hr2jax.Network([A, B], [np.zeros(2), np.zeros(2)]), np.array([0.5, -0.25])
+    box = {"center": x, "radius": 0.1}
+    assert hr2jax.as_network(f, example=x).hash == net.hash
+    assert hr2jax.solve(f, example=x, **box).bound == hr2jax.solve(net, **box).bound
+    assert hr2jax.maximum(f, example=x, output=0, **box).bound == hr2jax.maximum(net, output=0, **box).bound
+    assert hr2jax.solve_all(f, example=x)[0].bound == hr2jax.solve_all(net)[0].bound
+    report = hr2jax.certify(f, x[None], radii=[0.01], example=x)
+    assert report.certified.tolist() == hr2jax.certify(net, x[None], radii=[0.01]).certified.tolist()
+    text = "".join(f"(declare-const X_{i} Real)(assert (<= X_{i} 1))(assert (>= X_{i} 0))" for i in range(2))
+    text += "(declare-const Y_0 Real)(declare-const Y_1 Real)(assert (>= Y_0 1000))"
+    (tmp_path / "property.vnnlib").write_text(text)
+    assert hr2jax.prove(f, tmp_path / "property.vnnlib", example=x).verdict == "verified"
+    for call in (hr2jax.solve, hr2jax.maximum, hr2jax.solve_all):
+        with pytest.raises(ValueError, match="not evident; give example="):
+            call(f)
+        with pytest.raises(ValueError, match="example is an input of a module"):
+            call(net, example=x)
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "parameters"),
+    [
+        ("leaky_relu:0.1", "leaky_relu", {"negative_slope": 0.1}),
+        ("leaky_relu", "leaky_relu", {}),
+        ("gelu:tanh", "gelu", {"approximate": "tanh"}),
+        ("elu:0.5", "elu", {"alpha": 0.5}),
+        ("softplus:2", "softplus", {"beta": 2.0}),
+    ],
+)
+def test_an_activation_with_a_parameter(tmp_path, given, name, parameters):
+    arrays = {"0.weight": A, "0.bias": np.zeros(2), "2.weight": A, "2.bias": np.zeros(2), "4.weight": C}
+    np.savez(tmp_path / "state.npz", **arrays)
+    net = hr2jax.load(tmp_path / "state.npz", activation=given)
+    assert [(layer.activation, dict(layer.parameters)) for layer in net.layers[:2]] == [(name, parameters)] * 2
+    mixed = hr2jax.load(tmp_path / "state.npz", activation=["relu", given])
+    assert [layer.activation for layer in mixed.layers] == ["relu", name, "identity"]
+    assert dict(mixed.layers[1].parameters) == parameters
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("leaky:0.1", "activation must be among .* but 'leaky:0.1' was given"),
+        ("relu:0.1", "relu takes no parameter"),
+        ("prelu:0.1", "prelu has a slope for each neuron"),
+        ("leaky_relu:", "negative_slope: could not convert"),
+        ("leaky_relu:nan", "negative_slope: "),
+        ("gelu:fast", "approximate: "),
+        ("softplus:0", "beta: "),
+    ],
+)
+def test_an_activation_with_no_such_parameter_is_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        hr2jax.load("state.npz", activation=given)

@@ -51,11 +51,11 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     """Add the network's file, and what it may not say itself."""
     add = parser.add_argument
     add("network", metavar="NET",
-        help="network file: .npz (keys A_1, b_1, ..., C, d), .mat, .nnet, .onnx, .keras, .h5, or a state dict in "
-             ".safetensors, .pt, .pth, .ckpt, .npz")  # fmt: skip
+        help="network file: .npz (keys A_1, b_1, ..., C, d), .mat, .nnet, .onnx, .keras, .h5, a module or "
+             "TorchScript in .pt, or a state dict in .safetensors, .pt, .pth, .ckpt, .npz, .zip; also .gz")  # fmt: skip
     add("--activation", type=_activation, metavar="NAME",
         help="relu: what is done between the layers of a file that does not say it (a state dict, LipSDP's .mat), or "
-             "one name for each hidden layer, with commas (leaky_relu: slope 0.01)")  # fmt: skip
+             "one name for each hidden layer, with commas; leaky_relu:0.1 has a slope of its own")  # fmt: skip
     add("--layers", type=_names, metavar="A,B,...",
         help="the names of a state dict's layers in the order of application, where they do not say it; others are not "
              "used, and a normalisation among them is refused")  # fmt: skip

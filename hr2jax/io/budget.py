@@ -12,10 +12,19 @@ NUMBER = 32
 
 
 class Budget:
-    """Counts down from the memory that is free; asked before anything is taken, since MemoryError comes too late."""
+    """Counts down from the memory that is free; asked before anything is taken, since MemoryError comes too late.
 
-    def __init__(self) -> None:
-        self._free = self._left = free_bytes()
+    Args:
+        free: bytes that may be taken; None: all that are free.
+    """
+
+    def __init__(self, free: float | None = None) -> None:
+        self._free = self._left = free_bytes() if free is None else free
+
+    @property
+    def left(self) -> float:
+        """Bytes that may still be taken."""
+        return self._left
 
     def take(self, size: float, what: str) -> None:
         """Set `size` bytes aside for `what`.

@@ -10,6 +10,7 @@ import numpy as np
 from ..arithmetic import exact
 from ..arithmetic.float64 import Array
 from ..layer import Layer
+from .told import parsed
 
 
 class Layers(NamedTuple):
@@ -40,7 +41,7 @@ def chained(weights: Sequence[Array], biases: Sequence[Array], activations: Sequ
         ValueError: an activation that has numbers of its own.
     """
     for activation in activations:
-        if activation == "prelu":
+        if parsed(activation)[0] == "prelu":
             raise ValueError("the activation 'prelu' has slopes, which this file's layers do not say; use leaky_relu")
     out, between = Layers([weights[0]], [biases[0]]), list[str]()
     for activation, A, b in zip(activations, weights[1:], biases[1:], strict=True):
@@ -56,7 +57,7 @@ def chained(weights: Sequence[Array], biases: Sequence[Array], activations: Sequ
     if all(activation == "relu" for activation in between):
         return out
     kinds = zip(out.weights, out.biases, [*between, "identity"], strict=True)
-    return Graph([Layer({i: A}, b, activation) for i, (A, b, activation) in enumerate(kinds)])
+    return Graph([Layer({i: A}, b, *parsed(activation)) for i, (A, b, activation) in enumerate(kinds)])
 
 
 def _after(A: Array, b: Array, before: Array, shift: Array) -> tuple[Array, Array]:

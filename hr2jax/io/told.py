@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..layer import ACTIVATIONS
+from ..layer import ACTIVATIONS, Layer
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Told:
     """The options of `hr2jax.load`.
 
     Attributes:
-        activation: what is done between the layers: one name for all hidden layers, or one for each.
+        activation: what is done between the layers: one name for all hidden layers, or one for each (see `parsed`).
         layers: the layers' names in the order in which they are applied.
         logits: whether what comes before a final Softmax, LogSoftmax or Sigmoid is asked for.
         example: the shape of an input, of a file that holds a module and does not say it.
@@ -41,8 +41,7 @@ class Told:
         if activation is not None and not isinstance(activation, str):
             activation = _names(activation, "activation must be a name such as 'relu' or a list of one name per layer")
         for name in [activation] if isinstance(activation, str) else activation or ():
-            if name not in ACTIVATIONS:
-                raise ValueError(f"activation must be among {', '.join(ACTIVATIONS)}, but {name[:60]!r} was given")
+            parsed(name)
         if layers is not None:
             layers = _names(layers, "layers must be a list of the layers' names in the order of application")
         if not isinstance(logits, bool):
@@ -90,6 +89,29 @@ class Told:
             raise ValueError(f"activation says {few(told)}, but {what} has {few(said)} for {len(said)} hidden layers")
         if self.layers is not None and self.layers != tuple(names):
             raise ValueError(f"layers says {few(self.layers)}, but the order in {what} is {few(names)}")
+
+
+def parsed(activation: str) -> tuple[str, dict[str, Any]]:
+    """(name, parameters) of "leaky_relu" or, with the value of its first parameter, "leaky_relu:0.1", "gelu:tanh".
+
+    Raises:
+        ValueError: there is no activation of that name, or it takes no such value.
+    """
+    name, colon, value = activation.partition(":")
+    if name not in ACTIVATIONS:
+        raise ValueError(f"activation must be among {', '.join(ACTIVATIONS)}, but {activation[:60]!r} was given")
+    if not colon:
+        return name, {}
+    known = ACTIVATIONS[name]
+    if not known or name == "prelu":
+        takes = "has a slope for each neuron" if known else "takes no parameter"
+        raise ValueError(f"activation {activation[:60]!r} was given, but {name} {takes}")
+    try:
+        parameter: Any = value if known[0] == "approximate" else float(value)
+        Layer({0: [[1.0]]}, [0.0], name, {known[0]: parameter})
+    except ValueError as error:
+        raise ValueError(f"activation {activation[:60]!r} was given, but {known[0]}: {error}") from None
+    return name, {known[0]: parameter}
 
 
 def few(names: Sequence[str]) -> str:

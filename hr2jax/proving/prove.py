@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..arithmetic.enclosure import check_arithmetic
 from ..certificate.certificate import Certificate
@@ -50,6 +51,7 @@ def prove(
     progress: bool = Options.progress,
     device: str | None = Options.device,
     seed: int = Options.seed,
+    example: ArrayLike | None = None,
 ) -> Proof:
     """Whether a network meets a property: verified, violated with a witness, or unknown (docs/prove.md).
 
@@ -66,6 +68,7 @@ def prove(
         progress: show a line on a terminal, else messages in the log "hr2jax", after 2 seconds.
         device: None (JAX's default), "cpu" or "gpu".
         seed: of every random choice.
+        example: an input, of a module or function that does not say the shape of its own.
 
     Returns:
         A Proof: verdict, witness, certificates; it proves the verdict again (`verify`).
@@ -84,7 +87,7 @@ def prove(
             "exact=True is branch and bound, which is not built yet; without it bounds decide what they can"
         )
     options = Options(tol=tol, time_limit=time_limit, progress=progress, device=device, seed=seed)
-    net = as_network(model)
+    net = as_network(model, example)
     prop = read_vnnlib(property_path)
     try:
         asked = question(net, prop)

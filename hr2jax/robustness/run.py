@@ -55,6 +55,7 @@ def certify(
     client: Any = None,
     results: str | os.PathLike[str] | None = None,
     certificates: str | os.PathLike[str] | None = None,
+    example: ArrayLike | None = None,
     **options: Any,
 ) -> RobustnessReport:
     """Which inputs a classifier provably keeps the label of, within each of `radii` (in the norm, units of the input).
@@ -92,6 +93,7 @@ def certify(
             same question goes on with it, after whatever ended the one before; what the file has is taken from it.
         certificates: a folder, made if it is missing, that keeps the certificates of the constants and of the largest
             values that exclude rivals.
+        example: an input, of a module or function that does not say the shape of its own.
         options: others of `solve`: tol, method, max_iterations, device, devices, bounds, cuts.
 
     Returns:
@@ -106,7 +108,7 @@ def certify(
         TypeError: an option that `solve` does not have.
     """
     began = time.time()
-    net = as_network(net)
+    net = as_network(net, example)
     if net.widths[-1] < 2:
         raise ValueError("net must have at least two outputs, the largest of which names the label, but it has 1")
     if not isinstance(via, str) or via not in TESTS:

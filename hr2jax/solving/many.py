@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from ..arithmetic.enclosure import check_arithmetic
 from ..machine.device import on_device
 from ..machine.stopping import stoppable
@@ -28,7 +30,7 @@ ONE_PROBLEM = ("output", "warm_start", "checkpoint")
 @stoppable
 def solve_all(
     net: Model, pairs: Sequence[Output] | None = None, *, found: Callable[[int, Result], Any] | None = None,
-    workers: int | None = None, client: Any = None, **options: Any,
+    workers: int | None = None, client: Any = None, example: ArrayLike | None = None, **options: Any,
 ) -> Results:  # fmt: skip
     """`solve` for several outputs: one compilation, and each problem begins from what the others found.
 
@@ -43,6 +45,7 @@ def solve_all(
         workers: processes on this machine that share the problems, by Dask (extra `cluster`; started by spawn: a script
             needs its `if __name__ == "__main__":`), each problem from nothing; None: this process.
         client: a distributed.Client, whose workers do (docs/scale.md); None: none.
+        example: an input, of a module or function that does not say the shape of its own.
         options: those of `solve`, for every problem, but for `output`, `warm_start` and `checkpoint` (and `callback`,
             where others work), and that `time_limit` is the total of all: each has its share of what is left, and what
             some leave the others have.
@@ -59,7 +62,7 @@ def solve_all(
         TypeError: an option that `solve` does not have.
     """
     began = time.time()
-    net = as_network(net)
+    net = as_network(net, example)
     for name in ONE_PROBLEM:
         if name in options:
             raise ValueError(f"{name} is for one problem: it is given to solve, not to solve_all")

@@ -82,7 +82,7 @@ def linked(target):
 BOMBS = {
     "huge": lambda f: replaced(f, shape=(10**6, 10**6), dtype="f4"),
     "huge and compressed": lambda f: replaced(f, shape=(10**5, 10**5), dtype="f4", chunks=(1000, 1000), compression=9),
-    "inflates": lambda f: replaced(f, data=np.zeros((2 * 10**4, 10**3), "f4"), chunks=(10**3, 10**3), compression=1),
+    "inflates": lambda f: replaced(f, data=np.zeros((4 * 10**4, 10**3), "f4"), chunks=(10**3, 10**3), compression=1),
     "scaled": lambda f: replaced(f, data=np.zeros((10**3, 10**3), "i4"), chunks=(10**3, 10**3), scaleoffset=0),
     "soft link": linked(h5py.SoftLink("/")),
     "external link": linked(h5py.ExternalLink("/etc/passwd", "/")),

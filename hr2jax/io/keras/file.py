@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -20,7 +21,7 @@ from .. import archive as zips
 from ..budget import Budget
 from ..layers import Graph, reason
 from ..told import Told
-from . import stored as stored_numbers
+from . import stored
 from .layer import RULES
 from .operations import OPERATIONS
 from .read import read as read_model
@@ -29,7 +30,7 @@ _MODELS = ("Sequential", "Functional", "Model", "InputLayer")
 _VALUES = ("__keras_tensor__", "__tuple__", "__numpy__", "__tensor__", "DTypePolicy")
 _BESIDE = ("keras.initializers", "keras.regularizers", "keras.constraints")
 _LAYERS = ("keras.layers", "keras.models", "keras.src.models.functional", "keras.src.models.sequential", "keras")
-_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+_MEMBERS = _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _INNER = ("keras.src.layers.", "keras.src.models.")
 _MOST, _OBJECTS = 2**24, 20_000  # bytes of a configuration, and the objects in it
 _NODE = 60  # bytes of memory that a byte of a configuration can take
@@ -45,22 +46,28 @@ def read(file: IO[bytes], told: Told, budget: Budget) -> Graph:
     suffix = Path(str(file.name)).suffix.lower()
     held = budget.contents(file)
     keras = _keras()
-    if suffix == ".keras":
-        text, stored = _archived(held, budget)
-        there, _ = stored_numbers.numbers(stored, budget)
-    else:
-        there, text = stored_numbers.numbers(held, budget)
+    with tempfile.TemporaryDirectory() as folder:
+        if suffix == ".keras":
+            members = _archived(held, budget)
+            text: Any = members[_CONFIG]
+            there, _, copy = stored.copied(members[_WEIGHTS], Path(folder), budget)
+        else:
+            there, text, copy = stored.copied(held, Path(folder), budget)
         if text is None:
             raise ValueError("it holds weights without the model that they are of; save the whole model (model.save)")
-    config = _parsed(text, budget)
-    for count, part in enumerate(_objects(config, 0)):
-        _check(part, keras)
-        if count > _OBJECTS:
-            raise ValueError("its configuration names more objects than any model's")
-    stored_numbers.check_model(_model(config), suffix != ".keras", there, keras)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"model{'.keras' if suffix == '.keras' else '.h5'}"
-        path.write_bytes(held)
+        config = _parsed(text, budget)
+        for count, part in enumerate(_objects(config, 0)):
+            _check(part, keras)
+            if count > _OBJECTS:
+                raise ValueError("its configuration names more objects than any model's")
+        stored.check_model(_model(config), suffix != ".keras", there, keras)
+        path = copy
+        if suffix == ".keras":
+            path = Path(folder) / "model.keras"
+            with zipfile.ZipFile(path, "w") as archive:
+                for name in (_CONFIG, _METADATA):
+                    archive.writestr(name, members[name])
+                archive.write(copy, _WEIGHTS)
         try:
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
         except Exception as error:
@@ -86,8 +93,8 @@ def _keras() -> Any:
     return keras
 
 
-def _archived(held: bytes, budget: Budget) -> tuple[bytes, bytes]:
-    """The configuration and the weights of a .keras."""
+def _archived(held: bytes, budget: Budget) -> dict[str, bytes]:
+    """The members of a .keras that say what the model is."""
     try:
         archive = zips.opened(io.BytesIO(held), budget)
     except ValueError as error:
@@ -96,15 +103,15 @@ def _archived(held: bytes, budget: Budget) -> tuple[bytes, bytes]:
         names = archive.namelist()
         if len(set(names)) < len(names):
             raise ValueError("the archive holds a name more than once")
-        for name, why in ((_CONFIG, "which says what the model is"), (_WEIGHTS, "its weights")):
+        for name in _MEMBERS:
             if name not in names:
-                raise ValueError(f"it holds no {name}, {why}; save the whole model (model.save)")
+                raise ValueError(f"it holds no {name}; save the whole model (model.save)")
         if archive.getinfo(_CONFIG).file_size > _MOST:
             raise ValueError("its config.json is larger than any model's")
         for member in archive.infolist():
-            budget.take(2 * member.file_size, f"{member.filename[:60]!r} in the file")
+            budget.take(3 * member.file_size, f"{member.filename[:60]!r} in the file")
         try:
-            return archive.read(_CONFIG), archive.read(_WEIGHTS)
+            return {name: archive.read(name) for name in _MEMBERS}
         except Exception as error:  # damaged bytes make zipfile raise nearly anything
             raise ValueError(f"is no whole file of Keras ({reason(error)})") from None
 

@@ -1,21 +1,52 @@
-"""The numbers of a file of Keras, before Keras is given it: what HDF5 declares against what is there."""
+"""The numbers of a file of Keras, before Keras is given it: what HDF5 declares against what is there.
+
+HDF5's library trusts what it reads: damaged bytes can make it run for ever. So the file is read once in a process that
+can be killed, and Keras is given a copy that this process writes.
+"""
 
 from __future__ import annotations
 
-import io
+import contextlib
 import json
+import os
+from pathlib import Path
 from typing import Any
 
+from ...machine.child import ChildError, in_child
 from ..budget import NUMBER, Budget
 from ..layers import reason
 
 _INFLATED = 1032  # deflate never makes more bytes of one
 _MOST = 20_000  # groups and arrays
 _BESIDE = 10_000  # numbers of a model that its file may leave out, such as those of Dropout's noise
+_SECONDS, _RATE = 10.0, 1e7  # for any file, and bytes a second beside
+_ROOM = 2**29  # bytes that reading takes beside what a file holds
 
 
-def numbers(held: bytes, budget: Budget) -> tuple[int, Any]:
-    """How many numbers an HDF5 file holds, and the text of its model's configuration, None without one.
+def copied(held: bytes, folder: Path, budget: Budget) -> tuple[int, Any, Path]:
+    """How many numbers an HDF5 file holds, the text of its model's configuration (None without one), and its copy.
+
+    Raises:
+        ValueError: it is damaged, links to elsewhere, or declares more than is there or free.
+    """
+    source, copy = folder / "given.h5", folder / "copy.h5"
+    source.write_bytes(held)
+    try:
+        seconds = _SECONDS + len(held) / _RATE
+        there, text = in_child(__name__, "copy_checked", str(source), str(copy), budget.left, seconds=seconds)
+    except ValueError:
+        raise
+    except (TimeoutError, ChildError):
+        raise ValueError("is no whole file of Keras (HDF5 cannot read it)") from None
+    except Exception as error:  # damaged bytes make h5py raise nearly anything
+        raise ValueError(f"is no whole file of Keras ({reason(error)})") from None
+    source.unlink()
+    budget.take(float(NUMBER) * there, "the numbers in the file")
+    return there, text, copy
+
+
+def copy_checked(source: str, copy: str, free: float) -> tuple[int, Any]:
+    """Write the HDF5 file `source` anew, once it is checked, in `free` bytes of memory; what `copied` says of it.
 
     Raises:
         ValueError: it is damaged, links to elsewhere, or declares more than is there or free.
@@ -23,12 +54,42 @@ def numbers(held: bytes, budget: Budget) -> tuple[int, Any]:
     import h5py
 
     try:
-        with h5py.File(io.BytesIO(held), "r") as file:
-            return _count(file, budget), file.attrs.get("model_config")
+        with h5py.File(source, "r") as file, h5py.File(copy, "w", libver="latest") as out:
+            total = _count(file, Budget(free))
+            _limit_memory(_ROOM + 4 * (os.path.getsize(source) + 8 * total))
+            _copy(file, out)
+            return total, out.attrs.get("model_config")
     except ValueError:
         raise
-    except Exception as error:  # damaged bytes make h5py raise nearly anything
+    except Exception as error:
         raise ValueError(f"is no whole file of Keras ({reason(error)})") from None
+
+
+def _limit_memory(more: int) -> None:
+    """What texts that stand for one another may take, of this process."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        with open("/proc/self/statm") as file:
+            size = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (size + more, hard))
+
+
+def _copy(group: Any, out: Any) -> None:
+    import h5py
+
+    groups = [(group, out)]
+    while groups:
+        given, made = groups.pop()
+        made.attrs.update({name: value for name, value in given.attrs.items() if not isinstance(value, h5py.Empty)})
+        for name in given:
+            part = given[name]
+            if isinstance(part, h5py.Group):
+                groups.append((part, made.create_group(name)))
+            elif isinstance(part, h5py.Dataset):
+                copy = made.create_dataset(name, data=part[()])
+                copy.attrs.update(dict(part.attrs.items()))
 
 
 def _count(file: Any, budget: Budget) -> int:
