@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .compile_clock import listen
 from .interrupts import undisturbed
@@ -71,5 +72,9 @@ class compiled:
 
 
 def put(array: Any, dtype: Any = None) -> Any:
-    """The array on the device, which takes a program of its own: jnp.asarray."""
+    """The array on the device: jnp.asarray, without the program that that compiles for each shape of NumPy's arrays."""
+    if isinstance(array, np.ndarray):
+        # a copy, for the device may go on reading from it
+        array = np.array(array, jax.dtypes.canonicalize_dtype(dtype or array.dtype))
+        return run(jax.device_put, array)
     return run(jnp.asarray, array, dtype)

@@ -19,7 +19,7 @@ import numpy as np
 from ..arithmetic.enclosure import TooLargeError
 from ..arithmetic.float64 import Array
 from ..certificate.certificate import Certificate, certify_multipliers
-from ..engines.bilinear.maximise import PenaltyState, cold, diagonal, estimate, objective, sweep
+from ..engines.bilinear.maximise import RANK, PenaltyState, diagonal, estimate, objective, sweep
 from ..machine.run import compiled, put, run
 from ..network import Network
 from ..problem import Problem, checked_problem
@@ -57,31 +57,43 @@ def dual(
             relaxations are solved until the duality gap is about tol, or `over`, the diagonal then taken in float64.
     """
     if g is not None:
-        parts = run(_in_float32, *(put(part, jnp.float32) for part in (A, w, g)))
+        start = _start(len(w), A.shape)
+        parts = run(_in_float32, *(put(part, jnp.float32) for part in (A, w, g)), start)
         return [np.asarray(part, dtype=np.float64) for part in parts]
     with jax.enable_x64(True):
         A32, w32 = put(A, jnp.float32), put(w, jnp.float32)
-        state = run(cold, len(w), A.shape, jnp.float32)
+        state = _start(len(w), A.shape)
         for _ in range(ROUNDS):
             values, attained, state = run(_round, A32, w32, state)
+            values, attained = np.asarray(values), np.asarray(attained)
             if over() or bool((values - attained <= 0.5 * tol * values).all()):
                 break
         parts = run(_in_float64, put(A), put(w), state)
         return [np.asarray(part, dtype=np.float64) for part in parts]
 
 
+def _start(pairs: int, shape: tuple[int, ...]) -> PenaltyState:
+    """Random, but always the same: NumPy's numbers, for JAX's take longer to compile than all the rest to run."""
+    neurons, inputs = shape
+    rng = np.random.default_rng(0)
+    V = rng.standard_normal((pairs, neurons, RANK), np.float32)
+    V /= np.linalg.norm(V, axis=-1, keepdims=True)
+    return PenaltyState(put(V), put(rng.standard_normal((pairs, inputs), np.float32)))
+
+
 @compiled
-def _in_float32(A: Any, w: Any, g: Any) -> Any:
-    start = cold(BATCH, A.shape, A.dtype)
+def _in_float32(A: Any, w: Any, g: Any, start: PenaltyState) -> Any:
     V = jax.lax.fori_loop(0, SWEEPS, lambda _, V: sweep(A, w, V, g), start.V)
     return diagonal(A, w, V, start.z, POWER_STEPS, g)[:3]
 
 
-def _round(A: Any, w: Any, state: PenaltyState) -> tuple[Array, Array, PenaltyState]:
+@compiled
+def _round(A: Any, w: Any, state: PenaltyState) -> tuple[Any, Any, PenaltyState]:
     values, state = estimate(A, w, state, SWEEPS)
-    return np.asarray(values), np.asarray(objective(A, w, state.V)), state
+    return values, objective(A, w, state.V), state
 
 
+@compiled
 def _in_float64(A: Any, w: Any, state: PenaltyState) -> Any:
     V, z = (jnp.asarray(part, jnp.float64) for part in state)
     return diagonal(A, w, V / jnp.linalg.norm(V, axis=-1, keepdims=True), z, LAST_STEPS)[:3]

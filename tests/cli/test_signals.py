@@ -21,13 +21,16 @@ BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SI
 UNPROVED = "hr2jax: interrupted: stopped before there was an answer"
 
 
+def network(inputs, hidden):
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal((hidden, inputs)), rng.standard_normal((10, hidden))]
+    return hr2jax.Network(weights, [rng.standard_normal(hidden), np.zeros(10)])
+
+
 @pytest.fixture
 def folder(tmp_path):
+    network(20, 30).save(tmp_path / "net.npz")
     rng = np.random.default_rng(0)
-    net = hr2jax.Network(
-        [rng.standard_normal((30, 20)), rng.standard_normal((10, 30))], [rng.standard_normal(30), np.zeros(10)]
-    )
-    net.save(tmp_path / "net.npz")
     np.savez(tmp_path / "data.npz", inputs=rng.uniform(-1, 1, (40, 20)))
     return tmp_path
 
@@ -64,7 +67,7 @@ def check_solve(folder, number, process):
         bound = certificate.verify(net)
         assert json.loads((folder / "r.json").read_text())["bound"] == bound
         assert "certified bound" in out
-        x = np.random.default_rng(0).standard_normal((100, 20))
+        x = np.random.default_rng(0).standard_normal((100, net.widths[0]))
         assert bound >= max(np.abs(net.gradient(point, 0)).sum() for point in x)
     assert not list(folder.glob(".hr2jax-*"))
 
@@ -86,6 +89,8 @@ def test_a_solve_that_is_stopped_prints_its_bound(number, folder):
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("number", CODES)
 def test_at_any_moment(number, folder, seed):
+    """Of a solve that takes far longer than the latest of these moments: (20, 30) may have ended by itself."""
+    network(100, 150).save(folder / "net.npz")
     process = started(folder, *SOLVE)
     time.sleep(np.random.default_rng([seed, number]).uniform(0.2, 10.0))
     process.send_signal(number)

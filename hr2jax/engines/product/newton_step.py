@@ -74,6 +74,7 @@ class Problem:
         self.extended = lifting.extended.size
         self.given = {name: np.asarray(values, dtype=np.float64) for name, values in multipliers.items()}
         self.rows, self.start = self._collect(families)
+        self._F_T = self.rows.F.T.tocsr()
         self.D: Any = lifting.derived_rows()
         if self.D.size > LARGE and np.count_nonzero(self.D) < SPARSE * self.D.size:  # layers, convolutions among them
             self.D = sp.csr_matrix(self.D)
@@ -203,12 +204,12 @@ class Problem:
     def matrix(self, weights: Array, of_constants: bool = True) -> Array:
         """M (N, N), with or without what does not depend on the multipliers."""
         n = self.lifting.size
-        core = (self.rows.F.T @ sp.diags(self.rows.of_products(weights)) @ self.rows.G).tocsr()
+        G, values = self.rows.G, self.rows.of_products(weights)
+        scaled = sp.csr_matrix((G.data * np.repeat(values, np.diff(G.indptr)), G.indices, G.indptr), shape=G.shape)
+        core = (self._F_T @ scaled).toarray()  # dense from here on: few operations, of small matrices mostly
         core = 0.5 * (core + core.T)
-        behind = core[n:, n:] @ self.D
-        across = core[n:, :n].toarray() + 0.5 * (behind.toarray() if sp.issparse(behind) else behind)
-        half = self.D.T @ across
-        M = core[:n, :n].toarray() + half + half.T
+        half = self.D.T @ (core[n:, :n] + 0.5 * (core[n:, n:] @ self.D))
+        M = core[:n, :n] + half + half.T
         return M + self.constants if of_constants else M
 
     def begin(self, d: Array | None = None, V: Array | None = None) -> Interior:
