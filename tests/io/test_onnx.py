@@ -532,3 +532,20 @@ def test_a_file_beside_the_model_that_does_not_hold_the_weights_is_refused(tmp_p
     with pytest.raises(ValueError, match=message) as caught:
         hr2jax.load(beside(tmp_path, **changed))
     assert str(caught.value).startswith(str(tmp_path / "net.onnx")) and "\n" not in str(caught.value)
+
+
+def test_silu_and_softsign_as_graphs_write_them(tmp_path):
+    """x sigmoid(x) and x / (1 + |x|) of one x; of two, or of another constant, they are refused."""
+    x = np.random.default_rng(0).standard_normal((20, 3)) * 3.0
+    one, two = {"one": np.ones(1, "f4")}, {"one": np.full(1, 2.0, "f4")}
+    for nodes, function in ((("Sigmoid x > s", "Mul s x > y"), lambda x: x / (1 + np.exp(-x))),
+                            (("Abs x > a", "Add one a > b", "Div x b > y"), lambda x: x / (1 + abs(x)))):  # fmt: skip
+        (tmp_path / "net.onnx").write_bytes(model(*nodes, constants=one).SerializeToString())
+        net = hr2jax.load(tmp_path / "net.onnx")
+        assert np.allclose(net(x), function(x), rtol=1e-12) and len(net.layers) == 2
+    for nodes, constants in ((("Neg x > n", "Sigmoid n > s", "Mul s x > y"), one),
+                             (("Abs x > a", "Add one a > b", "Div x b > y"), two),
+                             (("Neg x > n", "Abs n > a", "Add one a > b", "Div x b > y"), one)):  # fmt: skip
+        (tmp_path / "net.onnx").write_bytes(model(*nodes, constants=constants).SerializeToString())
+        with pytest.raises(ValueError, match="computes"):
+            hr2jax.load(tmp_path / "net.onnx")

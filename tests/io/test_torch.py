@@ -108,6 +108,8 @@ FUNCTIONS = {
     "ends": lambda x: x.clamp(min=-0.2).clamp(max=0.4).minimum(x.new_full((4,), 0.3)) + torch.min(x, x * 2),
     "group sort": lambda x: torch.cat([x.view(1, 2, 2).sort(-1)[0].flatten(1), x.sort(1, True)[0], x.topk(3)[0]], 1),
     "max min": lambda x: torch.stack([x.view(1, 2, 2).amax(2), x.view(1, 2, 2).amin(2)], 2).flatten(1),
+    "silu by hand": lambda x: x * torch.sigmoid(x) + torch.sigmoid(x),
+    "softsign": lambda x: F.softsign(2 * x) + x / (1 + x.abs()),
     "where": lambda x: torch.where(torch.tensor([True, False, True, False]), x, -x),
 }
 
@@ -154,6 +156,10 @@ REFUSED = {
     "attention": (Of(lambda m, x: F.scaled_dot_product_attention(x, x, x)), "multiplies values|multiplies two values"),
     "product": (Of(lambda m, x: x * x), "multiplies two values"),
     "square": (Of(lambda m, x: x**2), "with itself"),
+    "silu of two": (Of(lambda m, x: x * torch.sigmoid(x.flip(1))), "multiplies two values"),
+    "softsign of two": (Of(lambda m, x: x / (1 + x.flip(1).abs())), "divides by what the network computes"),
+    "another softsign": (Of(lambda m, x: x / (2 + x.abs())), "divides by what the network computes"),
+    "an inner softsign": (Of(lambda m, x: x / (1 + (2 * x).abs())), "divides by what the network computes"),
     "quotient": (Of(lambda m, x: 1 / x), "computed by the network|divides"),
     "jump": (Of(lambda m, x: torch.where(x > 0, x, 2 * x)), "is not read"),
     "threshold": (nn.Threshold(0.5, 0.0), "is not read"),
