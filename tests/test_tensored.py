@@ -20,11 +20,11 @@ SEEDS = 10 if FULL else 1
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_no_bound_is_below_enumeration(p, q, seed):
     rng = np.random.default_rng([seed, q])
-    net = random_network(rng, (2, 3, 2) if seed % 2 else (2, 3, 3, 2))
+    net = random_network(rng, (2, 3, 2) if seed % 2 else (2, 2, 3, 2))
     formal = formal_constant(net, p, q)
     center, radius = 0.3 * rng.normal(size=2), 0.6
     attained = sampled(net, p, q, center, radius, rng, 300)
-    for relaxation in ("shor", "hr2", "hr2+") if FULL else ("hr2", "hr2+"):
+    for relaxation in ("shor", "hr2", "hr2+") if FULL else ("hr2+",):
         options = {"norm": p, "output_norm": q, "relaxation": relaxation, "lifting": "tensored", "tol": 1e-2}
         everywhere = hr2jax.solve(net, **options)
         assert formal * (1 - 1e-12) <= everywhere.bound
