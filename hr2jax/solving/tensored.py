@@ -10,9 +10,9 @@ from ..options import Options
 from ..problem import Problem
 from ..relaxation.presolve import LIFTINGS, Presolve, presolve
 
-# Multipliers of equalities between copies up to which it is solved without being asked for: some seconds a round by
-# Newton's method; and with a time limit, of which it has what is left.
-LARGEST, LARGEST_IN_TIME = 1200, 2500
+# Equalities between copies up to which it is solved without being asked for: some ten seconds by Newton's method
+# (LipBaB's SD 10-20-15-10-3, which has 1134, takes 90); and with a time limit, of which it has what is left.
+LARGEST, LARGEST_IN_TIME = 800, 2500
 
 
 def is_sought(problem: Problem, options: Options) -> bool:
