@@ -89,13 +89,14 @@ def solve(
         callback: called with a Progress now and then; returning True stops.
         checkpoint: path of a certificate file that always holds the best bound so far; resumed from if it exists.
         cuts: which cutting planes "hr2+" separates, of "T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0" (pairs of
-            factors), "triangles" and "cones", and with several hidden layers products such as "T.V"
-            (docs/theory/cuts.md); None: all of them.
+            factors), "triangles" and "cones", with several hidden layers products such as "T.V", and with lifting "xL"
+            "events" and "clauses" (docs/theory/cuts.md); None: all of them.
         lifting: with several hidden layers, which variables carry the derivative through them: "forward" (tangents),
             "adjoint", "both", or "auto": adjoint, which was never much looser than the others, and often tighter; with
             any number "reach", of global constants alone, which knows which patterns occur (docs/theory/reach.md);
             by "auto" global "hr2+" of small networks tries both, unless `cuts` are given. Of several outputs also
-            "tensored" (docs/theory/several-outputs.md), which "auto" tries likewise, local constants included.
+            "tensored" (docs/theory/several-outputs.md), which "auto" tries likewise, local constants included. Of local
+            constants of one output "xL", with values of the last layers too: "auto" of "hr2+" for small networks.
         example: an input, of a module or function that does not say the shape of its own (see `hr2jax.as_network`).
 
     Raises:

@@ -30,7 +30,7 @@ BLOCK_METHODS = ("admm", *INTERIOR_POINT)  # block forms: one hidden layer, norm
 METHODS = ("auto", "admm", "lowrank", "newton", *INTERIOR_POINT)
 # Pairs of factors, triangle inequalities not through the constant, and factors times the cones of balls
 # (docs/theory/cuts.md); and the products that exist with several hidden layers only (relaxation/products.py).
-FLAT_CUTS = ("T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0", "triangles", "cones")
+FLAT_CUTS = ("T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0", "triangles", "cones", "events", "clauses")
 DEEP_CUTS = (
     "T.V", "T.VC", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "U.X", "U.XC", "X0.X", "X0.XC",
     "X.X",  # and all others of two factors of one chain
@@ -127,26 +127,27 @@ class Options:
                 )
             self._keep("cuts", _names("cuts", self.cuts, CUT_NAMES))
 
-    def _check_reach(self, net: Network, problem: Problem) -> None:
-        """Refuse what the reach lifting is not for.
+    def _check_further(self, net: Network, problem: Problem) -> None:
+        """Refuse what the liftings "reach" and "xL" are not for.
 
         Raises:
             ValueError, NotImplementedError: what was given and what was expected.
         """
         from .relaxation.section import refusal  # here: the command line's help needs no relaxations
 
-        if problem.is_local or problem.quantity != "lipschitz":
-            what = "a local constant" if problem.quantity == "lipschitz" else "a largest value"
-            raise ValueError(
-                f"lifting='reach' is for global Lipschitz constants, but {what} was asked for; give 'auto'"
-            )
+        is_reach, word = self.lifting == "reach", f"lifting={self.lifting!r}"
+        if problem.is_local == is_reach or problem.quantity != "lipschitz":
+            what = f"a {'local' if problem.is_local else 'global'} constant"
+            what = what if problem.quantity == "lipschitz" else "a largest value"
+            own = "global" if is_reach else "local"
+            raise ValueError(f"{word} is for {own} Lipschitz constants, but {what} was asked for; give 'auto'")
         if not self.record.by_products or self.record.lifting is not None or self.method in BLOCK_METHODS:
             raise NotImplementedError(
-                f"lifting='reach' is for products of any depth ('shor', 'hr2', 'hr2+' by {_listed(PRODUCT_METHODS)}), "
+                f"{word} is for products of any depth ('shor', 'hr2', 'hr2+' by {_listed(PRODUCT_METHODS)}), "
                 f"but relaxation={self.relaxation!r} with method={self.method!r} was given"
             )
-        if reason := refusal(net):
-            raise NotImplementedError(f"lifting='reach' was given, but {reason}; give 'auto'")
+        if is_reach and (reason := refusal(net)):
+            raise NotImplementedError(f"{word} was given, but {reason}; give 'auto'")
 
     def _check_tensored(self, problem: Problem) -> None:
         """Refuse what the tensored lifting is not for.
@@ -205,14 +206,14 @@ class Options:
                 f"relaxation must be one of {_listed(names(quantities=problem.quantity))} for a largest value, but "
                 f"{self.relaxation!r} was given"
             )
-        if self.lifting == "reach":
-            self._check_reach(net, problem)
+        if self.lifting in ("reach", "xL"):
+            self._check_further(net, problem)
         elif self.lifting == "tensored":
             self._check_tensored(problem)
         elif net.depth == 1 and self.lifting not in ("auto", "forward"):
             raise ValueError(
                 f"lifting={self.lifting!r} was given, but with one hidden layer there is nothing to choose: 'auto', "
-                "'forward', or 'reach' of a global constant"
+                "'forward', 'reach' of a global constant, or 'xL' of a local one"
             )
         is_whole = problem.is_vector and not problem.is_of_rows
         if is_whole and (record.matrices or record.degree is not None):

@@ -52,7 +52,7 @@ def sentence(error, path=""):
     assert "\n" not in text
     assert not text.endswith(".")
     assert ". " not in text
-    assert len(text.replace(str(path), "")) < 250
+    assert len(text.replace(str(path), "")) < 280
     return text
 
 

@@ -12,9 +12,11 @@ from ..arithmetic.float64 import Array
 from ..arithmetic.protocol import A, Arithmetic
 from ..linalg.arrow import ArrowEnclosure
 from ..relaxation.basis import V1, XI, Lifting, T
+from ..relaxation.clauses import CLAUSES, clause_entries
 from ..relaxation.cones import CONES, cone_entries
 from ..relaxation.copied_cuts import CUTS
 from ..relaxation.copies import CopiedFamily
+from ..relaxation.events import EVENTS, event_entries
 from ..relaxation.families import catalogue
 from ..relaxation.forms import Family
 from ..relaxation.lasserre import LocalizingMatrix, lasserre_matrices, lasserre_size, moment_places
@@ -24,7 +26,11 @@ from ..relaxation.triangles import TRIANGLES, triangle_entries
 from .form import QuadraticForm, add_family
 
 # cutting planes: multipliers of this name are rows, and what those add to a form is these functions'
-ROWS = {TRIANGLES: triangle_entries, PRODUCTS: product_entries, CONES: cone_entries}  # the tensored lifting's: CUTS
+# (the tensored lifting's: CUTS)
+ROWS = {
+    TRIANGLES: triangle_entries, PRODUCTS: product_entries, CONES: cone_entries, EVENTS: event_entries,
+    CLAUSES: clause_entries,
+}  # fmt: skip
 SOS = "sos."  # multipliers of this name are factors of lasserre2's dual matrices
 # More than any solver finds: rows of cuts, and entries of lasserre2's matrices, which Python enumerates.
 MOST_ROWS, MOST_ENTRIES = 10**7, 10**6

@@ -10,16 +10,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from ..arithmetic.float64 import Array
 from ..relaxation.basis import Lifting
+from ..relaxation.clauses import CLAUSES
+from ..relaxation.clauses import decode as decode_clauses
 from ..relaxation.cones import BOUNDED, CONES, width_of
 from ..relaxation.cones import decode as decode_cones
+from ..relaxation.events import EVENTS
+from ..relaxation.events import decode as decode_events
 from ..relaxation.families import catalogue
 from ..relaxation.lasserre import Monomial, reduce
 from ..relaxation.layout import Layout
+from ..relaxation.literals import width_of as slopes_of
 from ..relaxation.products import PRODUCTS
 from ..relaxation.tensored import Tensored
 from ..relaxation.triangles import TRIANGLES
@@ -35,11 +41,15 @@ RECORDS = {
     TRIANGLES: ("group", "layer", "index", "corners", "signs", "multipliers"),
     PRODUCTS: ("kind", "sign", "layer", "index", "pairs", "multipliers"),
     CONES: ("kind", "sign", "layer", "index", "factors", "groups", "directions", "multipliers"),
+    EVENTS: ("kind", "sign", "layer", "index", "literals", "directions", "slopes", "multipliers"),
+    CLAUSES: ("kind", "sign", "layer", "index", "literals", "directions", "slopes", "multipliers"),
     KRIVINE: ("group", "layer", "index", "factors", "signs", "multipliers"),
     **COPIED_RECORDS,
 }
 # Of lasserre2's matrices: the table of all, and two of each matrix.
 SQUARES = "sos"
+# Records of rows of so many literals each, that are proved by directions and slopes.
+PROVED: dict[str, tuple[int, Callable[..., Any]]] = {EVENTS: (2, decode_events), CLAUSES: (3, decode_clauses)}
 NO_VARIABLE = -1  # in a monomial of fewer variables than the others
 
 
@@ -81,6 +91,8 @@ def named(lifting: Lifting, multipliers: Mapping[str, Array], inputs: int) -> di
             out |= _named_products(lifting, values)
         elif name == CONES:
             out |= _named_cones(lifting, values)
+        elif name in PROVED:
+            out |= _named_proved(lifting, values, name)
         elif name == KRIVINE:
             out |= _named_krivine(values, inputs)
         elif not name.startswith(SOS):
@@ -204,6 +216,38 @@ def _products(lifting: Lifting, entries: Named, strict: bool = True) -> Array:
     return np.column_stack([numbers[pairs], weight])[kept].astype(np.float64)
 
 
+def _named_proved(lifting: Lifting, rows: Array, record: str) -> dict[str, Array]:
+    k = PROVED[record][0]
+    used, literals = np.unique(rows[:, :k].astype(np.int64), return_inverse=True)
+    return columns(factor_numbers(lifting).table(used), record, "kind", signed=True) | {
+        f"{record}/literals": literals.reshape(-1, k).astype(np.int64),
+        f"{record}/directions": np.array(rows[:, k : 2 * k], dtype=np.float64),
+        f"{record}/slopes": np.array(rows[:, 2 * k : -1], dtype=np.float64),
+        f"{record}/multipliers": np.array(rows[:, -1], dtype=np.float64),
+    }
+
+
+def _proved(record: str) -> Callable[..., Array]:
+    """Rows of literals with what proves them, of a record."""
+    k, decode = PROVED[record]
+
+    def build(lifting: Lifting, entries: Named, strict: bool = True) -> Array:
+        table = read(entries, record, "kind", signed=True)
+        literals = _positions(entries[f"{record}/literals"], k, len(table), f"literals of {record}")
+        weight, numbering = _weights(entries, record, len(literals)), factor_numbers(lifting)
+        directions, slopes = entries[f"{record}/directions"], entries[f"{record}/slopes"]
+        for values, width in ((directions, k), (slopes, slopes_of(lifting))):
+            if values.dtype != np.float64 or values.shape != (len(literals), width):
+                raise ValueError(f"the directions and slopes of {record} must be float64 rows of {k} and of {width}")
+        numbers = numbering.required(table, "factor") if strict else numbering.numbers(table)
+        kept = (numbers[literals] >= 0).all(axis=1)
+        rows = np.column_stack([numbers[literals], directions, slopes, weight])[kept].astype(np.float64)
+        decode(lifting, rows)
+        return rows
+
+    return build
+
+
 def _named_cones(lifting: Lifting, rows: Array) -> dict[str, Array]:
     used, factors = np.unique(rows[:, 0].astype(np.int64), return_inverse=True)
     names = np.array([str(group) for group in BOUNDED])
@@ -235,7 +279,9 @@ def _cones(lifting: Lifting, entries: Named, strict: bool = True) -> Array:
     return rows
 
 
-_RECORDS: dict[str, Callable[..., Array]] = {TRIANGLES: _triangles, PRODUCTS: _products, CONES: _cones}
+_RECORDS: dict[str, Callable[..., Array]] = {
+    TRIANGLES: _triangles, PRODUCTS: _products, CONES: _cones, EVENTS: _proved(EVENTS), CLAUSES: _proved(CLAUSES),
+}  # fmt: skip
 
 
 def _positions(values: Array, width: int, length: int, what: str) -> Array:

@@ -16,7 +16,7 @@ from ..relaxation.basis import Lifting
 from ..relaxation.layout import Layout
 from ..relaxation.lifting import lift
 from ..relaxation.neurons import masks
-from ..relaxation.presolve import LIFTINGS, OF_ONE, OF_VALUES, ON_SECTIONS, Presolve, pre_bounds, presolve
+from ..relaxation.presolve import LIFTINGS, OF_ONE, OF_VALUES, ON_SECTIONS, WITH_LAST, Presolve, pre_bounds, presolve
 from ..text import shown
 from .bound import dual_bound
 from .krivine import KRIVINE, krivine_bound
@@ -57,7 +57,9 @@ class Prover:
             raise ValueError(f"lifting {lifting!r} and the layout's section do not go together")
         self.net, self.layout, self.arithmetic = net, layout, arithmetic
         with np.errstate(all="ignore"):
-            self.fixed = presolve(net, self.problem, arithmetic, layout, slopes, LIFTINGS[lifting])
+            self.fixed = presolve(
+                net, self.problem, arithmetic, layout, slopes, LIFTINGS[lifting], with_last=lifting in WITH_LAST
+            )
 
     @cached_property
     def lifted(self) -> Lifting:
@@ -148,8 +150,8 @@ def prover_of(net: Network, problem: Problem, fixed: Presolve) -> Prover:
 
 def lifting_of(problem: Problem, fixed: Presolve) -> str:
     """The lifting's name, from the problem and the chains that its presolve has."""
-    is_on_section, known = fixed.section is not None, OF_VALUES if problem.is_vector else OF_ONE
-    names = {LIFTINGS[name]: name for name in known if (name in ON_SECTIONS) == is_on_section}
+    kind, known = (fixed.section is not None, fixed.with_last), OF_VALUES if problem.is_vector else OF_ONE
+    names = {LIFTINGS[name]: name for name in known if (name in ON_SECTIONS, name in WITH_LAST) == kind}
     return names[fixed.chains]
 
 

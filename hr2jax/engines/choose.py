@@ -53,7 +53,7 @@ def engine_for(lifting: Lifting, families: list[Family], record: Relaxation, opt
         most = few(record, lifting.presolve.depth, record.cuts and bool(options.planes))
         return affordable(lifting, families, most)
 
-    has_more = S in lifting.sizes or lifting.presolve.section is not None or T not in lifting.sizes
+    has_more = S in lifting.sizes or lifting.presolve.has_last or T not in lifting.sizes
     return engine_of(record, options.method, lifting.presolve.depth + has_more, is_few)
 
 

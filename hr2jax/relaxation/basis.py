@@ -215,7 +215,7 @@ class Lifting(Basis):
     @property
     def masked(self) -> tuple[int, ...]:
         """The layers that have variables behind their masks."""
-        has_all = self.by_chains or OF_OUTPUTS in self.presolve.chains or self.presolve.section is not None
+        has_all = self.by_chains or OF_OUTPUTS in self.presolve.chains or self.presolve.has_last
         return self.presolve.structure.masked if has_all else self.presolve.structure.inner
 
     @property

@@ -17,6 +17,7 @@ from .section import Section
 LARGEST_UNIT = 2**18
 # The chain of adjoints that begins with C^T M^T s, s a variable: the last layers have variables too.
 OF_OUTPUTS = "as"
+ADJOINTS = ("a", OF_OUTPUTS)
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from ..arithmetic.float64 import Array
 from ..bounds import adjoint_bounds, preactivation_bounds, tangent_bounds
 from ..bounds.interval import sizes_of_terms
 from ..graph import Structure, is_masked
-from ..layer import Layer, largest
+from ..layer import Layer
 from ..network import Network
 from ..problem import Problem
-from .layout import OF_OUTPUTS, Layout, carried, check_layout
+from .layout import ADJOINTS, OF_OUTPUTS, Layout, carried, check_layout
 from .neurons import Neurons, ends, masks
-from .scales import exponents, margins, on_grid, proved, raised
+from .scales import exponents, margins, on_grid, proved, raised, reach_margins
 from .section import Section, SectionBox, section_bounds
 
 # lifting -> the chains of variables that carry the derivative (docs/theory/depth.md): none where values are bounded,
@@ -28,14 +28,14 @@ from .section import Section, SectionBox, section_bounds
 # two of these on a section of the cone (docs/theory/reach.md)
 LIFTINGS: dict[str, tuple[str, ...]] = {
     "forward": ("p",), "adjoint": ("a",), "both": ("p", "a"), "values": (), "lipsdp": ("q",),
-    "separate": (OF_OUTPUTS,), "reach": ("a",), "reach separate": (OF_OUTPUTS,), "tensored": ("p",),
+    "separate": (OF_OUTPUTS,), "reach": ("a",), "reach separate": (OF_OUTPUTS,), "tensored": ("p",), "xL": ("a",),
 }  # fmt: skip
 ON_SECTIONS = ("reach", "reach separate")
+WITH_LAST = ("xL",)  # those with x of the last layers too
 
 OF_VALUES = ("separate", "tensored", "lipsdp", "reach separate")  # the liftings of several outputs, and those of one
 OF_ONE = tuple(name for name in LIFTINGS if name not in ("separate", "tensored", "reach separate"))
 Slopes = Mapping[tuple[int, int], Array]
-ADJOINTS = ("a", OF_OUTPUTS)
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Presolve:
         given: which of the layers have variables; None: those of a chain.
         ranges: by smooth layer, from 1, (alpha, beta) around the derivatives of each neuron, (p_l,) each.
         section: of a reach lifting: all of this is of the problem on it (`posed`).
+        with_last: whether the last layers have an x too; on a section they do.
     """
 
     free: Array
@@ -64,6 +65,7 @@ class Presolve:
     given: Structure | None = None
     ranges: Mapping[int, tuple[Array, Array]] = field(default_factory=dict)
     section: Section | None = None
+    with_last: bool = False
 
     @cached_property
     def structure(self) -> Structure:
@@ -88,9 +90,14 @@ class Presolve:
         return (net, problem) if self.section is None else self.section.posed(net, problem)
 
     @property
+    def has_last(self) -> bool:
+        """Whether the last layers have an x too."""
+        return self.with_last or self.section is not None
+
+    @property
     def of_values(self) -> tuple[int, ...]:
-        """The layers that have an x where z is known: those that feed others with an activation, on a section all."""
-        numbers = self.structure.inner if self.section is None else self.structure.masked
+        """The layers that have an x where z is known: those that feed others with an activation, or all."""
+        numbers = self.structure.masked if self.has_last else self.structure.inner
         return tuple(l for l in numbers if l in self.structure.valued)
 
     def has_values(self, problem: Problem) -> bool:
@@ -135,6 +142,7 @@ def presolve(
     chains: tuple[str, ...] = ("p",),
     section: Section | None = None,
     bounds: list[tuple[Array, Array]] | None = None,
+    with_last: bool = False,
 ) -> Presolve:
     """Decide what gets a variable, from bounds proved in `arithmetic`.
 
@@ -148,6 +156,7 @@ def presolve(
         slopes: of linear pre-activation bounds; None: intervals.
         chains: see `Presolve`.
         section: see `Presolve`; a layout has its own, which is proved here.
+        with_last: see `Presolve`.
         bounds: what `pre_bounds` has proved of another output or direction on the same domain; None: it does here.
 
     Raises:
@@ -203,7 +212,7 @@ def presolve(
     if any(carried(chain, net.structure) for chain in chains):
         layers = _with_reach(relaxed(net, ranges), problem, directions, layers, arithmetic, layout, chains)
     unit = None if layout is None else layout.unit
-    return Presolve(free, directions, tuple(layers), slopes, chains, unit, net.structure, ranges, section)
+    return Presolve(free, directions, tuple(layers), slopes, chains, unit, net.structure, ranges, section, with_last)
 
 
 def reach_of(problem: Problem) -> str:
@@ -327,7 +336,7 @@ def _with_reach(
     for chain in chains:
         bounds = adjoint_bounds if chain in ADJOINTS else tangent_bounds
         sizes = bounds(net, problem, directions, on, off, arithmetic)
-        margin = _reach_margins(net, problem, sizes, chain)
+        margin = reach_margins(net, problem, sizes, chain)
         for place, number in enumerate(carried(chain, net.structure)):
             l, layer = number - 1, layers[number - 1]
             moving = np.concatenate([layer.unstable, layer.active, layer.inactive]).astype(np.int64)
@@ -345,47 +354,6 @@ def _with_reach(
             else:
                 reach[l][chain] = proved(stated, size, given, "derivative's", least=0.0)
     return [replace(x, reach=r, reach_exponent=e) for x, r, e in zip(layers, reach, scales, strict=True)]
-
-
-def _reach_margins(net: Network, problem: Problem, sizes: list[Array], chain: str) -> list[Array]:
-    """Per layer (p_l,), what is added to the bounds of a chain (`margins`).
-
-    Where a size is nothing but a rounding's leftover, the next layer's is nothing else either.
-    """
-    out = [np.zeros(0)] * len(sizes)
-
-    def step(l: int, layer: Layer, pairs: list[tuple[Array, tuple[Array, Array]]]) -> tuple[Array, Array]:
-        """The size behind the mask, and what of it is left over."""
-        size = sizes[l - 1]
-        if [*layer.inputs] == [0] and chain not in ADJOINTS:
-            out[l - 1] = margins(size, size, net.widths[0], net.has_radii)
-            left_over = np.zeros(len(size))
-        else:
-            width = sum(A.shape[1] for A, _ in pairs)
-            terms, left = (graph.total(A @ part[k] for A, part in pairs) for k in (0, 1))
-            margin = margins(size, terms, width, net.has_radii) + left
-            out[l - 1] = np.where((size > 0) & np.isfinite(margin), margin, 0.0)
-            left_over = np.where(out[l - 1] > size, out[l - 1], 0.0)
-        if layer.activation in ("relu", "identity"):
-            return size, left_over
-        steepest = np.maximum(*map(np.abs, layer.slopes))
-        return steepest * size, steepest * left_over
-
-    with np.errstate(all="ignore"):
-        if chain in ADJOINTS:
-            c = np.abs(problem.coefficients)
-            c = c.sum(axis=0) if problem.is_vector else c
-            graph.backward(
-                net.enclosed, (c, np.zeros(len(c))),
-                lambda l, layer, above: step(l, layer, [(largest(A).T, a) for A, a in above]),
-            )  # fmt: skip
-        else:
-            t = np.isin(np.arange(net.widths[0]), problem.directions_of(net.widths[0])).astype(np.float64)
-            graph.forward(
-                net.enclosed[:-1], (t, np.zeros(len(t))),
-                lambda l, layer, below: step(l, layer, [(largest(A), y) for A, y in below]),
-            )  # fmt: skip
-    return out
 
 
 def _require(covered: Array, neurons: Array, layer: int, depth: int) -> None:

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import graph
 from ..arithmetic.enclosure import clipped_exponent
 from ..arithmetic.float64 import Array
+from ..layer import Layer, largest
+from ..network import Network
+from ..problem import Problem
+from .layout import ADJOINTS
 
 # Bounds are multiples of 2^-GRID of their neuron's scale: sums, differences and halves of them are then exact in
 # float64, so the factors h u + l (1-u) - z carry no rounding error.
@@ -38,6 +43,47 @@ def margins(size: Array, terms: Array, width: int, has_radii: bool = False) -> A
         if has_radii:
             margin = margin + OF_RADII * terms
     return np.where((size > 0) & np.isfinite(margin), margin, 0.0)
+
+
+def reach_margins(net: Network, problem: Problem, sizes: list[Array], chain: str) -> list[Array]:
+    """Per layer (p_l,), what is added to the bounds of a chain (`margins`).
+
+    Where a size is nothing but a rounding's leftover, the next layer's is nothing else either.
+    """
+    out = [np.zeros(0)] * len(sizes)
+
+    def step(l: int, layer: Layer, pairs: list[tuple[Array, tuple[Array, Array]]]) -> tuple[Array, Array]:
+        """The size behind the mask, and what of it is left over."""
+        size = sizes[l - 1]
+        if [*layer.inputs] == [0] and chain not in ADJOINTS:
+            out[l - 1] = margins(size, size, net.widths[0], net.has_radii)
+            left_over = np.zeros(len(size))
+        else:
+            width = sum(A.shape[1] for A, _ in pairs)
+            terms, left = (graph.total(A @ part[k] for A, part in pairs) for k in (0, 1))
+            margin = margins(size, terms, width, net.has_radii) + left
+            out[l - 1] = np.where((size > 0) & np.isfinite(margin), margin, 0.0)
+            left_over = np.where(out[l - 1] > size, out[l - 1], 0.0)
+        if layer.activation in ("relu", "identity"):
+            return size, left_over
+        steepest = np.maximum(*map(np.abs, layer.slopes))
+        return steepest * size, steepest * left_over
+
+    with np.errstate(all="ignore"):
+        if chain in ADJOINTS:
+            c = np.abs(problem.coefficients)
+            c = c.sum(axis=0) if problem.is_vector else c
+            graph.backward(
+                net.enclosed, (c, np.zeros(len(c))),
+                lambda l, layer, above: step(l, layer, [(largest(A).T, a) for A, a in above]),
+            )  # fmt: skip
+        else:
+            t = np.isin(np.arange(net.widths[0]), problem.directions_of(net.widths[0])).astype(np.float64)
+            graph.forward(
+                net.enclosed[:-1], (t, np.zeros(len(t))),
+                lambda l, layer, below: step(l, layer, [(largest(A), y) for A, y in below]),
+            )  # fmt: skip
+    return out
 
 
 def raised(bound: Array, margin: Array) -> Array:

@@ -11,7 +11,8 @@ from ..machine.threads import few_threads
 from ..network import Network
 from ..options import Options
 from ..problem import Problem
-from ..relaxation.presolve import LIFTINGS, Presolve, pre_bounds, presolve
+from ..relaxation.presolve import LIFTINGS, WITH_LAST, Presolve, pre_bounds, presolve
+from . import last
 from .reach import required_on_section
 
 # At most so long is spent on pre-activation bounds.
@@ -42,7 +43,7 @@ def known_of(net: Network, problem: Problem, options: Options) -> Known:
 def prepare(net: Network, problem: Problem, options: Options, known: Known | None = None) -> Presolve:
     """The presolved problem, with the pre-activation bounds (`known_of`) and the lifting that the options ask for."""
     chosen = options.lifting
-    if chosen == "auto" or net.depth <= 1:
+    if chosen == "auto" or (net.depth <= 1 and chosen != "xL"):
         chosen = "adjoint" if net.depth > 1 else "forward"  # as bench/depth.py --liftings and bench/deep.py measured
     if problem.quantity == "maximum":
         chosen = "values"
@@ -57,19 +58,23 @@ def prepare(net: Network, problem: Problem, options: Options, known: Known | Non
     if problem.quantity == "maximum":
         known = _with_output(net, problem, options, known)
     with few_threads(max(net.widths)):
-        return presolve(net, problem, slopes=known.slopes, chains=LIFTINGS[chosen], bounds=known.bounds)
+        fixed = presolve(
+            net, problem, slopes=known.slopes, chains=LIFTINGS[chosen], bounds=known.bounds,
+            with_last=chosen in WITH_LAST,
+        )  # fmt: skip
+    return last.in_place(problem, options, fixed) or fixed
 
 
 def _with_output(net: Network, problem: Problem, options: Options, known: Known) -> Known:
     """With slopes of the output's range beside, where there are none."""
-    method, last = _method(net, problem, options), len(net.layers)
-    if method == "interval" or any(l == last for l, _ in known.slopes or {}):
+    method, output = _method(net, problem, options), len(net.layers)
+    if method == "interval" or any(l == output for l, _ in known.slopes or {}):
         return known
     with few_threads(max(net.widths)):
         bounds = pre_bounds(net, problem, known.slopes) if known.bounds is None else known.bounds
         assert bounds is not None  # of a bounded domain
         found = find_output_slopes(net, problem, bounds, method, seconds=_seconds(options), seed=options.seed) or {}
-    return Known({**(known.slopes or {}), **{(last, k): values for k, values in found.items()}}, bounds)
+    return Known({**(known.slopes or {}), **{(output, k): values for k, values in found.items()}}, bounds)
 
 
 def _method(net: Network, problem: Problem, options: Options) -> str:

@@ -236,6 +236,7 @@ def _beside(session: Session, plan: Plan, before: Certificate | None, status: St
     if session.is_over() or session.is_closed() or status is Status.STOPPED:
         return status
     stage, bound, value = plan.stages[-1], session.bound, session.relaxation_value
+    before = session.certificate if plan.fixed.with_last else before  # what is found on the same domain is valid
     start = {} if before is None else _starting_multipliers(session.net, before, plan.fixed, plan.lifting)
     as_stage = session.stage(stage.relaxation.name, stage.tolerance, 1.0)
     with session.on(plan.fixed), as_stage, session.timings.span("solve"), np.errstate(all="ignore"):
@@ -350,7 +351,7 @@ def _description(session: Session) -> dict[str, Any]:
 
 def _has_choice(net: Network, session: Session) -> bool:
     """Whether there are several liftings of the problem."""
-    return net.depth > 1 or session.problem.is_vector or session.certificate.layout.section is not None
+    return net.depth > 1 or session.problem.is_vector or session.certificate.lifting not in ("forward", "values")
 
 
 def _layers(net: Network, fixed: Presolve) -> list[dict[str, Any]]:

@@ -18,7 +18,8 @@ RECTANGLE = {"center": [0.1, -0.2, 0.3], "radius": [0.5, 0.0, 1.5]}
 def cases() -> dict[str, Case]:
     """By name."""
     named: dict[str, Case] = {}
-    for name, call, network, options in [*_one_layer(), *_several_layers(), *_several_values(), *_reach(), *_smooth()]:
+    of_other_liftings = [*_reach(), *_last(), *_smooth()]
+    for name, call, network, options in [*_one_layer(), *_several_layers(), *_several_values(), *of_other_liftings]:
         assert name not in named, name
         assert "time_limit" not in options
         named[name] = call, network, options
@@ -193,6 +194,19 @@ def _reach() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     yield "deep-hr2+-reach-to2", "solve", "deep", {
         "lifting": "reach", "relaxation": "hr2+", "norm": 2, "output_norm": 2, "max_iterations": 40
     }  # fmt: skip
+
+
+def _last() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    last = {"lifting": "xL", "output": 0, "max_iterations": 60}
+    for domain in ("box", "ball"):
+        yield f"deep-hr2+-{domain}-xL", "solve", "deep", {"relaxation": "hr2+", **last, **DOMAINS[domain]}
+    corner = {"center": [0.2, -0.1], "radius": 1.5}
+    for relaxation in ("hr2", "hr2+"):
+        yield f"three-{relaxation}-xL", "solve", "three", {"relaxation": relaxation, **last, **corner}
+    cuts = ["events", "clauses"]
+    for network in ("three", "wide"):
+        options = {"relaxation": "hr2+", "cuts": cuts, **last, **corner}
+        yield f"{network}-hr2+-cuts-xL", "solve", network, options
 
 
 def _smooth() -> Iterator[tuple[str, str, str, dict[str, Any]]]:

@@ -8,10 +8,10 @@ from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.bounds.slopes.search import find_slopes
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
-from hr2jax.relaxation.presolve import LIFTINGS, presolve
+from hr2jax.relaxation.presolve import LIFTINGS, WITH_LAST, presolve
 from tests.reference.cases import SCALES, random_cases
 
-CHAINS = st.sampled_from(["forward", "adjoint", "both"])
+CHAINS = st.sampled_from(["forward", "adjoint", "both", "xL"])
 BOUNDS = st.sampled_from(["interval", "interval", "linear"])
 
 
@@ -20,10 +20,10 @@ def refused(error):
 
 
 @st.composite
-def lifted_cases(draw, depths=(2, 3, 4), scales=SCALES):
-    """(net, problem, presolve, lifting, rng), half of them global."""
+def lifted_cases(draw, depths=(2, 3, 4), scales=SCALES, chains=CHAINS, with_global=True):
+    """(net, problem, presolve, lifting, rng), half of them global unless told otherwise."""
     net, problem, rng = draw(random_cases(depths, widest=4, scales=scales))
-    if draw(st.booleans()):
+    if with_global and draw(st.booleans()):
         problem = checked_problem(net, problem.coefficients, problem.norm)
     if draw(st.integers(0, 3)) == 0:  # one column
         problem = checked_problem(net, problem.coefficients, 1, domain=problem.domain if problem.is_local else None)
@@ -32,7 +32,9 @@ def lifted_cases(draw, depths=(2, 3, 4), scales=SCALES):
     kind = draw(st.sampled_from([Enclosure, Enclosure, Arb]))
     try:
         slopes = None if method == "interval" else find_slopes(net, problem, method, seconds=1.0)
-        fixed = presolve(net, problem, slopes=slopes, chains=LIFTINGS[draw(CHAINS)])
+        chosen = draw(chains)
+        with_last = chosen in WITH_LAST and problem.is_local
+        fixed = presolve(net, problem, slopes=slopes, chains=LIFTINGS[chosen], with_last=with_last)
         lifting = lift(net, problem, fixed, kind)
     except ValueError as error:  # said in one sentence, before any work
         assert refused(error), error

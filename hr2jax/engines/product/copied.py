@@ -24,7 +24,8 @@ from ...relaxation.copies import NO_COPY, CopiedFamily, Parts
 from ...relaxation.forms import Form, constant
 from ...relaxation.products import FactorTable
 from ...relaxation.tensored import Tensored, copied, is_odd
-from .newton_step import Problem, _Rows
+from .newton_rows import Rows
+from .newton_step import Problem
 
 Products = tuple[sp.csr_matrix, sp.csr_matrix, Array]  # forms F and G over the extended basis, and each one's row
 
@@ -106,9 +107,9 @@ class CopiedProblem(Problem):
         self.copies, self.known = copies, known
         super().__init__(lifting, families, cuts)  # type: ignore[arg-type]
 
-    def _collect(self, families: list[CopiedFamily]) -> tuple[_Rows, Array]:  # type: ignore[override]
+    def _collect(self, families: list[CopiedFamily]) -> tuple[Rows, Array]:  # type: ignore[override]
         self.families = {family.name: family for family in families}
-        self.centers, self.triangles = np.zeros(0, np.int64), np.zeros((0, 4))
+        self.centers = np.zeros(0, np.int64)
         names = [(family.name, len(family.used)) for family in families]
         equality = [np.full(len(family.used), family.equality) for family in families]
         found, count = [self.known], sum(number for _, number in names)
@@ -121,7 +122,7 @@ class CopiedProblem(Problem):
         F, G, row, factor = _joined(self.copies, found)
         gather = sp.csr_matrix((factor, (row, np.arange(len(row)))), shape=(count, len(row)))
         start = np.zeros(count)
-        return _Rows(F, G, np.concatenate([np.zeros(0, dtype=bool), *equality]), names, gather), start
+        return Rows(F, G, np.concatenate([np.zeros(0, dtype=bool), *equality]), names, gather), start
 
     def multipliers(self, point: Array) -> dict[str, Array]:
         """By family, as a certificate has them."""

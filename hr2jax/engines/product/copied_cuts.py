@@ -52,6 +52,7 @@ def solve_copied(
 class CopiedCuts:
     """The cuts in use, a list of rows for each record, and the search for more."""
 
+    is_brief = False
     on_section = False
 
     def __init__(self, lifting: Tensored, families: list[CopiedFamily], names: tuple[str, ...]):

@@ -21,6 +21,7 @@ from ...result import Status
 from ..monitor import Monitor, Stop
 from .arrays import Factored
 from .cone_cuts import pools_of
+from .event_cuts import event_pools
 from .memory import MOST, MOST_CUTS
 from .newton import follow
 from .newton_step import Problem
@@ -30,6 +31,8 @@ from .triangle_cuts import Pool, Separator
 ROUNDS, FIRST, SHARE = 25, 0.03, 0.1
 # New cuts in a round, times N, and what violates a cut.
 PER_ROW, LEAST = 3, 0.005
+# Of the xL lifting triangles add little to what event rows say: at most N in a round, and what improves the bound by
+# less than the tolerance is not worth a round.
 # On a section products of what two neurons let through say most: more of them in a round, and so many at most.
 PER_ROW_ON_SECTION, MOST_ON_SECTION = 6, 1000
 # A cut is dropped where its moments are farther from 0, relative to its size, than so many times the root of what the
@@ -68,6 +71,7 @@ class Pools(Protocol):
     """The cuts of a problem."""
 
     on_section: bool
+    is_brief: bool
 
     def __len__(self) -> int:
         """How many."""
@@ -82,10 +86,11 @@ class Pools(Protocol):
 def rounds(lifting: Lifting, monitor: Monitor, cuts: Pools, iteration: int = 0) -> Status:
     """Solve, drop and add cuts, until nothing is left to be gained."""
     before, status = np.inf, Status.STALLED
-    on_section, improved, last = cuts.on_section, np.inf, np.inf
+    is_brief, improved, last = cuts.on_section or cuts.is_brief, np.inf, np.inf
+    little = (1.0 if cuts.is_brief else 0.25) * monitor.tolerance
     for k in range(ROUNDS):
         accuracy = max(monitor.tolerance, FIRST * SHARE**k)
-        if on_section and k > 1:  # while rounds bring much, each is solved to a share of that
+        if is_brief and k > 1:  # while rounds bring much, each is solved to a share of that
             accuracy = max(accuracy, min(FIRST * SHARE, SHARE * improved))
         # always from the beginning: from the last round's end it is little less far, and multipliers of cuts that
         # together are equations run away
@@ -94,10 +99,10 @@ def rounds(lifting: Lifting, monitor: Monitor, cuts: Pools, iteration: int = 0) 
         status, iteration, bound = follow(problem, state, monitor, accuracy, iteration)
         improved, last = (last - bound) / max(abs(bound - monitor.origin), 1e-300), bound
         left = monitor.bound - monitor.lower
-        if on_section and left <= monitor.tolerance * abs(monitor.bound - monitor.origin):
+        if is_brief and left <= monitor.tolerance * abs(monitor.bound - monitor.origin):
             return Status.SOLVED  # there is nothing below what is attained
         if accuracy == monitor.tolerance:
-            if before - bound < 0.25 * monitor.tolerance * abs(bound - monitor.origin):
+            if before - bound < little * abs(bound - monitor.origin):
                 return status
             before = min(before, bound)
         slack = (state.w / problem.sizes(np.diag(state.Y)))[problem.count - len(cuts) :]
@@ -116,12 +121,12 @@ class _Cuts:
     def __init__(self, lifting: Lifting, families: list[Family], names: tuple[str, ...]):
         self.lifting, self.factored = lifting, Factored(lifting, families, pads=False)
         self.families = families
-        self.on_section = lifting.presolve.section is not None
+        self.on_section, self.is_brief = lifting.presolve.section is not None, lifting.presolve.with_last
         most = MOST_ON_SECTION if self.on_section else MOST_CUTS
         self.room = min(most, MOST - lifting.size - sum(f.F.rows for f in families))
         self.separator = Separator(lifting, self.factored.rows, names)
         self.triangles = Pool.empty()
-        self.others = pools_of(lifting, self.factored, names)
+        self.others = pools_of(lifting, self.factored, names) | event_pools(lifting, self.factored, names)
         self.position = np.zeros(self.factored.size, np.int64)
         self.position[self.factored.rows] = np.arange(lifting.size)
 
@@ -171,9 +176,9 @@ class _Cuts:
             return None
         V = np.tril(factor)
         gram = self.separator.gram(V)
-        before = len(self)
+        before, most = len(self), min(limit, self.lifting.size) if self.is_brief else limit
         for triples, pattern, values in (
-            self.separator.pairs(gram, limit, LEAST), self.separator.others(gram, limit, LEAST),
+            self.separator.pairs(gram, limit, LEAST), self.separator.others(gram, most, LEAST),
         ):  # fmt: skip
             kept = self._has_one(triples)
             self.triangles.add(triples[kept], pattern[kept], values[kept], self.factored.size)

@@ -17,13 +17,11 @@ from ...certificate.lagrangian import lagrangian_matrix
 from ...linalg.definite import cholesky
 from ...linalg.diagonal import feasible, levelled
 from ...relaxation.basis import Lifting
-from ...relaxation.cones import CONES
 from ...relaxation.forms import Family
-from ...relaxation.products import PRODUCTS, FactorTable
-from ...relaxation.triangles import TRIANGLES, decode
+from ...relaxation.triangles import TRIANGLES
 from ..scale import ABSURD, mean_diagonal
 from .arrays import typical_squares
-from .cone_cuts import cone_forms
+from .newton_rows import CUTS, Rows, collected
 
 # How far from the boundary it begins: the share of what everything is.
 INSIDE = 0.3
@@ -33,25 +31,6 @@ CAUTION = 0.9
 DENSE, ACCURACY = 120, 1e-2
 # Derived rows of more entries than this are kept as sparse where no larger share of them is not 0.
 LARGE, SPARSE = 100_000, 0.25
-
-
-@dataclass
-class _Rows:
-    """The products with multipliers of their own: forms over the extended basis, and where each multiplier is kept."""
-
-    F: sp.csr_matrix  # (m, extended); of rows that are sums of products (their number, extended)
-    G: sp.csr_matrix
-    equality: Array  # (m,) bool
-    names: list[tuple[str, int]]  # family (or TRIANGLES, PRODUCTS, CONES) and its rows, in order
-    gather: sp.csr_matrix | None = None  # (m, products) what each row sums; None: it is one product
-
-    def of_products(self, weights: Array) -> Array:
-        """The products' weights, from those of the rows."""
-        return weights if self.gather is None else np.asarray(self.gather.T @ weights)
-
-    def summed(self, products: Array) -> Array:
-        """(m, ...) of the rows, from (their number, ...) of the products."""
-        return products if self.gather is None else np.asarray(self.gather @ products)
 
 
 @dataclass
@@ -98,65 +77,11 @@ class Problem:
         """Of the barrier."""
         return self.lifting.size + int(self.positive.sum())
 
-    def _collect(self, families: list[Family]) -> tuple[_Rows, Array]:
-        """The products of the families, of the triangles and of pairs of factors, and their first multipliers."""
-        F, G, equality, names, start = [], [], [], [], []
-        for family in families:
-            values = self.given.get(family.name, np.zeros(family.shape))
-            F.append(family.F.csr(self.lifting.extended))
-            G.append(family.G.csr(self.lifting.extended))
-            equality.append(np.full(len(values), family.equality))
-            names.append((family.name, len(values)))
-            start.append(values)
-        self.centers, self.triangles = np.zeros(0, np.int64), np.zeros((0, 4))
-        if TRIANGLES in self.given:
-            self._add_triangles(F, G, self.given[TRIANGLES])
-            equality.append(np.zeros(len(self.triangles), dtype=bool))
-            names.append((TRIANGLES, len(self.triangles)))
-            start.append(self.triangles[:, 3])
-        if PRODUCTS in self.given:
-            cuts = self.given[PRODUCTS]
-            every = sp.vstack([form.csr(self.lifting.extended) for form in FactorTable(self.lifting).forms]).tocsr()
-            a, b = cuts[:, :2].astype(np.int64).T
-            F.append(every[a])
-            G.append(every[b])
-            equality.append(np.zeros(len(cuts), dtype=bool))
-            names.append((PRODUCTS, len(cuts)))
-            start.append(np.maximum(cuts[:, 2], 0.0))
-        if CONES in self.given:
-            cones = self.given[CONES]
-            every = sp.vstack([form.csr(self.lifting.extended) for form in FactorTable(self.lifting).forms]).tocsr()
-            F.append(every[cones[:, 0].astype(np.int64)])
-            G.append(cone_forms(self.lifting, cones))
-            equality.append(np.zeros(len(cones), dtype=bool))
-            names.append((CONES, len(cones)))
-            start.append(np.maximum(cones[:, -1], 0.0))
-        empty = sp.csr_matrix((0, self.extended))
-        return (
-            _Rows(
-                sp.vstack([empty, *F]).tocsr(), sp.vstack([empty, *G]).tocsr(),
-                np.concatenate([np.zeros(0, dtype=bool), *equality]), names,
-            ),
-            np.concatenate([np.zeros(0), *start]),
-        )  # fmt: skip
-
-    def _add_triangles(self, F: list[sp.csr_matrix], G: list[sp.csr_matrix], rows: Array) -> None:
-        """A triangle with a corner a of +-1 is one product: 1 + ab + bc + ca = (a + b)(a + c) + 1 - a^2.
-
-        1 - a^2 = 0 moves its multiplier from d_a to d_0: `diagonal`. Triangles without such a corner are left out.
-        """
-        one = self.lifting.square_is_one
-        index, signs, _ = decode(rows, self.lifting.size)
-        has_one = one[index].any(axis=1)
-        rows, index, signs = rows[has_one], index[has_one], signs[has_one]
-        order = np.argsort(~one[index], axis=1, kind="stable")
-        index, signs = np.take_along_axis(index, order, axis=1), np.take_along_axis(signs, order, axis=1)
-        at = np.arange(len(rows))
-        for forms, other in ((F, 1), (G, 2)):
-            values = np.concatenate([signs[:, 0], signs[:, other]])
-            where = (np.concatenate([at, at]), np.concatenate([index[:, 0], index[:, other]]))
-            forms.append(sp.csr_matrix((values, where), shape=(len(rows), self.extended)))
-        self.centers, self.triangles = index[:, 0], rows
+    def _collect(self, families: list[Family]) -> tuple[Rows, Array]:
+        """The products of the families and of the cuts, and their first multipliers."""
+        found = collected(self.lifting, families, self.given)
+        self.centers, self.given = found.centers, self.given | found.cuts
+        return found.rows, found.start
 
     def point(self, d: Array, weights: Array) -> Array:
         """From a diagonal and multipliers."""
@@ -186,11 +111,7 @@ class Problem:
         for name, count in self.rows.names:
             values = point[at : at + count]
             at += count
-            if name in (TRIANGLES, PRODUCTS, CONES):
-                rows = self.triangles if name == TRIANGLES else self.given[name]
-                out[name] = np.column_stack([rows[:, :-1], values])
-            else:
-                out[name] = np.array(values)
+            out[name] = np.column_stack([self.given[name][:, :-1], values]) if name in CUTS else np.array(values)
         return out
 
     def sizes(self, diagonal: Array) -> Array:
