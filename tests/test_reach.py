@@ -141,7 +141,7 @@ def test_a_time_limit_ends_it_with_what_is_proved(seconds):
 
 def test_where_every_pattern_occurs_it_is_not_tried(monkeypatch):
     net = net_of(0, (4, 4, 1))
-    monkeypatch.setattr("hr2jax.solving.run._reach", lambda session, plan, before, status: plan.on_section() or status)
+    monkeypatch.setattr("hr2jax.solving.run._beside", lambda *_: pytest.fail("there is nothing beside"))
     assert hr2jax.solve(net, relaxation="hr2+", witness=0).certificate.lifting == "forward"
 
 

@@ -7,7 +7,6 @@ which combination of z is farthest from what the moments say, and with which slo
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linprog
 
 from ...arithmetic.float64 import Array
 from ...relaxation.basis import ONE, XI, Group, Lifting
@@ -67,6 +66,8 @@ class Polytope:
 
     def _solve(self, neurons: Array, signs: Array, rows: Array, right: Array) -> tuple[float, Array, Array] | None:
         """min tau of rows (r, q + w) (xi, x) - tau <= right: its value, the rows' multipliers, and slopes (w,)."""
+        from scipy.optimize import linprog  # here: the slowest import, and not for those who look for no events
+
         q, w = self.q, self.w
         free = np.ones(w, dtype=bool)
         free[neurons] = False
