@@ -116,8 +116,10 @@ def copied_families(lifting: Tensored, families: Iterable[Family]) -> dict[str, 
     every = [_copied(lifting, family) for family in families]
     if lifting.outputs > 1:
         layers = [group.layer for group in lifting.even if group.kind == "v"]
-        every += [_pairs_of_copies(lifting, family_name("u.(1-u)", l), u_of(lifting.one, l), off_of(lifting.one, l))
-                  for l in layers]  # fmt: skip
+        every += [
+            _pairs_of_copies(lifting, family_name("u.(1-u)", l), u_of(lifting.one, l), off_of(lifting.one, l), True)
+            for l in layers
+        ]
         pairs = list(combinations_with_replacement(lifting.even, 2))
         every += [_exchanged(lifting, g, h) for g, h in pairs]
         every += [] if lifting.is_unit else [_same(lifting, g, h) for g, h in pairs]
@@ -180,14 +182,13 @@ def joined(*parts: Parts) -> Parts:
     return Parts(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _pairs_of_copies(lifting: Tensored, name: str, F: Form, G: Form) -> CopiedFamily:
-    """(s_k f)(s_h g) = 0 for all k and h, row by row."""
+def _pairs_of_copies(lifting: Tensored, name: str, F: Form, G: Form, is_square: bool = False) -> CopiedFamily:
+    """(s_k f)(s_h g) = 0 for all k and h, row by row; `is_square`: f g = 0 says that the square of a sign is 1."""
     K, n = lifting.outputs, F.rows
     k, h, row = (index.ravel() for index in np.indices((K, K, n)))
     parts = Parts(np.arange(K * K * n), row, row, k, h, np.ones(len(row)))
     # the order of two copies is the symmetry's; squares of signs are the diagonal's (their sum, of a unit vector), and
     # those of all else agree where s has signs
-    is_square = name.startswith("u.(1-u)")
     used = (k < h) | ((k == h) & ((h > 0 if is_square else h >= 0) if lifting.is_unit else (h == 0) & (not is_square)))
     return CopiedFamily(name, (K, K, n), F, G, parts, True, np.flatnonzero(used))
 

@@ -52,7 +52,9 @@ def stages_of(lifting: Lifting, options: Options, steered: Steered | None) -> li
     depth, local = lifting.presolve.depth, XI in lifting.sizes
     before: list[tuple[Names | None, bool]] = []
     steps = asked.climbs or ((asked.name, 1.0),)
-    if asked.before is not None and options.time_limit is not None and not isinstance(lifting, Tensored):
+    if isinstance(lifting, Tensored):  # which begins from nothing
+        steps = ((asked.hardest.name, 1.0),)
+    elif asked.before is not None and options.time_limit is not None:
         steps = (asked.before, *steps)
     for name, share in steps:
         record = RELAXATIONS[name]

@@ -7,7 +7,7 @@ factor of E[phi s t^T].
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
@@ -84,12 +84,6 @@ class CopiedCuts:
     def encoded(self) -> dict[str, Array]:
         """All of them, as a certificate has them."""
         return {record: rows for record, rows in self.rows.items() if len(rows)}
-
-    def take(self, multipliers: Mapping[str, Array]) -> None:
-        """Those of given multipliers."""
-        for record, rows in multipliers.items():
-            if record in self.rows and np.shape(rows)[1:] == self.rows[record].shape[1:]:
-                self.rows[record] = rows[: self.room // len(self.rows)]
 
     def renew(self, kept: Array, Y: Array) -> int | None:
         """Drop cuts that are not to be kept, add what Y violates; how many, or None where Y is too near singular."""
