@@ -321,3 +321,17 @@ def test_what_is_no_whole_file(tmp_path):
         with pytest.raises(ValueError, match=message) as caught:
             hr2jax.load(tmp_path / name)
         assert "\n" not in str(caught.value)
+
+
+def test_what_keras_computes_otherwise_with_pytorch_is_refused(monkeypatch):
+    """Its AveragePooling pads with the images' last entries, where padding is uneven, and averages these too."""
+    even = sequential(IMG, L.AveragePooling2D((3, 1), 1, "same"), L.Flatten(), L.Dense(1))
+    uneven = sequential(IMG, L.AveragePooling2D(3, (2, 1), "same"), L.Flatten(), L.Dense(1))
+    turned = sequential(IMG, L.Conv2DTranspose(2, 3, 2, "same"), L.Flatten(), L.Dense(1))
+    for model in (even, uneven, turned):
+        check(model, 10)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    hr2jax.as_network(even)
+    for model in (uneven, turned):
+        with pytest.raises(ValueError, match=r"with PyTorch .* other backends; load the model with KERAS_BACKEND=jax"):
+            hr2jax.as_network(model)

@@ -154,6 +154,12 @@ def _pool(call: Call, given: Any) -> Any:
     size = whole(layer.pool_size, dims)
     strides = size if layer.strides is None else whole(layer.strides, dims)
     operator = "MaxPool" if type(layer).__name__.startswith("Max") else "AveragePool"
+    if operator == "AveragePool" and layer.padding == "same" and sys.modules["keras"].backend.backend() == "torch":
+        found = zip(shape(value)[2:], size, strides, strict=True)
+        if any(max((-(-n // s) - 1) * s + k - n, 0) % 2 for n, k, s in found):
+            raise ValueError("Keras with PyTorch pads its images with their last entries and averages these too, "
+                             "unlike with its other backends; load the model with KERAS_BACKEND=jax, or give it "
+                             "another padding")  # fmt: skip
     value = call.do(operator, value, kernel_shape=size, strides=strides, auto_pad=_padding(layer.padding))
     return call.restored(value)
 
