@@ -36,13 +36,28 @@ def folder(tmp_path):
 
 
 # SIGINT is ignored in what a shell or a CI has put in the background, and in its children.
-START = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import hr2jax.__main__ as m; m.run()"
+START = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+import hr2jax.__main__ as main
+open(".begun", "w").close()
+main.run()
+"""
 
 
 def started(folder, *words):
     return subprocess.Popen(
         [sys.executable, "-c", START, *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+
+
+def stopped_within(folder, process, number, seed, seconds):
+    """Send the signal at a random moment of so many seconds, counted from when the command has begun."""
+    while not (folder / ".begun").exists():  # until then it is Python that hears it
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(np.random.default_rng([seed, number]).uniform(0.2, seconds))
+    process.send_signal(number)
 
 
 def ended(process):
@@ -92,8 +107,7 @@ def test_at_any_moment(number, folder, seed):
     """Of a solve that takes far longer than the latest of these moments: (20, 30) may have ended by itself."""
     network(100, 150).save(folder / "net.npz")
     process = started(folder, *SOLVE)
-    time.sleep(np.random.default_rng([seed, number]).uniform(0.2, 10.0))
-    process.send_signal(number)
+    stopped_within(folder, process, number, seed, 10.0)
     check_solve(folder, number, process)
 
 
@@ -106,8 +120,7 @@ def test_certify_at_any_moment(number, folder, seed, workers):
         folder, "certify", "net.npz", "data.npz", "--radii", "0.01,0.1", "--via", "lipschitz-local",
         "--workers", workers, "--json", "r.json",
     )  # fmt: skip
-    time.sleep(np.random.default_rng([seed, number]).uniform(0.2, 20.0))
-    process.send_signal(number)
+    stopped_within(folder, process, number, seed, 20.0)
     code, out, err = ended(process)
     assert code == CODES[number], err
     assert ("inputs" in out and (folder / "r.json").exists()) if out else UNPROVED in err
