@@ -64,9 +64,14 @@ def value_and_products(factored, scale, V):
     """The engine's objective and products at the padded rows of V, in float64."""
     with jax.enable_x64(True):
         data, rows = factored.data(scale, np.float64), jnp.asarray(padded_factor(factored, V))
-        y = extended_rows(factored.spec, data, rows, jnp)
-        found = products_at(factored.spec, data, table_of(factored.spec, data), rows, y)
-        return objective_at(factored.spec, data, y), parts_of(factored.spec, data).split(found)
+
+        @jax.jit
+        def both(data, rows):
+            y = extended_rows(factored.spec, data, rows, jnp)
+            found = products_at(factored.spec, data, table_of(factored.spec, data), rows, y)
+            return objective_at(factored.spec, data, y), parts_of(factored.spec, data).split(found)
+
+        return both(data, rows)
 
 
 def families_of(lifting, relaxation):
@@ -80,6 +85,7 @@ def families_of(lifting, relaxation):
 @ALL
 @BOTH
 @pytest.mark.parametrize(("p", "m"), [(3, 5), (9, 4)])
+@pytest.mark.usefixtures("compiled_quickly")
 def test_objective_and_products_are_those_of_the_dense_relaxation(relaxation, local, p, m):
     lifting = lifting_of(p, m, local)
     families = families_of(lifting, relaxation)
@@ -101,6 +107,7 @@ def test_objective_and_products_are_those_of_the_dense_relaxation(relaxation, lo
 
 @ALL
 @BOTH
+@pytest.mark.usefixtures("compiled_quickly")
 def test_the_products_are_the_derivative_of_the_lagrangian(relaxation, local):
     """<M(lambda), Y> grows in every multiplier by that multiplier's product: engine and proof agree."""
     lifting = lifting_of(3, 4, local)
@@ -124,6 +131,7 @@ def test_the_products_are_the_derivative_of_the_lagrangian(relaxation, local):
 @pytest.mark.parametrize("norm", ["inf", 2])
 @ALL
 @BOTH
+@pytest.mark.usefixtures("compiled_quickly")
 def test_padding_has_no_effect(relaxation, local, norm):
     """Neither on the Lagrangian nor on its gradient at the real rows; the padding's own gradient is 0."""
     lifting = lifting_of(3, 5, local, norm=norm)
@@ -137,7 +145,7 @@ def test_padding_has_no_effect(relaxation, local, norm):
         multipliers = [
             jnp.asarray(factored.stack([rng.random(f.shape) for f in stack])) for stack in factored.stacks
         ]
-        fun = jax.value_and_grad(augmented_lagrangian)
+        fun = jax.jit(jax.value_and_grad(augmented_lagrangian), static_argnums=1)
         triples = np.random.default_rng(5).choice(factored.rows, (20, 3))
         pool = Pool(triples, np.arange(20) % 4, rng.random(20), np.zeros(20))
         cuts, cut_multipliers = pool.arrays(factored.size)
