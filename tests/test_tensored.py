@@ -50,17 +50,17 @@ def test_auto_takes_the_tighter_and_says_which(solved):
     net, tensored, options = solved
     found = hr2jax.solve(net, **options)
     separate = hr2jax.solve(net, cuts=list(hr2jax.options.CUT_NAMES), **options)
-    assert separate.problem["lifting"] == "separate" and found.problem["lifting"] == "tensored"
+    assert separate.problem["lifting"] == "separate" and found.problem["lifting"] == "tensored xL"
     assert found.bound == pytest.approx(tensored.bound, rel=1e-2)
     assert found.bound < 0.97 * separate.bound
-    assert "tensored lifting" in str(found)
+    assert "tensored xL lifting" in str(found)
 
 
 def test_a_saved_certificate_proves_the_same(solved, tmp_path):
     net, result, _ = solved
     result.certificate.save(tmp_path / "t.cert.npz")
     read = Certificate.load(tmp_path / "t.cert.npz")
-    assert read.lifting == "tensored"
+    assert read.lifting == "tensored xL"
     assert read.verify(net, output=None, norm=2, output_norm=2) == result.certificate.verify(net)
     assert read.verify(net, arithmetic="ball") == pytest.approx(result.bound, rel=1e-6)
 
@@ -124,7 +124,7 @@ def test_entries_that_do_not_fit_are_refused(solved):
 def test_another_claim_or_lifting_is_not_proved(solved):
     net, result, options = solved
     certificate, claim = result.certificate, result.certificate.lipschitz_problem
-    for name in ("separate", "forward", "adjoint", "lipsdp", "reach separate"):
+    for name in ("tensored", "separate", "forward", "adjoint", "lipsdp", "reach separate"):
         with pytest.raises(CertificateError):
             dataclasses.replace(certificate, lifting=name).verify(net)
     separate = hr2jax.solve(net, cuts=["cones"], **options).certificate

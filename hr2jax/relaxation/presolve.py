@@ -29,12 +29,14 @@ from .section import Section, SectionBox, section_bounds
 LIFTINGS: dict[str, tuple[str, ...]] = {
     "forward": ("p",), "adjoint": ("a",), "both": ("p", "a"), "values": (), "lipsdp": ("q",),
     "separate": (OF_OUTPUTS,), "reach": ("a",), "reach separate": (OF_OUTPUTS,), "tensored": ("p",), "xL": ("a",),
+    "tensored xL": ("p",),
 }  # fmt: skip
 ON_SECTIONS = ("reach", "reach separate")
-WITH_LAST = ("xL",)  # those with x of the last layers too
+WITH_LAST = ("xL", "tensored xL")  # those with x of the last layers too
 
-OF_VALUES = ("separate", "tensored", "lipsdp", "reach separate")  # the liftings of several outputs, and those of one
-OF_ONE = tuple(name for name in LIFTINGS if name not in ("separate", "tensored", "reach separate"))
+# The liftings of several outputs, and those of one.
+OF_VALUES = ("separate", "tensored", "tensored xL", "lipsdp", "reach separate")
+OF_ONE = tuple(name for name in LIFTINGS if name == "lipsdp" or name not in OF_VALUES)
 Slopes = Mapping[tuple[int, int], Array]
 
 

@@ -12,7 +12,7 @@ from ..network import Network
 from ..options import Options
 from ..problem import Problem
 from ..relaxation.presolve import LIFTINGS, WITH_LAST, Presolve, pre_bounds, presolve
-from . import last
+from . import last, tensored
 from .reach import required_on_section
 
 # At most so long is spent on pre-activation bounds.
@@ -62,6 +62,8 @@ def prepare(net: Network, problem: Problem, options: Options, known: Known | Non
             net, problem, slopes=known.slopes, chains=LIFTINGS[chosen], bounds=known.bounds,
             with_last=chosen in WITH_LAST,
         )  # fmt: skip
+    if chosen == "tensored" and options.record.hardest.reaches:
+        return tensored.with_last(problem, fixed, options.time_limit is not None)
     return last.in_place(problem, options, fixed) or fixed
 
 

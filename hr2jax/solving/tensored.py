@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..engines.product.memory import MOST, copied_bytes, copied_rows
 from ..machine.memory import available_bytes
 from ..machine.threads import few_threads
@@ -27,7 +29,15 @@ def prepared(net: Network, problem: Problem, fixed: Presolve, is_limited: bool) 
         return None
     with few_threads(max(net.widths)):
         found = presolve(net, problem, slopes=fixed.slopes, chains=LIFTINGS["tensored"])
+    found = with_last(problem, found, is_limited)
     return found if copied_bytes(problem, found) <= 0.7 * available_bytes() else None
+
+
+def with_last(problem: Problem, fixed: Presolve, is_limited: bool) -> Presolve:
+    """The same with x of the last layers too, of a local problem where that is small."""
+    found = replace(fixed, with_last=True)
+    is_small = copied_rows(problem, found) <= (LARGEST_IN_TIME if is_limited else LARGEST)
+    return found if problem.is_local and fixed.has_values(problem) and is_small else fixed
 
 
 def check_size(problem: Problem, fixed: Presolve) -> float:

@@ -163,6 +163,9 @@ def _several_values() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
         yield f"deep-hr2+-tensored-{domain}-to{output_norm}", "solve", "deep", {
             "relaxation": "hr2+", "output_norm": output_norm, "lifting": "tensored", "tol": 1e-2, **DOMAINS[domain]
         }  # fmt: skip
+    yield "deep-hr2+-tensored-xL", "solve", "deep", {
+        "relaxation": "hr2+", "output_norm": 2, "lifting": "tensored", "tol": 1e-2, **BALL
+    }  # fmt: skip
     yield "plain-hr2-tensored", "solve", "plain", {"lifting": "tensored", "output_norm": 2, **BOX}
     # norm 1: columns, of one output with t, of several without, of all rows to "inf"
     for name, options in {

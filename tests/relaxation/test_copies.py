@@ -23,7 +23,7 @@ from ..reference.copied_points import copied_point, value_of
 
 CHAINS = LIFTINGS["tensored"]
 CASES = [
-    (p, q, where) for p in ("inf", 2) for q in (2, 1) for where in ("everywhere", "box", "ball", "fixed")
+    (p, q, where) for p in ("inf", 2) for q in (2, 1) for where in ("everywhere", "box", "ball", "fixed", "ball xL")
 ]  # fmt: skip
 
 
@@ -39,9 +39,9 @@ def posed(p, q, where, widths=(3, 4, 3, 2), seed=0):
         "everywhere": {}, "box": {"domain": hr2jax.Box(center - 0.8, center + 0.8)},
         "ball": {"domain": hr2jax.Ball(center, 0.9)},
         "fixed": {"domain": hr2jax.Box(center - np.array([0.0, 1.0, 0.6]), center + np.array([0.0, 1.0, 0.6]))},
-    }[where]  # fmt: skip
+    }[where.removesuffix(" xL")]  # fmt: skip
     problem = checked_problem(net, norm=p, output_norm=q, **domain)
-    fixed = presolve(net, problem, chains=CHAINS)
+    fixed = presolve(net, problem, chains=CHAINS, with_last=where.endswith("xL"))
     return net, problem, fixed, lift(net, problem, fixed), rng
 
 
