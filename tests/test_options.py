@@ -60,9 +60,9 @@ BOX = {"center": [0.0, 0.0], "radius": 1.0}
 
 REFUSED = [
     # argument, value, what else is given, and what the message must contain
-    ("output", 2, {}, ["0..1", "2 was given"]),
-    ("output", -1, {}, ["0..1", "-1 was given"]),
-    ("output", (0, 2), {}, ["pair", "(0, 2)"]),
+    ("output", 2, {}, ["0 to 1", "output 2 was asked for"]),
+    ("output", -1, {}, ["0 to 1", "output -1 was asked for"]),
+    ("output", (0, 2), {}, ["0 to 1", "(0, 2)"]),
     ("output", (0, 1, 1), {}, ["pair", "(3,)"]),
     ("output", "0", {}, ["output", "'0'"]),
     ("output", True, {}, ["output", "True"]),
