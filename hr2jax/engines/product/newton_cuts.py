@@ -88,9 +88,9 @@ def rounds(lifting: Lifting, monitor: Monitor, cuts: Pools, iteration: int = 0) 
     before, status = np.inf, Status.STALLED
     is_brief, improved, last = cuts.on_section or cuts.is_brief, np.inf, np.inf
     little = (1.0 if cuts.is_brief else 0.25) * monitor.tolerance
-    for k in range(ROUNDS):
+    for k in range(2 if cuts.is_brief and len(cuts) else 0, ROUNDS):  # with known cuts no coarse rounds are needed
         accuracy = max(monitor.tolerance, FIRST * SHARE**k)
-        if is_brief and k > 1:  # while rounds bring much, each is solved to a share of that
+        if is_brief and k > 1 and np.isfinite(improved):  # while rounds bring much, each is solved to a share of that
             accuracy = max(accuracy, min(FIRST * SHARE, SHARE * improved))
         # always from the beginning: from the last round's end it is little less far, and multipliers of cuts that
         # together are equations run away
