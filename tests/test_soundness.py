@@ -25,6 +25,8 @@ from .reference.product import solve_product_form
 from .reference.proofs import gradient_norm
 from .reference.truth import check, truth
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 RELAXATIONS = ("shor", "hr2", "hr2z")
 CUTTING = ("hr2+", "best")
 # how many networks of each relaxation, globally and locally, the lean suite takes; the slow one takes 90

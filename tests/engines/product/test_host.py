@@ -26,6 +26,8 @@ from hr2jax.relaxation.presolve import LIFTINGS, presolve
 
 from ...reference.monitor import lifting_of
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 
 def deep_lifting(chains, local):
     rng = np.random.default_rng(3)
