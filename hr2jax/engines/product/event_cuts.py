@@ -19,7 +19,7 @@ from ...relaxation.chains import FactorName
 from ...relaxation.clauses import CLAUSES, clause_heights
 from ...relaxation.clauses import decode as decode_clauses
 from ...relaxation.events import EVENTS, decode
-from ...relaxation.literals import Literals, heights
+from ...relaxation.literals import Literals, heights, width_of
 from ...relaxation.products import FactorTable
 from .arrays import Factored
 from .event_search import Polytope
@@ -28,7 +28,7 @@ from .product_cuts import FactorRows
 ANGLES = 16  # directions in which points of the domain are looked at
 PROGRAMS = 150  # most linear programs of a search
 LEAST_HEIGHT = 1e-7  # below 0, of a clause
-MOST_NEURONS = 60
+MOST_NEURONS = 60  # of whose pairs and triples points of the domain are looked at
 SIGNS = (1, -1)
 
 
@@ -166,7 +166,7 @@ class ClausePool(_Pool):
     def separate(self, E: Array, limit: int, least: float) -> int:
         """Add the at most `limit` most violated ones at the extended rows E, by more than `least`."""
         w = self.polytope.w
-        if w < 3 or w > MOST_NEURONS:
+        if w < 3:
             return 0
         masks, _ = self.moments(E)
         rows = np.vstack([masks[1], masks[-1]])
@@ -214,9 +214,9 @@ class ClausePool(_Pool):
 
 def event_pools(lifting: Lifting, factored: Factored, names: tuple[str, ...]) -> dict[str, _Pool]:
     """The pools of those that there may be."""
-    polytope = Polytope(lifting)
-    if polytope.w < 2:
+    if not {EVENTS, CLAUSES} & set(names) or not 2 <= width_of(lifting) <= MOST_NEURONS:
         return {}
+    polytope = Polytope(lifting)
     factors = FactorRows(lifting, factored)
     kinds = {EVENTS: EventPool, CLAUSES: ClausePool}
     return {name: kind(lifting, factors, polytope) for name, kind in kinds.items() if name in names}
