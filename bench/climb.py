@@ -6,7 +6,7 @@
 
 Each solve has a process of its own with no compiled programs kept (HR2JAX_CACHE=off), as a first call has. `worse` is
 by how much the median exceeds the least median of those that are weaker: it should be at most `tol`, 1e-3. Of
-`certify`, bound is the mean certified radius, negative. Rows are kept in bench/results/climb.json.
+`certify`, bound is the mean certified radius, negative. Rows are kept beside the other results.
 """
 
 from __future__ import annotations
