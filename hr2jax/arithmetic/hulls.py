@@ -94,6 +94,14 @@ def _hull(every: list[Piece], low: float, high: float, of: str) -> tuple[float, 
     return 0.0 - max(_above(-ball) for ball in balls), max(_above(ball) for ball in balls)  # no -0.0
 
 
+@at_precision
+def jump(parameters: Mapping[str, Any]) -> float:
+    """How far softplus falls where it jumps, at its threshold, rounded up: log(1 + exp(-threshold)) / beta."""
+    own = {**DEFAULTS["softplus"], **parameters}
+    fall = (-arb(own["threshold"])).exp().log1p() / arb(own["beta"])
+    return _above(fall) if fall.is_finite() else math.inf
+
+
 def _above(ball: Any) -> float:
     return float_above(*map(int, ball.upper().man_exp()))
 

@@ -22,6 +22,7 @@ from . import bilinear
 from .attack import broken
 from .inputs import Mapped
 from .journal import Constant, Entry, Folder, Journal, Rival, input_name, pair_name
+from .jumps import below_jumps
 from .margins import Clip, largest_radius
 from .report import RobustnessReport
 from .search import Found, Setting, Task, search_all
@@ -132,7 +133,8 @@ class Certifying:
         for (k, j), constant in self.known.items():
             bounds[k, j] = bounds[j, k] = constant.bound
         if len(rows):
-            self.radius[rows] = largest_radius(self.margin[rows], bounds[self.labels[rows]])
+            margin = below_jumps(self.net, self.margin[rows], self.labels[rows])
+            self.radius[rows] = largest_radius(margin, bounds[self.labels[rows]])
             self.found[rows] = self.radius[rows].min(axis=1)
         if worst in UNFINISHED:
             self.decided[self._is_settled()] = True

@@ -18,6 +18,7 @@ from ..problem import checked_problem
 from ..result import Progress, Result, Status
 from ..solving.prepared import known_of
 from ..solving.run import run
+from .jumps import may_jump
 from .margins import Clip, clipped_ball, exceeds, largest_radius
 
 # What largest values have no choice of.
@@ -50,6 +51,11 @@ class Ball:
     def is_point(self) -> bool:
         """Whether the clip box holds nothing but x."""
         return not self.box[1].any()
+
+    @property
+    def may_jump(self) -> bool:
+        """Whether the network may jump here, by what `solve` has found out."""
+        return may_jump(self.net, self.__dict__["known"].bounds)
 
     def solve(
         self, output: tuple[int, int], quantity: str, options: Mapping[str, Any], deadline: float | None,
@@ -110,7 +116,7 @@ Test = Callable[[Question], float]
 def lipschitz_local(question: Question) -> float:
     """By the constant L of F_label - F_rival on the ball intersected with the clip box: margin > L radius.
 
-    The box is convex and has x in it, so |f(y) - f(x)| <= L ||y - x|| for each of its points y.
+    The box is convex and has x in it, so |f(y) - f(x)| <= L ||y - x|| for each of its points y, if nothing jumps there.
     """
     if question.ball.is_point:
         return question.radius if question.margin > 0 else 0.0
@@ -121,6 +127,8 @@ def lipschitz_local(question: Question) -> float:
         return enough or hopeless
 
     result = question.answer((question.label, question.rival), "lipschitz", question.ball.options, decided)
+    if question.ball.may_jump:
+        return 0.0
     radius = min(question.radius, float(largest_radius(question.margin, result.bound)))
     if radius < question.radius:
         if result.status is Status.TIME_LIMIT:
