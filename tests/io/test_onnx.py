@@ -1,3 +1,4 @@
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -548,4 +549,45 @@ def test_silu_and_softsign_as_graphs_write_them(tmp_path):
                              (("Neg x > n", "Abs n > a", "Add one a > b", "Div x b > y"), one)):  # fmt: skip
         (tmp_path / "net.onnx").write_bytes(model(*nodes, constants=constants).SerializeToString())
         with pytest.raises(ValueError, match="computes"):
+            hr2jax.load(tmp_path / "net.onnx")
+
+
+def test_gelu_as_graphs_write_it(tmp_path):
+    """x (1 + erf(x / c)) / 2 in the orders that exporters write, of whatever c, and a quick GELU."""
+    root, other = np.full(1, np.sqrt(2), "f4"), np.full(1, 0.75, "f4")
+    constants = {"one": np.ones(1, "f4"), "half": np.full(1, 0.5, "f4"), "c": root, "k": np.full(1, 1.702, "f4")}
+    erf = np.vectorize(math.erf)
+    x = np.random.default_rng(0).standard_normal((20, 3)) * 3.0
+    forms = {
+        ("Div x c > d", "Erf d > e", "Add e one > f", "Mul x f > g", "Mul g half > y"): (1 / root, 0.5),
+        ("Mul x c > d", "Erf d > e", "Add one e > f", "Mul f x > g", "Mul half g > y"): (root, 0.5),
+        ("Mul half x > h", "Div x c > d", "Erf d > e", "Add e one > f", "Mul h f > y"): (1 / root, 0.5),
+        ("Div x c > d", "Erf d > e", "Add e one > f", "Mul f half > g", "Mul x g > y"): (1 / root, 0.5),
+        ("Div x c > d", "Erf d > e", "Add e one > f", "Mul d f > y"): (1 / root, 1 / root),
+        ("Mul x half > h", "Erf h > e", "Add e one > f", "Mul x f > y"): (0.5, 1.0),
+    }
+    for values in (root, other):
+        for nodes, (inside, outside) in forms.items():
+            inside, outside = (  # noqa: PLW2901
+                values.astype(float) if v is root else 1 / values.astype(float) if np.ndim(v) else v
+                for v in (inside, outside)
+            )
+            graph = model(*nodes, constants=constants | {"c": values})
+            (tmp_path / "net.onnx").write_bytes(graph.SerializeToString())
+            net = hr2jax.load(tmp_path / "net.onnx")
+            assert np.allclose(net(x), outside * x * (1 + erf(inside * x)), rtol=1e-12, atol=1e-14)
+            assert [layer.activation for layer in net.layers].count("gelu") == 1
+            assert "erf" not in [layer.activation for layer in net.layers]
+    graph = model("Mul x k > d", "Sigmoid d > s", "Mul x s > y", constants=constants)
+    (tmp_path / "net.onnx").write_bytes(graph.SerializeToString())
+    k = float(np.float32(1.702))
+    assert np.allclose(hr2jax.load(tmp_path / "net.onnx")(x), x / (1 + np.exp(-k * x)), rtol=1e-12)
+    for nodes in (
+        ("Div x c > d", "Erf d > e", "Add e k > f", "Mul x f > y"),  # k + erf
+        ("Div x c > d", "Erf d > e", "Sub e one > f", "Mul x f > y"),
+        ("Div x c > d", "Erf d > e", "Add e one > f", "Add x one > h", "Mul h f > y"),  # (1 + x) (1 + erf)
+        ("Div x c > d", "Tanh d > e", "Add e one > f", "Mul x f > y"),
+    ):
+        (tmp_path / "net.onnx").write_bytes(model(*nodes, constants=constants).SerializeToString())
+        with pytest.raises(ValueError, match="multiplies two values that the network computes"):
             hr2jax.load(tmp_path / "net.onnx")

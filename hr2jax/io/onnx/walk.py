@@ -6,18 +6,18 @@ ONNX's operators, in the newest sets, are the words into which a reader of anoth
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ...arithmetic.enclosure import Enclosure
-from ..algebra import kinks, maps
+from ..algebra import kinks, maps, numbers
 from ..algebra.affine import Affine, Builder
 from ..layers import reason
 from ..told import Told
 from . import elementwise, matrices, moving, windowed
-from .rules import RULES, Node, size_of
+from .rules import RULES, Node, floats, size_of
 
 # Ends of a network that are no layer, and what may follow them because it only changes a shape.
 _FINAL = ("Softmax", "LogSoftmax", "Sigmoid")
@@ -37,10 +37,15 @@ class Ended:
 
 @dataclass(frozen=True, eq=False)
 class Walk:
-    """The layers made so far, and the first dimension of the graph's input."""
+    """The layers made so far, and the first dimension of the graph's input.
+
+    Attributes:
+        multiples: of an expression that is one number times another: itself, the other, and the number.
+    """
 
     builder: Builder
     batch: int
+    multiples: dict[tuple[int, int], tuple[Affine, Affine, numbers.Number]] = field(default_factory=dict)
 
     def result(
         self, what: str, operator: str, version: int, inputs: Sequence[Any], attributes: Callable[[], dict[str, Any]],
@@ -68,7 +73,9 @@ class Walk:
             return replace(end, before=shaped) if isinstance(shaped, Affine) else shaped
         smooth = self._smooth(operator, found)
         if smooth is not None:
-            return self.activated(what, *smooth)
+            value, name, factor = smooth
+            value = self.activated(what, value, name)
+            return value if factor is None else replace(self._times(value, factor), operators=value.operators)
         for i in given:
             found[i] = self.inside(what, found[i])
         if operator in _FINAL and len(found) == 1 and isinstance(found[0], Affine) and not given:
@@ -80,24 +87,81 @@ class Walk:
         version = version or max(RULES[operator].versions if operator in RULES else (0,))
         return self.result(what, operator, version, inputs, lambda: attributes, ["y"] * outputs)
 
-    def _smooth(self, operator: str, inputs: Sequence[Any]) -> tuple[Affine, str] | None:
-        """x and the activation that graphs write as x sigmoid(x) or x / (1 + |x|), of one and the same expression."""
+    def _smooth(self, operator: str, inputs: Sequence[Any]) -> tuple[Affine, str, numbers.Number | None] | None:
+        """An activation of which graphs write what it is: its argument, its name, and what it is multiplied by.
+
+        x sigmoid(x), x / (1 + |x|) and x (1 + erf(x / sqrt(2))) / 2, in which each x may be a multiple of one and the
+        same expression: numbers such as a float32's sqrt(2) are what they are.
+        """
         if len(inputs) != 2:
             return None
         a, b = inputs
         if operator == "Mul":
-            x, end = (b, a) if isinstance(a, Ended) else (a, b)
-            is_silu = isinstance(end, Ended) and end.operator == "Sigmoid" and _is_same(x, end.before)
-            return (x, "silu") if is_silu else None
-        if operator != "Div" or not isinstance(a, Affine) or not isinstance(b, Affine) or len(b.terms) != 1:
+            if isinstance(a, Ended) or isinstance(b, Ended):
+                return self._silu(b, a) if isinstance(a, Ended) else self._silu(a, b)
+            return self._gelu(a, b) or self._gelu(b, a)
+        if operator == "Div":
+            x = self._within(b, "abs")
+            return (a, "softsign", None) if x is not None and _is_same(a, x) else None
+        return None
+
+    def _silu(self, a: Any, end: Any) -> tuple[Affine, str, numbers.Number | None] | None:
+        if not (isinstance(a, Affine) and isinstance(end, Ended) and end.operator == "Sigmoid"):
             return None
-        ((l, matrix),) = b.terms.items()
-        if not l or self.builder.layers[l - 1].activation != "abs" or isinstance(b.shift, Enclosure):
+        (x, p), (y, q) = self._multiple(a), self._multiple(end.before)
+        if _is_same(a, end.before):
+            return a, "silu", None
+        return (end.before, "silu", numbers.divide(p, q)) if _is_same(x, y) and numbers.mid(q) != 0.0 else None
+
+    def _gelu(self, a: Any, b: Any) -> tuple[Affine, str, numbers.Number | None] | None:
+        """p x q (1 + erf(r x)) = 2 p q gelu(s x) / s with s = sqrt(2) r."""
+        if not (isinstance(a, Affine) and isinstance(b, Affine)):
             return None
-        places = maps.placement(matrix)
-        is_whole = places is not None and len(places) == a.size and bool((places == np.arange(a.size)).all())
-        one_more = a.shape == b.shape and is_whole and bool((b.shift == 1.0).all())
-        return (a, "softsign") if one_more and _is_same(a, self.builder.layers[l - 1].value) else None
+        one_more, q = self._multiple(b)
+        inside = self._within(one_more, "erf")
+        if inside is None:
+            return None
+        (x, p), (y, r) = self._multiple(a), self._multiple(inside)
+        if not (_is_same(x, y) and numbers.mid(r) > 0.0):
+            return None
+        two = np.asarray(2.0)
+        s = numbers.root(numbers.multiply(numbers.multiply(r, r), two))
+        factor = numbers.divide(numbers.multiply(numbers.multiply(p, q), two), s)
+        return self._times(x, s), "gelu", factor
+
+    def _within(self, value: Any, activation: str) -> Affine | None:
+        """x, where the value is 1 + activation(x), entry by entry."""
+        if not isinstance(value, Affine) or len(value.terms) != 1 or isinstance(value.shift, Enclosure):
+            return None
+        ((l, matrix),) = value.terms.items()
+        if not l or self.builder.layers[l - 1].activation != activation:
+            return None
+        x, places = self.builder.layers[l - 1].value, maps.placement(matrix)
+        is_whole = places is not None and len(places) == x.size and bool((places == np.arange(x.size)).all())
+        return x if x.shape == value.shape and is_whole and bool((value.shift == 1.0).all()) else None
+
+    def _multiple(self, value: Affine) -> tuple[Affine, numbers.Number]:
+        """An expression and the number, so many times which the value is."""
+        known = self.multiples.get((id(value.terms), id(value.shift)))
+        return (value, np.ones(())) if known is None else known[1:]
+
+    def _times(self, value: Affine, factor: numbers.Number) -> Affine:
+        return self.builder.scale(value, numbers.moved(lambda a: np.full(value.shape, a), factor))
+
+    def _remember(self, operator: str, inputs: Sequence[Any], result: Affine) -> None:
+        """That a product or a quotient by one number is a multiple."""
+        values = [v for v in inputs if isinstance(v, Affine)]
+        if operator not in ("Mul", "Div") or len(values) != 1 or len(inputs) != 2:
+            return
+        (constant,) = (floats(v) for v in inputs if not isinstance(v, Affine))
+        if isinstance(constant, Enclosure) or not constant.size or (constant != constant.flat[0]).any():
+            return
+        factor = np.asarray(float(constant.flat[0]))
+        base, before = self._multiple(values[0])
+        if base.shape != result.shape or factor == 0.0:
+            return
+        whole = numbers.multiply(before, factor) if operator == "Mul" else numbers.divide(before, factor)
+        self.multiples[id(result.terms), id(result.shift)] = result, base, whole
 
     def inside(self, what: str, value: Any) -> Any:
         """A value for the node `what`: of a Sigmoid within a network, its layer's.
@@ -150,7 +214,10 @@ class Walk:
         said = said if len(builder.layers) == count else () if operator in _OWN else (operator,)
         if isinstance(result, list):
             return [replace(v, operators=said) if isinstance(v, Affine) else v for v in result]
-        return replace(result, operators=said) if isinstance(result, Affine) else result
+        if not isinstance(result, Affine):
+            return result
+        self._remember(operator, inputs, result)
+        return replace(result, operators=said)
 
 
 def _is_same(a: Any, b: Any) -> bool:
