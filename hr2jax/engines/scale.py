@@ -10,6 +10,8 @@ from ..relaxation.basis import ONE, Lifting, S, T
 
 # Multipliers in the engines' units are of size 1; beyond this, a warm start is of no use.
 ABSURD = 1e6
+# Of what the terms of the objective add up to, what float64 cannot tell from 0.
+ROUNDING = 1e-13
 
 
 def mean_diagonal(lifting: Lifting, rng: np.random.Generator, attained: float = 0.0) -> float:
@@ -49,6 +51,11 @@ def in_units(value: float, lifting: Lifting) -> float:
     """A value of the lifting's objective in the problem's own units (infinite where float64 cannot hold it)."""
     with np.errstate(over="ignore", under="ignore"):
         return float(np.ldexp(value, clipped_exponent(lifting.exponent)))
+
+
+def rounding(scale: float, lifting: Lifting) -> float:
+    """Of the objective, in the problem's own units, what cannot be told from 0; `scale` is its `mean_diagonal`."""
+    return ROUNDING * abs(in_units(scale * lifting.size, lifting))
 
 
 # hr2jax/engines/bilinear/mixing.py alternates between the best rows of an arrow's two parts too, and lipopt's

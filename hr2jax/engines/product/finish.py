@@ -9,7 +9,7 @@ from ...linalg.arrow import Arrow
 from ...linalg.diagonal import cost, lowest
 from ...relaxation.basis import XI
 from ...result import Status
-from ..scale import in_units
+from ..scale import in_units, rounding
 from .newton import affordable, solve_newton
 from .steering import Run
 
@@ -28,8 +28,6 @@ FASTER, FAR = 5.0, 30.0
 DEFICIENT = 1e-3
 # The length of a new column, relative to V's.
 NUDGE = 0.05
-# Of what the terms of the objective add up to, what float64 cannot tell from 0.
-ROUNDING = 1e-13
 # Certificates without progress until a run is called stalled; what counts as progress, as a share of the tolerance.
 UNIMPROVED, PROGRESS = 6, 0.02
 # Shares of the tolerance: of what the value may have moved in a round, and the bound lie above it, at the end; of the
@@ -155,8 +153,8 @@ class Finishing:
     def within(self, difference: float, share: float, value: float) -> bool:
         """Whether it is within a share of the tolerance, relative to the value, or cannot be told from 0."""
         run = self.run
-        rounding = ROUNDING * abs(in_units(run.scale * self.lifting.size, self.lifting))
-        return bool(difference <= max(share * run.monitor.tolerance * run.magnitude(value), rounding))
+        wanted = share * run.monitor.tolerance * run.magnitude(value)
+        return bool(difference <= max(wanted, rounding(run.scale, self.lifting)))
 
     def value_now(self) -> float:
         """The Lagrangian's value where the steering ended."""

@@ -27,7 +27,7 @@ from ...relaxation.triangles import TRIANGLES
 from ...result import Status
 from ..monitor import Monitor, Stop
 from ..pace import certificate_seconds
-from ..scale import in_units
+from ..scale import in_units, mean_diagonal, rounding
 from .memory import MOST, newton_bytes
 from .newton_step import Interior, Problem
 from .turned import turned
@@ -99,6 +99,7 @@ def follow(
     lifting = problem.lifting
     best, before, seconds, offered, bound = np.inf, np.inf, 0.0, False, np.inf
     certified, spent = time.perf_counter(), 0.0
+    least_told = rounding(mean_diagonal(lifting, np.random.default_rng(0)), lifting)
 
     def certify() -> float:
         nonlocal certified, spent
@@ -122,7 +123,7 @@ def follow(
             total, gap = problem.cost(state.x), problem.gap(state)
             least = in_units(total - gap - float(state.x @ state.residual), lifting)
             residual = float(np.abs(state.residual).max())
-            wanted = tolerance * abs(in_units(total, lifting) - monitor.origin)
+            wanted = max(tolerance * abs(in_units(total, lifting) - monitor.origin), least_told)
             is_done = not moved or (in_units(total, lifting) - least <= 0.5 * wanted and residual < RESIDUAL)
             due = began - certified > SELDOM * spent
             if is_done or (due and total < best and gap < 0.3 * before):

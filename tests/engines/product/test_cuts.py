@@ -152,7 +152,7 @@ def test_solves_of_one_shape_compile_once_for_each_shape_of_cuts_and_rank(relaxa
         net, ask = problem_of(4, 5, local, seed)
         compiled, earlier = original.quick._cache_size(), set(seen)
         assert compiled == len(earlier)
-        result = hr2jax.solve(net, relaxation=relaxation, **ask)
+        result = hr2jax.solve(net, relaxation=relaxation, lifting="forward", **ask)
         assert original.quick._cache_size() == len(set(seen))
         if seed > 0 and set(seen) == earlier:
             assert result.timings["compile"] == 0.0
