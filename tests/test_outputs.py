@@ -91,7 +91,7 @@ def test_a_matrix_of_outputs(q):
     composed = hr2jax.solve(M @ net, norm=2, output_norm=q)
     assert composed.bound == pytest.approx(result.bound, rel=2e-3)
     result.certificate.verify(net, output=M)
-    with pytest.raises(CertificateError, match="another output"):
+    with pytest.raises(CertificateError, match="the certificate is for output"):
         result.certificate.verify(net, output=None)
 
 
@@ -167,7 +167,7 @@ def test_a_saved_certificate_of_all_outputs_proves_the_same(solved, q, tmp_path)
     for other in {"inf", 2, 1} - {q}:
         with pytest.raises(CertificateError, match="output_norm"):
             read.verify(net, output_norm=other)
-    with pytest.raises(CertificateError, match="another output"):
+    with pytest.raises(CertificateError, match="the certificate is for output"):
         read.verify(net, output=0)
 
 

@@ -728,9 +728,9 @@ def shrunk_factor(monkeypatch, change):
     """The presolve's `high`, changed, wherever it is used: behind the proof of what a layout states."""
     original = presolve.presolve
 
-    def faulty(net, problem, arithmetic=Enclosure, layout=None, *rest):
+    def faulty(net, problem, arithmetic=Enclosure, layout=None, *rest, **named):
         decided = layout if layout is None else replace(layout, low=None, high=None)
-        fixed = original(net, problem, arithmetic, decided, *rest)
+        fixed = original(net, problem, arithmetic, decided, *rest, **named)
         [layer] = fixed.layers
         return replace(fixed, layers=(replace(layer, high=change(layer.high)),))
 

@@ -154,12 +154,12 @@ def test_every_option_reaches_solve(folder: Path, monkeypatch: pytest.MonkeyPatc
     main([
         "solve", str(folder / "net.npz"), "--output", "0", "--relaxation", "hr2z", "--method", "admm", "--tol", "0.5",
         "--seed", "3", "--time-limit", "9", "--max-iterations", "7", "--device", "cpu", "--witness", "0.5",
-        "--checkpoint", "c.npz", "--quiet", "--output-norm", "1",
+        "--checkpoint", "c.npz", "--quiet", "--output-norm", "1", "--devices", "1",
     ])  # fmt: skip
     assert asked == {
         "output": 0, "norm": "inf", "center": None, "radius": None, "relaxation": "hr2z", "method": "admm", "tol": 0.5,
         "time_limit": 9.0, "max_iterations": 7, "device": "cpu", "seed": 3, "progress": False, "checkpoint": "c.npz",
-        "cuts": None, "witness": 0.5, "output_norm": "1",
+        "cuts": None, "witness": 0.5, "output_norm": "1", "devices": 1,
     }  # fmt: skip
 
 

@@ -230,7 +230,7 @@ def test_parts_that_ran_out_of_their_share_are_solved_where_the_gap_is_closed(mo
     """The status was that of the gravest part: TIME_LIMIT of a bound within the tolerance of what is attained."""
     net = Network([np.eye(2), np.array([[1.0, 2.0], [0.5, 0.25]])], [np.zeros(2), np.zeros(2)])
     real = parts.solve_checked
-    ended = lambda *given: dataclasses.replace(real(*given), status=Status.TIME_LIMIT)  # noqa: E731
+    ended = lambda *given, **named: dataclasses.replace(real(*given, **named), status=Status.TIME_LIMIT)  # noqa: E731
     monkeypatch.setattr(parts, "solve_checked", ended)
     for options in ({"norm": 1}, {"norm": "inf"}):
         assert hr2jax.solve(net, time_limit=30.0, **options).status is Status.SOLVED

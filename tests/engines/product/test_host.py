@@ -172,9 +172,10 @@ def test_results_are_those_of_the_compiled_way(monkeypatch):
     rng = np.random.default_rng(1)
     net = Network([rng.standard_normal((8, 6)), rng.standard_normal((1, 8))], [0.1 * rng.standard_normal(8), [0.0]])
     for relaxation in ("hr2z", "hr2+"):
-        here = hr2jax.solve(net, relaxation=relaxation, center=np.zeros(6), radius=0.5)
+        asked = {"relaxation": relaxation, "center": np.zeros(6), "radius": 0.5, "lifting": "forward"}
+        here = hr2jax.solve(net, **asked)
         with monkeypatch.context() as patch:
             patch.setattr("hr2jax.engines.product.schedule.SMALL", 0)
-            there = hr2jax.solve(net, relaxation=relaxation, center=np.zeros(6), radius=0.5)
+            there = hr2jax.solve(net, **asked)
         assert there.iterations != here.iterations  # float32 steering
         assert here.bound == pytest.approx(there.bound, rel=2e-3)
