@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from .bounds.jumps import refuse_jumps
 from .domain import Domain
 from .machine.stopping import stoppable
 from .options import Options
@@ -112,7 +113,9 @@ def solve(
         max_iterations=max_iterations, device=device, devices=devices, seed=seed, witness=witness,
         warm_start=warm_start, progress=progress, callback=callback, checkpoint=checkpoint, cuts=cuts, lifting=lifting,
     )  # fmt: skip
-    return run(net, problem, options.check(net, problem), began)
+    options = options.check(net, problem)
+    refuse_jumps(net, problem)
+    return run(net, problem, options, began)
 
 
 @stoppable

@@ -111,7 +111,9 @@ def statement_text(problem: Mapping[str, Any], bound: str) -> str:
     change = "|f(x) - f(y)|" if of_values is None else CHANGES[str(of_values)]
     inputs = problem.get("directions")
     apart = "" if inputs is None else f" that differ in inputs {shown(inputs)} alone"
-    return f"{change} <= {bound} {DISTANCES[str(problem['norm'])]} for all x, y{where}{apart}"
+    jump = problem.get("jump", 0.0)
+    across = f" (but for jumps of softplus at its threshold, of at most {upper_text(jump, 2)} each)" if jump else ""
+    return f"{change} <= {bound} {DISTANCES[str(problem['norm'])]} for all x, y{where}{apart}{across}"
 
 
 def way_text(problem: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ NAMED = 3  # of those that fail, with their reasons
 
 def verify_command(arguments: argparse.Namespace) -> int:
     """Prove a certificate's bound, or a proof's verdict, again and print it."""
+    from ..bounds.jumps import largest_jump
     from ..certificate.certificate import Certificate
     from ..machine.files import opened
     from ..proof.file import is_proof
@@ -47,7 +48,7 @@ def verify_command(arguments: argparse.Namespace) -> int:
     claim = certificate.lipschitz_problem
     f, text = output_text(claim.coefficients.tolist()), upper_text(proven)
     rows = [
-        ("verified", statement_text(certificate.problem, text)),
+        ("verified", statement_text(certificate.problem | {"jump": largest_jump(net, claim)}, text)),
         ("proven bound", f"{text}   ({arguments.arithmetic} arithmetic; {upper_text(certificate.bound)} is stated)"),
         ("function", f"f = {f} of the network {widths_text(net.widths)}"),
         ("network hash", certificate.network_hash),

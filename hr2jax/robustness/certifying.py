@@ -17,7 +17,7 @@ from ..network import Network
 from ..options import VIA
 from ..progress import Line
 from ..result import Status
-from ..solving.many import solve_all
+from ..solving.many import solve_outputs
 from . import bilinear
 from .attack import broken
 from .inputs import Mapped
@@ -118,8 +118,8 @@ class Certifying:
         limit = None if until is None else max(until - time.time(), 0.0)
         try:
             if left:
-                line.end()  # solve_all has a line of its own
-                found = solve_all(
+                line.end()  # solve_outputs has a line of its own
+                found = solve_outputs(
                     self.net, left, norm=self.norm, time_limit=limit, workers=workers, client=client, **options,
                     found=lambda k, result: self.keep({left[k]: (result.certificate, result.status)}),
                 )  # fmt: skip

@@ -11,14 +11,11 @@ On a ball the slopes are those of f's values; there K counts only where none of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from .. import graph
 from ..arithmetic.enclosure import TINY, U
 from ..arithmetic.float64 import Array
-from ..bounds.lines import jumps
 from ..layer import Layer, largest
 from ..network import Network
 
@@ -62,12 +59,3 @@ def _jump(layer: Layer) -> float:
     from ..arithmetic.hulls import jump  # here: it loads python-flint
 
     return jump(layer.numbers)
-
-
-def may_jump(net: Network, bounds: Sequence[tuple[Array, Array]] | None) -> bool:
-    """Whether a neuron may meet a threshold within pre-activation bounds, (p_l,) each; None: everywhere."""
-    for l, layer in enumerate(net.layers[:-1]):
-        low, high = np.array([[-np.inf], [np.inf]]) if bounds is None else bounds[l]
-        if jumps(layer, low, high).any():
-            return True
-    return False

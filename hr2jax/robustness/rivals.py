@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..arithmetic.float64 import Array
+from ..bounds.jumps import may_jump
 from ..certificate.certificate import Certificate
 from ..network import Network
 from ..options import VIA, Options
@@ -18,7 +19,6 @@ from ..problem import checked_problem
 from ..result import Progress, Result, Status
 from ..solving.prepared import known_of
 from ..solving.run import run
-from .jumps import may_jump
 from .margins import Clip, clipped_ball, exceeds, largest_radius
 
 # What largest values have no choice of.

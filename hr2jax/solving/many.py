@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from ..arithmetic.enclosure import check_arithmetic
+from ..bounds.jumps import refuse_jumps
 from ..machine.device import on_device
 from ..machine.stopping import stoppable
 from ..machine.workers import Here
@@ -61,8 +62,16 @@ def solve_all(
         ImportError: `workers` or `client` without Dask.
         TypeError: an option that `solve` does not have.
     """
-    began = time.time()
     net = as_network(net, example)
+    return solve_outputs(net, pairs, found=found, workers=workers, client=client, may_jump=False, **options)
+
+
+def solve_outputs(
+    net: Network, pairs: Sequence[Output] | None, *, found: Callable[[int, Result], Any] | None = None,
+    workers: int | None = None, client: Any = None, may_jump: bool = True, **options: Any,
+) -> Results:  # fmt: skip
+    """`solve_all` for whoever takes account of jumps (`bounds.jumps`), of which constants say nothing."""
+    began = time.time()
     for name in ONE_PROBLEM:
         if name in options:
             raise ValueError(f"{name} is for one problem: it is given to solve, not to solve_all")
@@ -83,6 +92,8 @@ def solve_all(
         )
     if not problems:
         return Results()
+    if not may_jump:
+        refuse_jumps(net, problems[0])
     check_arithmetic()
     with on_device(chosen.device):
         check_there(chosen)

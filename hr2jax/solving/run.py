@@ -14,6 +14,7 @@ import numpy as np
 from ..arithmetic.enclosure import TooLargeError, check_arithmetic
 from ..arithmetic.float64 import Array
 from ..arithmetic.midpoint import Middle
+from ..bounds.jumps import largest_jump
 from ..certificate.certificate import Certificate
 from ..certificate.lagrangian import families_of, kept_rows
 from ..certificate.names import transfer
@@ -332,6 +333,7 @@ def _description(session: Session) -> dict[str, Any]:
         "norm": problem.norm,
         **({"output_norm": problem.output_norm} if problem.is_vector else {}),
         **problem.domain.description(),
+        **({"jump": jump} if problem.quantity == "lipschitz" and (jump := largest_jump(net, problem)) else {}),
         "relaxation": options.relaxation,
         **({"cuts": list(options.planes)} if options.record.cuts else {}),
         "method": options.method,

@@ -8,7 +8,8 @@ import pytest
 import hr2jax
 from hr2jax import Layer, Network
 from hr2jax.arithmetic.hulls import jump
-from hr2jax.robustness.jumps import below_jumps, distances, may_jump
+from hr2jax.bounds.jumps import may_jump
+from hr2jax.robustness.jumps import below_jumps, distances
 
 VIA = ("lipschitz-global", "lipschitz-local", "sdp")
 
