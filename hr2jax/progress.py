@@ -137,10 +137,9 @@ class Rate:
 def _progress_text(record: Progress, rate: float) -> str:
     speed = "" if math.isnan(rate) else f"  {rate:.3g} it/s"
     left = "" if math.isinf(record.left) else f", {record.left:.0f} s left"
-    return (
-        f"iteration {record.iteration}  certified {upper_text(record.bound)}  lower {lower_text(record.lower)}  "
-        f"gap {100 * record.gap:.2f} %{speed}  {record.seconds:.1f} s{left}"
-    )
+    attained = f"lower {lower_text(record.lower)}  gap {100 * record.gap:.2f} %" if record.lower != 0 else ""
+    said = "  ".join(part for part in (f"certified {upper_text(record.bound)}", attained) if part)
+    return f"iteration {record.iteration}  {said}{speed}  {record.seconds:.1f} s{left}"
 
 
 # Seconds of work that need no line.

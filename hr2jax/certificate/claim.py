@@ -95,7 +95,10 @@ class Asked:
         where = claim.domain
         for name, given in (("center", self.center), ("radius", self.radius), ("domain", self.domain)):
             if given is None and where.is_bounded:
-                raise CertificateError(f"no {name} was asked for, but the certificate is for a local constant")
+                raise CertificateError(
+                    "the certificate is for a local constant, but the global one was asked for "
+                    f"({name}=None, or --global)"
+                )
         if self.domain is not UNASKED and self.domain is not None:
             if not isinstance(self.domain, Domain):
                 raise ValueError(f"domain must be a hr2jax.Box or a hr2jax.Ball, but {shown(self.domain)} was given")

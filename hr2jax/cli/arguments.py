@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -20,14 +21,22 @@ class Parser(argparse.ArgumentParser):
         raise ValueError(f"{message} (try {self.prog} --help)")
 
 
+def nearest(parser: argparse.ArgumentParser, word: str) -> str:
+    """"; did you mean --output?" for a word that is nearly an option of a command; else nothing."""
+    commands = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    options = [option for group in commands for one in group.values() for option in one._option_string_actions]
+    found = difflib.get_close_matches(word.partition("=")[0], options, n=1)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
 def _output(text: str) -> int | tuple[int, int]:
     numbers = [int(part) for part in text.split(",")]
-    if len(numbers) > 2:
+    if len(numbers) > 2 or numbers[1:] == numbers[:1]:  # F_k - F_k is nobody's question
         raise ValueError
     return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
 
 
-_output.__name__ = "K or K,J"  # argparse names it in its message
+_output.__name__ = "K or K,J of two outputs"  # argparse names it in its message
 
 
 def _names(text: str) -> list[str]:
@@ -82,7 +91,8 @@ def add_claim(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--norm", default=None if only else "inf", metavar="inf|2|1", help=f"norm on the input{only}")
     parser.add_argument("--output-norm", metavar="inf|2|1",
                         help=f"norm on several outputs (default: that of --norm){only}")  # fmt: skip
-    parser.add_argument("--center", metavar="FILE", help=f".npy, .npz, .csv or .txt: p_0 numbers, with --radius{only}")
+    parser.add_argument("--center", metavar="X,Y,...|FILE", help="p_0 numbers with commas between them, or "
+                        f"in a file (.npy, .npz, .csv, .txt), with --radius{only}")  # fmt: skip
     parser.add_argument("--radius", metavar="R", help="half-width of the box around the center (norms 2 and 1: "
                         "radius of the ball), in the units of the input; a number, or a file of p_0 "
                         f"numbers{only}")  # fmt: skip

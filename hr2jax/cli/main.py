@@ -23,7 +23,7 @@ from ..version import __version__
 from . import certify as robustness
 from . import prove as properties
 from .answer import BAD, EXIT_CODES, INTERRUPTED, NO, NO_READER, YES, deliver, found
-from .arguments import Parser, add_claim, add_network, add_workers, effort
+from .arguments import Parser, add_claim, add_network, add_workers, effort, nearest
 from .completion import COMPLETION, COMPLETION_EXAMPLES, completion_command
 from .info import INFO, info_command
 from .report import REPORT, REPORT_EXAMPLES, report_command
@@ -115,9 +115,11 @@ def _is_one(error: Exception, classes: Sequence[tuple[str, str]]) -> bool:
 
 
 def _run(argv: Sequence[str] | None, signals: Signals, ready: Callable[[], None]) -> int:
-    arguments, unknown = _parser().parse_known_args(_joined(sys.argv[1:] if argv is None else argv))
+    parser = _parser()
+    arguments, unknown = parser.parse_known_args(_joined(sys.argv[1:] if argv is None else argv))
     if unknown:
-        raise ValueError(f"unrecognized arguments: {' '.join(unknown)} (try hr2jax {arguments.command} --help)")
+        near = nearest(parser, unknown[0]) if unknown[0].startswith("-") else ""
+        raise ValueError(f"unrecognized arguments: {' '.join(unknown)}{near} (try hr2jax {arguments.command} --help)")
     for module in arguments.needs:
         import_module(module, __package__)
     ready()
@@ -127,11 +129,11 @@ def _run(argv: Sequence[str] | None, signals: Signals, ready: Callable[[], None]
 
 
 def _joined(argv: Sequence[str]) -> list[str]:
-    """`--clip -1,1` as `--clip=-1,1`: argparse takes what begins with a minus sign for an option."""
+    """`--clip -1,1` (or `--center`) as `--clip=-1,1`: argparse takes what begins with a minus sign for an option."""
     out: list[str] = []
     for word in argv:
-        if out and out[-1] == "--clip" and word[:1] == "-" and re.match(r"[.0-9]|inf|nan", word[1:]):
-            out[-1] = f"--clip={word}"
+        if out and out[-1] in ("--clip", "--center") and word[:1] == "-" and re.match(r"[.0-9]|inf|nan", word[1:]):
+            out[-1] = f"{out[-1]}={word}"
         else:
             out.append(word)
     return out

@@ -21,6 +21,9 @@ from ..arithmetic.norms import is_euclidean, parse_norm
 from ..machine.files import opened
 from ..text import unread
 
+# Numbers rather than the name of a file, with commas between them.
+NUMBERS = re.compile(r"[-+]?[0-9.][-+0-9.eE]*(\s*,\s*[-+]?[0-9.][-+0-9.eE]*)*")
+
 
 def box(center_file: str | None, radius_text: str | None, norm: Any) -> tuple[Any, Any]:
     """center and radius for `solve`: floats whose box contains the one written in decimals.
@@ -82,6 +85,8 @@ def _radius(text: str) -> Fraction | list[Fraction] | Array:
 def read_numbers(path: str) -> Array | list[Fraction]:
     """The numbers in a file, flattened: the array of a .npy or .npz, the exact decimals of a .csv or .txt.
 
+    Numbers themselves, with commas between them, are what they say.
+
     A .npz must hold one array, or name it center or x00. No pickle is read.
 
     Raises:
@@ -89,6 +94,8 @@ def read_numbers(path: str) -> Array | list[Fraction]:
         OSError: the file is missing or may not be read.
     """
     suffix = Path(path).suffix.lower()
+    if NUMBERS.fullmatch(path):
+        return [decimal(field, "--center") for field in _fields(path)]
     if suffix in (".csv", ".txt"):
         with io.TextIOWrapper(opened(path), encoding="utf-8-sig") as lines:
             try:
@@ -96,7 +103,8 @@ def read_numbers(path: str) -> Array | list[Fraction]:
             except ValueError as error:  # also what is no text
                 raise ValueError(f"{path}: {error}") from None
     if suffix not in (".npy", ".npz"):
-        raise ValueError(f"{path}: the name of a file of numbers must end in .npy, .npz, .csv or .txt")
+        raise ValueError(f"{path}: the name of a file of numbers must end in .npy, .npz, .csv or .txt, and "
+                         "numbers have commas between them")  # fmt: skip
     with opened(path) as file:
         try:
             return _array(np.load(file, allow_pickle=False)).ravel()

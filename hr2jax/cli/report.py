@@ -15,6 +15,8 @@ def report_command(arguments: argparse.Namespace) -> int:
     from ..page.choose import page_of
 
     out = checked_outputs({"out": Path(arguments.out)}, (arguments.result,))["out"]
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"the page is HTML, so that its name must end in .html, but {arguments.out!r} was given")
     with opened(arguments.result) as file:
         data = file.read()
     if data.startswith(b"PK"):

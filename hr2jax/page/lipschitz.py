@@ -211,13 +211,16 @@ def _again(plain: Mapping[str, Any]) -> list[Markup]:
     if problem.get("output_norm") is not None:
         words.append(f"--output-norm {problem['output_norm']}")
     words.append("--local" if is_local else "--global")
-    where = "radius=radius, center=center" if is_local and problem["radius"] is not None else "domain=domain"
+    is_ball = is_local and problem.get("domain_kind", f"ball {problem['norm']}") == f"ball {problem['norm']}"
+    where = 'center=claimed["center"], radius=claimed["radius"]' if is_ball else "domain=domain"
     python.append(where if is_local else "center=None, radius=None")
+    asked = ['claimed = json.load(open("RESULT.json"))["problem"]'] if is_ball else []
     return [
         tag("p", "The certificate (hr2jax solve --certificate bound.cert.npz, or result.certificate.save) holds the "
             "multipliers. Anyone who has it and the network's file proves the bound again, without the solver:"),
         code(f"hr2jax verify bound.cert.npz {net} {' '.join(words)}"),
-        code("import hr2jax", "", f"net = {loaded}", 'certificate = hr2jax.Certificate.load("bound.cert.npz")',
+        code(*(["import json"] if asked else []), "import hr2jax", "", f"net = {loaded}", *asked,
+             'certificate = hr2jax.Certificate.load("bound.cert.npz")',
              f"print(certificate.verify(net, {', '.join(python)}))"),
         tag("p", "Every argument beside the network must equal the claim; what verify returns is the bound proved "
             "there. --arithmetic ball repeats it in arbitrary precision.", class_="quiet"),

@@ -20,6 +20,7 @@ import numpy as np
 from ..arithmetic.float64 import Array
 from ..bounds.jacobian import column_constants
 from ..certificate.certificate import Certificate, whole_of
+from ..lower.effort import point_seconds
 from ..machine.stopping import is_interrupted
 from ..network import Network
 from ..options import Options
@@ -31,13 +32,15 @@ from ..result import CTRL_C, Progress, Result, Status, relative_gap
 from ..text import output_text
 from .checkpoint import Checkpoint, seconds_used
 from .prepared import Known, known_of, prepare
-from .run import bounded_at_once, solve_checked
+from .run import LEAST, bounded_at_once, solve_checked
 from .several import LEAST_SHARE, WORTHWHILE, better, most_like
 
 # Of several parts' statuses the first of these is that of all.
 GRAVEST = (
     Status.STOPPED, Status.TIME_LIMIT, Status.ITERATION_LIMIT, Status.NUMERICAL_ERROR, Status.STALLED, Status.SOLVED,
 )  # fmt: skip
+# Rows that are not solved of which a witness is looked for.
+MOST_LOOKED = 10
 # Chains whose bounds are of all directions: those of the tangents are smaller of one.
 OF_TANGENTS = {"p", "q"}
 
@@ -52,6 +55,7 @@ def solve_parts(
         tell(lambda: parts.result(CTRL_C))
     while (part := parts.next()) is not None:
         parts.solve(part)
+    parts.look_around()
     return parts.result()
 
 
@@ -183,6 +187,29 @@ class _Parts:
         solved = replace(part, result=found, is_done=True, is_open=is_open, start=found.certificate)
         self.parts = [solved if other is part else other for other in self.parts]
         self.checkpoint.save(self._certificate())
+
+    def look_around(self) -> None:
+        """Look for a witness of the rows that have not been solved, whose bounds are no larger than those that have.
+
+        What is attained may be theirs all the same: their own search is as short as that before any engine.
+        """
+        rows = [part for part in self.parts if not (part.is_done or part.problem.is_of_columns)]
+        if is_interrupted() or not self.options.effort:
+            return
+        from ..lower import search
+
+        points = self.options.effort * LEAST / point_seconds(self.net)
+        for part in sorted(rows, key=lambda part: part.result.bound, reverse=True)[:MOST_LOOKED]:
+            best = self._largest()
+            if relative_gap(part.result.bound, best.lower) <= self.options.tol or self._left() <= 0:
+                continue
+            starts = np.zeros((0, self.net.widths[0])) if best.witness is None else best.witness[None]
+            value, witness = search(
+                self.net, part.problem, points=points, seconds=self._left(), seed=self.options.seed, starts=starts
+            )
+            if value > part.result.lower:
+                found = replace(part, result=replace(part.result, lower=value, witness=witness))
+                self.parts = [found if other is part else other for other in self.parts]
 
     def _warm(self, part: _Part) -> Result | None:
         """What to begin from: the solved part most like this one, or what the caller gave."""

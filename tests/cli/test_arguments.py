@@ -69,3 +69,34 @@ def test_a_pipe_or_a_device_is_refused_at_once(tmp_path: Path, name: str, read: 
     for path in (tmp_path / name, tmp_path / f"zero{name}"):
         with pytest.raises(ValueError, match="is a pipe or a device"):
             read(str(path))  # type: ignore[operator]
+
+
+def test_numbers_are_a_center(tmp_path, capsys):
+    net = hr2jax.Network([np.eye(2), np.array([[1.0, -2.0]])], [np.zeros(2), np.zeros(1)])
+    net.save(tmp_path / "net.npz")
+    cert, path = str(tmp_path / "c.npz"), str(tmp_path / "net.npz")
+    for center, file in (("0.1,-0.3", "0.1\n-0.3\n"), ("-1,2e-1", "-1\n2e-1\n")):
+        (tmp_path / "x.txt").write_text(file)
+        claim = ("--radius", "0.25", "--quiet")
+        assert main(["solve", path, "--center", center, *claim, "--certificate", cert]) == 0
+        assert main(["verify", cert, path, "--center", str(tmp_path / "x.txt"), "--radius", "0.25"]) == 0
+    capsys.readouterr()
+    assert main(["solve", path, "--center", "0.1;0.2", "--radius", "1"]) == 2
+    assert "numbers have commas between them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("solve", "net.npz", "--ouput", "0"), "did you mean --output?"),
+        (("certify", "net.npz", "data.npz", "--radii", "0.1", "--timelimit", "3"), "did you mean --time-limit?"),
+        (("solve", "net.npz", "--output", "2,2"), "K or K,J of two outputs"),
+        (("report", "bound.json", "-o", "bound.pdf"), "must end in .html"),
+    ],
+)
+def test_what_was_meant_is_said(words, said, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    hr2jax.Network([np.eye(2), np.ones((3, 2))], [np.zeros(2), np.zeros(3)]).save("net.npz")
+    (tmp_path / "bound.json").write_text("{}")
+    assert main(list(words)) == 2
+    assert said in capsys.readouterr().err

@@ -105,13 +105,13 @@ def test_what_the_page_says_about_proving_it_again_is_so(results, tmp_path, caps
         result.certificate.save(certificate)
         result.report(tmp_path / "page.html")
         text = read((tmp_path / "page.html").read_text())
-        words = re.search(r"hr2jax verify (.*?) import hr2jax", text)[1].split()
+        words = re.search(r"hr2jax verify (.*?) (?:import json )?import hr2jax", text)[1].split()
         words[:2] = str(certificate), str(tmp_path / "NET.npz")
         assert main(["verify", *words]) == 0
         assert "verified" in capsys.readouterr().out
         call = re.search(r"certificate\.verify\((.*?)\)\)", text)[1]
         domain = result.certificate.lipschitz_problem.domain
-        names = {"net": net, "domain": domain, "center": result.problem["center"], "radius": result.problem["radius"]}
+        names = {"net": net, "domain": domain, "claimed": json.loads(result.to_json())["problem"]}
         verify = hr2jax.Certificate.load(certificate).verify
         assert eval(f"verify({call})", {"verify": verify, **names}) <= result.bound * (1 + 1e-9)
 

@@ -81,7 +81,7 @@ def _power(o: Operation) -> Any:
     (a,) = o.inputs
     power = o.parameters.get("y", 2)
     if is_computed(a):
-        raise ValueError("it multiplies what the network computes with itself, which is not piecewise linear")
+        raise ValueError("it multiplies what the network computes with itself, which no slopes bound")
     if power == -1:
         return o.do("Reciprocal", a)
     if power != 2:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -86,6 +87,11 @@ def _keras() -> Any:
     try:
         import keras
     except ImportError as error:
+        if find_spec("keras") is not None:
+            raise ImportError(
+                f"Keras is there, but not the backend that it is set to ({reason(error)}); KERAS_BACKEND=jax in the "
+                "environment takes JAX, which comes with hr2jax"
+            ) from None
         raise ImportError(f".keras and .h5 files need Keras: {install('keras')} ({reason(error)})") from None
     finally:
         if not chosen:

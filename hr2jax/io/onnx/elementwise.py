@@ -89,7 +89,7 @@ def _mul(node: Node) -> Value:
     if _both_integers(a, b):
         return _whole(a, b, "Mul")
     if isinstance(a, Affine) and isinstance(b, Affine):
-        raise ValueError("it multiplies two values that the network computes, which is not piecewise linear; "
+        raise ValueError("it multiplies two values that the network computes, which no slopes bound; "
                          "only products with constants are read")  # fmt: skip
     if isinstance(b, Affine):
         a, b = b, a

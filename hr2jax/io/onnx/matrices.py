@@ -90,7 +90,7 @@ def _gemm(node: Node) -> Value:
         factors.append(moved(node, value, lambda v: v.T) if node.integer(name, 0) else value)
     a, b = factors
     if isinstance(a, Affine) and isinstance(b, Affine):
-        raise ValueError("it multiplies two values that the network computes, which is not piecewise linear; "
+        raise ValueError("it multiplies two values that the network computes, which no slopes bound; "
                          "one of its two factors must be a constant")  # fmt: skip
     if not isinstance(a, Affine) and not isinstance(b, Affine):
         a = node.builder.constant(floats(a))

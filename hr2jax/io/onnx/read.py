@@ -19,7 +19,7 @@ OLDEST = 6  # operator set
 # Operators that are met often and are none of the algebra, and why.
 _WHY = {
     "softmax": "it divides by what the network computes, and is read at the end of a network only (logits=True)",
-    "attention": "it multiplies values that the network computes, which is not piecewise linear",
+    "attention": "it multiplies values that the network computes, which no slopes bound",
     "norm": "it divides by what the network computes; BatchNormalization in evaluation mode is read",
     "recurrent": "it multiplies values that the network computes; unrolled ReLU cells are read",
     "control": "it runs another graph; export the model without control flow",
