@@ -104,7 +104,7 @@ def test_a_finished_run_is_read_and_nothing_is_done(whole, monkeypatch, tmp_path
     def done(*_, **__):
         raise AssertionError("done again")
 
-    monkeypatch.setattr(certifying, "solve_all", done)
+    monkeypatch.setattr(certifying, "solve_outputs", done)
     monkeypatch.setattr(certifying, "broken", done)
     monkeypatch.setattr(certifying, "search_all", lambda *_: ())
     again = hr2jax.certify(NET, INPUTS, **ASKED, results=path, certificates=folder)
