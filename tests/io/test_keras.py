@@ -31,10 +31,12 @@ def double(monkeypatch):
     monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
     kept, before = keras.config.floatx(), jax.config.jax_enable_x64
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")  # it is kept, from the first layer on
     jax.config.update("jax_enable_x64", True)
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_floatx(kept)
+    keras.config.set_dtype_policy(kept)
     jax.config.update("jax_enable_x64", before)
 
 

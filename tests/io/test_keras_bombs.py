@@ -26,7 +26,8 @@ def whole(tmp_path_factory):
     """(members of a .keras, bytes of a .h5) of one model."""
     folder = tmp_path_factory.mktemp("keras")
     L = keras.layers
-    model = keras.Sequential([keras.Input((4,)), L.Dense(5, activation="relu"), L.Dropout(0.5), L.Dense(2)])
+    layers = L.Dense(5, activation="relu", name="dense"), L.Dropout(0.5), L.Dense(2, name="dense_1")
+    model = keras.Sequential([keras.Input((4,)), *layers], name="sequential")
     model.save(folder / "net.keras")
     model.save(folder / "net.h5")
     with zipfile.ZipFile(folder / "net.keras") as archive:

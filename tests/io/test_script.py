@@ -143,6 +143,7 @@ def test_nothing_is_executed(tmp_path):
 
 
 @pytest.mark.framework("torch")
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*LeafSpec:FutureWarning")
 @pytest.mark.parametrize("form", ["traced", "scripted", "frozen"])
 def test_archives_are_read_as_what_pytorch_computes(tmp_path, form):
@@ -169,6 +170,7 @@ def test_archives_are_read_as_what_pytorch_computes(tmp_path, form):
 
 
 @pytest.mark.framework("torch")
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_training_mode_and_hooks_of_pytorch_are_refused(tmp_path):
     torch = framework("torch")
@@ -185,6 +187,7 @@ def test_training_mode_and_hooks_of_pytorch_are_refused(tmp_path):
 
 
 @pytest.mark.framework("torch")
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 def test_the_table_of_arguments_is_pytorchs():
     torch = framework("torch")
     from hr2jax.io.torch.schemas import REQUIRED, SCHEMAS
