@@ -14,6 +14,7 @@ import hr2jax
 from hr2jax import Certificate
 from hr2jax.cli.main import main
 from hr2jax.progress import log_interval
+from tests.reference.frameworks import framework
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 # Each starts a process: one of the two is enough for everyday.
@@ -121,6 +122,11 @@ def test_at_any_moment(number, folder, seed):
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("number", CODES)
 def test_certify_at_any_moment(number, folder, seed, workers):
+    """Of inputs that take far longer than the latest of these moments: 40 of (20, 30) had ended by themselves."""
+    if workers != "1":
+        framework("distributed")
+    network(100, 150).save(folder / "net.npz")
+    np.savez(folder / "data.npz", inputs=np.random.default_rng(0).uniform(-1, 1, (1000, 100)))
     process = started(
         folder, "certify", "net.npz", "data.npz", "--radii", "0.01,0.1", "--via", "lipschitz-local",
         "--workers", workers, "--json", "r.json",
