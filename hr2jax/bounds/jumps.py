@@ -30,7 +30,7 @@ def may_jump(net: Network, bounds: Sequence[tuple[Array, Array]] | None) -> bool
 
 def largest_jump(net: Network, problem: Problem) -> float:
     """By how much a softplus may fall at its threshold in the domain, at or above; 0 where none does."""
-    return max((_jump(layer) for layer in _of(net, problem)), default=0.0)
+    return max((fall_of(layer) for layer in _of(net, problem)), default=0.0)
 
 
 def refuse_jumps(net: Network, problem: Problem) -> None:
@@ -40,7 +40,7 @@ def refuse_jumps(net: Network, problem: Problem) -> None:
         ValueError: a softplus of the network may fall in the domain by more than rounding.
     """
     for layer in _of(net, problem):
-        fall, own = _jump(layer), layer.numbers
+        fall, own = fall_of(layer), layer.numbers
         if fall * float(own["beta"]) > SMALL:
             where = "the domain may meet" if problem.domain.is_bounded else "inputs meet"
             raise ValueError(
@@ -60,12 +60,15 @@ def _jumping(net: Network, bounds: Sequence[tuple[Array, Array]] | None) -> list
     found = []
     for l, layer in enumerate(net.layers[:-1]):
         low, high = np.array([[-np.inf], [np.inf]]) if bounds is None else bounds[l]
-        if jumps(layer, low, high).any() and _jump(layer) > NONE:
+        if jumps(layer, low, high).any() and fall_of(layer) > NONE:
             found.append(layer)
     return found
 
 
-def _jump(layer: Layer) -> float:
+def fall_of(layer: Layer) -> float:
+    """A number at or above what a softplus falls by where it jumps; 0 of other layers."""
+    if layer.activation != "softplus":
+        return 0.0
     from ..arithmetic.hulls import jump  # here: it loads python-flint
 
     return jump(layer.numbers)

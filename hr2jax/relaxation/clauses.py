@@ -20,7 +20,7 @@ from ..arithmetic.protocol import Arithmetic
 from .basis import ONE, Group, Lifting
 from .literals import Literals, check_proofs, heights, width_of
 from .literals import decode as decode_literals
-from .products import summed
+from .products import Terms, put, summed
 
 CLAUSES = "clauses"
 LENGTH = 3
@@ -57,14 +57,7 @@ def clause_entries(
     literals, directions, slopes, weights = decode(lifting, rows)
     if not (clause_heights(lifting, literals, directions, slopes) < 0.0).all():
         raise ValueError("a clause's masks cannot be proved never to be there at once")
-    parts: dict[tuple[Group, Group], list[tuple[Array, Array, Array]]] = {}
-
-    def add(g: Group, h: Group, i: Array, j: Array, value: Array) -> None:
-        if (g, h) in parts or (h, g) not in parts:
-            parts.setdefault((g, h), []).append((i, j, value))
-        else:
-            parts[h, g].append((j, i, value))
-
+    parts: Terms = {}
     # phi = (1 + s v)/2, so 4 phi_1 (1 - phi_2 - phi_3) = -2 (1 + s_1 v_1) (s_2 v_2 + s_3 v_3)/2 = -(...)(...)
     for other in range(1, LENGTH):
         names, inverse = np.unique(literals.layers[:, [0, other]], axis=0, return_inverse=True)
@@ -73,6 +66,6 @@ def clause_entries(
             i, j = literals.place[here, 0], literals.place[here, other]
             a, b = literals.signs[here, 0], literals.signs[here, other]
             value, zero = -0.25 * weights[here] * b, np.zeros(int(here.sum()), dtype=np.int64)
-            add(ONE, Group("v", m), zero, j, value)
-            add(Group("v", l), Group("v", m), i, j, value * a)
+            put(parts, ONE, Group("v", m), zero, j, value)
+            put(parts, Group("v", l), Group("v", m), i, j, value * a)
     return summed(lifting, parts, arithmetic)

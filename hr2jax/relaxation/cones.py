@@ -23,7 +23,7 @@ from ..arithmetic.float64 import Array
 from ..arithmetic.norms import row_norms
 from ..arithmetic.protocol import Arithmetic
 from .basis import ONE, XI, Group, Lifting, S, T
-from .products import FactorTable, summed
+from .products import FactorTable, Terms, summed
 
 CONES = "cones"
 BOUNDED = (T, S, XI)
@@ -105,7 +105,7 @@ def cone_entries(
     mu, length, weight = of_unit_length(mu, weight, lambda rows: lengths_of(lifting, group, rows))
     table = FactorTable(lifting)
     kind = table.of(factor)
-    parts: dict[tuple[Group, Group], list[tuple[Array, Array, Array]]] = {}
+    parts: Terms = {}
     pairs, inverse = np.unique(np.stack([kind, group]), axis=1, return_inverse=True)
     for k, (first, second) in enumerate(pairs.T.tolist()):
         here, bounded = np.ravel(inverse) == k, BOUNDED[second]

@@ -26,7 +26,7 @@ from .basis import ONE, XI, Group, S, T
 from .cones import of_unit_length
 from .copies import NO_COPY, ROUNDINGS, Entries, Parts, entries_of, joined, mixed_parts
 from .forms import Form, Term
-from .products import FactorTable, summed
+from .products import FactorTable, Terms, summed
 from .tensored import ODD, Tensored, copied, is_odd
 
 PRODUCTS, TRIANGLES, CONES, BALLS = "tensored.products", "tensored.triangles", "tensored.cones", "tensored.balls"
@@ -198,7 +198,7 @@ def cone_entries(lifting: Tensored, rows: Array, arithmetic: type[Arithmetic] = 
     mu, _, weight = of_unit_length(mu, weight, lambda m: cone_lengths(lifting, m.reshape(shape)).max(axis=1))
     mu = mu.reshape(shape)
     lengths = cone_lengths(lifting, mu)
-    found: dict[tuple[Group, Group], list[tuple[Array, Array, Array]]] = {}
+    found: Terms = {}
     for f in form.terms:
         group, n = copied(f.group), lifting.one.length(f.group)
         for k in range(K):

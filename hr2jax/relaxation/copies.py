@@ -32,7 +32,7 @@ from ..arithmetic.protocol import Arithmetic
 from .basis import Group
 from .chains import off_of, u_of
 from .forms import Family, Form, entries, family_name
-from .products import summed
+from .products import Terms, summed
 from .tensored import Tensored, is_odd
 
 NO_COPY = -1  # the odd part, of which there are no copies
@@ -91,7 +91,7 @@ def entries_of(
     lifting: Tensored, F: Form, G: Form, parts: Parts, weights: Array, arithmetic: type[Arithmetic] = Enclosure
 ) -> Entries:
     """What the sum of weights (by multiplier) times products adds to a form, as arguments of its `add`."""
-    found: dict[tuple[Group, Group], list[tuple[Array, Array, Array]]] = {}
+    found: Terms = {}
     weight = weights[parts.multiplier] * parts.factor
     for f in F.terms:
         for g in G.terms:

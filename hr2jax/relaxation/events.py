@@ -20,7 +20,7 @@ from ..arithmetic.protocol import Arithmetic
 from .basis import ONE, Group, Lifting
 from .literals import Literals, check_proofs, heights, width_of
 from .literals import decode as decode_literals
-from .products import summed
+from .products import Terms, put, summed
 
 EVENTS = "events"
 
@@ -52,14 +52,7 @@ def event_entries(
     h = heights(lifting, literals, directions, slopes)
     if not np.isfinite(h).all():
         raise ValueError("an event's height is beyond float64")
-    parts: dict[tuple[Group, Group], list[tuple[Array, Array, Array]]] = {}
-
-    def add(g: Group, h: Group, i: Array, j: Array, value: Array) -> None:
-        if (g, h) in parts or (h, g) not in parts:
-            parts.setdefault((g, h), []).append((i, j, value))
-        else:
-            parts[h, g].append((j, i, value))
-
+    parts: Terms = {}
     names, inverse = np.unique(np.concatenate([literals.signs, literals.layers], axis=1), axis=0, return_inverse=True)
     for k, (a, b, l, m) in enumerate(names.tolist()):
         here = np.ravel(inverse) == k
@@ -69,10 +62,10 @@ def event_entries(
         quarter = 0.25 * (weights[here] * h[here])
         for g, p, x in ((ONE, zero, 1), first):
             for other, q, y in ((ONE, zero, 1), second):
-                add(g, other, p, q, quarter * (x * y))
+                put(parts, g, other, p, q, quarter * (x * y))
         for (own, p, sign), (other, q, y), c in ((first, second, 0), (second, first, 1)):
             value = -0.5 * (weights[here] * directions[here, c])
             for kind, x in (("x", 1),) if sign > 0 else (("z", 1), ("x", -1)):
-                add(Group(kind, own.layer), ONE, p, zero, value * x)
-                add(Group(kind, own.layer), other, p, q, value * (x * y))
+                put(parts, Group(kind, own.layer), ONE, p, zero, value * x)
+                put(parts, Group(kind, own.layer), other, p, q, value * (x * y))
     return summed(lifting, parts, arithmetic)

@@ -17,6 +17,9 @@ from ..arithmetic.sums import sums_by_place
 from .basis import XI, Group, Lifting
 from .chains import factors
 
+# By pair of groups, (i, j, values): terms of the products of their entries.
+Terms = dict[tuple[Group, Group], list[tuple[Array, Array, Array]]]
+
 PRODUCTS = "products"
 
 # pairs of kinds that hr2+ separates: globally, locally (see chains.py)
@@ -90,7 +93,7 @@ def product_entries(
         raise ValueError(f"a product's factors must be numbers from 0 to {table.count - 1}")
     a, b = pair.astype(np.int64).T
     kind_a, kind_b = table.of(a), table.of(b)
-    parts: dict[tuple[Group, Group], list[tuple[Array, Array, Array]]] = {}
+    parts: Terms = {}
     kinds, inverse = np.unique(np.stack([kind_a, kind_b]), axis=1, return_inverse=True)
     for k, (first, second) in enumerate(kinds.T.tolist()):
         here = np.ravel(inverse) == k
@@ -107,9 +110,16 @@ def product_entries(
     return summed(lifting, parts, arithmetic)
 
 
+def put(parts: Terms, g: Group, h: Group, i: Array, j: Array, value: Array) -> None:
+    """Add terms of y_g[i] y_h[j], which are those of (h, g) turned where that pair is there already."""
+    if (g, h) in parts or (h, g) not in parts:
+        parts.setdefault((g, h), []).append((i, j, value))
+    else:
+        parts[h, g].append((j, i, value))
+
+
 def summed(
-    lifting: Lifting, parts: dict[tuple[Group, Group], list[tuple[Array, Array, Array]]], arithmetic: type[Arithmetic],
-    roundings: int = 2,
+    lifting: Lifting, parts: Terms, arithmetic: type[Arithmetic], roundings: int = 2
 ) -> list[tuple[Group, Group, Array, Array, Arithmetic]]:
     """Terms (i, j, values) by pair of groups, added up by position; values of three factors are of two roundings."""
     out = []

@@ -16,6 +16,7 @@ import numpy as np
 from .. import graph
 from ..arithmetic.enclosure import TINY, U
 from ..arithmetic.float64 import Array
+from ..bounds.jumps import fall_of
 from ..layer import Layer, largest
 from ..network import Network
 
@@ -34,7 +35,7 @@ def distances(net: Network) -> Array:
             ends = np.full((2, layer.width), np.inf)
             steepest = np.maximum(*map(np.abs, layer.slopes_between(-ends[0], ends[1])))
         moved = np.where(before == 0.0, 0.0, steepest * before * (1.0 + 4.0 * (width + 8) * U) + TINY)
-        return np.where(np.isnan(moved), np.inf, moved) + _jump(layer)
+        return np.where(np.isnan(moved), np.inf, moved) + fall_of(layer)
 
     with np.errstate(all="ignore"):
         found: Array = graph.forward(net.enclosed, np.zeros(net.widths[0]), step)
@@ -50,12 +51,3 @@ def below_jumps(net: Network, margins: Array, labels: Array) -> Array:
         taken = 2.0 * np.nextafter(e[labels][:, None] + e, np.inf)
         left = np.nextafter(margins - taken, -np.inf)
     return np.where(np.isnan(left) | (taken == np.inf), -np.inf, np.where(margins == np.inf, np.inf, left))
-
-
-def _jump(layer: Layer) -> float:
-    """A number at or above what a softplus falls by where it jumps; 0 of other layers."""
-    if layer.activation != "softplus":
-        return 0.0
-    from ..arithmetic.hulls import jump  # here: it loads python-flint
-
-    return jump(layer.numbers)

@@ -20,7 +20,6 @@ import numpy as np
 from ..arithmetic.float64 import Array
 from ..bounds.jacobian import column_constants
 from ..certificate.certificate import Certificate, whole_of
-from ..lower.effort import point_seconds
 from ..machine.stopping import is_interrupted
 from ..network import Network
 from ..options import Options
@@ -32,7 +31,7 @@ from ..result import CTRL_C, Progress, Result, Status, relative_gap
 from ..text import output_text
 from .checkpoint import Checkpoint, seconds_used
 from .prepared import Known, known_of, prepare
-from .run import LEAST, bounded_at_once, solve_checked
+from .run import LEAST, bounded_at_once, searched, solve_checked
 from .several import LEAST_SHARE, WORTHWHILE, better, most_like
 
 # Of several parts' statuses the first of these is that of all.
@@ -196,17 +195,11 @@ class _Parts:
         rows = [part for part in self.parts if not (part.is_done or part.problem.is_of_columns)]
         if is_interrupted() or not self.options.effort:
             return
-        from ..lower import search
-
-        points = self.options.effort * LEAST / point_seconds(self.net)
         for part in sorted(rows, key=lambda part: part.result.bound, reverse=True)[:MOST_LOOKED]:
             best = self._largest()
             if relative_gap(part.result.bound, best.lower) <= self.options.tol or self._left() <= 0:
                 continue
-            starts = np.zeros((0, self.net.widths[0])) if best.witness is None else best.witness[None]
-            value, witness = search(
-                self.net, part.problem, points=points, seconds=self._left(), seed=self.options.seed, starts=starts
-            )
+            value, witness = searched(self.net, part.problem, self.options, LEAST, self._left(), best.witness)
             if value > part.result.lower:
                 found = replace(part, result=replace(part.result, lower=value, witness=witness))
                 self.parts = [found if other is part else other for other in self.parts]

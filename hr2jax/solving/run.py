@@ -297,21 +297,26 @@ def _sentence(status: Status, is_apart: bool) -> str:
 
 def _search(session: Session, seconds: float) -> None:
     """Raise the session's lower bound by as many points as about take so many seconds, by the network's size alone."""
-    effort = session.options.effort
     left = session.remaining()
-    if effort == 0 or left <= 0:
+    if session.options.effort == 0 or left <= 0:
         return
-    points, starts = effort * seconds / point_seconds(session.net), session.witness[None]
-    if session.problem.quantity == "maximum":
+    value, witness = searched(session.net, session.problem, session.options, seconds, left, session.witness)
+    if value > session.lower:
+        session.lower, session.witness = value, witness
+
+
+def searched(
+    net: Network, problem: Problem, options: Options, seconds: float, left: float, start: Array | None
+) -> tuple[float, Array]:
+    """What is attained, and where, by a search of so many seconds, told by points; `left` are those of the clock."""
+    points = options.effort * seconds / point_seconds(net)
+    starts = np.zeros((0, net.widths[0])) if start is None else start[None]
+    if problem.quantity == "maximum":
         from ..lower.values import climb_values as search
     else:
         from ..lower import search  # its linear programs make it the slowest import: not for those who do not wait
 
-    value, witness = search(
-        session.net, session.problem, points=points, seconds=left, seed=session.options.seed, starts=starts
-    )
-    if value > session.lower:
-        session.lower, session.witness = value, witness
+    return search(net, problem, points=points, seconds=left, seed=options.seed, starts=starts)
 
 
 def _starting_multipliers(
