@@ -123,6 +123,10 @@ CASES = [
     ("Softsign x > y", {}, (2, 3), (6, 22)),
     ("Elu x > y", {"alpha": 1.5}, (2, 3), (6, 22)),
     ("Celu x > y", {"alpha": 0.75}, (2, 3), (12,)),
+    ("Selu x > y", {}, (2, 3), (6, 22)),
+    ("Selu x > y", {"alpha": 1.25, "gamma": 0.3}, (2, 3), (6, 22)),
+    ("Swish x > y", {}, (2, 3), (24,)),
+    ("Swish x > y", {"alpha": -0.3}, (2, 3), (24,)),
     ("Erf x > y", {}, (2, 3), (9, 13)),
     ("Atan x > y", {}, (2, 3), (7, 22)),
     ("Mish x > y", {}, (2, 3), (18, 22)),
@@ -294,6 +298,9 @@ REFUSED = [
     ("TopK x k5 > y i", {"axis": 1}, 11, (2, 4), "takes 5 of 4"),
     ("TopK x k3 > y i", {"sorted": 0}, 11, (2, 4), "in no order"),
     ("Cast x > y", {"to": 7}, 13, (2, 3), "not a float"),
+    ("Cast x > y", {"to": 10}, 13, (2, 3), "rounds what the network computes to float16"),
+    ("Cast x > y", {"to": 16}, 13, (2, 3), "rounds what the network computes to bfloat16"),
+    ("Swish x > y", {"alpha": 0.0}, 24, (2, 3), "half its input"),
     ("Where x x x > y", {}, 16, (2, 3), "may jump"),
     ("Sqrt x > y", {}, 13, (2, 3), "computed by the network"),
     ("Softmax x > z", {}, 13, (2, 3), "not computed from"),
@@ -312,7 +319,7 @@ def test_what_is_not_read_is_refused_by_node_and_operator(tmp_path, line, attrib
 
 
 # Attributes that are refused wherever they are given.
-NEVER = {"Constant": {"sparse_value", "value_string", "value_strings"}, "Selu": {"alpha", "gamma"}}
+NEVER = {"Constant": {"sparse_value", "value_string", "value_strings"}}
 REVIEWED = 28  # the last operator set whose changes have been read
 
 

@@ -6,6 +6,8 @@ from onnx.reference import ReferenceEvaluator
 
 import hr2jax
 
+KIND = "KIND"  # the number of the graph's own floats, in an attribute
+
 
 def double_model(nodes, shape, opset=18, outputs=("y",), kind=TensorProto.DOUBLE, **constants):
     """A graph from lines such as "Gemm x W b > y", or pairs of such a line and attributes; x of `shape`."""
@@ -16,6 +18,7 @@ def double_model(nodes, shape, opset=18, outputs=("y",), kind=TensorProto.DOUBLE
         operator, *reads = left.split()
         used |= set(reads)
         reads, writes = (["" if r == "_" else r for r in part] for part in (reads, right.split()))
+        attributes = {k: _attribute(v, kind) for k, v in attributes.items()}
         made.append(helper.make_node(operator, reads, writes, name=f"n{number}", **attributes))
     tensors = [numpy_helper.from_array(_tensor(v, kind), k) for k, v in constants.items() if k in used]
     graph = helper.make_graph(
@@ -26,6 +29,12 @@ def double_model(nodes, shape, opset=18, outputs=("y",), kind=TensorProto.DOUBLE
         tensors,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def _attribute(value, kind):
+    if isinstance(value, np.ndarray):
+        return numpy_helper.from_array(_tensor(value, kind))
+    return kind if isinstance(value, str) and value == KIND else value
 
 
 def _tensor(value, kind):
@@ -40,10 +49,10 @@ def loaded(folder, graph, name="net.onnx", **options):
     return hr2jax.load(path, **options)
 
 
-def check(folder, graph, shape, points=4, tolerance=1e-9, seed=0):
+def check(folder, graph, shape, points=4, tolerance=1e-9, seed=0, evaluator=None):
     """The loaded network, after comparing it with the reference evaluator at some points, kinks among them."""
     net = loaded(folder, graph)
-    evaluator = ReferenceEvaluator(graph)
+    evaluator = evaluator or ReferenceEvaluator(graph)
     rng = np.random.default_rng(seed)
     for i in range(points):
         x = rng.standard_normal(shape) * 3 if i else np.zeros(shape)

@@ -1,43 +1,94 @@
-"""Random ONNX graphs of some ten nodes, of every kind of operator that is read, in float64."""
+"""Random ONNX graphs of some ten nodes, in float64, each said twice: in its operator set, and in one that is evaluated.
+
+ONNX's evaluator knows the newer sets, and of some operators not all (pools of uneven padding, groups of transposed
+convolutions). So a graph in any set from 6 on has a twin in set MEANT, of forms that the evaluator computes rightly.
+"""
 
 import numpy as np
-from onnx import TensorProto
+from onnx import TensorProto, defs
 from onnx.reference import ReferenceEvaluator
 
+from tests.reference.onnx_evaluator import OPERATORS
 from tests.reference.onnx_graphs import double_model
 
 LARGEST = 160  # entries of a tensor
+MEANT = 20
+NEWEST = min(28, defs.onnx_opset_version())
+SHAPES = [(3,), (1, 4), (2, 3), (1, 2, 5), (1, 2, 4, 3), (1, 1, 4, 4), (1, 3, 2, 3), (2, 3, 4), (1, 4, 3, 3), (1, 6)]
 
 
 class Draw:
-    """A graph that grows: nodes and constants, and the value of each tensor at one point."""
+    """A graph that grows: nodes and constants, and the value of each tensor at one point.
+
+    Attributes:
+        opset: of the graph.
+        shape: of its input; its first dimension has a name instead where `is_dynamic`.
+        nodes, meant: of the graph and of its twin, pairs of a line such as "Gemm x W b > y" and attributes.
+        constants: by name, arrays; those in `inside` are nodes of the graph, not initializers.
+        inner: tensors that only their own kind of node uses.
+        is_strange: whether something is in it that may be refused.
+    """
 
     def __init__(self, seed):
+        from tests.reference.random_onnx_nodes import KINDS
+
         self.rng = np.random.default_rng(seed)
-        self.opset = int(self.rng.choice([13, 18, 22]))
-        shapes = [(3,), (1, 4), (2, 3), (1, 2, 5), (1, 2, 4, 3), (1, 1, 4, 4), (1, 3, 2, 3), (2, 3, 4)]
-        self.shape = shapes[self.rng.integers(len(shapes))]
-        self.nodes, self.constants = [], {}
+        self.opset = int(self.rng.integers(6, NEWEST + 1))
+        self.shape = SHAPES[self.rng.integers(len(SHAPES))]
+        self.is_dynamic = len(self.shape) > 1 and self.shape[0] == 1 and self.rng.random() < 0.5
+        self.nodes, self.meant, self.constants = [], [], {}
+        self.inside, self.inner, self.is_strange = set(), set(), False
         self.values = {"x": self.rng.standard_normal(self.shape)}
         for _ in range(int(self.rng.integers(3, 11))):
-            self.grow()
-        computed = [name for name in self.values if name != "x"]
+            self._grow(KINDS)
+        computed = [name for name in self._floats() if name != "x"]
         self.outputs = [computed[-1]] + [name for name in computed[:-1] if self.rng.random() < 0.15]
 
     @property
     def graph(self):
+        """The graph in float64."""
         return self.graph_of(TensorProto.DOUBLE)
 
     def graph_of(self, kind):
         """The graph in floats of a kind of TensorProto's."""
-        return double_model(self.nodes, self.shape, self.opset, self.outputs, kind, **self.constants)
+        held = {k: v for k, v in self.constants.items() if k not in self.inside}
+        shape = ("N", *self.shape[1:]) if self.is_dynamic else self.shape
+        return double_model(self.nodes, shape, self.opset, self.outputs, kind, **held)
+
+    @property
+    def evaluator(self):
+        """ONNX's evaluator of the twin."""
+        model = double_model(self.meant, self.shape, MEANT, self.outputs, **self.constants)
+        return ReferenceEvaluator(model, new_ops=OPERATORS)
+
+    # What kinds of nodes are made of
+
+    def chance(self, share):
+        """True so often."""
+        return bool(self.rng.random() < share)
+
+    def among(self, options):
+        """One of them."""
+        return options[int(self.rng.integers(len(options)))]
 
     def constant(self, value):
-        name = f"c{len(self.constants)}"
+        """The name of a constant: an initializer, or what a Constant gives."""
+        name, value = f"c{len(self.constants)}", np.asarray(value)
         self.constants[name] = value
+        if self.chance(0.15):
+            self.inside.add(name)
+            word = {"f": "float", "i": "int"}.get(value.dtype.kind, "")
+            if self.opset >= 12 and value.ndim < 2 and word and self.chance(0.5) and (
+                word == "int" or (value.astype("f4") == value).all()
+            ):
+                said = {f"value_{word}" + "s" * value.ndim: value.tolist()}
+            else:
+                said = {"value": value}
+            self._pending.append((f"Constant > {name}", said))
         return name
 
     def numbers(self, *shape):
+        """A constant of random numbers."""
         kind = self.rng.integers(4)
         value = self.rng.standard_normal(shape)
         if kind == 0:
@@ -49,183 +100,69 @@ class Draw:
         return self.constant(value)
 
     def ints(self, *values):
+        """A constant list of integers."""
         return self.constant(np.array(values, dtype=np.int64))
 
-    def grow(self):
-        """One node more; what does not fit is drawn again."""
+    def others(self, fits):
+        """The tensors whose shape fits."""
+        return [name for name in self._floats() if fits(self.values[name].shape)]
+
+    def _floats(self):
+        return [name for name, value in self.values.items() if value.dtype == np.float64 and name not in self.inner]
+
+    def emit(self, line, attributes=None, meant=None, outputs=1):
+        """A node; `meant` says the same in the twin: a line and attributes, or a list of them with names > for all.
+
+        Returns:
+            The name of its output, or the list of the names of several.
+        """
+        names = [f"v{self._count + i}" for i in range(outputs)]
+        self._count += outputs
+        right = " > " + " ".join(names)
+        self._pending.append((line + right, attributes or {}))
+        if isinstance(meant, list):
+            self._meaning += [(a.replace("@", names[0]), b) for a, b in meant]
+        else:
+            said, given = meant or (line, attributes or {})
+            self._meaning.append((said + right, given))
+        self._made += names
+        return names[0] if outputs == 1 else names
+
+    def _grow(self, kinds):
+        """One kind of node more; what does not fit is drawn again."""
+        self._count = len(self.values)
         for _ in range(200):
-            name = list(self.values)[-1] if self.rng.random() < 0.7 else self.rng.choice(list(self.values))
-            before = len(self.constants)
-            kind = getattr(self, self.rng.choice(KINDS))
-            node = kind(str(name), self.values[str(name)]) if self.values[str(name)].ndim else None
-            if node is not None:
-                line, attributes = node
-                out = f"v{len(self.nodes)}"
-                model = double_model([(f"{line} > {out}", attributes)], self.shape, self.opset, [out], **self.constants)
-                held = {k: v for k, v in self.values.items() if k in line.split()}
-                try:
-                    (value,) = _evaluate(model, held)
-                except (IndexError, ValueError):  # the evaluator's, of some pools
-                    value = np.zeros(0)
-                if 0 < value.size <= LARGEST and abs(value).max() < 1e4:
-                    self.nodes.append((f"{line} > {out}", attributes))
-                    self.values[out] = value
-                    return
-            for extra in list(self.constants)[before:]:
+            held = self._floats()
+            name = held[-1] if self.chance(0.7) else self.among(held)
+            kept, inside, strange = len(self.constants), set(self.inside), self.is_strange
+            self._pending, self._meaning, self._made = [], [], []
+            count = self._count
+            if self.values[name].ndim:
+                self.among(kinds)(self, name, self.values[name])
+            if self._made and self._commit():
+                return
+            self.inside, self.is_strange, self._count = inside, strange, count
+            for extra in list(self.constants)[kept:]:
                 del self.constants[extra]
 
-    # One function a kind of node: (operator and inputs, attributes), or None where the tensor is of another kind.
+    def _commit(self):
+        read = {word for line, _ in self._meaning for word in line.split()}
+        held = {k: v for k, v in self.values.items() if k in read}
+        model = double_model(self._meaning, self.shape, MEANT, self._made, **self.constants)
+        del model.graph.input[:]
+        from onnx import helper
 
-    def relu(self, a, v):
-        return f"Relu {a}", {}
-
-    def leaky(self, a, v):
-        return f"LeakyRelu {a}", {"alpha": float(self.rng.choice([0.25, 0.1, -0.5, 2.0]))}
-
-    def prelu(self, a, v):
-        return f"PRelu {a} {self.numbers(*v.shape[-1:])}", {}
-
-    def absolute(self, a, v):
-        return f"Abs {a}", {}
-
-    def clip(self, a, v):
-        ends = [self.constant(np.array(e)) for e in (-0.4, 0.7)]
-        keep = self.rng.integers(3)
-        return f"Clip {a} {'_' if keep == 0 else ends[0]} {'' if keep == 1 else ends[1]}".strip(), {}
-
-    def hard_sigmoid(self, a, v):
-        return f"HardSigmoid {a}", {"alpha": 0.3, "beta": 0.5}
-
-    def negative(self, a, v):
-        return f"Neg {a}", {}
-
-    def with_constant(self, a, v):
-        shape = tuple(n if self.rng.random() < 0.7 else 1 for n in v.shape)[self.rng.integers(v.ndim + 1) :]
-        pair = [a, self.numbers(*shape)]
-        operator = str(self.rng.choice(["Add", "Sub", "Mul", "Max", "Min"]))
-        return f"{operator} {' '.join(pair[:: self.rng.choice([1, -1])])}", {}
-
-    def divided(self, a, v):
-        return f"Div {a} {self.constant(self.rng.choice([3.0, 0.7, -2.0], size=v.shape[-1:]))}", {}
-
-    def joined(self, a, v):
-        same = [k for k, w in self.values.items() if w.shape == v.shape]
-        return f"{self.rng.choice(['Add', 'Sub', 'Max', 'Min'])} {a} {self.rng.choice(same)}", {}
-
-    def averaged(self, a, v):
-        same = [k for k, w in self.values.items() if w.shape == v.shape]
-        return f"{self.rng.choice(['Sum', 'Mean'])} {a} {self.rng.choice(same)} {self.rng.choice(same)}", {}
-
-    def concat(self, a, v):
-        axis = int(self.rng.integers(v.ndim))
-        rest = [k for k, w in self.values.items() if w.ndim == v.ndim and np.delete(w.shape, axis).tolist()
-                == np.delete(v.shape, axis).tolist()]  # fmt: skip
-        return f"Concat {a} {self.rng.choice(rest)} {self.numbers(*v.shape)}", {"axis": axis - v.ndim * (axis % 2)}
-
-    def matmul(self, a, v):
-        if self.rng.random() < 0.3 and v.ndim > 1:
-            return f"MatMul {self.numbers(int(self.rng.integers(1, 4)), v.shape[-2])} {a}", {}
-        return f"MatMul {a} {self.numbers(v.shape[-1], int(self.rng.integers(1, 6)))}", {}
-
-    def gemm(self, a, v):
-        if v.ndim != 2 or v.shape[0] == self.shape[0] > 1:
-            return None
-        n = int(self.rng.integers(1, 6))
-        return f"Gemm {a} {self.numbers(n, v.shape[1])} {self.numbers(n)}", {"transB": 1, "alpha": 0.5, "beta": 1.5}
-
-    def flatten(self, a, v):
-        return f"Flatten {a}", {"axis": int(self.rng.integers(v.ndim + 1))}
-
-    def reshape(self, a, v):
-        if v.ndim < 2:
-            return f"Unsqueeze {a} {self.ints(0)}", {}
-        return f"Reshape {a} {self.ints(*v.shape[:-2], -1)}", {}
-
-    def transpose(self, a, v):
-        return f"Transpose {a}", {"perm": self.rng.permutation(v.ndim).tolist()}
-
-    def slice(self, a, v):
-        axis = int(self.rng.integers(v.ndim))
-        start, end, step = self.rng.integers(-v.shape[axis] - 1, v.shape[axis] + 1, 3)
-        parts = [self.ints(int(p)) for p in (start, end, axis, step or 1)]
-        return f"Slice {a} {' '.join(parts)}", {}
-
-    def gather(self, a, v):
-        axis = int(self.rng.integers(v.ndim))
-        index = self.rng.integers(-v.shape[axis], v.shape[axis], (int(self.rng.integers(1, 4)),))
-        return f"Gather {a} {self.ints(*index)}", {"axis": axis}
-
-    def pad(self, a, v):
-        modes = ["constant", "edge", "reflect"] if min(v.shape) > 2 else ["constant", "edge"]
-        pads = self.ints(*self.rng.integers(0, 3, 2 * v.ndim))
-        mode = str(self.rng.choice(modes))
-        fill = self.constant(np.array(0.5)) if mode == "constant" else ""
-        return f"Pad {a} {pads} {fill}".strip(), {"mode": mode}
-
-    def reduce(self, a, v):
-        axes = sorted(set(self.rng.integers(0, v.ndim, 2).tolist()))
-        found = {"keepdims": int(self.rng.integers(2))}
-        operator = str(self.rng.choice(["ReduceMean", "ReduceMax", "ReduceMin"]))
-        if self.opset < 18:
-            return f"{operator} {a}", found | {"axes": axes}
-        return f"{operator} {a} {self.ints(*axes)}", found
-
-    def conv(self, a, v):
-        if v.ndim < 3 or v.shape[0] != 1:
-            return None
-        dims = v.ndim - 2
-        groups = int(self.rng.choice([g for g in (1, 2, 3) if v.shape[1] % g == 0]))
-        kernel, out = self.rng.integers(1, 4, dims).tolist(), groups * int(self.rng.integers(1, 3))
-        weight = self.numbers(out, v.shape[1] // groups, *kernel)
-        found = {"group": groups, "strides": self.rng.integers(1, 3, dims).tolist(),
-                 "dilations": self.rng.integers(1, 3, dims).tolist(), "kernel_shape": kernel}  # fmt: skip
-        found["pads"] = [int(p) for k, d in zip(kernel * 2, found["dilations"] * 2, strict=True)
-                         for p in [self.rng.integers(0, (k - 1) * d + 1)]]  # fmt: skip
-        lengths = zip(v.shape[2:], found["pads"][:dims], found["pads"][dims:], kernel, found["dilations"], strict=True)
-        room = [n + p + q - (k - 1) * d for n, p, q, k, d in lengths]
-        return (f"Conv {a} {weight} {self.numbers(out)}", found) if min(room) > 0 else None
-
-    def transposed(self, a, v):
-        if v.ndim < 3 or v.shape[0] != 1:
-            return None
-        dims = v.ndim - 2
-        kernel = self.rng.integers(1, 4, dims).tolist()
-        return f"ConvTranspose {a} {self.numbers(v.shape[1], 2, *kernel)} {self.numbers(2)}", {
-            "strides": self.rng.integers(1, 3, dims).tolist()}  # fmt: skip
-
-    def pool(self, a, v):
-        if v.ndim < 3:
-            return None
-        dims = v.ndim - 2
-        kernel = [int(min(self.rng.integers(1, 4), n)) for n in v.shape[2:]]
-        found = {"kernel_shape": kernel, "strides": self.rng.integers(1, 3, dims).tolist()}
-        found["pads"] = [k // 2 if self.rng.random() < 0.5 else 0 for k in kernel * 2]
-        if self.rng.random() < 0.5:  # the evaluator of onnx 1.23 knows a MaxPool of even padding only
-            pad = min(found["pads"])
-            return f"MaxPool {a}", found | {"pads": [pad] * 2 * dims}
-        return f"AveragePool {a}", found | {"count_include_pad": int(self.rng.integers(2))}
-
-    def norm(self, a, v):
-        if v.ndim < 2:
-            return None
-        c = v.shape[1]
-        positive = self.constant(self.rng.random(c) + 0.1)
-        if self.opset < 15:
-            return None
-        return f"BatchNormalization {a} {self.numbers(c)} {self.numbers(c)} {self.numbers(c)} {positive}", {}
-
-    def global_pool(self, a, v):
-        return (f"{self.rng.choice(['GlobalAveragePool', 'GlobalMaxPool'])} {a}", {}) if v.ndim == 4 else None
-
-
-KINDS = [name for name, kind in vars(Draw).items() if callable(kind) and not name.startswith("_")
-         and name not in ("constant", "numbers", "ints", "grow", "graph_of")]  # fmt: skip
-
-
-def _evaluate(model, held):
-    inputs = model.graph.input
-    del inputs[:]
-    from onnx import helper
-
-    inputs.extend(helper.make_tensor_value_info(k, TensorProto.DOUBLE, v.shape) for k, v in held.items())
-    return ReferenceEvaluator(model).run(None, held)
+        model.graph.input.extend(
+            helper.make_tensor_value_info(k, TensorProto.DOUBLE, v.shape) for k, v in held.items()
+        )
+        try:
+            found = ReferenceEvaluator(model, new_ops=OPERATORS).run(None, held)
+        except (IndexError, ValueError):  # the evaluator's, of some pools
+            return False
+        found = [np.asarray(v) for v in found]
+        if not all(0 < v.size <= LARGEST and v.ndim < 7 and abs(v).max() < 1e4 for v in found):
+            return False
+        self.nodes += self._pending
+        self.meant += self._meaning
+        self.values.update(zip(self._made, found, strict=True))
+        return True

@@ -105,6 +105,14 @@ def root(a: Number) -> Number:
     return _number(value, held, a, a, enclosed)
 
 
+def extreme(a: Number, b: Number, largest: bool) -> Number:
+    """max(a, b) or min(a, b), which broadcast: neither moves by more than the one or the other of its arguments."""
+    value = (np.maximum if largest else np.minimum)(mid(a), mid(b))
+    if not isinstance(a, Enclosure) and not isinstance(b, Enclosure):
+        return value
+    return number(value, np.maximum(enclose(a).rad, enclose(b).rad))
+
+
 def matmul(a: Number, b: Number) -> Number:
     """a @ b of two matrices."""
     if not isinstance(a, Enclosure) and not isinstance(b, Enclosure):

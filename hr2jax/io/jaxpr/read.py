@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import halves
 from ..algebra.affine import Builder
 from ..budget import Budget
 from ..layers import Graph, reason
@@ -30,6 +31,7 @@ def read(function: Callable[[Any], Any], name: str, example: Any, told: Told, bu
     """
     told.refuse_said("a function")
     spec = _spec(example, name)
+    halves.say(name, spec.dtype)
     closed, outputs = _traced(function, name, spec)
     walk = Walk(Builder(spec.shape), spec.shape[0] if len(spec.shape) > 1 else 1)
     found = Interpreter(walk, budget).closed(closed, [walk.builder.source])

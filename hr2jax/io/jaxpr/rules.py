@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...arithmetic.enclosure import Enclosure
+from .. import halves
 from ..algebra import kinks, numbers
 from ..algebra.affine import Affine
 from ..onnx.rules import exact_floats, shape_of
@@ -100,6 +101,8 @@ def _converted(o: Operation) -> Any:
     floating = str(dtype).startswith(("float", "bfloat"))
     if isinstance(a, Sign) or (is_computed(a) and not floating):
         raise ValueError(f"it makes {dtype} of what the network computes, so that it jumps")
+    if halves.is_half(dtype) and not isinstance(a, np.ndarray) and not halves.is_half(o.equation.invars[0].aval.dtype):
+        halves.refuse(dtype)
     if isinstance(a, Enclosure) and not floating:
         raise ValueError(f"it makes {dtype} of a constant that float64 does not hold")
     if not isinstance(a, np.ndarray):

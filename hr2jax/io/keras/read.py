@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import halves
 from ..algebra.affine import Affine, Builder
 from ..budget import Budget
 from ..layers import Graph
@@ -31,6 +32,8 @@ def read(model: Any, example: Any, told: Told, budget: Budget) -> Graph:
     """
     told.refuse_said("a model of Keras")
     form = _form(model, example)
+    said = {str(getattr(layer, "compute_dtype", "")) for layer in model._flatten_layers()}
+    halves.say("the model", next((dtype for dtype in sorted(said) if halves.is_half(dtype)), None))
     walk = Walk(Builder(form), 1)
     outputs = _applied(walk, budget, model, [walk.builder.source])
     named = [(f"output {i}", value) for i, value in enumerate(outputs)]

@@ -225,15 +225,16 @@ def _hard_sigmoid(node: Node) -> Value:
 def _extreme(node: Node) -> Value:
     builder, largest = node.builder, node.operator == "Max"
     shape = np.broadcast_shapes(*(shape_of(v) for v in _same_shape(node, 8)))
-    constants = [exact_floats(v) for v in node.inputs if not isinstance(v, Affine)]
+    constants = [floats(v) for v in node.inputs if not isinstance(v, Affine)]
     computed = [builder.spread(v, shape) for v in node.inputs if isinstance(v, Affine)]
+    bound = [reduce(lambda a, b: numbers.extreme(a, b, largest), constants)] if constants else []
     if not computed:
-        return reduce(np.maximum if largest else np.minimum, constants)
+        return bound[0]
     function = kinks.maximum if largest else kinks.minimum
     found = reduce(lambda a, b: function(builder, a, b), computed)
-    if constants:
-        bound = reduce(np.maximum if largest else np.minimum, constants)
-        found = function(builder, builder.constant(np.array(np.broadcast_to(bound, shape))), found)
+    for each in bound:
+        full = numbers.moved(lambda v: np.array(np.broadcast_to(v, shape)), each)
+        found = function(builder, builder.constant(full), found)
     return found
 
 
@@ -276,6 +277,24 @@ _smooth("Erf", "erf", (9, 13))
 _smooth("Atan", "arctan", (7, 22))
 _smooth("Mish", "mish", (18, 22))
 _smooth("HardSwish", "hardswish", (14, 22))
+
+
+@rule("Selu", (6, 22), "alpha gamma")
+def _selu(node: Node) -> Value:
+    """gamma elu(x), whatever the two numbers are."""
+    alpha, gamma = (node.number(*pair) for pair in (("alpha", 1.6732632423543772), ("gamma", 1.0507009873554805)))
+    value = kinks.activation(node.builder, node.computed(), "elu", alpha=alpha)
+    return plain(node.builder.scale(value, np.full(value.shape, gamma)))
+
+
+@rule("Swish", (24,), "alpha")
+def _swish(node: Node) -> Value:
+    """x sigmoid(alpha x) = silu(alpha x) / alpha."""
+    a, alpha = node.computed(), node.number("alpha", 1.0)
+    if alpha == 0.0:
+        raise ValueError("its alpha is 0, so that it is half its input")
+    factors = np.full(a.shape, alpha)
+    return plain(node.builder.divide(kinks.activation(node.builder, node.builder.scale(a, factors), "silu"), factors))
 
 
 @rule("Gelu", (20,), "approximate")

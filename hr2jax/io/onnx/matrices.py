@@ -24,13 +24,9 @@ def _matmul(node: Node) -> Value:
         return plain(_times(node, a, floats(b), False))
     if isinstance(b, Affine):
         return plain(_times(node, b, floats(a), True))
-    return numbers.matmul(_plane(floats(a)), _plane(floats(b)))
-
-
-def _plane(matrix: Number) -> Number:
-    if len(matrix.shape) != 2:
-        raise ValueError(f"a matrix was expected, but the constant has shape {matrix.shape}")
-    return matrix
+    if len(shape_of(a)) == len(shape_of(b)) == 2:
+        return numbers.matmul(floats(a), floats(b))
+    return plain(_times(node, node.builder.constant(floats(a)), floats(b), False))
 
 
 def _times(node: Node, a: Affine, matrix: Number, left: bool) -> Affine:

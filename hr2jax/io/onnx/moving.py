@@ -9,10 +9,11 @@ import numpy as np
 
 from ...arithmetic.enclosure import Enclosure
 from ...arithmetic.float64 import Array
+from .. import halves
 from ..algebra import maps, numbers
 from ..algebra.affine import Affine
 from .rules import Node, Value, axes_of, exact_floats, floats, moved, plain, reshaped, rule, shape_of, size_of, whole
-from .tensors import FLOATS, cast
+from .tensors import FLOATS, HALVES, cast
 
 _SHAPED = (1, 13, 21, 23, 24, 25)
 
@@ -40,6 +41,8 @@ def _cast(node: Node) -> Value:
         return cast(value, code)
     if code not in FLOATS:
         raise ValueError("what the network computes is cast to something that is not a float")
+    if code in HALVES:
+        halves.refuse(HALVES[code])
     return value
 
 

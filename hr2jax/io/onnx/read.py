@@ -6,12 +6,13 @@ from typing import IO, Any
 
 from ...arithmetic import exact
 from ...text import install
+from .. import halves
 from ..algebra.affine import Builder
 from ..budget import Budget
 from ..layers import Graph, Layers, reason
 from ..told import Told, few
 from .rules import RULES
-from .tensors import FLOATS, External, attributes, tensor
+from .tensors import FLOATS, HALVES, External, attributes, tensor
 from .walk import Walk, last_values
 from .wire import check_size
 
@@ -38,7 +39,7 @@ _KINDS = {
     "jump": "Greater Less GreaterOrEqual LessOrEqual Equal ArgMax ArgMin Sign Floor Ceil Round ThresholdedRelu "
             "NonZero",
     "sampling": "Resize Upsample GridSample",
-    "power": "Pow ReduceL2 ReduceSumSquare ReduceProd Exp Log Swish",
+    "power": "Pow ReduceL2 ReduceSumSquare ReduceProd Exp Log",
     "quantised": "QuantizeLinear DequantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul ConvInteger "
                  "MatMulInteger",
 }  # fmt: skip
@@ -80,6 +81,7 @@ def read(file: IO[bytes], told: Told, budget: Budget) -> Layers | Graph:
         names = few([repr(given.name) for given in inputs])
         raise ValueError(f"the graph has the inputs {names}, but only networks with one input are read")
     shape = _shape(inputs[0])
+    halves.say("the graph", HALVES.get(inputs[0].type.tensor_type.elem_type))
     walk = Walk(Builder(shape), shape[0] if len(shape) > 1 else 1)
     _define(values, inputs[0].name, walk.builder.source, "the inputs")
     last = {name: i for i, node in enumerate(graph.node) for name in node.input}

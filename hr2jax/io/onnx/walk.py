@@ -114,7 +114,7 @@ class Walk:
         return (end.before, "silu", numbers.divide(p, q)) if _is_same(x, y) and numbers.mid(q) != 0.0 else None
 
     def _gelu(self, a: Any, b: Any) -> tuple[Affine, str, numbers.Number | None] | None:
-        """p x q (1 + erf(r x)) = 2 p q gelu(s x) / s with s = sqrt(2) r."""
+        """p x q (1 + erf(r x)) = 2 p q gelu(s x) / s with s = sqrt(2) r, whatever r's sign."""
         if not (isinstance(a, Affine) and isinstance(b, Affine)):
             return None
         one_more, q = self._multiple(b)
@@ -122,10 +122,11 @@ class Walk:
         if inside is None:
             return None
         (x, p), (y, r) = self._multiple(a), self._multiple(inside)
-        if not (_is_same(x, y) and numbers.mid(r) > 0.0):
+        if not (_is_same(x, y) and numbers.mid(r) != 0.0):
             return None
         two = np.asarray(2.0)
         s = numbers.root(numbers.multiply(numbers.multiply(r, r), two))
+        s = s if numbers.mid(r) > 0.0 else numbers.negative(s)
         factor = numbers.divide(numbers.multiply(numbers.multiply(p, q), two), s)
         return self._times(x, s), "gelu", factor
 

@@ -15,7 +15,7 @@ from ..onnx.rules import shape_of
 from ..onnx.walk import Ended, Walk
 from ..pickled import Made, Tensor
 from . import moving, numbers_of
-from .aten import Aten
+from .aten import TABLE, Aten
 from .code import ClassOf, Code
 from .schemas import SCHEMAS, VIEWS, arguments
 from .viewed import viewed
@@ -23,7 +23,7 @@ from .viewed import viewed
 _MODULES = (moving,)  # which fill the table of operators
 _MOST = 20_000  # expressions that are followed
 _DEEPEST = 60  # calls within one another
-_FLOATS = (None, 5, 6, 7, 15)  # PyTorch's numbers of half, float, double and bfloat16
+_FLOATS, _HALVES = (None, 6, 7), {5: "float16", 15: "bfloat16"}  # PyTorch's numbers of its dtypes
 _RETURNED: Any = object()
 
 
@@ -246,8 +246,10 @@ class Interpreter:
         plain = name.removesuffix("_") if in_place else name
         if plain == "to":
             return self._cast(what, args, named)
-        if plain not in SCHEMAS:
+        if plain not in SCHEMAS and plain not in TABLE:
             return Aten(self.walk, what, plain, None, True).call({})  # refused by its name
+        if plain not in SCHEMAS:
+            raise ValueError(f"{what} is not read in TorchScript's code; give the module alive")
         try:
             given = arguments(plain, args, named)
         except ValueError as error:
@@ -292,6 +294,8 @@ class Interpreter:
 
     def _cast(self, what: str, args: list[Any], named: dict[str, Any]) -> Any:
         box, *rest = args
+        if rest and type(rest[0]) is int and rest[0] in _HALVES:
+            raise ValueError(f"{what} rounds to {_HALVES[rest[0]]}, so that it jumps; give the module in float32")
         if not rest or type(rest[0]) is not int or rest[0] not in _FLOATS or named:
             raise ValueError(f"{what} makes numbers of another kind, or is called in a way that is not read")
         return Box(box.check(what), box.memory)

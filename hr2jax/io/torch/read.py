@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...arithmetic.float64 import Array
+from .. import halves
 from ..algebra.affine import Builder
 from ..budget import Budget
 from ..layers import Graph, reason
@@ -38,7 +39,9 @@ def read(module: Any, example: Any, told: Told, budget: Budget) -> Graph:
         ValueError: a module that cannot be traced or read; it names the operator.
     """
     told.refuse_said("a module")
-    program = _traced(module, _example(module, example))
+    given = _example(module, example)
+    halves.say("the module", given.dtype)
+    program = _traced(module, given)
     for node in program.graph.nodes:
         _check_evaluation(node)
     if program.graph_signature.buffers_to_mutate:
@@ -170,7 +173,29 @@ def _called(walk: Walk, node: Any, values: dict[str, Any]) -> Any:
     floating = dtype is None or bool(dtype.is_floating_point)
     held = dict(zip([argument.name for argument in schema.arguments], args, strict=False)) | kwargs
     found = {a.name: held.get(a.name, a.default_value) for a in schema.arguments}
-    return Aten(walk, what, name, None if shape is None else tuple(shape), floating).call(found)
+    value = Aten(walk, what, name, None if shape is None else tuple(shape), floating).call(found)
+    return _rounded(what, value, dtype, [v.meta.get("val") for v in node.all_input_nodes])
+
+
+def _rounded(what: str, value: Any, dtype: Any, given: list[Any]) -> Any:
+    """A constant in its dtype; what the network computes is none that is cast to halves.
+
+    Raises:
+        ValueError: it is.
+    """
+    kinds = {v.dtype for v in given if getattr(v, "dtype", None) is not None}
+    if dtype is None or dtype in kinds or not kinds or not dtype.is_floating_point:
+        return value
+    if isinstance(value, np.ndarray) and value.dtype == np.float64:
+        import torch
+
+        return torch.as_tensor(value).to(dtype).double().numpy()
+    if halves.is_half(dtype):
+        try:
+            halves.refuse(dtype)
+        except ValueError as error:
+            raise ValueError(f"{what}: {error}") from None
+    return value
 
 
 class _Tensors:
