@@ -70,8 +70,9 @@ def solve(
             baselines that need no solver: interval arithmetic on the Jacobian, and the product of the layers' norms.
             "lipsdp" (norm 2, global), and "lipopt3" and "lipopt4" (one hidden layer, norm inf), are peers.
         bounds: pre-activation bounds of local problems: "interval" (exact for one hidden layer), "linear" (backward,
-            CROWN), "lp" (Planet's relaxation's), or "auto": the best that is cheap at this size. Networks with smooth
-            layers have one kind, the better of intervals and lines.
+            CROWN), "lp" (Planet's relaxation's), "split" (the same of parts of the domain; of chains), or "auto": the
+            best that is cheap at this size. Networks with smooth layers have one kind, the better of intervals and
+            lines.
         method: "auto", "lowrank", "newton" (few multipliers), and for one hidden layer in norm inf
             "admm", or an interior-point reference ("clarabel", "cvxopt", "sdpa", "mosek").
         tol: stop when bound - relaxation optimum <= tol * bound, as estimated by the duality gap.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .problem import Problem
     from .result import Progress, Result
 
-BOUNDS = ("auto", "interval", "linear", "lp")
+BOUNDS = ("auto", "interval", "linear", "lp", "split")
 DEVICES = ("cpu", "gpu")
 VIA = ("lipschitz-global", "lipschitz-local", "sdp")  # how `certify` proves, its default first
 INTERIOR_POINT = ("clarabel", "cvxopt", "sdpa", "mosek")
@@ -251,7 +251,7 @@ class Options:
                 f"method={self.method!r} was given, but relaxation={self.relaxation!r} {why}: "
                 f"method={' or '.join(map(repr, methods_of(record)))}"
             )
-        if net.smooth and self.bounds == "lp":
+        if net.smooth and self.bounds in ("lp", "split"):
             raise NotImplementedError(
                 f"bounds={self.bounds!r} was asked for, which is built for piecewise linear layers only, but "
                 f"{net.smooth}; bounds='linear' is for any"

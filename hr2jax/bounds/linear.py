@@ -3,7 +3,8 @@
 On l <= z <= h with l < 0 < h, ReLU(z) lies above a z for any a in [0, 1], and below s z + max(-s l, h - s h) for
 any s in [0, 1] (s = h / (h - l) makes both terms equal). A target row . x_{l-1} + shift is bounded below by
 replacing every neuron, from the last layer to the first, by the line that its coefficient's sign asks for.
-A neuron of slopes alpha and beta is alpha z + (beta - alpha) ReLU(z). A smooth one lies between two parallel lines
+A neuron of slopes alpha and beta is alpha z + (beta - alpha) ReLU(z). Bounds of parts of the domain that cover it are
+tighter, and their least one is a bound too (splits.py). A smooth neuron lies between two parallel lines
 (lines.py), which nobody states; so in a network that has one no slopes are given, and those of the others follow too.
 H. Zhang et al., *Efficient neural network robustness certification with general activation functions*, 2018.
 """
@@ -23,6 +24,7 @@ from ..network import Network
 from ..problem import Problem
 from .interval import Pair, layer_interval, value_interval, values_before
 from .lines import parallel_lines
+from .splits import Parts, decode
 
 Slopes = Mapping[tuple[int, int], Array]
 
@@ -44,7 +46,8 @@ def preactivation_bounds(
         slopes: at (l, k), l a hidden layer and k one with an activation from which a way leads to l, the float64
             (2, p_l, p_k) slopes of the lower lines of layer k's neurons in the lower ([0]) and the upper ([1]) bound of
             each neuron of layer l; none of a network with smooth layers, whose linear bounds need none. Clipped to
-            [0, 1]; any of them prove a valid bound. A layer l has all its keys or none.
+            [0, 1]; any of them prove a valid bound. A layer l has all its keys or none. At (l, 0), beside these, parts of
+            the domain for some of its bounds (splits.py).
         arithmetic: the arithmetic that proves the bounds.
 
     Raises:
@@ -72,11 +75,36 @@ def layer_bounds(
         return low, high
     # by identities, x comes on several ways: their sum is what is to be bounded
     rows, shift = both_ways(net, layer, arithmetic)
-    flat = {k: np.concatenate(list(values)) for k, values in (slopes or {}).items()}
+    flat = {k: np.concatenate(list(values)) for k, values in (slopes or {}).items() if k}
     if net.smooth:
         flat = _steepest(bounds, sources)
     both = backward(net, problem, rows, shift, bounds[: layer - 1], flat, arithmetic)
+    if slopes is not None and 0 in slopes:
+        parts = parts_of(net, layer, slopes[0])
+        own = {k: A[parts.target] for k, A in rows.items()}
+        signs, lines = (per_layer(net, layer, values) for values in (parts.signs, parts.slopes))
+        least = backward(net, problem, own, shift[parts.target], bounds[: layer - 1], lines, arithmetic, signs)
+        numbers, starts = parts.targets
+        if len(numbers):
+            both[numbers] = np.maximum(both[numbers], np.minimum.reduceat(least, starts))
     return np.maximum(low, both[: len(low)]), np.minimum(high, -both[len(low) :])
+
+
+def parts_of(net: Network, layer: int, rows: Array) -> Parts:
+    """The parts for the bounds of a hidden layer that an array says.
+
+    Raises:
+        ValueError: `splits.decode`.
+    """
+    width = sum(net.widths[k] for k in graph.sources(net.layers, layer))
+    return decode(rows, 2 * net.widths[layer], width, f" of target layer {layer}")
+
+
+def per_layer(net: Network, layer: int, values: Array) -> dict[int, Array]:
+    """(n, w) numbers of the neurons of all layers that a layer depends on, by layer."""
+    sources = graph.sources(net.layers, layer)
+    ends = np.cumsum([net.widths[k] for k in sources])
+    return dict(zip(sources, np.split(values, ends[:-1], axis=1), strict=True))
 
 
 def work_of(net: Network) -> int:
@@ -184,6 +212,7 @@ def backward(
     bounds: Sequence[Pair],
     slopes: Mapping[int, Array],
     arithmetic: type[Enclosure] = Enclosure,
+    signs: Mapping[int, Array] | None = None,
 ) -> Array:
     """Lower bounds, float64 (n,), of sum_k rows_k . y_k + shift on the domain; -inf where float64 overflows.
 
@@ -195,6 +224,8 @@ def backward(
         bounds: proved bounds of the first layers.
         slopes: at each of these with an activation that is reached, float64 (n, p) in [0, 1]: the lower lines' slopes.
         arithmetic: the arithmetic that proves the bounds.
+        signs: by layer as `slopes`, (n, p): of each target a part of the domain (splits.py), whose b the slopes have
+            where they are not 0; None: the domain.
     """
     domain, value = problem.domain, shift
 
@@ -221,6 +252,8 @@ def backward(
             coefficients = arithmetic(along.mid)
             value = value + coefficients @ layer.bias
             return coefficients
+        said = np.zeros(len(low)) if signs is None else np.where(unstable, signs[k], 0)
+        open_ = unstable & (said == 0)
         upper_slope = np.where(unstable, np.clip(high / (high - low), 0.0, 1.0), 0.0)
         line = arithmetic(upper_slope)
         intercept = np.maximum((line * -low).upper(), (arithmetic(high) - line * high).upper())
@@ -233,14 +266,17 @@ def backward(
             if (missed[:, unstable]).any():
                 value = value - arithmetic(np.where(unstable, missed, 0.0)) @ np.maximum(high, 0.0)
             straight = arithmetic(M) * np.where(on, beta, alpha)
-        above, below = np.where(unstable, np.maximum(bent, 0.0), 0.0), np.where(unstable, np.minimum(bent, 0.0), 0.0)
-        # fl(above * slope) lies in [0, above]: it is above times some slope in [0, 1], with no error.
+        above, below = np.where(open_, np.maximum(bent, 0.0), 0.0), np.where(open_, np.minimum(bent, 0.0), 0.0)
+        # fl(above * slope) lies in [0, above]: it is above times some slope in [0, 1], with no error. And fl(bent - b) is
+        # at most bent: bent less some b >= 0. Of each neuron one of these is not 0.
+        lower = np.where(open_, above * slopes[k], 0.0)
+        lower += np.where(said > 0, bent - slopes[k], np.where(said < 0, slopes[k], 0.0))
         upper = arithmetic(below) * upper_slope
         if straight is None:
-            N = np.where(on, M, 0.0) + np.where(unstable, above * slopes[k], 0.0) + upper.mid
+            N = np.where(on, M, 0.0) + lower + upper.mid
             missed = upper.rad
         else:
-            lines = straight + upper + np.where(unstable, above * slopes[k], 0.0)
+            lines = straight + upper + lower
             N, missed = lines.mid, lines.rad
         value = value + arithmetic(below) @ intercept
         if missed.any():
@@ -277,14 +313,15 @@ def checked_slopes(net: Network, slopes: Slopes) -> dict[int, dict[int, Array]]:
     if slopes and net.smooth:
         raise ValueError(f"slopes of linear bounds are for piecewise linear layers, but {net.smooth}; give none")
     wanted = {l: graph.sources(net.layers, l) for l in range(2, hidden + 1)}
-    pairs = {(l, k) for l, below in wanted.items() for k in below}
+    pairs = {(l, k) for l, below in wanted.items() if below for k in (0, *below)}
     for key in slopes:
         if key not in pairs:
             raise ValueError(f"slopes are for pairs of layers (l, k), 1 <= k < l <= {hidden}, but {key!r} was given")
     result: dict[int, dict[int, Array]] = {}
     for l in sorted({l for l, _ in slopes}):
         own = {k: values for (target, k), values in slopes.items() if target == l}
-        result[l] = {
+        parts = {k: own.pop(k) for k in (0,) if k in own}
+        result[l] = parts | {
             k: _checked(own, k, (2, net.widths[l], net.widths[k]), f" of target layer {l}")
             for k in _all_keys(own, wanted[l], f" of target layer {l}")
         }

@@ -97,7 +97,7 @@ def entries(content: Content) -> dict[str, Array]:
         return out | {f"part/{k}/{n}": v for k, part in enumerate(content.parts) for n, v in entries(part).items()}
     out |= _layout_entries(layout)
     for (l, k), values in (content.slopes or {}).items():
-        out[f"slopes/{OUTPUT if l == len(layout.unstable) + 1 else l}.{k}"] = values
+        out[f"slopes/{OUTPUT if l == len(layout.unstable) + 1 else l}.{k}" if k else f"splits/{l}"] = values
     out |= {f"diagonal/{name}": values for name, values in (content.diagonal or {}).items()}
     return out | {f"multipliers/{name}": _double(values) for name, values in content.multipliers.items()}
 
@@ -367,6 +367,8 @@ def _slopes(rest: dict[str, Array], depth: int, bounds: Any) -> dict[tuple[int, 
         for k in range(1, depth + 1 if target == OUTPUT else int(target)):
             if (name := f"slopes/{target}.{k}") in rest:
                 out[depth + 1 if target == OUTPUT else int(target), k] = _floats(rest.pop(name), name)
+        if (name := f"splits/{target}") in rest and target != OUTPUT:
+            out[int(target), 0] = _floats(rest.pop(name), name)
     return out
 
 

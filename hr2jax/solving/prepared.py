@@ -6,7 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from ..bounds.interval import Pair
-from ..bounds.slopes.search import find_output_slopes, find_slopes, pick_method
+from ..bounds.slopes.search import HIGHS_SIZE, find_output_slopes, find_slopes, pick_method
 from ..machine.threads import few_threads
 from ..network import Network
 from ..options import Options
@@ -84,7 +84,12 @@ def _method(net: Network, problem: Problem, options: Options) -> str:
     is_exact = net.depth <= 1 and problem.quantity != "maximum"  # what intervals say
     if not problem.is_local or is_exact or net.smooth:
         return "interval"
-    return pick_method(net, problem) if options.bounds == "auto" else options.bounds
+    if options.bounds != "auto":
+        return options.bounds
+    method = pick_method(net, problem)
+    is_small = net.is_chain and sum(net.widths) <= HIGHS_SIZE
+    is_hard = options.record.hardest.reaches and problem.quantity == "lipschitz"  # which is worth some programs
+    return "split" if method == "lp" and is_small and is_hard else method
 
 
 def _seconds(options: Options) -> float:

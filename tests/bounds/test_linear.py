@@ -170,7 +170,7 @@ def test_a_layer_may_have_no_slopes_and_the_output_needs_all():
         output_range(net, problem, {1: np.zeros((2, 3))}, bounds)
     with pytest.raises(ValueError, match="need a bounded domain"):
         preactivation_bounds(net, checked_problem(net))
-    with pytest.raises(ValueError, match="bounds must be one of interval, linear, lp, but"):
+    with pytest.raises(ValueError, match="bounds must be one of interval, linear, lp, split, but"):
         find_slopes(net, problem, "crown")
 
 

@@ -16,7 +16,7 @@ from ..interval import Pair
 from ..linear import layer_bounds, work_of
 from .targets import Targets
 
-METHODS = ("interval", "linear", "lp")
+METHODS = ("interval", "linear", "lp", "split")
 # Inputs and neurons up to a target's layer for which HiGHS solves the relaxation, a program per target
 # (measured: 5-15 times faster there than the ascent, most of whose time is compilation).
 HIGHS_SIZE = 200
@@ -54,6 +54,7 @@ def find_slopes(
         method: "interval": none. "linear": per target the best of a few rules. "lp": tightened towards the
             optimum of Planet's relaxation, which slopes attain: exactly (HiGHS) for small sizes and
             boxes, else by projected gradient ascent. Only neurons that "linear" leaves undecided are tightened.
+            "split": those of parts of the domain besides (parts.py), in chains.
         seconds: when to stop tightening (the ascent ends the round it is in and may have to compile, seconds a
             layer); None: no limit.
         seed: of the ascent's start.
@@ -76,11 +77,18 @@ def find_slopes(
         targets = Targets.of_layer(net, problem, l, bounds)
         slopes = _by_rule(targets)
         pair = _bounds_with(net, problem, l, bounds, slopes)
-        if method == "lp":
+        parts = None
+        if method in ("lp", "split"):
             undecided = (pair[0] < 0) & (pair[1] > 0)
             slopes = _tightened(targets, slopes, np.tile(undecided, 2), _share(end, hidden + 1 - l), seed)
             pair = _bounds_with(net, problem, l, bounds, slopes)
+        if method == "split" and net.is_chain:
+            from .parts import find_parts
+
+            parts = find_parts(net, problem, l, bounds, pair, _share(end, hidden + 1 - l))
+            pair = _bounds_with(net, problem, l, bounds, slopes, parts)
         result |= {(l, k): values.reshape(2, net.widths[l], -1) for k, values in slopes.items()}
+        result |= {} if parts is None else {(l, 0): parts}
         bounds = [*bounds, pair]
     return result
 
@@ -106,15 +114,17 @@ def find_output_slopes(
     with np.errstate(all="ignore"):
         targets = Targets.of_output(net, problem, bounds)
     slopes = _by_rule(targets)
-    if method == "lp":
+    if method in ("lp", "split"):
         slopes = _tightened(targets, slopes, np.ones(2, dtype=bool), end, seed)
     return slopes
 
 
 def _bounds_with(
-    net: Network, problem: Problem, l: int, bounds: Sequence[Pair], slopes: Mapping[int, Array]
-) -> Pair:
+    net: Network, problem: Problem, l: int, bounds: Sequence[Pair], slopes: Mapping[int, Array],
+    parts: Array | None = None,
+) -> Pair:  # fmt: skip
     split = {k: values.reshape(2, net.widths[l], -1) for k, values in slopes.items()}
+    split |= {} if parts is None else {0: parts}
     return layer_bounds(net, problem, l, bounds, split)
 
 
