@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import hr2jax
@@ -101,7 +101,7 @@ def test_heights_are_the_largest_values_where_the_input_is_taken_alone():
     assert (found >= constant + np.abs(along).sum(axis=1) - 1e-15).all()
 
 
-@settings(max_examples=examples(25), deadline=None)
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(lifted_cases(depths=(2, 3), **CASES))
 def test_clauses_that_are_proved_hold_at_points_of_the_domain(case):
     """Those that linear programs find, and random ones: refused, or right."""
