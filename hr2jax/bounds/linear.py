@@ -46,8 +46,8 @@ def preactivation_bounds(
         slopes: at (l, k), l a hidden layer and k one with an activation from which a way leads to l, the float64
             (2, p_l, p_k) slopes of the lower lines of layer k's neurons in the lower ([0]) and the upper ([1]) bound of
             each neuron of layer l; none of a network with smooth layers, whose linear bounds need none. Clipped to
-            [0, 1]; any of them prove a valid bound. A layer l has all its keys or none. At (l, 0), beside these, parts of
-            the domain for some of its bounds (splits.py).
+            [0, 1]; any of them prove a valid bound. A layer l has all its keys or none. At (l, 0), beside these,
+            parts of the domain for some of its bounds (splits.py).
         arithmetic: the arithmetic that proves the bounds.
 
     Raises:
@@ -267,8 +267,8 @@ def backward(
                 value = value - arithmetic(np.where(unstable, missed, 0.0)) @ np.maximum(high, 0.0)
             straight = arithmetic(M) * np.where(on, beta, alpha)
         above, below = np.where(open_, np.maximum(bent, 0.0), 0.0), np.where(open_, np.minimum(bent, 0.0), 0.0)
-        # fl(above * slope) lies in [0, above]: it is above times some slope in [0, 1], with no error. And fl(bent - b) is
-        # at most bent: bent less some b >= 0. Of each neuron one of these is not 0.
+        # fl(above * slope) lies in [0, above]: it is above times some slope in [0, 1], with no error. fl(bent - b) is at
+        # most bent: bent less some b >= 0. Of each neuron one of these is not 0.
         lower = np.where(open_, above * slopes[k], 0.0)
         lower += np.where(said > 0, bent - slopes[k], np.where(said < 0, slopes[k], 0.0))
         upper = arithmetic(below) * upper_slope

@@ -2,8 +2,8 @@
 
 A *part* says of some neurons that z >= 0, of others that z <= 0, and nothing of the rest. In it a backward linear bound
 (linear.py) knows those neurons' values, z or 0, and may add to them what their signs allow: where z >= 0, a target with
-M z lies above (M - b) z for every b >= 0, and where z <= 0, above b z. The least bound of parts that cover the domain is
-one of the domain. Parts that are disjoint, and of k signs each add up to sum 2^-k = 1, are all patterns of signs.
+M z lies above (M - b) z for every b >= 0, and where z <= 0, above b z. The least bound of parts that cover the domain
+is one of the domain. Parts that are disjoint, and of k signs each add up to sum 2^-k = 1, are all patterns of signs.
 
 The parts for a layer's bounds are the rows of one array of float64, (n, 1 + 2 w), w the neurons of the layers that it
 depends on by activations, one layer behind the other: the number of the target (z_i for i < p, and -z_i as p + i), the

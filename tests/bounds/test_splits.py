@@ -184,7 +184,7 @@ def test_a_certificate_with_parts_verifies_in_both_arithmetics(proved, tmp_path)
 
 @pytest.mark.parametrize("change", [
     lambda rows: rows[1:], lambda rows: rows[:-1], lambda rows: -rows, lambda rows: rows * 0, lambda rows: rows * 0.5,
-    lambda rows: np.abs(rows), lambda rows: rows[:, :-1], lambda rows: rows[::-1], lambda rows: rows + 1,
+    np.abs, lambda rows: rows[:, :-1], lambda rows: rows[::-1], lambda rows: rows + 1,
     lambda rows: np.column_stack([rows[:, 0], -rows[:, 1:]]), lambda rows: np.vstack([rows, rows[-1:]]),
     lambda rows: np.column_stack([rows[:, 0], np.roll(rows[:, 1:], 1, axis=1)]), lambda rows: rows.astype(np.int64),
     lambda rows: np.where(np.arange(rows.shape[1]) > rows.shape[1] // 2, 10 * rows, rows), lambda rows: rows[:0],

@@ -7,6 +7,7 @@ signs add. Programs of one round are one program of blocks that share nothing. A
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -197,7 +198,7 @@ class _Program:
             int(((low < 0) & (high > 0)).sum()) for low, high in self.bounds[: self.l - 1]
         ])])  # fmt: skip
         z = np.zeros((len(points), self.m))
-        for a, b in zip(last[:-1], last[1:], strict=True):
+        for a, b in itertools.pairwise(last.tolist()):
             z[:, a:b] = x @ self.z[a:b].T
             x[:, 1 + self.q + a : 1 + self.q + b] = np.maximum(z[:, a:b], 0.0)
         return z, x @ self.targets[: len(self.targets) // 2].T
