@@ -267,8 +267,8 @@ def backward(
                 value = value - arithmetic(np.where(unstable, missed, 0.0)) @ np.maximum(high, 0.0)
             straight = arithmetic(M) * np.where(on, beta, alpha)
         above, below = np.where(open_, np.maximum(bent, 0.0), 0.0), np.where(open_, np.minimum(bent, 0.0), 0.0)
-        # fl(above * slope) lies in [0, above]: it is above times some slope in [0, 1], with no error. fl(bent - b) is at
-        # most bent: bent less some b >= 0. Of each neuron one of these is not 0.
+        # fl(above * slope) lies in [0, above]: it is above times some slope in [0, 1], with no error. fl(bent - b) is
+        # at most bent: bent less some b >= 0. Of each neuron one of these is not 0.
         lower = np.where(open_, above * slopes[k], 0.0)
         lower += np.where(said > 0, bent - slopes[k], np.where(said < 0, slopes[k], 0.0))
         upper = arithmetic(below) * upper_slope
