@@ -35,8 +35,11 @@ def exact_constant(net: hr2jax.Network, p: Any, q: Any, **where: Any) -> float:
     units, best = build_units(net, checked_problem(net, norm=p, output_norm=q, **where)), 0.0
     J = np.zeros((net.widths[0], len(units.free)))
     J[units.free, np.arange(len(units.free))] = units.scale
+    sides, n = np.zeros((0, len(units.free))), len(units.free)
+    if units.bounded and units.shape == 1:  # the ball's own: `inner_point` looks for points near the middle
+        sides = np.array(list(itertools.product((-1.0, 1.0), repeat=n))) / np.sqrt(n)
     # a region so far: rows G xi + h > 0, the layer that is being decided, its Jacobians in xi and x, values, pattern
-    stack = [(np.zeros((0, len(units.free))), np.zeros(0), 0, J, np.eye(net.widths[0]), units.center, ())]
+    stack = [(sides, np.full(len(sides), 1.0 / np.sqrt(n)), 0, J, np.eye(net.widths[0]), units.center, ())]
     while stack:
         G, h, layer, of_xi, of_x, value, on = stack.pop()
         if layer == net.depth:

@@ -275,27 +275,3 @@ def test_solve_all_takes_several_values_and_norm_1():
             assert result.bound == pytest.approx(alone.bound, rel=2e-3)
             result.certificate.verify(net, output=output, norm=options["norm"])
         assert "F, all 3 of its values" in str(results)
-
-
-# --- many networks ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("block", range(20))
-def test_soundness_on_many_random_networks(block):
-    """100 networks a block: one to three hidden layers, all norms; no bound below a pattern's, no witness above one."""
-    for seed in range(100 * block, 100 * block + 100):
-        rng = np.random.default_rng(seed)
-        widths = (*rng.integers(2, 4, 1), *rng.integers(2, 5, rng.integers(1, 4)), *rng.integers(2, 4, 1))
-        net = random_network(rng, tuple(int(w) for w in widths))
-        p, q = ALL_PAIRS[seed % len(ALL_PAIRS)]
-        relaxation = ("interval", "product", "shor", "hr2", "hr2+")[seed % 5]
-        formal = formal_constant(net, p, q)
-        result = hr2jax.solve(net, norm=p, output_norm=q, relaxation=relaxation)
-        assert result.lower <= formal * (1 + 1e-12)
-        assert result.bound >= formal * (1 - 1e-12)
-        assert result.certificate.verify(net) <= result.bound * (1 + 1e-9)
-        center, radius = rng.normal(size=net.widths[0]), float(rng.uniform(0.05, 1.0))
-        local = hr2jax.solve(net, norm=p, output_norm=q, relaxation=relaxation, center=center, radius=radius)
-        assert local.bound >= sampled(net, p, q, center, radius, rng, 50) * (1 - 1e-12)
-        assert local.bound >= local.lower

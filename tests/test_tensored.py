@@ -72,7 +72,8 @@ def with_entries(certificate, changed):
 def test_whatever_multipliers_are_made_of_it_proves_no_less_than_is_attained(solved):
     net, result, _ = solved
     certificate, rng = result.certificate, np.random.default_rng(0)
-    assert {name.partition("/")[0] for name in certificate.multipliers} >= {"tensored.products", "tensored.cones"}
+    records = {name.partition("/")[0] for name in certificate.multipliers}
+    assert records >= {"tensored.products", "tensored.cones", "tensored.clauses"}
     every = {name: values for name, values in certificate.multipliers.items() if values.dtype == np.float64}
     for scale in (1e-300, 1e-3, 1e3, 1e300):
         noise = {name: rng.standard_normal(values.shape) for name, values in every.items()}
@@ -113,6 +114,14 @@ def test_entries_that_do_not_fit_are_refused(solved):
         {"tensored.cones/kind": np.full(len(entries["tensored.cones/kind"]), "V")},
         {"tensored.cones/directions": entries["tensored.cones/directions"][:, 1:]},
         {"tensored.cones/more": np.zeros(1)},
+        {"tensored.clauses/kind": np.full(len(entries["tensored.clauses/kind"]), "X")},
+        {"tensored.clauses/literals": entries["tensored.clauses/literals"][:, :2]},
+        {"tensored.clauses/literals": entries["tensored.clauses/literals"][:, [0, 0, 1]]},
+        {"tensored.clauses/sign": -entries["tensored.clauses/sign"]},
+        {"tensored.clauses/combinations": 0.0 * entries["tensored.clauses/combinations"]},
+        {"tensored.clauses/slopes": entries["tensored.clauses/slopes"] + 2.0},
+        {"tensored.events/more": np.zeros(1)},
+        {"events/kind": np.array(["U"])},
         {"products/kind": np.array(["U"])},
         {"u.(1-u)/1": np.zeros((2, 2, 9))},
         {"u.(1-u)/9": np.zeros((2, 2, 4))},

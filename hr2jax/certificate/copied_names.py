@@ -10,7 +10,8 @@ import numpy as np
 
 from ..arithmetic.float64 import Array
 from ..relaxation.basis import XI, T
-from ..relaxation.copied_cuts import BALLS, CONES, PRODUCTS, TRIANGLES
+from ..relaxation.copied_cuts import BALLS, CLAUSES, CONES, EVENTS, PRODUCTS, PROVED, TRIANGLES
+from ..relaxation.literals import width_of
 from ..relaxation.tensored import Tensored
 from .tables import Table, columns, factor_numbers, read, variables
 
@@ -21,6 +22,12 @@ COPIED_RECORDS = {
     TRIANGLES: ("group", "layer", "index", "corners", "signs", "directions", "multipliers"),
     CONES: (*_FACTORS, "factors", "directions", "multipliers"),
     BALLS: (*_FACTORS, "factors", "directions", "normals", "multipliers"),
+    EVENTS: (*_FACTORS, "literals", "combinations", "slopes", "directions", "multipliers"),
+    CLAUSES: (*_FACTORS, "literals", "combinations", "slopes", "directions", "multipliers"),
+}
+# What the numbers of factors in a row are called, and how many of them there are.
+_PLACES = {PRODUCTS: ("pairs", 2), CONES: ("factors", 1), BALLS: ("factors", 1)} | {
+    record: ("literals", count) for record, (count, _) in PROVED.items()
 }
 
 
@@ -34,11 +41,10 @@ def named_cuts(lifting: Tensored, record: str, rows: Array) -> dict[str, Array]:
         out[f"{record}/signs"] = np.sign(rows[:, :3]).astype(np.int64)
         at = 3
     else:
-        at = 2 if record == PRODUCTS else 1
+        name, at = _PLACES[record]
         used, places = np.unique(rows[:, :at].astype(np.int64), return_inverse=True)
         out = columns(factor_numbers(lifting.one).table(used), record, "kind", signed=True)
-        name, shape = ("pairs", (-1, 2)) if record == PRODUCTS else ("factors", (-1,))
-        out[f"{record}/{name}"] = places.reshape(shape).astype(np.int64)
+        out[f"{record}/{name}"] = places.reshape((-1, at) if at > 1 else (-1,)).astype(np.int64)
     for name, width in _widths(lifting, record).items():
         out[f"{record}/{name}"] = np.array(rows[:, at : at + width], dtype=np.float64)
         at += width
@@ -65,8 +71,8 @@ def numbered_cuts(lifting: Tensored, record: str, entries: Named) -> Array:
         first = signs * (variables(lifting.one).required(table, "variable")[places] + 1)
     else:
         table = read(entries, record, "kind", signed=True)
-        given, shape = (own["pairs"], (m, 2)) if record == PRODUCTS else (own["factors"], (m,))
-        places = _places(given, shape, table, record)
+        name, count = _PLACES[record]
+        places = _places(own[name], (m, count) if count > 1 else (m,), table, record)
         first = factor_numbers(lifting.one).required(table, "factor")[places].reshape(m, -1)
     vectors = []
     for name, width in _widths(lifting, record).items():
@@ -82,6 +88,9 @@ def _widths(lifting: Tensored, record: str) -> dict[str, int]:
     K = lifting.outputs
     if record == CONES:
         return {"directions": K * lifting.one.sizes[T]}
+    if record in PROVED:
+        count = PROVED[record][0]
+        return {"combinations": count, "slopes": width_of(lifting.one), "directions": K}
     return {"directions": K} | ({"normals": lifting.one.sizes.get(XI, 0)} if record == BALLS else {})
 
 

@@ -8,6 +8,8 @@ Rows of float64, whose last number is the multiplier (a certificate names them: 
     cones      an even factor's number, a matrix mu (K, length of t): L phi - phi s^T mu t >= 0, where L is at least
                max s^T mu t; of signs s a length for each row of mu
     balls      an even factor's number, a direction (K) and mu (length of xi): (q.s)^2 phi (||mu|| - mu.xi) >= 0
+    events     one output's event row (events.py) without its multiplier, and a direction (K): (q.s)^2 times it
+    clauses    one output's clause (clauses.py) in the same way
 
 Every direction and mu is valid. They are scaled by powers of two to lengths of about 1 before anything is multiplied.
 """
@@ -23,13 +25,20 @@ from ..arithmetic.float64 import Array
 from ..arithmetic.norms import row_norms, sqrt_up
 from ..arithmetic.protocol import Arithmetic
 from .basis import ONE, XI, Group, S, T
+from .chains import FactorName
+from .clauses import LENGTH, clause_heights
+from .clauses import decode as decode_clauses
 from .cones import of_unit_length
 from .copies import NO_COPY, ROUNDINGS, Entries, Parts, entries_of, joined, mixed_parts
-from .forms import Form, Term
+from .events import decode as decode_events
+from .forms import Form, Term, constant
+from .literals import Literals, heights, width_of
 from .products import FactorTable, Terms, summed
 from .tensored import ODD, Tensored, copied, is_odd
 
 PRODUCTS, TRIANGLES, CONES, BALLS = "tensored.products", "tensored.triangles", "tensored.cones", "tensored.balls"
+EVENTS, CLAUSES = "tensored.events", "tensored.clauses"
+TINY = 2.0**-1000
 
 
 def factor_parities(lifting: Tensored) -> Array:
@@ -232,5 +241,86 @@ def ball_entries(lifting: Tensored, rows: Array, arithmetic: type[Arithmetic] = 
     return entries_of(lifting, F, G, parts, weight, arithmetic)
 
 
-CUTS = {PRODUCTS: product_entries, TRIANGLES: triangle_entries, CONES: cone_entries, BALLS: ball_entries}
-__all__ = ["BALLS", "CONES", "CUTS", "NO_COPY", "PRODUCTS", "TRIANGLES"]
+def event_forms(lifting: Tensored, rows: Array) -> tuple[tuple[Form, Form], ...]:
+    """The two products of one output's event rows (m, 5 + w), h phi - c phi z and phi', phi and -s phi' z'.
+
+    Raises:
+        ValueError: see `events.decode`; or a height beyond float64.
+    """
+    literals, directions, slopes, _ = decode_events(lifting.one, rows)
+    h = heights(lifting.one, literals, directions, slopes)
+    if not np.isfinite(h).all():
+        raise ValueError("an event's height is beyond float64")
+    h = np.where(np.abs(h) < TINY, TINY, h)  # half of it is exact, then
+    phi = [stacked(lifting, rows[:, k].astype(np.int64)) for k in (0, 1)]
+    # all coefficients are exact: those of phi are halves, those of phi z (x, or z - x) are 1 or -1
+    behind = [_times(_behind(lifting, literals, k), -directions[:, k]) for k in (0, 1)]
+    return (_times(phi[0], h) + behind[0], phi[1]), (phi[0], behind[1])
+
+
+def _behind(lifting: Tensored, literals: Literals, k: int) -> Form:
+    """phi z of the rows' literals k: x where they say on, z - x where off."""
+    table, sign = FactorTable(lifting.one), literals.signs[:, k]
+    starts = dict(zip(table.names, table.starts.tolist(), strict=False))
+    kinds = np.where(sign > 0, "X", "XC").tolist()
+    first = [starts[FactorName(kind, 1, l)] for kind, l in zip(kinds, literals.layers[:, k].tolist(), strict=True)]
+    return _times(stacked(lifting, np.array(first, dtype=np.int64) + literals.place[:, k]), sign)
+
+
+def _times(form: Form, factor: Array) -> Form:
+    return Form(tuple(Term(t.group, t.index, t.coefficient * factor) for t in form.terms))
+
+
+def clause_forms(lifting: Tensored, rows: Array) -> tuple[tuple[Form, Form], ...]:
+    """The product of one output's clauses (m, 7 + w), phi_1 and 1 - phi_2 - phi_3.
+
+    Raises:
+        ValueError: see `clauses.decode`; or masks that are not proved never to be there at once.
+    """
+    literals, directions, slopes, _ = decode_clauses(lifting.one, rows)
+    if not (clause_heights(lifting.one, literals, directions, slopes) < 0.0).all():
+        raise ValueError("a clause's masks cannot be proved never to be there at once")
+    phi = [stacked(lifting, rows[:, k].astype(np.int64)) for k in range(LENGTH)]
+    return ((phi[0], constant(1.0, len(rows)) - phi[1] - phi[2]),)
+
+
+# By record of what is known of masks: how many literals a row has, and the products that it is the sum of.
+PROVED: dict[str, tuple[int, Callable[[Tensored, Array], tuple[tuple[Form, Form], ...]]]] = {
+    EVENTS: (2, event_forms), CLAUSES: (LENGTH, clause_forms),
+}  # fmt: skip
+
+
+def of_one_output(lifting: Tensored, record: str, rows: Array) -> tuple[Array, Array, Array]:
+    """One output's rows of a record of PROVED, with the multiplier 1, directions (m, K) and multipliers.
+
+    Raises:
+        ValueError: rows of another width.
+    """
+    width = 2 * PROVED[record][0] + width_of(lifting.one)
+    known, directions, weight = _split(rows, record, width, lifting.outputs)
+    return np.column_stack([known, np.ones(len(known))]), directions, weight
+
+
+def _proved_entries(record: str) -> Callable[..., Entries]:
+    forms_of = PROVED[record][1]
+
+    def entries(lifting: Tensored, rows: Array, arithmetic: type[Arithmetic] = Enclosure) -> Entries:
+        """What rows of the record add to a quadratic form, as arguments of its `add`.
+
+        Raises:
+            ValueError: rows of another width, rows that one output does not have, or a direction beyond float64.
+        """
+        known, directions, weight = of_one_output(lifting, record, rows)
+        even = np.ones(len(known), dtype=bool)
+        parts = [_in_directions(lifting, F, G, even, directions, weight, arithmetic)
+                 for F, G in forms_of(lifting, known)]  # fmt: skip
+        return [entry for part in parts for entry in part]
+
+    return entries
+
+
+CUTS: dict[str, Callable[..., Entries]] = {
+    PRODUCTS: product_entries, TRIANGLES: triangle_entries, CONES: cone_entries, BALLS: ball_entries,
+    **{record: _proved_entries(record) for record in PROVED},
+}  # fmt: skip
+__all__ = ["BALLS", "CLAUSES", "CONES", "CUTS", "EVENTS", "NO_COPY", "PRODUCTS", "TRIANGLES"]

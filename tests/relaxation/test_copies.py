@@ -14,9 +14,24 @@ from hr2jax.certificate.lagrangian import families_of, lagrangian_matrix, matric
 from hr2jax.problem import Problem, checked_problem
 from hr2jax.relaxation import catalogue, lift
 from hr2jax.relaxation.basis import XI, Group, S, T
-from hr2jax.relaxation.copied_cuts import BALLS, CONES, CUTS, PRODUCTS, TRIANGLES, cone_lengths, factor_parities
+from hr2jax.relaxation.clauses import clause_heights
+from hr2jax.relaxation.clauses import decode as decode_clauses
+from hr2jax.relaxation.copied_cuts import (
+    BALLS,
+    CLAUSES,
+    CONES,
+    CUTS,
+    EVENTS,
+    PRODUCTS,
+    PROVED,
+    TRIANGLES,
+    cone_lengths,
+    factor_parities,
+)
 from hr2jax.relaxation.forms import Family
+from hr2jax.relaxation.literals import literal_layers, width_of
 from hr2jax.relaxation.presolve import LIFTINGS, presolve
+from hr2jax.relaxation.products import FactorTable
 from hr2jax.relaxation.tensored import Tensored, copied
 
 from ..reference.copied_points import copied_point, value_of
@@ -58,9 +73,34 @@ def random_rows(lifting, record, rng, count):
         others = rng.integers(0, lifting.one.size, (count, 2))
         corners = np.column_stack([rng.choice(signs, count), others]) + 1
         return np.column_stack([corners * rng.choice([-1, 1], corners.shape), q, weight])
+    if record in PROVED:
+        return proved_rows(lifting, record, rng, q, weight)
     width = K * lifting.one.sizes[T] if record == CONES else lifting.one.sizes[XI]
     mu = rng.standard_normal((count, width)) * (rng.random((count, width)) < 0.8) * scale[::-1]
     return np.column_stack([rng.choice(even, count), *((q,) if record == BALLS else ()), mu, weight])
+
+
+def proved_rows(lifting, record, rng, q, weight):
+    """Event rows of random directions, or clauses, of which most that are tried are not proved."""
+    one, count, many = lifting.one, PROVED[record][0], 300 if record == CLAUSES else len(q)
+    table, layers = FactorTable(one), literal_layers(one)
+    masks = np.concatenate([
+        np.arange(start, start + form.rows)
+        for name, form, start in zip(table.names, table.forms, table.starts, strict=False)
+        if name.kind == "U" and name.sign == 1 and name.layer in layers
+    ])  # fmt: skip
+    off = {name.layer: start for name, start in zip(table.names, table.starts, strict=False) if name[:2] == ("U", -1)}
+    on = {name.layer: start for name, start in zip(table.names, table.starts, strict=False) if name[:2] == ("U", 1)}
+    chosen = np.array([rng.choice(masks, count, replace=False) for _ in range(many)])
+    layer = np.array([name.layer for name in table.names])[table.of(chosen)]
+    mirror = np.vectorize(lambda l: off[l] - on[l])(layer)
+    numbers = np.where(rng.random(chosen.shape) < 0.5, chosen, chosen + mirror)
+    low = 0.0 if record == CLAUSES else -1.0
+    rows = np.column_stack([numbers, rng.uniform(low, 1.0, (many, count)), rng.random((many, width_of(one)))])
+    if record == CLAUSES:
+        literals, d, slopes, _ = decode_clauses(one, np.column_stack([rows, np.ones(many)]))
+        rows = rows[clause_heights(one, literals, d, slopes) < 0][: len(q)]
+    return np.column_stack([rows, q[: len(rows)], weight[: len(rows)]])
 
 
 @pytest.mark.parametrize(("p", "q", "where"), CASES)
@@ -83,7 +123,7 @@ def test_every_row_holds_at_points_of_the_domain(p, q, where):
                 assert value >= -1e-13 * max(size, 1.0), family.name
                 assert not family.equality or abs(value) <= 1e-13 * max(size, 1.0), family.name
     for record, entries in CUTS.items():
-        if record == BALLS and XI not in lifting.one.sizes:
+        if record in (BALLS, *PROVED) and XI not in lifting.one.sizes:
             continue
         for row in random_rows(lifting, record, rng, 25):
             terms = entries(lifting, row[None])
@@ -161,6 +201,36 @@ def test_no_length_of_a_cone_is_below_what_it_bounds(p, q):
         assert (cone_lengths(lifting, polar) <= 1 + 1e-12).all()  # of orthonormal rows they are 1
 
 
+def test_clauses_are_found_for_the_test_of_rows():
+    """It would say nothing of rows that there are none of."""
+    for q in (2, 1):
+        net, problem, fixed, lifting, rng = posed(2, q, "ball", seed=3)
+        rows = random_rows(lifting, CLAUSES, rng, 25)
+        assert len(rows) > 5 and len(random_rows(lifting, EVENTS, rng, 25)) == 25
+        points = [copied_point(net, problem, fixed, lifting, rng)[0] for _ in range(20)]
+        for row in rows:
+            terms = CUTS[CLAUSES](lifting, row[None])
+            assert all(value_of(terms, lifting, basis)[0] >= -1e-12 for basis in points)
+
+
+def test_event_rows_that_are_not_proved_are_refused():
+    lifting, rng = posed(2, 2, "ball", seed=3)[3:]
+    event, clause = (random_rows(lifting, record, rng, 25)[-1] for record in (EVENTS, CLAUSES))
+    for record, row, at, value, message in (
+        (EVENTS, event, 0, 0.5, "numbers"), (EVENTS, event, 1, event[0], "different neurons"),
+        (EVENTS, event, 0, len(factor_parities(lifting)) - 1, "u or 1 - u"), (EVENTS, event, 2, 1.5, "directions"),
+        (EVENTS, event, 4, -0.1, "slopes"), (EVENTS, event, 4, np.nan, "slopes"),
+        (CLAUSES, clause, slice(3, 6), 0.0, "never to be there"), (EVENTS, event, -2, np.inf, "float64"),
+    ):  # fmt: skip
+        wrong = row.copy()
+        wrong[at] = value
+        with pytest.raises(ValueError, match=message):
+            CUTS[record](lifting, wrong[None])
+    for record in PROVED:
+        with pytest.raises(ValueError, match="rows of"):
+            CUTS[record](lifting, np.zeros((1, 5)))
+
+
 def test_forms_that_do_not_fit_are_refused():
     lifting = posed(2, 2, "everywhere")[3]
     K, w, odd = lifting.outputs, lifting.one.sizes[T], int(np.flatnonzero(~factor_parities(lifting))[0])
@@ -186,7 +256,7 @@ def test_multipliers_and_directions_of_any_size_prove_nothing_false(scale):
     points = [copied_point(net, problem, fixed, lifting, rng)[0] for _ in range(6)]
     for record, entries in CUTS.items():
         for row in random_rows(lifting, record, rng, 15):
-            at = {PRODUCTS: 2, TRIANGLES: 3}.get(record, 1)
+            at = {PRODUCTS: 2, TRIANGLES: 3}.get(record, 1) if record not in PROVED else -1 - lifting.outputs
             row[at:-1] *= scale
             with np.errstate(all="ignore"):
                 row[-1] = 1.0 / scale

@@ -14,10 +14,12 @@ from ...relaxation.copied_cuts import (
     BALLS,
     CONES,
     PRODUCTS,
+    PROVED,
     TRIANGLES,
     cone_lengths,
     decode_triangles,
     factor_parities,
+    of_one_output,
     triangle_forms,
 )
 from ...relaxation.copies import NO_COPY, CopiedFamily, Parts
@@ -158,6 +160,11 @@ def products_of(copies: Copies, name: str, rows: Array) -> list[Products]:
             first, second, is_even = triangle_forms(lifting, *decode_triangles(lifting, rows[:, :3]))
             F, G = copies.csr(first), copies.csr(second)
         return in_directions(copies, F, G, is_even, directions)
+    if name in PROVED:
+        known, directions, _ = of_one_output(lifting, name, rows)
+        every = np.arange(len(rows))
+        return [(copies.along(copies.csr(F), directions, False), copies.along(copies.csr(G), directions, False), every)
+                for F, G in PROVED[name][1](lifting, known)]  # fmt: skip
     phi = factor_rows(copies)[rows[:, 0].astype(np.int64)]
     one = copies.csr(constant(1.0, len(rows)))
     every_row = np.arange(len(rows))

@@ -16,13 +16,15 @@ from ...arithmetic.float64 import Array
 from ...linalg.definite import cholesky
 from ...machine.threads import few_threads
 from ...relaxation.basis import ONE, XI, Group, T
-from ...relaxation.copied_cuts import BALLS, CONES, PRODUCTS, TRIANGLES, factor_parities
+from ...relaxation.copied_cuts import BALLS, CONES, PRODUCTS, PROVED, TRIANGLES, factor_parities
 from ...relaxation.copies import CopiedFamily
+from ...relaxation.literals import width_of
 from ...relaxation.products import OF_CHAINS, OF_VALUES, WITHIN, FactorTable, pairs_of
 from ...relaxation.tensored import Tensored, is_odd
 from ...result import Status
 from ..monitor import Monitor, Stop
 from .copied import CopiedProblem, Copies, factor_rows, of_families
+from .copied_events import CopiedEvents
 from .memory import MOST, MOST_COPIED_CUTS
 from .newton_cuts import rounds
 
@@ -61,7 +63,9 @@ class CopiedCuts:
         one, K = lifting.one, lifting.outputs
         width = {
             PRODUCTS: 2 + K, TRIANGLES: 3 + K, CONES: 1 + K * one.sizes[T], BALLS: 1 + K + one.sizes.get(XI, 0),
+            **{record: 2 * count + width_of(one) + K for record, (count, _) in PROVED.items()},
         }  # fmt: skip
+        self.events = CopiedEvents(lifting, names)
         self.rows: dict[str, Array] = {record: np.zeros((0, size + 1)) for record, size in width.items()}
         self.factors, self.even = factor_rows(self.copies), factor_parities(lifting)
         largest = abs(self.factors).max(axis=1).toarray().ravel()
@@ -100,21 +104,21 @@ class CopiedCuts:
         before = len(self)
         for record, found in (
             (PRODUCTS, moments.products()), (CONES, moments.cones()), (BALLS, moments.balls()),
-            (TRIANGLES, moments.triangles()),
+            (TRIANGLES, moments.triangles()), *((record, moments.proved(record, limit)) for record in PROVED),
         ):  # fmt: skip
             self._add(record, found, limit)
         return len(self) - before
 
     def _add(self, record: str, found: Iterator[tuple[Array, Array]], limit: int) -> None:
         """The most violated of some rows that are new."""
-        parts = list(found)
+        parts = [part for part in found if len(part[0])]
         if not parts:
             return
         rows, values = (np.concatenate(column) for column in zip(*parts, strict=True))
         worst = np.argsort(values, kind="stable")[:limit]
         rows, known = rows[worst], self.rows[record]
         if len(known) and len(rows):
-            keys = {PRODUCTS: 2, TRIANGLES: 3}.get(record, 1)
+            keys = {PRODUCTS: 2, TRIANGLES: 3}.get(record, 1) if record not in PROVED else PROVED[record][0]
             same = (rows[:, None, :keys] == known[None, :, :keys]).all(axis=2)
             cosine = rows[:, keys:] @ known[:, keys:-1].T
             lengths = np.linalg.norm(rows[:, keys:], axis=1)[:, None] * np.linalg.norm(known[:, keys:-1], axis=1)
@@ -239,6 +243,12 @@ class _Moments:
         bad = least < -LEAST
         if best is not None:
             yield best[bad], least[bad]
+
+    def proved(self, record: str, limit: int) -> Iterator[tuple[Array, Array]]:
+        """Violated event rows or clauses."""
+        even = self.of_factors[0] / self.cuts.unit[:, None]
+        s = self.even[:, self.lifting.one.extended.slice(ONE)][:, 0]
+        yield from self.cuts.events.found(record, even, s, LEAST, limit)
 
     def triangles(self) -> Iterator[tuple[Array, Array]]:
         """Violated triangles: a sign and two other variables; those through the constant are products."""

@@ -101,7 +101,7 @@ class EventPool(_Pool):
     """The rows h phi phi' - c (phi z) phi' - s phi (phi' z') >= 0 in use, with the search for more."""
 
     @cached_property
-    def _seen(self) -> tuple[Array, Array, Array, dict[tuple[int, int], Array]]:
+    def seen(self) -> tuple[Array, Array, Array, dict[tuple[int, int], Array]]:
         """Pairs of neurons, directions, and by signs (pairs, ANGLES) the largest values at points of the domain."""
         z = self.polytope.values(self.lifting)
         i, j = np.triu_indices(z.shape[1], 1)
@@ -119,7 +119,7 @@ class EventPool(_Pool):
 
     def separate(self, E: Array, limit: int, least: float) -> int:
         """Add the at most `limit` most violated ones at the extended rows E, by more than `least`."""
-        i, j, directions, seen = self._seen
+        i, j, directions, seen = self.seen
         masks, behind = self.moments(E)
         found = []
         for a, b in product(SIGNS, SIGNS):
@@ -156,6 +156,14 @@ class ClausePool(_Pool):
     """The clauses phi_1 (1 - phi_2 - phi_3) >= 0 in use, with the search for more."""
 
     @cached_property
+    def fits(self) -> Array:
+        """(2 w, 2 w, 2 w) bool: literals of three neurons, on and then off, that no point seen has at once."""
+        own = np.arange(2 * self.polytope.w) % max(self.polytope.w, 1)
+        apart = own[:, None] != own[None]
+        ordered = np.triu(np.ones(apart.shape, dtype=bool))[None]
+        return apart[:, :, None] & apart[:, None, :] & apart[None] & ~self._seen & ordered
+
+    @cached_property
     def _seen(self) -> Array:
         """(2 w, 2 w, 2 w) bool: whether points of the domain have three literals at once; on, then off."""
         z = self.polytope.values(self.lifting)
@@ -165,28 +173,32 @@ class ClausePool(_Pool):
 
     def separate(self, E: Array, limit: int, least: float) -> int:
         """Add the at most `limit` most violated ones at the extended rows E, by more than `least`."""
-        w = self.polytope.w
-        if w < 3:
+        if self.polytope.w < 3:
             return 0
         masks, _ = self.moments(E)
         rows = np.vstack([masks[1], masks[-1]])
         both, one = rows @ rows.T, rows @ E[self.factors.place[self.numbers["U", 1][0], 0]]
         value = one[:, None, None] - both[:, :, None] - both[:, None, :]
-        own = np.arange(2 * w) % w
-        apart = own[:, None] != own[None]
-        fits = apart[:, :, None] & apart[:, None, :] & apart[None] & ~self._seen
-        fits &= np.triu(np.ones((2 * w, 2 * w), dtype=bool))[None]
-        found = np.argwhere((value < -least) & fits)
+        found = np.argwhere((value < -least) & self.fits)
         size = value[tuple(found.T)]
         order = np.argsort(size, kind="stable")
+        which, new = self.proved(found[order], limit)
+        return self._add(new, size[order][which]) if len(new) else 0
+
+    def proved(self, found: Array, limit: int) -> tuple[Array, Array]:
+        """Of literals (m, 3), on and then off, as `fits` has them, those that are refuted, in order, and their rows.
+
+        They are at most `limit`, after at most PROGRAMS linear programs.
+        """
+        w = self.polytope.w
         new: list[Array] = []
-        values: list[float] = []
+        which: list[int] = []
         asked = 0
         refuted: dict[tuple[int, ...], tuple[Array, Array] | None] = {}
-        for k in order.tolist():
-            neurons, signs = own[found[k]], np.where(found[k] < w, 1, -1)
-            place = np.argsort(found[k])
-            key = tuple(found[k][place].tolist())
+        for k, literals in enumerate(found):
+            neurons, signs = literals % w, np.where(literals < w, 1, -1)
+            place = np.argsort(literals)
+            key = tuple(literals[place].tolist())
             if key in self.tried:
                 continue
             if key not in refuted:
@@ -202,10 +214,8 @@ class ClausePool(_Pool):
                 d = np.empty(3)
                 d[place] = proof[0]
                 new.append(np.concatenate([self.factor(neurons, signs), d, proof[1]]))
-                values.append(size[k])
-        if not new:
-            return 0
-        return self._add(np.array(new)[:limit], np.array(values)[:limit])
+                which.append(k)
+        return np.array(which[:limit], dtype=np.int64), np.array(new[:limit])
 
     def _proves(self, neurons: Array, signs: Array, d: Array, slopes: Array) -> bool:
         literals = self.literals(neurons[None], signs[None])

@@ -6,7 +6,7 @@ import pytest
 from hr2jax.certificate.lagrangian import lagrangian_matrix
 from hr2jax.engines.product.copied_cuts import LEAST, CopiedCuts
 from hr2jax.options import CUT_NAMES
-from hr2jax.relaxation.copied_cuts import CUTS
+from hr2jax.relaxation.copied_cuts import CUTS, EVENTS
 from hr2jax.relaxation.copies import copied_families
 from hr2jax.relaxation.families import preset
 
@@ -28,7 +28,7 @@ def indefinite(lifting, rng):
     return Y / np.outer(scale, scale)
 
 
-CASES = [(2, 2, "ball"), ("inf", 1, "box"), (2, 1, "everywhere"), ("inf", 2, "ball")]
+CASES = [(2, 2, "ball"), ("inf", 1, "box"), (2, 1, "everywhere"), ("inf", 2, "ball xL")]
 
 
 @pytest.mark.parametrize(("p", "q", "where"), CASES)
@@ -38,6 +38,7 @@ def test_its_rows_are_the_certificates(p, q, where):
     Y = indefinite(lifting, rng)
     assert cuts.renew(np.zeros(0, dtype=bool), Y) > 0
     rows = cuts.encoded()
+    assert where == "everywhere" or EVENTS in rows
     E = lifting.extend(np.linalg.cholesky(Y))
     points = [copied_point(net, problem, fixed, lifting, rng)[0] for _ in range(4)]
     for record, own in rows.items():
