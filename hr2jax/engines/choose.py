@@ -25,7 +25,8 @@ def engine_of(record: Relaxation, method: str, depth: int, is_few: Callable[[], 
 
     "auto" is `lowrank`, the fastest to a certified bound at every size from (10, 10) to (784, 500)
     (bench/engines.py), but `newton` for several layers, or largest values, with few multipliers (bench/depth.py
-    --engines; bench/throughput.py; `product.memory.few`), and `admm` for lasserre2, which exists in block form only.
+    --engines; bench/throughput.py; `product.memory.few`), though not in LipSDP's relaxation, which `lowrank` solves
+    without any (`product.tangents`), and `admm` for lasserre2, which exists in block form only.
 
     Args:
         record: the relaxation.
@@ -40,7 +41,7 @@ def engine_of(record: Relaxation, method: str, depth: int, is_few: Callable[[], 
         return method
     if not record.by_products:
         return "admm"
-    return "newton" if depth > 1 and is_few() else "lowrank"
+    return "newton" if depth > 1 and record.lifting is None and is_few() else "lowrank"
 
 
 def engine_for(lifting: Lifting, families: list[Family], record: Relaxation, options: Options) -> str:
@@ -50,7 +51,7 @@ def engine_for(lifting: Lifting, families: list[Family], record: Relaxation, opt
         from .product.memory import few
         from .product.newton import affordable
 
-        most = few(record, lifting.presolve.depth, record.cuts and bool(options.planes))
+        most = few(record.cuts and bool(options.planes))
         return affordable(lifting, families, most)
 
     has_more = S in lifting.sizes or lifting.presolve.has_last or T not in lifting.sizes
@@ -81,6 +82,10 @@ def choose_engine(
         if cuts:
             return lambda monitor, start: solve_with_cuts(lifting, families, monitor, cuts, start)
         return lambda monitor, start: solve_newton(lifting, families, monitor, start=start)
+    if name == "lowrank" and record.lifting == "lipsdp" and options.devices is None:
+        from .product.tangents import solve_tangents
+
+        return lambda monitor, _: solve_tangents(lifting, monitor, seed=options.seed)
     if name == "lowrank":
         from .product.lowrank import solve_lowrank
 

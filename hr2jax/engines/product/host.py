@@ -206,7 +206,7 @@ def _matrix(form: Rows, one: int, size: int) -> sp.csr_matrix:
     return sp.csr_matrix((values[used], (rows[used], columns[used])), shape=(n, size))
 
 
-class _Memory:
+class Memory:
     """The last steps and gradient changes, and the products of the compact form (Byrd, Nocedal and Schnabel 1994)."""
 
     def __init__(self, slots: int, size: int):
@@ -256,14 +256,19 @@ class _Memory:
 
 def minimise(
     value_and_gradient: Callable[[Array], tuple[float, Array]], x: Array, memory: int, first_step: float,
-    tolerance: float, steps: int, longest: float,
+    tolerance: float, steps: int, longest: float, past: Memory | None = None,
 ) -> tuple[Array, Array, int]:  # fmt: skip
-    """L-BFGS from x (n,) as in lbfgs.py, whose rules of acceptance these are: x, the gradient there, evaluations."""
+    """L-BFGS from x (n,) as in lbfgs.py, whose rules of acceptance these are: x, the gradient there, evaluations.
+
+    `past` is what an earlier call has left, to go on from, and this one leaves.
+    """
     eps = float(np.finfo(np.float64).eps)
     value, g = value_and_gradient(x)
-    past = _Memory(memory, len(x))
-    p = -g
+    past = Memory(memory, len(x)) if past is None else past
     length, tries, used = first_step / (float(np.linalg.norm(g)) + 1e-30), 0, 0
+    p = -g
+    if past.count:
+        p, length = -past.inverse_hessian_times(g), 1.0
     while used < steps and float(np.linalg.norm(g)) > tolerance and tries <= MAX_SHORTENINGS and not is_interrupted():
         step = length * p
         new_value, new_g = value_and_gradient(x + step)

@@ -18,11 +18,6 @@ from .schedule import columns_for
 MOST = 12000
 # Below this many it is the faster one where there are several layers (bench/depth.py --engines).
 FEW = 1500
-# The same of LipSDP's, of which there are few to a neuron (784-256-256-10, all outputs: 19 steps, where the low-rank
-# engine does not come to its end without as many), and with as many layers as MANY_LAYERS, in which that engine's
-# values travel slowly (GLipSDP's FC-R18, 17 layers of 64: 12.53 after 39 s of one processor where it had 31.5 after
-# 180 s).
-FEW_LIPSDP, FEW_DEEP, MANY_LAYERS = 2000, 5000, 8
 # The same of what is there before cutting planes, of which so many may come.
 FEW_WITH_CUTS, MOST_CUTS = 250, 2500
 # Cuts of the tensored lifting, each a sum of as many products as s has entries.
@@ -72,16 +67,14 @@ def copied_bytes(problem: Problem, fixed: Presolve) -> float:
     return newton_bytes(2 * K * (1 + moving), products, 4.0 * K * (1 + moving))
 
 
-def few(record: Relaxation, depth: int, cuts: bool) -> int:
+def few(cuts: bool) -> int:
     """Up to how many multipliers and numbers of the diagonal `newton` is the faster one."""
-    if record.lifting == "lipsdp":
-        return FEW_DEEP if depth >= MANY_LAYERS else FEW_LIPSDP
     return FEW_WITH_CUTS if cuts else FEW
 
 
 def is_few(record: Relaxation, sizes: Sizes, available: float) -> bool:
     """Whether `newton` is the faster one (`newton.affordable`), told from the sizes."""
-    most, rows = few(record, sizes.depth, record.cuts), newton_rows(sizes)
+    most, rows = few(record.cuts), newton_rows(sizes)
     return sizes.N + rows <= most and newton_bytes(sizes.N, rows, sizes.N + sizes.derived) <= 0.7 * available
 
 

@@ -1,0 +1,192 @@
+"""LipSDP by vectors that meet its equations (vectors.py): L-BFGS on unit vectors, without penalties or multipliers.
+
+Every value is what some moments attain, so that it bounds the relaxation's from below whatever the round; the
+multipliers that stationarity asks for prove a bound from above. It is the low-rank engine of LipSDP's relaxation.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from ...arithmetic.float64 import Array
+from ...arithmetic.midpoint import Middle
+from ...certificate.lagrangian import lagrangian_matrix
+from ...linalg.arrow import Arrow
+from ...linalg.diagonal import cost, feasible, stationary, tighten
+from ...machine.interrupts import undisturbed
+from ...machine.stopping import check
+from ...machine.threads import few_threads
+from ...relaxation.basis import Lifting
+from ...relaxation.families import preset
+from ...result import Status
+from ..monitor import Monitor, Stop
+from ..pace import certificate_seconds
+from ..scale import in_units, rounding
+from .host import Memory, minimise
+from .newton import affordable, solve_newton
+from .program import FIRST_STEP, LONGEST_STEP, MEMORY
+from .schedule import RANK
+from .vectors import Tangents
+
+# Steps of the first round, how many times as many each next one has, and rounds.
+STEPS, LONGER, ROUNDS = 60, 1.5, 14
+# The least gradient; rows are that much longer than their number of columns' root to begin with, which damps steps.
+LEAST, LENGTH = 1e-10, 3.0
+# The share of the tolerance that is sought: steps cost little beside proofs.
+SHARE = 0.3
+# A round that leaves more than this share of the gap makes no progress; after so many of them columns are added, of
+# this length relative to the others.
+IDLE, PATIENCE, NUDGE = 0.7, 2, 0.05
+# Directions that are tried until one has a value above 0.
+TRIES = 4
+
+
+def solve_tangents(lifting: Lifting, monitor: Monitor, *, seed: int = 0) -> Status:
+    """Solve LipSDP's relaxation; multipliers of rounds that are worth it are offered to the monitor's certificate.
+
+    Args:
+        lifting: LipSDP's.
+        monitor: certifies, records, says when to stop.
+        seed: of the random start.
+
+    Returns:
+        SOLVED when bound - value <= tol * bound, the value being attained by moments; STALLED when rounds and, where
+        the multipliers are few enough for it, Newton's method do not come so near.
+    """
+    run = _Run(lifting, monitor, seed)
+    try:
+        with few_threads(lifting.size):
+            status = run.rounds()
+        families = preset("lipsdp", lifting)
+        if status is Status.STALLED and affordable(lifting, families):
+            start = run.given
+            return solve_newton(lifting, families, monitor, start=start, iteration=run.iteration)
+        return status
+    except Stop as stop:
+        run.offer()
+        return stop.status
+    except KeyboardInterrupt:
+        run.offer()
+        return Status.STOPPED
+
+
+class _Run:
+    """Where the rounds stand: P (N, r), the value it attains, the least gap of a dual point."""
+
+    def __init__(self, lifting: Lifting, monitor: Monitor, seed: int):
+        self.lifting, self.monitor, self.tangents = lifting, monitor, Tangents(lifting)
+        self.budget = lifting.budget if lifting.balls else None
+        self.rng = np.random.default_rng(seed)
+        self.iteration, self.certified, self.seconds = 0, 0, 1e-6
+        self.proof = certificate_seconds(lifting.size)
+        self.given: dict[str, Array] = {}
+        self.P: Array | None = None
+
+    def rounds(self) -> Status:
+        """Rounds until the gap is met or they make no more progress."""
+        self.P = self._beginning(RANK)
+        if self.P is None:
+            return Status.STALLED
+        past, steps, gap, idle = Memory(MEMORY, self.P.size), float(STEPS), np.inf, 0
+        for number in range(ROUNDS):
+            moved = self._minimise(int(steps), past)
+            before, (value, bound) = gap, self._certify(is_last=number == ROUNDS - 1)
+            gap = bound - value
+            self.monitor.report(self.iteration, value, self.gradient)
+            if gap <= self._wanted(bound, SHARE):
+                return Status.SOLVED
+            idle = 0 if gap < IDLE * before else idle + 1
+            if not moved or idle >= PATIENCE:
+                if self.P.shape[1] + RANK > self.lifting.size or number > ROUNDS // 2:
+                    break
+                self._widen()
+                past, idle = Memory(MEMORY, self.P.size), 0
+            steps *= LONGER
+        value, bound = self._certify(is_last=True)
+        return Status.SOLVED if bound - value <= self._wanted(bound, 1.0) else Status.STALLED
+
+    def offer(self) -> None:
+        """Certify what there is, at the end of an interrupted run."""
+        if self.P is not None and self.iteration > self.certified:
+            self._certify(is_last=True)
+
+    def _wanted(self, bound: float, share: float) -> float:
+        """The gap that this share of the tolerance allows."""
+        unit = bound / self.lifting.size
+        with np.errstate(invalid="ignore"):
+            return max(share * self.monitor.tolerance * bound, rounding(unit, self.lifting))
+
+    def _beginning(self, rank: int) -> Array | None:
+        """Random directions of a value above 0; None where none is found."""
+        for _ in range(TRIES):
+            P = LENGTH * self.rng.standard_normal((self.lifting.size, rank))
+            for group in (None, *self.tangents.free):  # the value is linear in the last of them
+                if group is not None:
+                    P[self.lifting.slice(group)] *= -1.0
+                if self.tangents.value_and_gradient(P)[0] > 0.0:
+                    return P
+        return None
+
+    def _widen(self) -> None:
+        """More columns: where V has all that it can use, a stationary one may be a saddle."""
+        assert self.P is not None
+        new = self.rng.standard_normal((len(self.P), RANK)) * NUDGE
+        new *= np.linalg.norm(self.P, axis=1, keepdims=True) / np.sqrt(RANK)
+        self.P = np.concatenate([self.P, new], axis=1)
+
+    def _minimise(self, steps: int, past: Memory) -> bool:
+        """A round; whether another one would go on from here."""
+        left = self.monitor.remaining(self.proof)
+        if left <= 0:
+            raise Stop(Status.TIME_LIMIT)
+        steps = max(int(min(steps, self.monitor.iterations_left(), left / self.seconds)), 1)
+        assert self.P is not None
+        shape, N = self.P.shape, self.lifting.size
+
+        def evaluate(x: Array) -> tuple[float, Array]:
+            value, gradient = self.tangents.value_and_gradient(x.reshape(shape))
+            # its logarithm knows no units; N, that gradients' means are of size 1
+            return (-N * np.log(value), -N / value * gradient.ravel()) if value > 0 else (np.inf, np.zeros(x.size))
+
+        began, root = time.perf_counter(), float(np.sqrt(N))
+        with undisturbed():
+            x, gradient, used = minimise(
+                evaluate, self.P.ravel(), MEMORY, FIRST_STEP * root, LEAST * root, steps,
+                LONGEST_STEP * float(np.linalg.norm(self.P)), past,
+            )  # fmt: skip
+            self.P = x.reshape(shape)
+            self.iteration += used
+            self.gradient = float(np.linalg.norm(gradient)) / root
+            self.seconds = max((time.perf_counter() - began) / max(used, 1), 1e-6)
+        check()
+        return used >= steps
+
+    def _dual(self) -> tuple[float, Arrow, Array]:
+        """What the vectors attain, the Lagrangian matrix of their multipliers, and the diagonal they ask for."""
+        assert self.P is not None
+        value, self.given, V = self.tangents.multipliers(self.P)
+        M = lagrangian_matrix(self.lifting, self.given, Middle).middle()
+        return value, M, stationary(M, V, self.lifting.square_is_one, self.budget)
+
+    def _certify(self, is_last: bool) -> tuple[float, float]:
+        """(value, bound) in the problem's units; offered where that is good enough, or the last."""
+        began = time.perf_counter()
+        value, M, d = self._dual()
+        there = in_units(value, self.lifting)
+        if not (M.is_finite() and np.isfinite(d).all()):
+            return there, np.inf
+        d = feasible(M, d, self.budget)
+        bound = in_units(cost(d, self.budget), self.lifting)
+        is_met = bound - there <= self._wanted(bound, SHARE)
+        if is_last and not is_met:
+            d = tighten(
+                M, self.lifting.square_is_one, d, tolerance=0.2 * self.monitor.tolerance, reachable=value,
+                seconds=max(min(10.0, self.monitor.remaining()), 0.0), budget=self.budget,
+            )  # fmt: skip
+        near_end = self.monitor.remaining() < 3.0 * self.proof
+        if is_met or is_last or near_end:
+            bound = self.monitor.certify(self.given, d)
+            self.certified, self.proof = self.iteration, max(self.proof, time.perf_counter() - began)
+        return there, bound
