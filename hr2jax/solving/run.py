@@ -36,11 +36,14 @@ from ..options import INTERIOR_POINT, Options
 from ..problem import Problem
 from ..progress import Show, progress_line
 from ..relaxation import Lifting, lift
+from ..relaxation.clauses import CLAUSES
+from ..relaxation.events import EVENTS
 from ..relaxation.lifting import is_tensored
 from ..relaxation.presolve import LIFTINGS, Presolve, presolve
 from ..result import CTRL_C, RELAXATION_SOLVED, Result, Status, relative_gap
 from ..version import versions
 from .checkpoint import load_checkpoint, seconds_used
+from .last import beside
 from .liftings import other_presolves
 from .passing import offer_pass
 from .prepared import Known, prepare
@@ -167,7 +170,10 @@ class Plan:
         if record.degree is not None:
             engine = krivine_engine(self.net, self.problem, record.degree)
             return [Stage(record, frozenset(), engine, HIGHS, self.options.tol, 1.0)]
-        return stages_of(self.lifting, self.options, self.steered)
+        options = self.options
+        if beside(self.problem, options, self.fixed) is not None:  # the lifting xL follows, which has these and more
+            options = replace(options, cuts=[name for name in options.planes if name not in (EVENTS, CLAUSES)])
+        return stages_of(self.lifting, options, self.steered)
 
     @property
     def proof(self) -> float:

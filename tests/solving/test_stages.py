@@ -1,0 +1,52 @@
+"""What is solved within a time limit, one after the other."""
+
+import numpy as np
+import pytest
+
+from hr2jax.options import Options
+from hr2jax.problem import checked_problem
+from hr2jax.solving.prepared import prepare
+from hr2jax.solving.run import Plan
+from tests.reference.cases import random_net
+
+BOX = {"center": np.zeros(3), "radius": 0.7}
+
+
+def plan_of(widths, where, **options):
+    net = random_net(np.random.default_rng(0), widths)
+    problem = checked_problem(net, norm="inf", **where)
+    chosen = Options(**{"relaxation": "hr2+"} | options).check(net, problem)
+    return Plan(net, problem, prepare(net, problem, chosen), chosen, None)
+
+
+@pytest.mark.parametrize("where", [BOX, {}])
+def test_newton_ends_hr2_where_a_limit_lets_it(where):
+    """It had half of the limit, so that hr2+ was above hr2 of the same time by a tenth."""
+    first, last = plan_of((3, 5, 5, 1), where, time_limit=5.0).stages
+    assert (first.relaxation.name, first.method, first.share) == ("hr2", "newton", 1.0)
+    assert last.relaxation.name == "hr2+"
+
+
+def test_lowrank_leaves_half_of_a_limit_to_what_comes_next():
+    first, _ = plan_of((3, 5, 5, 1), {}, time_limit=5.0, method="lowrank").stages
+    assert first.share == 0.5
+
+
+def events_asked_for(monkeypatch, **options):
+    """Whether the stages' engines look for events."""
+    asked = []
+
+    def engine(lifting, families, record, options, steered=None):
+        asked.extend(options.planes if record.cuts else ())
+        return None
+
+    monkeypatch.setattr("hr2jax.solving.stages.choose_engine", engine)
+    assert plan_of((3, 5, 5, 1), BOX, **options).stages
+    return {"events", "clauses"} & set(asked)
+
+
+def test_events_are_left_to_the_lifting_that_follows(monkeypatch):
+    """Their linear programs were a loss of a short limit: 6 % above hr2+ without them after 10 s on a busy machine."""
+    assert not events_asked_for(monkeypatch, time_limit=5.0)
+    assert events_asked_for(monkeypatch)
+    assert events_asked_for(monkeypatch, time_limit=5.0, lifting="adjoint")
