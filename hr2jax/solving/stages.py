@@ -72,7 +72,8 @@ def stages_of(lifting: Lifting, options: Options, steered: Steered | None) -> li
         tolerance = max(options.tol, COARSE) if is_only_climbed else options.tol
         engine = choose_engine(lifting, families, record, options, steered)
         method = engine_for(lifting, families, record, options)
-        if method == "newton" and (name, share) == asked.before:
-            share = 1.0  # some steps end it, and what comes next takes longer: a limit that it needs is all its own
-        stages.append(Stage(record, frozenset(known), engine, method, tolerance, share, record.cuts and depth == 1))
+        # some steps of newton end what comes before, and what comes next takes longer: a limit it needs is all its own
+        is_quick = method == "newton" and (name, share) == asked.before
+        own = 1.0 if is_quick else share
+        stages.append(Stage(record, frozenset(known), engine, method, tolerance, own, record.cuts and depth == 1))
     return stages

@@ -38,7 +38,6 @@ def events_asked_for(monkeypatch, **options):
 
     def engine(lifting, families, record, options, steered=None):
         asked.extend(options.planes if record.cuts else ())
-        return None
 
     monkeypatch.setattr("hr2jax.solving.stages.choose_engine", engine)
     assert plan_of((3, 5, 5, 1), BOX, **options).stages
