@@ -1,7 +1,8 @@
 """Bounds of all outputs, the whole Jacobian, beside exact or published values:  python bench/outputs.py
 
 Rows are LipBaB's networks on their boxes, ExLipBaB's iris, GLipSDP's FC-R18 (`--only FC-R18`), random networks by
-torch's initialisation (their exact constants by regions.py), and 64-64-10. Writes bench/results/outputs.json.
+torch's initialisation (their exact constants by regions.py, everywhere those of all patterns), and 64-64-10. Writes
+bench/results/outputs.json.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from regions import exact_constant
+from regions import exact_constant, operator_norm
 from scipy.io import loadmat
 
 import hr2jax
@@ -41,6 +42,7 @@ class Row:
     relaxation: str
     known: float | None
     domain: dict[str, Any]
+    limits: float = 1.0  # how many times the time limit it has
 
 
 def random_network(widths: tuple[int, ...], seed: int) -> hr2jax.Network:
@@ -51,6 +53,17 @@ def random_network(widths: tuple[int, ...], seed: int) -> hr2jax.Network:
         weights.append(rng.uniform(-k, k, (n, m)))
         biases.append(rng.uniform(-k, k, n))
     return hr2jax.Network(weights, biases)
+
+
+def formal_constant(net: hr2jax.Network, p: Any, q: Any) -> float:
+    """The largest operator norm over all patterns of masks, those of no input too."""
+    hidden, best = net.widths[1:-1], 0.0
+    for bits in itertools.product((0.0, 1.0), repeat=sum(hidden)):
+        J = net.weights[0]
+        for on, A in zip(np.split(np.array(bits), np.cumsum(hidden)[:-1]), net.weights[1:], strict=True):
+            J = A @ (on[:, None] * J)
+        best = max(best, operator_norm(J, p, q))
+    return best
 
 
 def iris() -> hr2jax.Network:
@@ -91,13 +104,20 @@ def rows() -> Iterator[Row]:
                 exact = exact_constant(net, p, q, **domain)
                 for relaxation in ("hr2", "hr2+") if (p, q) == (2, 2) else ("hr2+",):
                     yield Row(name, net, p, q, relaxation, exact, domain)
+    for widths, p, q in (((3, 3, 3, 3, 2), 2, 2), ((4, 5, 5, 3), "inf", 1)):
+        for seed in range(5):
+            net = random_network(widths, seed)
+            name = "-".join(map(str, widths)) + f" seed {seed}"
+            yield Row(name, net, p, q, "hr2+", formal_constant(net, p, q), {})
     if (PEERS / "glipsdp" / "FC-R18.pt").exists():
         try:
             from peers import network
         except ImportError:
             return
-        for relaxation in ("lipsdp", "shor"):
-            yield Row("FC-R18", network("FC-R18"), 2, 2, relaxation, 20.956, {})
+        # GLipSDP's 20.956 is of the network without the outer ReLUs (peers.residual)
+        for name, known in (("FC-R18 inner", 20.956), ("FC-R18", None)):
+            for relaxation in ("lipsdp", "lipsdp+"):
+                yield Row(name, network(name), 2, 2, relaxation, known, {}, 3.0)
 
 
 def main() -> None:
@@ -116,7 +136,8 @@ def main() -> None:
         started = time.perf_counter()
         result = hr2jax.solve(
             row.net, norm=row.norm, output_norm=row.output_norm, relaxation=row.relaxation,
-            time_limit=arguments.time_limit, lifting=arguments.lifting if is_free else "auto", **row.domain,
+            time_limit=row.limits * arguments.time_limit, lifting=arguments.lifting if is_free else "auto",
+            **row.domain,
         )  # fmt: skip
         seconds = time.perf_counter() - started
         known = result.lower if row.known is None else row.known

@@ -31,10 +31,13 @@ def published() -> dict:
 
 
 def network(name: str) -> hr2jax.Network:
-    """One of cnn2_seed0..4, cnn3_seed0..4, FC-R18, LeNet5, 2C2F, wine_groupsort."""
+    """One of cnn2_seed0..4, cnn3_seed0..4, FC-R18, FC-R18 inner, LeNet5, 2C2F, wine_groupsort."""
     if name.startswith("cnn"):
         return cnn(PEERS / "glipsdp" / f"{name}_weights.mat")
-    return {"FC-R18": residual, "LeNet5": lenet5, "2C2F": two_convolutions, "wine_groupsort": wine_groupsort}[name]()
+    return {
+        "FC-R18": residual, "FC-R18 inner": lambda: residual(False), "LeNet5": lenet5, "2C2F": two_convolutions,
+        "wine_groupsort": wine_groupsort,
+    }[name]()  # fmt: skip
 
 
 def cnn(path: Path) -> hr2jax.Network:
@@ -49,8 +52,12 @@ def cnn(path: Path) -> hr2jax.Network:
     return walk.network()
 
 
-def residual() -> hr2jax.Network:
-    """FC-R18: Linear, ReLU, eight blocks relu(x + W_2 relu(W_1 x)), Linear."""
+def residual(outer: bool = True) -> hr2jax.Network:
+    """FC-R18: Linear, ReLU, eight blocks relu(x + W_2 relu(W_1 x)), Linear.
+
+    The trained network has the outer ReLUs. Without them it is what GLipSDP's program bounds: its condition for a block
+    (`get_con_res_fc2` of utils/GLipSDP.m) is that of x + W_2 relu(W_1 x).
+    """
     state = state_dict(PEERS / "glipsdp" / "FC-R18.pt")
     walk = Walk((784,))
     walk.linear(state["input_layer.weight"], state["input_layer.bias"])
@@ -61,7 +68,8 @@ def residual() -> hr2jax.Network:
         walk.relu()
         walk.linear(state[f"blocks.{k}.fc2.weight"], state[f"blocks.{k}.fc2.bias"])
         walk.value = walk.builder.add(before, walk.value)
-        walk.relu()
+        if outer:
+            walk.relu()
     walk.linear(state["output_layer.weight"], state["output_layer.bias"])
     return walk.network()
 

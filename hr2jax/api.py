@@ -68,7 +68,8 @@ def solve(
         relaxation: "shor", "hr2", "hr2z", "hr2+", "lasserre2" (docs/theory/moment-relaxation.md), or "best": climbs
             from "shor" to "hr2+" within the time limit and returns the tightest bound. "interval" and "product" are
             baselines that need no solver: interval arithmetic on the Jacobian, and the product of the layers' norms.
-            "lipsdp" (norm 2, global), and "lipopt3" and "lipopt4" (one hidden layer, norm inf), are peers.
+            "lipsdp" (norm 2, global), and "lipopt3" and "lipopt4" (one hidden layer, norm inf), are peers; "lipsdp+"
+            is LipSDP with cutting planes, for large deep networks in norm 2.
         bounds: pre-activation bounds of local problems: "interval" (exact for one hidden layer), "linear" (backward,
             CROWN), "lp" (Planet's relaxation's), "split" (the same of parts of the domain; of chains), or "auto": the
             best that is cheap at this size. Networks with smooth layers have one kind, the better of intervals and
@@ -91,8 +92,8 @@ def solve(
         callback: called with a Progress now and then; returning True stops.
         checkpoint: path of a certificate file that always holds the best bound so far; resumed from if it exists.
         cuts: which cutting planes "hr2+" separates, of "T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0" (pairs of
-            factors), "triangles" and "cones", with several hidden layers products such as "T.V", and with lifting "xL"
-            "events" and "clauses" (docs/theory/cuts.md); None: all of them.
+            factors), "triangles" and "cones", with several hidden layers "splits" and products such as "T.V", and with
+            lifting "xL" "events" and "clauses" (docs/theory/cuts.md); None: all of them.
         lifting: with several hidden layers, which variables carry the derivative through them: "forward" (tangents),
             "adjoint", "both", or "auto": adjoint, which was never much looser than the others, and often tighter; with
             any number "reach", of global constants alone, which knows which patterns occur (docs/theory/reach.md);

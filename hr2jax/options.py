@@ -35,6 +35,7 @@ DEEP_CUTS = (
     "T.V", "T.VC", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "U.X", "U.XC", "X0.X", "X0.XC",
     "X.X",  # and all others of two factors of one chain
     # of several outputs, also with one hidden layer
+    "splits",  # squares of what two masks multiply (relaxation/splits.py)
     "S.U", "T.AS", "T.ASC", "U.AS", "U.ASC",
 )  # fmt: skip
 CUT_NAMES = (*FLAT_CUTS, *DEEP_CUTS)
@@ -316,7 +317,7 @@ def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
 def _names(name: str, value: Any, allowed: tuple[str, ...]) -> tuple[str, ...]:
     """A selection of `allowed`, in that order."""
     if isinstance(value, str) or not isinstance(value, list | tuple | set | frozenset):
-        raise ValueError(f"{name} must list any of {_listed(allowed)}, but {shown(value)} was given")
+        raise ValueError(f"{name} lists any of {_listed(allowed)}, but {shown(value)} was given")
     for entry in value:
         _one_of(name, entry, allowed)
     return tuple(entry for entry in allowed if entry in value)

@@ -27,12 +27,14 @@ from ..relaxation.lasserre import Monomial, reduce
 from ..relaxation.layout import Layout
 from ..relaxation.literals import width_of as slopes_of
 from ..relaxation.products import PRODUCTS
+from ..relaxation.splits import SPLITS
 from ..relaxation.tensored import Tensored
 from ..relaxation.triangles import TRIANGLES
 from .copied_names import COPIED_RECORDS, named_cuts, numbered_cuts
 from .krivine import KRIVINE
 from .lagrangian import SOS, families_of, matrices_of
-from .tables import Table, columns, factor_numbers, read, variables
+from .split_names import named_splits, splits
+from .tables import Table, columns, factor_numbers, positions_of, read, variables, weights_of
 
 Named = Mapping[str, Array]
 
@@ -43,6 +45,7 @@ RECORDS = {
     CONES: ("kind", "sign", "layer", "index", "factors", "groups", "directions", "multipliers"),
     EVENTS: ("kind", "sign", "layer", "index", "literals", "directions", "slopes", "multipliers"),
     CLAUSES: ("kind", "sign", "layer", "index", "literals", "directions", "slopes", "multipliers"),
+    SPLITS: ("kind", "sign", "layer", "index", "pairs", "scales", "multipliers"),
     KRIVINE: ("group", "layer", "index", "factors", "signs", "multipliers"),
     **COPIED_RECORDS,
 }
@@ -91,6 +94,8 @@ def named(lifting: Lifting, multipliers: Mapping[str, Array], inputs: int) -> di
             out |= _named_products(lifting, values)
         elif name == CONES:
             out |= _named_cones(lifting, values)
+        elif name == SPLITS:
+            out |= named_splits(lifting, values)
         elif name in PROVED:
             out |= _named_proved(lifting, values, name)
         elif name == KRIVINE:
@@ -189,8 +194,8 @@ def _named_triangles(lifting: Lifting, rows: Array) -> dict[str, Array]:
 
 def _triangles(lifting: Lifting, entries: Named, strict: bool = True) -> Array:
     table = read(entries, TRIANGLES, "group")
-    corners = _positions(entries[f"{TRIANGLES}/corners"], 3, len(table), "a triangle's corners")
-    signs, weight = entries[f"{TRIANGLES}/signs"], _weights(entries, TRIANGLES, len(corners))
+    corners = positions_of(entries[f"{TRIANGLES}/corners"], 3, len(table), "a triangle's corners")
+    signs, weight = entries[f"{TRIANGLES}/signs"], weights_of(entries, TRIANGLES, len(corners))
     if signs.dtype != np.int64 or signs.shape != corners.shape or not (np.abs(signs) == 1).all():
         raise ValueError("a triangle's signs must be 1 or -1, one for each corner")
     numbers = variables(lifting).required(table, "variable") if strict else variables(lifting).numbers(table)
@@ -208,8 +213,8 @@ def _named_products(lifting: Lifting, rows: Array) -> dict[str, Array]:
 
 def _products(lifting: Lifting, entries: Named, strict: bool = True) -> Array:
     table = read(entries, PRODUCTS, "kind", signed=True)
-    pairs = _positions(entries[f"{PRODUCTS}/pairs"], 2, len(table), "a product's factors")
-    weight = _weights(entries, PRODUCTS, len(pairs))
+    pairs = positions_of(entries[f"{PRODUCTS}/pairs"], 2, len(table), "a product's factors")
+    weight = weights_of(entries, PRODUCTS, len(pairs))
     numbering = factor_numbers(lifting)
     numbers = numbering.required(table, "factor") if strict else numbering.numbers(table)
     kept = (numbers[pairs] >= 0).all(axis=1)
@@ -233,8 +238,8 @@ def _proved(record: str) -> Callable[..., Array]:
 
     def build(lifting: Lifting, entries: Named, strict: bool = True) -> Array:
         table = read(entries, record, "kind", signed=True)
-        literals = _positions(entries[f"{record}/literals"], k, len(table), f"literals of {record}")
-        weight, numbering = _weights(entries, record, len(literals)), factor_numbers(lifting)
+        literals = positions_of(entries[f"{record}/literals"], k, len(table), f"literals of {record}")
+        weight, numbering = weights_of(entries, record, len(literals)), factor_numbers(lifting)
         directions, slopes = entries[f"{record}/directions"], entries[f"{record}/slopes"]
         for values, width in ((directions, k), (slopes, slopes_of(lifting))):
             if values.dtype != np.float64 or values.shape != (len(literals), width):
@@ -262,7 +267,7 @@ def _named_cones(lifting: Lifting, rows: Array) -> dict[str, Array]:
 def _cones(lifting: Lifting, entries: Named, strict: bool = True) -> Array:
     table = read(entries, CONES, "kind", signed=True)
     factors, groups, mu = (entries[f"{CONES}/{name}"] for name in ("factors", "groups", "directions"))
-    places = _positions(factors.reshape(-1, 1), 1, len(table), "a cone's factor")[:, 0]
+    places = positions_of(factors.reshape(-1, 1), 1, len(table), "a cone's factor")[:, 0]
     if factors.shape != (len(places),) or groups.shape != factors.shape or groups.dtype.kind != "U":
         raise ValueError("cones must have one factor and one group, a text, each")
     known = {str(group): k for k, group in enumerate(BOUNDED)}
@@ -270,7 +275,7 @@ def _cones(lifting: Lifting, entries: Named, strict: bool = True) -> Array:
         raise ValueError(f"a cone's group must be one of {', '.join(known)}")
     if mu.dtype != np.float64 or mu.shape != (len(places), width_of(lifting)):
         raise ValueError(f"the directions of cones must be float64 rows of {width_of(lifting)} numbers")
-    weight, numbering = _weights(entries, CONES, len(places)), factor_numbers(lifting)
+    weight, numbering = weights_of(entries, CONES, len(places)), factor_numbers(lifting)
     numbers = numbering.required(table, "factor") if strict else numbering.numbers(table)
     kept = numbers[places] >= 0
     number = np.array([known[str(group)] for group in groups], dtype=np.int64)
@@ -281,22 +286,8 @@ def _cones(lifting: Lifting, entries: Named, strict: bool = True) -> Array:
 
 _RECORDS: dict[str, Callable[..., Array]] = {
     TRIANGLES: _triangles, PRODUCTS: _products, CONES: _cones, EVENTS: _proved(EVENTS), CLAUSES: _proved(CLAUSES),
+    SPLITS: splits,
 }  # fmt: skip
-
-
-def _positions(values: Array, width: int, length: int, what: str) -> Array:
-    if values.dtype != np.int64 or values.ndim != 2 or values.shape[1] != width:
-        raise ValueError(f"{what} must be int64 rows of {width}, not {values.dtype} of shape {values.shape}")
-    if not ((values >= 0) & (values < length)).all():
-        raise ValueError(f"{what} must be rows of its table, from 0 to {length - 1}")
-    return values
-
-
-def _weights(entries: Named, record: str, length: int) -> Array:
-    values = entries[f"{record}/multipliers"]
-    if values.dtype != np.float64 or values.shape != (length,):
-        raise ValueError(f"the multipliers of {record!r} must be {length} float64 numbers")
-    return values
 
 
 # --- LipOpt and lasserre2 ---------------------------------------------------------------------------------
@@ -325,7 +316,7 @@ def _krivine(entries: Named, widths: tuple[int, ...]) -> Array:
         raise ValueError("the factors and signs of LipOpt's products must be int64 rows of one shape")
     if not ((np.abs(signs) <= 1) & (factors >= 0) & ((signs == 0) | (factors < len(table)))).all():
         raise ValueError("a product's factors must be rows of its table, with signs 1, -1, or 0 for none")
-    weight = _weights(entries, KRIVINE, len(factors))
+    weight = weights_of(entries, KRIVINE, len(factors))
     of_input = (table.kind == "t") & (table.layer == 0)
     most = np.where(of_input, widths[0], widths[1])
     if not ((of_input | ((table.kind == "v") & (table.layer == 1))) & (table.index >= 0) & (table.index < most)).all():

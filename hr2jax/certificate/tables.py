@@ -15,6 +15,7 @@ import numpy as np
 from ..arithmetic.float64 import Array
 from ..relaxation.basis import Lifting, S, T
 from ..relaxation.products import FactorTable
+from ..relaxation.splits import MaskTable
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,13 @@ def factor_numbers(lifting: Lifting) -> Numbering:
     return Numbering(tuple((name.kind, name.sign, name.layer) for name in names), labels)
 
 
+def mask_numbers(lifting: Lifting) -> Numbering:
+    """The masked forms of split squares, numbered as `splits.MaskTable` does: their kind is the chain."""
+    names = MaskTable(lifting).names
+    labels = tuple(lifting.presolve.members(name.layer) for name in names)
+    return Numbering(tuple((name.kind, name.sign, name.layer) for name in names), labels)
+
+
 def columns(table: Table, prefix: str, first: str, signed: bool = False) -> dict[str, Array]:
     """A table's entries in a file; its kinds are called `first`."""
     out = {f"{prefix}/{first}": table.kind, f"{prefix}/layer": table.layer, f"{prefix}/index": table.index}
@@ -127,3 +135,28 @@ def read(entries: Mapping[str, Array], prefix: str, first: str, signed: bool = F
     """
     kind, layer, index = (entries[f"{prefix}/{name}"] for name in (first, "layer", "index"))
     return Table.checked(kind, entries[f"{prefix}/sign"] if signed else None, layer, index)
+
+
+def positions_of(values: Array, width: int, length: int, what: str) -> Array:
+    """A record's rows of places in its table, checked.
+
+    Raises:
+        ValueError: other types or shapes, or places that the table does not have.
+    """
+    if values.dtype != np.int64 or values.ndim != 2 or values.shape[1] != width:
+        raise ValueError(f"{what} must be int64 rows of {width}, not {values.dtype} of shape {values.shape}")
+    if not ((values >= 0) & (values < length)).all():
+        raise ValueError(f"{what} must be rows of its table, from 0 to {length - 1}")
+    return values
+
+
+def weights_of(entries: Mapping[str, Array], record: str, length: int) -> Array:
+    """A record's multipliers, checked.
+
+    Raises:
+        ValueError: another type or length.
+    """
+    values = entries[f"{record}/multipliers"]
+    if values.dtype != np.float64 or values.shape != (length,):
+        raise ValueError(f"the multipliers of {record!r} must be {length} float64 numbers")
+    return values

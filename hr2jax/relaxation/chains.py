@@ -68,7 +68,7 @@ def _times(form: Form, factor: np.ndarray) -> Form:
     return Form(tuple(type(t)(t.group, t.index, t.coefficient * factor) for t in form.terms))
 
 
-def _pair(lifting: Lifting, chain: str, layer: int) -> tuple[Form, Form]:
+def masked_pair(lifting: Lifting, chain: str, layer: int) -> tuple[Form, Form]:
     """(m, b) of a chain in a layer: behind the mask and before it."""
     if chain == "u":
         return u_of(lifting, layer), constant(1.0, len(lifting.presolve.members(layer)))
@@ -89,7 +89,7 @@ def layer_factors(lifting: Lifting, layer: int) -> dict[FactorName, Form]:
         return out
     neurons = lifting.presolve.layers[layer - 1]
     for chain in lifting.chains_of(layer):
-        (m, b), (kind, complement) = _pair(lifting, chain, layer), KINDS[chain]
+        (m, b), (kind, complement) = masked_pair(lifting, chain, layer), KINDS[chain]
         if chain == "x":
             # h is on the grid and at most 1, so its half is exact
             out |= _mirrored(kind, layer, m, _times(u, neurons.high) - m)
@@ -140,7 +140,7 @@ def factors(lifting: Lifting) -> dict[FactorName, Form]:
 
 def _equality(lifting: Lifting, layer: int, first: str, second: str) -> Family:
     """m (b' - m') = 0."""
-    m, (n, b) = _pair(lifting, first, layer)[0], _pair(lifting, second, layer)
+    m, (n, b) = masked_pair(lifting, first, layer)[0], masked_pair(lifting, second, layer)
     other = "1-u" if second == "u" else f"{BEFORE_MASK[second]}-{second}"
     return Family(
         f"{first}.({other})", layer, m, off_of(lifting, layer) if second == "u" else b - n, equality=True
@@ -154,7 +154,7 @@ def chain_families(lifting: Lifting) -> list[Family]:
 
 def _of_layer(lifting: Lifting, layer: int) -> list[Family]:
     if lifting.presolve.chains == ("q",):
-        q, y = _pair(lifting, "q", layer)
+        q, y = masked_pair(lifting, "q", layer)
         return [Family("q.(y-q)", layer, q, y - q)]
     if layer in lifting.curves:
         rows = np.arange(len(lifting.presolve.members(layer)))

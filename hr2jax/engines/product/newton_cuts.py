@@ -6,7 +6,7 @@ slack and adds those that the moments violate.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from ...linalg.definite import cholesky
 from ...machine.threads import few_threads
 from ...relaxation.basis import Lifting
 from ...relaxation.forms import Family
+from ...relaxation.splits import SPLITS
 from ...relaxation.triangles import TRIANGLES
 from ...result import Status
 from ..monitor import Monitor, Stop
@@ -25,7 +26,9 @@ from .event_cuts import event_pools
 from .memory import MOST, MOST_CUTS
 from .newton import follow
 from .newton_step import Problem
+from .split_cuts import split_pools
 from .triangle_cuts import Pool, Separator
+from .turned import turned
 
 # Rounds, and the relative gap that the first are solved to: each time a share of the last one, down to the tolerance.
 ROUNDS, FIRST, SHARE = 25, 0.03, 0.1
@@ -58,9 +61,13 @@ def solve_with_cuts(
     """
     try:
         with few_threads(lifting.size):
-            pools = _Cuts(lifting, families, cuts)
+            # of LipSDP's lifting no cut is of t's entries
+            smaller = turned(lifting, families) if lifting.presolve.chains == ("q",) else None
+            if lifting.presolve.chains == ("q",):
+                cuts = tuple(name for name in cuts if name == SPLITS)
+            pools = _Cuts(lifting if smaller is None else smaller.lifting, families, cuts)
             pools.take(start or {})
-            return rounds(lifting, monitor, pools, iteration)
+            return rounds(pools.lifting, monitor, pools, iteration, None if smaller is None else smaller.diagonal)
     except Stop as stop:
         return stop.status
     except KeyboardInterrupt:
@@ -83,8 +90,10 @@ class Pools(Protocol):
         """Drop cuts that are not to be kept, add what Y violates; how many, or None where Y is too near singular."""
 
 
-def rounds(lifting: Lifting, monitor: Monitor, cuts: Pools, iteration: int = 0) -> Status:
-    """Solve, drop and add cuts, until nothing is left to be gained."""
+def rounds(
+    lifting: Lifting, monitor: Monitor, cuts: Pools, iteration: int = 0, back: Callable[[Array], Array] | None = None
+) -> Status:
+    """Solve, drop and add cuts, until nothing is left to be gained; `back`: see `newton.follow`."""
     before, status = np.inf, Status.STALLED
     is_brief, improved, last = cuts.on_section or cuts.is_brief, np.inf, np.inf
     little = (1.0 if cuts.is_brief else 0.25) * monitor.tolerance
@@ -96,7 +105,7 @@ def rounds(lifting: Lifting, monitor: Monitor, cuts: Pools, iteration: int = 0) 
         # together are equations run away
         problem = cuts.problem()
         state = problem.begin()
-        status, iteration, bound = follow(problem, state, monitor, accuracy, iteration)
+        status, iteration, bound = follow(problem, state, monitor, accuracy, iteration, back)
         improved, last = (last - bound) / max(abs(bound - monitor.origin), 1e-300), bound
         left = monitor.bound - monitor.lower
         if is_brief and left <= monitor.tolerance * abs(monitor.bound - monitor.origin):
@@ -127,6 +136,7 @@ class _Cuts:
         self.separator = Separator(lifting, self.factored.rows, names)
         self.triangles = Pool.empty()
         self.others = pools_of(lifting, self.factored, names) | event_pools(lifting, self.factored, names)
+        self.others |= split_pools(lifting, self.factored, names)
         self.position = np.zeros(self.factored.size, np.int64)
         self.position[self.factored.rows] = np.arange(lifting.size)
 
