@@ -263,15 +263,23 @@ def test_values_agree_with_an_interior_point_solve(case, relaxation):
     assert result.relaxation_value == pytest.approx(optimum, rel=2e-3)
 
 
+@functools.cache
+def optimum_of_all_cuts(depth, norm, local, lifting):
+    """By an interior-point solve with all products and triangles at once."""
+    lifted_problem = lifted(depth, norm, local, lifting)
+    extra = [
+        *every_product(lifted_problem, LOCAL_PAIRS if local else GLOBAL_PAIRS),
+        *every_triangle(lifted_problem, ("T.U", "U.U", "T.X0", "X0.U", "triangles")),
+    ]
+    value = solve_product_form(lifted_problem, preset("hr2+", lifted_problem), extra=extra, tolerance=1e-7)[0]
+    return np.ldexp(value, lifted_problem.exponent)
+
+
 @pytest.mark.parametrize(("method", "above"), [("newton", 3e-3), ("lowrank", 0.02)])
 @pytest.mark.parametrize("case", CUT)
 def test_cutting_planes_reach_the_whole_pools_value(case, method, above):
     """All products and triangles at once, against those that were separated; of the rest there is none."""
-    lifting = lifted(*case)
-    families = preset("hr2+", lifting)
-    kinds = LOCAL_PAIRS if case[2] else GLOBAL_PAIRS
-    extra = [*every_product(lifting, kinds), *every_triangle(lifting, ("T.U", "U.U", "T.X0", "X0.U", "triangles"))]
-    optimum = np.ldexp(solve_product_form(lifting, families, extra=extra, tolerance=1e-7)[0], lifting.exponent)
+    optimum = optimum_of_all_cuts(*case)
     cuts = tuple(name for name in CUT_NAMES if name not in ("cones", "events", "clauses"))
     result = solved(*case, cuts=cuts, method=method)
     assert result.status is Status.SOLVED
@@ -428,7 +436,8 @@ def test_a_tampered_certificate_proves_no_less_than_the_constant(case):
     certificate = solved(*case).certificate
     assert certificate.verify(net) < 1.5 * constant
     rng, proved = np.random.default_rng(3), 0
-    for _ in range(100):
+    count = examples(200)
+    for _ in range(count):
         other = certificate
         for _ in range(int(rng.integers(1, 3))):
             other = tampered(other, rng)
@@ -438,7 +447,7 @@ def test_a_tampered_certificate_proves_no_less_than_the_constant(case):
             continue
         proved += 1
         assert bound >= constant * EXACT
-    assert 15 < proved < 100  # some of each
+    assert 0.15 * count < proved < count  # some of each
 
 
 @pytest.mark.slow
@@ -481,7 +490,7 @@ def test_a_path_beyond_every_exponent_does_not_cancel_another(lifting, below, tm
     fixed = presolve(net, problem, chains=LIFTINGS[lifting])
     size = lift(net, problem, fixed).size
     for d in (0.0, 0.3):
-        certify_multipliers(net, problem, "shor", fixed, {}, np.full(size, d)).save(tmp_path / "c.npz")
-        cert = Certificate.load(tmp_path / "c.npz")
-        for arithmetic in ("float", "ball"):
-            assert cert.verify(net, arithmetic=arithmetic) >= 0.5
+        certificate = certify_multipliers(net, problem, "shor", fixed, {}, np.full(size, d))
+        assert certificate.bound >= 0.5
+        certificate.save(tmp_path / "c.npz")
+        assert Certificate.load(tmp_path / "c.npz").verify(net, arithmetic="ball") >= 0.5

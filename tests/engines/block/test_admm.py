@@ -138,7 +138,7 @@ def check_affine_step(form):
     T = rng.standard_normal((len(sides), sides[0], sides[0]))
     T = (T + T.transpose(0, 2, 1)) / 2
     T_small = [rng.standard_normal(c.shape) for c in maps.constants]
-    Y, small = _affine_step(maps, jnp.asarray(T), [jnp.asarray(t) for t in T_small], rho)
+    Y, small = jax.jit(_affine_step)(maps, T, T_small, rho)
     expected, expected_small = dense_step(form, T, T_small, rho, scale)
     np.testing.assert_allclose(Y, expected, atol=1e-10)
     np.testing.assert_allclose(np.diag(np.asarray(Y))[form.pinned], 1.0, atol=1e-14)
@@ -166,23 +166,23 @@ def test_functionals_and_their_adjoint(relaxation, layout, chordal):
     E, Y = form.extended(), rng.standard_normal(form.C.shape)
     Y = Y + Y.T
     a, b = maps.pairs.T
-    np.testing.assert_allclose(_shared(maps, jnp.asarray(Y)), (E @ Y @ E.T)[a, b], atol=1e-12)
+    np.testing.assert_allclose(jax.jit(_shared)(maps, Y), (E @ Y @ E.T)[a, b], atol=1e-12)
     psi = rng.standard_normal(len(a))
     dense = np.einsum("j,jk,jl->kl", psi, E[a], E[b])
-    np.testing.assert_allclose(_adjoint(maps, jnp.asarray(psi)), (dense + dense.T) / 2, atol=1e-12)
+    np.testing.assert_allclose(jax.jit(_adjoint)(maps, psi), (dense + dense.T) / 2, atol=1e-12)
 
 
 def test_parts_are_taken_and_merged():
     form = some_form("hr2", True, chordal=True, p=3, m=5)
     maps, _ = build_maps(form, 1.0)
     T = np.random.default_rng(5).standard_normal((2, 9, 9))
-    Y = np.asarray(merge_parts(maps, jnp.asarray(T)))
+    Y = np.asarray(jax.jit(merge_parts)(maps, T))
     parts, copies, total = parts_of(form), np.zeros((12, 12)), np.zeros((12, 12))
     for part, values in zip(parts, T, strict=True):
         copies[np.ix_(part, part)] += 1
         total[np.ix_(part, part)] += values
     np.testing.assert_allclose(Y, total / np.maximum(copies, 1))
-    for part, values in zip(parts, np.asarray(take_parts(maps, jnp.asarray(Y), 2)), strict=True):
+    for part, values in zip(parts, np.asarray(jax.jit(take_parts, static_argnums=2)(maps, Y, 2)), strict=True):
         np.testing.assert_array_equal(values, Y[np.ix_(part, part)])
 
 
@@ -195,7 +195,7 @@ def test_every_small_block_is_projected(relaxation):
     form = block_form(relaxation, lifting_of(local=True))
     maps, shapes = build_maps(form, 1.0)
     given = [rng.standard_normal(c.shape) for c in maps.constants]
-    projected = _project_small([jnp.asarray(g) for g in given], shapes)
+    projected = jax.jit(_project_small, static_argnums=1)(given, shapes)
     for before, after, sides in zip(given, projected, shapes, strict=True):
         assert after.shape == before.shape
         start = 0
@@ -203,7 +203,7 @@ def test_every_small_block_is_projected(relaxation):
             piece = slice(start, start + side**2)
             A = before[:, piece].reshape(-1, side, side)
             X = np.asarray(after)[:, piece].reshape(-1, side, side)
-            np.testing.assert_allclose(X, psd_part(jnp.asarray((A + np.swapaxes(A, 1, 2)) / 2)), atol=1e-12)
+            np.testing.assert_allclose(X, jax.jit(psd_part)((A + np.swapaxes(A, 1, 2)) / 2), atol=1e-12)
             start += side**2
         assert start == before.shape[1]
 

@@ -93,10 +93,8 @@ def test_no_step_is_longer_than_the_longest():
     def evaluate(x):
         return jnp.sum(1.0 / x), -1.0 / x**2
 
-    def run(longest, steps):
-        return jax.jit(lambda x, steps: lbfgs(evaluate, x, 0.1, 0.0, steps, longest=longest)[0])(np.ones(3), steps)
-
-    free, held = ([np.linalg.norm(run(longest, steps)) for steps in range(1, 12)] for longest in (jnp.inf, 2.0))
+    run = jax.jit(lambda longest, steps: lbfgs(evaluate, jnp.ones(3), 0.1, 0.0, steps, longest=longest)[0])
+    free, held = ([np.linalg.norm(run(longest, steps)) for steps in range(1, 12)] for longest in (np.inf, 2.0))
     assert np.diff(held).max() <= 2.0 + 1e-12
     assert np.diff(held).max() > 1.0
     assert np.diff(free).max() > 4.0
@@ -123,7 +121,7 @@ def test_the_compact_form_is_bfgs_own_update():
             W = np.eye(n) - np.outer(s, y) / (s @ y)
             H = W @ H @ W.T + np.outer(s, s) / (s @ y)
         g = rng.standard_normal(n)
-        found = _inverse_hessian_times(*map(jnp.asarray, (g, past, past @ g, SD, DD)), count)
+        found = jax.jit(_inverse_hessian_times)(g, past, past @ g, SD, DD, count)
         np.testing.assert_allclose(found, H @ g, rtol=1e-9, atol=1e-9)
 
 
