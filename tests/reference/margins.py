@@ -12,8 +12,10 @@ def least_margin(net, x, label, radius, clip=None):
     low, high = x - radius, x + radius
     if clip is not None:
         low, high = np.maximum(low, clip[0]), np.minimum(high, clip[1])
+    z, spread = A @ (low + high) / 2 + b, np.abs(A) @ (high - low) / 2
+    there = [[on for on in (0.0, 1.0) if (1 - 2 * on) * z[k] <= spread[k] + 1e-6] for k in range(len(b))]
     least = np.inf
-    for pattern in itertools.product((0.0, 1.0), repeat=len(b)):
+    for pattern in itertools.product(*there):
         on = np.array(pattern)
         sign = 1 - 2 * on  # on: A y + b >= 0; off: <= 0
         for rival in range(len(d)):

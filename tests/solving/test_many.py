@@ -26,7 +26,7 @@ def network(outputs=4, seed=0, p=6, m=8):
 @pytest.mark.parametrize("relaxation", ["shor", "hr2", "hr2z", "hr2+", "lasserre2"])
 @pytest.mark.parametrize("box", [{}, BOX], ids=["global", "local"])
 def test_every_pair_gets_the_bound_that_solve_finds(relaxation, box):
-    net = network(3 if relaxation == "lasserre2" else 4, p=2 if relaxation == "lasserre2" else 6, m=3)
+    net = network(3 if relaxation in ("lasserre2", "hr2+") else 4, p=2 if relaxation == "lasserre2" else 6, m=3)
     box = {name: (np.zeros(net.widths[0]) if name == "center" else value) for name, value in box.items()}
     results = hr2jax.solve_all(net, relaxation=relaxation, tol=1e-4, **box)
     outputs = net.widths[-1]
@@ -76,6 +76,7 @@ def test_outputs_of_every_kind_in_their_order():
     assert len(hr2jax.solve_all(network(outputs=1))) == 1
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_large_problems_start_from_an_earlier_pair_that_shares_a_label(monkeypatch):
     monkeypatch.setattr(schedule, "SMALL", 0)
     given = []
@@ -90,6 +91,7 @@ def test_large_problems_start_from_an_earlier_pair_that_shares_a_label(monkeypat
     assert given == [(False, None), (True, None), (True, None)]
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_small_problems_are_steered_together(monkeypatch):
     calls = []
     minimise = batch.minimise
@@ -100,6 +102,7 @@ def test_small_problems_are_steered_together(monkeypatch):
     assert all(result.status is Status.SOLVED for result in results)
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 @pytest.mark.parametrize(
     "relaxation", ["hr2z", *(pytest.param(name, marks=pytest.mark.slow) for name in ("shor", "hr2"))]
 )

@@ -112,9 +112,9 @@ def test_too_many_cuts_keep_the_largest(monkeypatch):
 @pytest.mark.parametrize("depth", [1, 2])
 def test_solve_takes_it(depth):
     """As `auto` where it is small and has several layers, when asked for otherwise; from any warm start."""
-    net = random_net(np.random.default_rng(4), [4] * (depth + 1) + [1], 1.0, 0.3)
+    net = random_net(np.random.default_rng(4), [3] * (depth + 1) + [1], 1.0, 0.3)
     lifting = "adjoint" if depth > 1 else "forward"
-    ask = dict(relaxation="hr2+", center=np.zeros(4), radius=1.0, lifting=lifting, cuts=PAIRS)
+    ask = dict(relaxation="hr2+", center=np.zeros(3), radius=1.0, lifting=lifting, cuts=PAIRS)
     bounds = {method: hr2jax.solve(net, method=method, **ask) for method in ("auto", "newton", "lowrank")}
     for result in bounds.values():
         assert result.status is Status.SOLVED
