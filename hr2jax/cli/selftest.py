@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -136,8 +137,9 @@ def truth() -> int:
     return int(np.abs((patterns * (C[0] - C[1])) @ A).sum(axis=1).max())
 
 
+@cache
 def solved() -> Result:
-    """A bound of F_0 - F_1, by a solver that is compiled by nobody."""
+    """A bound of F_0 - F_1, by a solver that is compiled by nobody; once for all checks."""
     from ..api import solve
 
     return solve(network(), output=(0, 1), relaxation="hr2+")

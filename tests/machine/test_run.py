@@ -119,6 +119,7 @@ problem = checked_problem(net, (0, 1))
 lifting = lift(net, problem, presolve(net, problem))
 on_device.LARGE = 2
 schedule.SMALL = 0
+jax.config.update("jax_disable_most_optimizations", True)
 CALLERS = {
     "engines.product.device": lambda: hr2jax.solve(net, output=(0, 1), relaxation="hr2", method="lowrank"),
     "engines.product.triangle_device": lambda: hr2jax.solve(net, output=(0, 1), relaxation="hr2+", method="lowrank"),
@@ -175,6 +176,15 @@ def is_jit(decorator):
     return text in JITS or text.startswith(tuple(f"partial({jit}," for jit in JITS))
 
 
+def dotted(node):
+    """The beginning of an expression as it is written: names, attributes, what is called without its arguments."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return dotted(node.func) + "()" if isinstance(node, ast.Call) else ""
+
+
 def decorators(node):
     return getattr(node, "decorator_list", [])
 
@@ -195,7 +205,7 @@ def functions_of(sources):
                 functions.append(found[node])
                 if any(map(is_jit, decorators(node))):
                     jitted.add((module, node.name))
-            if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith(tuple(f"{jit}(" for jit in JITS)):
+            if isinstance(node, ast.Assign) and dotted(node.value).startswith(tuple(f"{jit}(" for jit in JITS)):
                 jitted |= {(module, target.id) for target in node.targets if isinstance(target, ast.Name)}
         for function in found.values():
             function.parent = around(function.node.parent, found)
@@ -208,11 +218,11 @@ def functions_of(sources):
         is_jitted = {n for m, n in jitted if m == module or known.get(n) == m.split("/")[-1]}
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
-                name = ast.unparse(node.func)
+                name = dotted(node.func)
                 is_eager = name.startswith(("jnp.", "jax.random.", "jax.lax.")) and name not in FREE
                 if is_eager or name in is_jitted:
                     calls.append((module, node.lineno, name, around(node, found)))
-            if isinstance(node, ast.Attribute) and ast.unparse(node) == "jnp.asarray" and not is_given_to_run(node):
+            if isinstance(node, ast.Attribute) and dotted(node) == "jnp.asarray" and not is_given_to_run(node):
                 calls.append((module, node.lineno, "jnp.asarray", around(node, found)))
             name = getattr(node, "id", getattr(node, "attr", None))
             if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
@@ -246,7 +256,7 @@ def is_given_to_run(node):
     parent = node.parent
     if not isinstance(parent, ast.Call):
         return False
-    to = ast.unparse(parent.func)
+    to = dotted(parent.func)
     return (to == "run" and parent.args[:1] == [node]) or to.endswith(".defvjp")
 
 

@@ -3,7 +3,6 @@
 from itertools import combinations
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -272,11 +271,11 @@ def test_arrays_are_the_cuts_and_padding_has_value_one_and_no_effect():
     V = np.random.default_rng(2).standard_normal((size, 4))
     with jax.enable_x64(True):
         cuts, multipliers = padded_cuts(*pool.arrays(size))
-        [values] = cut_values(jnp.asarray(V), (cuts,))
+        [values] = jax.jit(cut_values)(V, (cuts,))
         values = np.asarray(values)
         exact = Cuts(cuts.place[:, :50], cuts.coefficient[:, :50], cuts.constant[:50])
         both = [
-            jax.value_and_grad(cut_penalty)(jnp.asarray(V), (c,), [m], 0.3)
+            jax.jit(jax.value_and_grad(cut_penalty))(V, (c,), [m], 0.3)
             for c, m in ((cuts, multipliers), (exact, multipliers[:50]))
         ]
     Y = V @ V.T
@@ -325,14 +324,15 @@ def test_the_penaltys_derivative_is_that_of_its_formula(sigma):
         def plain(W):
             return _cut_penalty(W, (cuts,), [multipliers], sigma)[0]
 
+        @jax.jit
         def written(W):
             return cut_penalty(W, (cuts,), [multipliers], sigma)
 
-        value, gradient = jax.value_and_grad(written)(jnp.asarray(V))
-        expected_value, expected = jax.value_and_grad(plain)(jnp.asarray(V))
+        value, gradient = jax.jit(jax.value_and_grad(written))(V)
+        expected_value, expected = jax.jit(jax.value_and_grad(plain))(V)
         step = 1e-6
-        slope = (float(written(jnp.asarray(V + step * direction))) - float(written(jnp.asarray(V - step * direction))))
-        doubled = jax.grad(lambda W: 2.0 * written(W))(jnp.asarray(V))
+        slope = float(written(V + step * direction)) - float(written(V - step * direction))
+        doubled = jax.jit(jax.grad(lambda W: 2.0 * written(W)))(V)
     assert float(value) == float(expected_value) > 0
     np.testing.assert_allclose(gradient, expected, rtol=1e-11, atol=1e-11)
     np.testing.assert_allclose(doubled, 2.0 * np.asarray(gradient), rtol=1e-14)
