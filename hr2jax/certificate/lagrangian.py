@@ -21,7 +21,7 @@ from ..relaxation.families import catalogue
 from ..relaxation.forms import Family
 from ..relaxation.lasserre import LocalizingMatrix, lasserre_matrices, lasserre_size, moment_places
 from ..relaxation.products import PRODUCTS, product_entries
-from ..relaxation.splits import SPLITS, split_entries
+from ..relaxation.squares import SPLIT_SQUARES, square_entries
 from ..relaxation.tensored import Tensored
 from ..relaxation.triangles import TRIANGLES, triangle_entries
 from .form import QuadraticForm, add_family
@@ -30,7 +30,7 @@ from .form import QuadraticForm, add_family
 # (the tensored lifting's: CUTS)
 ROWS = {
     TRIANGLES: triangle_entries, PRODUCTS: product_entries, CONES: cone_entries, EVENTS: event_entries,
-    CLAUSES: clause_entries, SPLITS: split_entries,
+    CLAUSES: clause_entries, SPLIT_SQUARES: square_entries,
 }  # fmt: skip
 SOS = "sos."  # multipliers of this name are factors of lasserre2's dual matrices
 # More than any solver finds: rows of cuts, and entries of lasserre2's matrices, which Python enumerates.

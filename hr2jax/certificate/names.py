@@ -27,13 +27,13 @@ from ..relaxation.lasserre import Monomial, reduce
 from ..relaxation.layout import Layout
 from ..relaxation.literals import width_of as slopes_of
 from ..relaxation.products import PRODUCTS
-from ..relaxation.splits import SPLITS
+from ..relaxation.squares import SPLIT_SQUARES
 from ..relaxation.tensored import Tensored
 from ..relaxation.triangles import TRIANGLES
 from .copied_names import COPIED_RECORDS, named_cuts, numbered_cuts
 from .krivine import KRIVINE
 from .lagrangian import SOS, families_of, matrices_of
-from .split_names import named_splits, splits
+from .square_names import named_split_squares, split_squares
 from .tables import Table, columns, factor_numbers, positions_of, read, variables, weights_of
 
 Named = Mapping[str, Array]
@@ -45,7 +45,7 @@ RECORDS = {
     CONES: ("kind", "sign", "layer", "index", "factors", "groups", "directions", "multipliers"),
     EVENTS: ("kind", "sign", "layer", "index", "literals", "directions", "slopes", "multipliers"),
     CLAUSES: ("kind", "sign", "layer", "index", "literals", "directions", "slopes", "multipliers"),
-    SPLITS: ("kind", "sign", "layer", "index", "pairs", "scales", "multipliers"),
+    SPLIT_SQUARES: ("kind", "sign", "layer", "index", "pairs", "scales", "multipliers"),
     KRIVINE: ("group", "layer", "index", "factors", "signs", "multipliers"),
     **COPIED_RECORDS,
 }
@@ -94,8 +94,8 @@ def named(lifting: Lifting, multipliers: Mapping[str, Array], inputs: int) -> di
             out |= _named_products(lifting, values)
         elif name == CONES:
             out |= _named_cones(lifting, values)
-        elif name == SPLITS:
-            out |= named_splits(lifting, values)
+        elif name == SPLIT_SQUARES:
+            out |= named_split_squares(lifting, values)
         elif name in PROVED:
             out |= _named_proved(lifting, values, name)
         elif name == KRIVINE:
@@ -286,7 +286,7 @@ def _cones(lifting: Lifting, entries: Named, strict: bool = True) -> Array:
 
 _RECORDS: dict[str, Callable[..., Array]] = {
     TRIANGLES: _triangles, PRODUCTS: _products, CONES: _cones, EVENTS: _proved(EVENTS), CLAUSES: _proved(CLAUSES),
-    SPLITS: splits,
+    SPLIT_SQUARES: split_squares,
 }  # fmt: skip
 
 

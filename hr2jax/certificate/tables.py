@@ -15,7 +15,7 @@ import numpy as np
 from ..arithmetic.float64 import Array
 from ..relaxation.basis import Lifting, S, T
 from ..relaxation.products import FactorTable
-from ..relaxation.splits import MaskTable
+from ..relaxation.squares import MaskTable
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def factor_numbers(lifting: Lifting) -> Numbering:
 
 
 def mask_numbers(lifting: Lifting) -> Numbering:
-    """The masked forms of split squares, numbered as `splits.MaskTable` does: their kind is the chain."""
+    """The masked forms of split squares, numbered as `squares.MaskTable` does: their kind is the chain."""
     names = MaskTable(lifting).names
     labels = tuple(lifting.presolve.members(name.layer) for name in names)
     return Numbering(tuple((name.kind, name.sign, name.layer) for name in names), labels)

@@ -26,7 +26,7 @@ def engine_of(record: Relaxation, method: str, depth: int, is_few: Callable[[], 
     "auto" is `lowrank`, the fastest to a certified bound at every size from (10, 10) to (784, 500)
     (bench/engines.py), but `newton` for several layers, or largest values, with few multipliers (bench/depth.py
     --engines; bench/throughput.py; `product.memory.few`), though not in LipSDP's relaxation, which `lowrank` solves
-    without any (`product.tangents`), and `admm` for lasserre2, which exists in block form only.
+    without any (`product.tangents`) but for cutting planes, and `admm` for lasserre2, which exists in block form only.
 
     Args:
         record: the relaxation.
@@ -41,7 +41,7 @@ def engine_of(record: Relaxation, method: str, depth: int, is_few: Callable[[], 
         return method
     if not record.by_products:
         return "admm"
-    return "newton" if depth > 1 and record.lifting is None and is_few() else "lowrank"
+    return "newton" if depth > 1 and (record.lifting is None or record.cuts) and is_few() else "lowrank"
 
 
 def engine_for(lifting: Lifting, families: list[Family], record: Relaxation, options: Options) -> str:
@@ -51,7 +51,7 @@ def engine_for(lifting: Lifting, families: list[Family], record: Relaxation, opt
         from .product.memory import few
         from .product.newton import affordable
 
-        most = few(record.cuts and bool(options.planes))
+        most = few(record, record.cuts and bool(options.planes))
         return affordable(lifting, families, most)
 
     has_more = S in lifting.sizes or lifting.presolve.has_last or T not in lifting.sizes

@@ -120,7 +120,7 @@ RELAXATIONS: dict[str, Relaxation] = {
         Relaxation(name="interval", quantities=BOTH, baseline=True),
         Relaxation(name="product", baseline=True),
         Relaxation(name="lipsdp", lifting="lipsdp"),
-        Relaxation(name="lipsdp+", lifting="lipsdp", cuts=True),
+        Relaxation(name="lipsdp+", lifting="lipsdp", cuts=True, before=("lipsdp", 0.5)),
         Relaxation(name="lipopt3", norms=("inf",), degree=3),
         Relaxation(name="lipopt4", norms=("inf",), degree=4),
     )

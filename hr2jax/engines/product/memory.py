@@ -20,6 +20,8 @@ MOST = 12000
 FEW = 1500
 # The same of what is there before cutting planes, of which so many may come.
 FEW_WITH_CUTS, MOST_CUTS = 250, 2500
+# The same of LipSDP's lifting, which it alone adds cuts to (GLipSDP's FC-R18 has 2971; a step takes some seconds).
+FEW_WITH_SQUARES = 4000
 # Cuts of the tensored lifting, each a sum of as many products as s has entries.
 MOST_COPIED_CUTS = 1200
 
@@ -67,14 +69,16 @@ def copied_bytes(problem: Problem, fixed: Presolve) -> float:
     return newton_bytes(2 * K * (1 + moving), products, 4.0 * K * (1 + moving))
 
 
-def few(cuts: bool) -> int:
-    """Up to how many multipliers and numbers of the diagonal `newton` is the faster one."""
+def few(record: Relaxation, cuts: bool) -> int:
+    """Up to how many multipliers and numbers of the diagonal `newton` is taken."""
+    if cuts and record.lifting is not None:
+        return FEW_WITH_SQUARES
     return FEW_WITH_CUTS if cuts else FEW
 
 
 def is_few(record: Relaxation, sizes: Sizes, available: float) -> bool:
     """Whether `newton` is the faster one (`newton.affordable`), told from the sizes."""
-    most, rows = few(record.cuts), newton_rows(sizes)
+    most, rows = few(record, record.cuts), newton_rows(sizes)
     return sizes.N + rows <= most and newton_bytes(sizes.N, rows, sizes.N + sizes.derived) <= 0.7 * available
 
 

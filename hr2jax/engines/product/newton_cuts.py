@@ -16,7 +16,7 @@ from ...linalg.definite import cholesky
 from ...machine.threads import few_threads
 from ...relaxation.basis import Lifting
 from ...relaxation.forms import Family
-from ...relaxation.splits import SPLITS
+from ...relaxation.squares import SPLIT_SQUARES
 from ...relaxation.triangles import TRIANGLES
 from ...result import Status
 from ..monitor import Monitor, Stop
@@ -26,7 +26,7 @@ from .event_cuts import event_pools
 from .memory import MOST, MOST_CUTS
 from .newton import follow
 from .newton_step import Problem
-from .split_cuts import split_pools
+from .square_cuts import square_pools
 from .triangle_cuts import Pool, Separator
 from .turned import turned
 
@@ -64,7 +64,7 @@ def solve_with_cuts(
             # of LipSDP's lifting no cut is of t's entries
             smaller = turned(lifting, families) if lifting.presolve.chains == ("q",) else None
             if lifting.presolve.chains == ("q",):
-                cuts = tuple(name for name in cuts if name == SPLITS)
+                cuts = tuple(name for name in cuts if name == SPLIT_SQUARES)
             pools = _Cuts(lifting if smaller is None else smaller.lifting, families, cuts)
             pools.take(start or {})
             return rounds(pools.lifting, monitor, pools, iteration, None if smaller is None else smaller.diagonal)
@@ -135,8 +135,10 @@ class _Cuts:
         self.room = min(most, MOST - lifting.size - sum(f.F.rows for f in families))
         self.separator = Separator(lifting, self.factored.rows, names)
         self.triangles = Pool.empty()
-        self.others = pools_of(lifting, self.factored, names) | event_pools(lifting, self.factored, names)
-        self.others |= split_pools(lifting, self.factored, names)
+        self.others: dict[str, Any] = {
+            **pools_of(lifting, self.factored, names), **event_pools(lifting, self.factored, names),
+            **square_pools(lifting, self.factored, names),
+        }  # fmt: skip
         self.position = np.zeros(self.factored.size, np.int64)
         self.position[self.factored.rows] = np.arange(lifting.size)
 

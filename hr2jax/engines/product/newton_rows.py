@@ -16,13 +16,13 @@ from ...relaxation.cones import CONES
 from ...relaxation.events import EVENTS
 from ...relaxation.forms import Family
 from ...relaxation.products import PRODUCTS, FactorTable
-from ...relaxation.splits import SPLITS
+from ...relaxation.squares import SPLIT_SQUARES
 from ...relaxation.triangles import TRIANGLES, decode
 from .cone_cuts import cone_forms
 from .event_cuts import clause_forms, event_forms
-from .split_cuts import split_forms
+from .square_cuts import square_forms
 
-CUTS = (TRIANGLES, PRODUCTS, CONES, EVENTS, CLAUSES, SPLITS)  # what a certificate has as rows
+CUTS = (TRIANGLES, PRODUCTS, CONES, EVENTS, CLAUSES, SPLIT_SQUARES)  # what a certificate has as rows
 
 
 @dataclass
@@ -100,8 +100,8 @@ def _forms_of(lifting: Lifting, name: str, rows: Array) -> Iterator[tuple[Any, A
     if name in (EVENTS, CLAUSES):
         yield from (event_forms if name == EVENTS else clause_forms)(lifting, rows)
         return
-    if name == SPLITS:
-        yield from split_forms(lifting, rows)
+    if name == SPLIT_SQUARES:
+        yield from square_forms(lifting, rows)
         return
     every = sp.vstack([form.csr(lifting.extended) for form in FactorTable(lifting).forms]).tocsr()
     first = every[rows[:, 0].astype(np.int64)]

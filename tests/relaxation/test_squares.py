@@ -19,7 +19,7 @@ from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
 from hr2jax.relaxation.basis import Group, S, T
 from hr2jax.relaxation.presolve import LIFTINGS, presolve
-from hr2jax.relaxation.splits import SPLITS, MaskTable, split_entries
+from hr2jax.relaxation.squares import SPLIT_SQUARES, MaskTable, square_entries
 from tests.reference.effort import examples
 from tests.reference.lifted_cases import lifted_cases
 from tests.reference.lifted_points import form_values, lifted_point, sum_of_terms
@@ -44,7 +44,7 @@ def test_the_quadratic_form_encloses_the_squares(case, kind, count):
     if not table.count:
         return
     rows = random_rows(lifting, rng, count)
-    terms = split_entries(lifting, rows, kind)
+    terms = square_entries(lifting, rows, kind)
     for _ in range(3):
         point = lifted_point(net, problem, fixed, rng)
         before, behind = (np.concatenate([form_values(form, point.y) for form in forms if form.rows])
@@ -68,8 +68,8 @@ def test_names_say_the_same(case, count):
     net, _, _, lifting, rng = case
     if MaskTable(lifting).count:
         rows = random_rows(lifting, rng, count)
-        entries = named(lifting, {SPLITS: rows}, net.widths[0])
-        np.testing.assert_array_equal(numbered(lifting, entries, net.widths)[SPLITS], rows)
+        entries = named(lifting, {SPLIT_SQUARES: rows}, net.widths[0])
+        np.testing.assert_array_equal(numbered(lifting, entries, net.widths)[SPLIT_SQUARES], rows)
 
 
 def lipsdp_point(net, problem, fixed, lifting, rng):
@@ -97,7 +97,7 @@ def test_they_hold_at_points_of_several_outputs(chains):
                 basis = lipsdp_point(net, problem, fixed, lifting, rng)
             else:
                 basis = separate_point(net, problem, fixed, lifting, rng)[0]
-            added = lagrangian_matrix(lifting, {SPLITS: rows}).middle() @ np.eye(lifting.size) - M
+            added = lagrangian_matrix(lifting, {SPLIT_SQUARES: rows}).middle() @ np.eye(lifting.size) - M
             assert basis @ added @ basis >= -1e-9 * (1.0 + (rows[:, 2:4] ** 2).sum())
 
 
@@ -108,9 +108,9 @@ def test_they_make_the_constant_of_all_patterns_smaller(relaxation):
     formal = formal_constant(net, 2, 2)
     options = {"norm": 2, "relaxation": relaxation, "witness": 0}
     without = hr2jax.solve(net, cuts=["cones"], **options)
-    found = hr2jax.solve(net, cuts=["splits"], **options)
+    found = hr2jax.solve(net, cuts=["squares"], **options)
     assert formal * (1 - 1e-12) <= found.bound <= 0.99 * without.bound
-    assert "splits" in {name.partition("/")[0] for name in found.certificate.multipliers}
+    assert "squares" in {name.partition("/")[0] for name in found.certificate.multipliers}
     assert found.certificate.verify(net, arithmetic="ball") <= found.bound * (1 + 1e-9)
 
 
@@ -122,23 +122,23 @@ def test_no_scales_prove_less_than_the_constant(tmp_path):
     entries, rng = certificate.multipliers, np.random.default_rng(0)
 
     def forged(**changed):
-        named = {f"splits/{name}": values for name, values in changed.items()}
+        named = {f"squares/{name}": values for name, values in changed.items()}
         return dataclasses.replace(certificate, multipliers={**entries, **named})
 
-    scales, weights, pairs = (entries[f"splits/{name}"] for name in ("scales", "multipliers", "pairs"))
+    scales, weights, pairs = (entries[f"squares/{name}"] for name in ("scales", "multipliers", "pairs"))
     for size in (1e-3, 1.0, 1e3, 1e150):
         assert forged(scales=scales + size * rng.normal(size=scales.shape)).verify(net) >= formal * (1 - 1e-12)
         assert forged(multipliers=size * weights).verify(net) >= formal * (1 - 1e-12)
     assert forged(pairs=rng.permutation(pairs.ravel()).reshape(-1, 2)).verify(net) >= formal * (1 - 1e-12)
-    assert forged(sign=-entries["splits/sign"]).verify(net) >= formal * (1 - 1e-12)
+    assert forged(sign=-entries["squares/sign"]).verify(net) >= formal * (1 - 1e-12)
     for exponent in (-1000, -500, 500):
         powers = np.ldexp(1.0, exponent // 2), np.ldexp(1.0, -exponent)
         assert forged(scales=scales * powers[0], multipliers=weights * powers[1]).verify(net) >= formal * (1 - 1e-12)
     for wrong in (
-        {"kind": np.full(len(entries["splits/kind"]), "a")}, {"pairs": pairs + 10**6}, {"pairs": pairs[:, :1]},
+        {"kind": np.full(len(entries["squares/kind"]), "a")}, {"pairs": pairs + 10**6}, {"pairs": pairs[:, :1]},
         {"scales": scales[:, :1]}, {"scales": np.full_like(scales, np.nan)}, {"more": np.zeros(1)},
         {"scales": np.full_like(scales, np.inf)}, {"multipliers": weights[1:]},
-        {"layer": entries["splits/layer"] + 7}, {"sign": 0 * entries["splits/sign"]},
+        {"layer": entries["squares/layer"] + 7}, {"sign": 0 * entries["squares/sign"]},
     ):  # fmt: skip
         with pytest.raises(CertificateError):
             forged(**wrong).verify(net)
@@ -150,7 +150,7 @@ def test_what_is_no_split_square_is_refused(rows):
     problem = checked_problem(net, norm=2)
     lifting = lift(net, problem, presolve(net, problem, chains=LIFTINGS["adjoint"]))
     with pytest.raises(ValueError, match="split squares must be"):
-        split_entries(lifting, np.asarray(rows, dtype=float))
+        square_entries(lifting, np.asarray(rows, dtype=float))
 
 
 @pytest.mark.slow
@@ -167,4 +167,4 @@ def test_no_bound_with_them_is_below_all_patterns(block):
                 if (relaxation == "lipsdp+" and p == "inf") or (lifting != "auto" and len(net.weights[-1]) > 1):
                     continue
                 options = {"norm": p, "output_norm": q, "relaxation": relaxation, "witness": 0, "lifting": lifting}
-                assert hr2jax.solve(net, cuts=["splits"], **options).bound >= formal * (1 - 1e-12)
+                assert hr2jax.solve(net, cuts=["squares"], **options).bound >= formal * (1 - 1e-12)

@@ -24,7 +24,7 @@ from .cones import of_unit_length
 from .forms import Form
 from .products import Terms, put, summed
 
-SPLITS = "splits"
+SPLIT_SQUARES = "squares"
 
 
 class MaskTable:
@@ -73,7 +73,7 @@ def decode(lifting: Lifting, rows: Array) -> tuple[Array, Array, Array]:
     return numbers.astype(np.int64), rows[:, 2:4], np.maximum(rows[:, 4], 0.0)
 
 
-def split_entries(
+def square_entries(
     lifting: Lifting, rows: Array, arithmetic: type[Arithmetic] = Enclosure
 ) -> list[tuple[Group, Group, Array, Array, Arithmetic]]:
     """What sum lambda ((alpha b_1 - beta b_2)^2 + 4 alpha beta m_1 m_2) adds to a quadratic form; no position twice.

@@ -1,4 +1,4 @@
-"""Split squares as cutting planes for Newton's method (relaxation/splits.py): the pool, and the search for more.
+"""Split squares as cutting planes for Newton's method (relaxation/squares.py): the pool, and the search for more.
 
 What two masks violate is known in closed form: alpha and beta make both terms of one size, and their sign is that of
 E[b_1 b_2 - 2 m_1 m_2].
@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from ...arithmetic.float64 import Array
 from ...relaxation.basis import Lifting, Placement
 from ...relaxation.forms import Form
-from ...relaxation.splits import SPLITS, MaskTable, decode
+from ...relaxation.squares import SPLIT_SQUARES, MaskTable, decode
 from .arrays import Factored
 
 # A row is new whose cosine with that of the same masks and sign is below this.
@@ -24,7 +24,7 @@ MOST_FORMS = 6000  # among which pairs are looked for
 SIGNS = (1, -1)
 
 
-class SplitPool:
+class SquarePool:
     """The rows in use, as a certificate has them but for the multipliers."""
 
     def __init__(self, lifting: Lifting, factored: Factored):
@@ -96,15 +96,15 @@ class SplitPool:
         return out
 
 
-def split_pools(lifting: Lifting, factored: Factored, names: tuple[str, ...]) -> dict[str, SplitPool]:
+def square_pools(lifting: Lifting, factored: Factored, names: tuple[str, ...]) -> dict[str, SquarePool]:
     """The pool, where there may be one: of global constants of several layers, for locally others say more."""
-    is_wanted = SPLITS in names and not lifting.presolve.section and "x" not in lifting.chains and lifting.masked_layers
-    if not is_wanted or MaskTable(lifting).count > MOST_FORMS:
+    is_global = lifting.presolve.section is None and "x" not in lifting.chains
+    if SPLIT_SQUARES not in names or not (is_global and lifting.masked_layers) or MaskTable(lifting).count > MOST_FORMS:
         return {}
-    return {SPLITS: SplitPool(lifting, factored)}
+    return {SPLIT_SQUARES: SquarePool(lifting, factored)}
 
 
-def split_forms(lifting: Lifting, rows: Array) -> Iterator[tuple[sp.csr_matrix, sp.csr_matrix]]:
+def square_forms(lifting: Lifting, rows: Array) -> Iterator[tuple[sp.csr_matrix, sp.csr_matrix]]:
     """The two products of split squares: of alpha b_1 - beta b_2 and itself, and of 4 alpha beta m_1 and m_2."""
     numbers, scales, _ = decode(lifting, rows)
     table = MaskTable(lifting)
