@@ -8,6 +8,8 @@ import pytest
 import hr2jax
 from tests.reference.effort import examples
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 
 @pytest.fixture(autouse=True)
 def double():

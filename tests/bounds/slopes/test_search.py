@@ -121,6 +121,7 @@ def test_lp_slopes_reach_the_optimum_of_highs():
     assert count >= 20
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 @pytest.mark.parametrize("norm", ["inf", 2])
 def test_the_ascent_closes_most_of_the_gap(norm, monkeypatch):
     """Of what the optimum gains over the linear rules' bounds, at least nine tenths in the mean."""

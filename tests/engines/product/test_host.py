@@ -96,9 +96,12 @@ def test_value_and_gradient_are_those_of_the_compiled_function(case, cuts):
     spec, data, (P, multipliers, sigma, pools, cut_multipliers, cut_sigma) = arguments(case, cuts)
     value, gradient = Host(spec, data).value_and_gradient(P, multipliers, sigma, pools, cut_multipliers, cut_sigma)
     with jax.enable_x64(True):
-        compiled = jax.jit(jax.value_and_grad(augmented_lagrangian), static_argnums=1)
-        given = joined(spec, data, multipliers)
-        expected, its = compiled(P, spec, data, given, sigma, pools, cut_multipliers, cut_sigma)
+
+        @jax.jit
+        def compiled(P, data, multipliers, *rest):
+            return jax.value_and_grad(augmented_lagrangian)(P, spec, data, joined(spec, data, multipliers), *rest)
+
+        expected, its = compiled(P, data, multipliers, sigma, pools, cut_multipliers, cut_sigma)
     assert value == pytest.approx(float(expected), rel=1e-12)
     its = np.asarray(its)
     np.testing.assert_allclose(gradient, its, rtol=1e-10, atol=1e-12 * np.abs(its).max())
@@ -136,7 +139,8 @@ def test_a_quadratic_is_minimised_and_steps_are_lbfgs_own(memory):
         return 0.5 * x @ A @ x - b @ x, A @ x - b
 
     with jax.enable_x64(True):
-        state = lbfgs.advance(traced, lbfgs.beginning(jnp.zeros(12), memory), jnp.asarray(0.1), 1e-9, 8)
+        run = jax.jit(lambda step: lbfgs.advance(traced, lbfgs.beginning(jnp.zeros(12), memory), step, 1e-9, 8))
+        state = run(0.1)
     np.testing.assert_allclose(
         host.minimise(quadratic, np.zeros(12), memory, 0.1, 1e-9, 8, np.inf)[0], state["x"], rtol=1e-7, atol=1e-10
     )

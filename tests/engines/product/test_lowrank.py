@@ -142,17 +142,20 @@ def test_padding_has_no_effect(relaxation, local, norm):
     real[factored.rows] = True
     with jax.enable_x64(True):
         data = factored.data(1.0, np.float64)
-        multipliers = [
-            jnp.asarray(factored.stack([rng.random(f.shape) for f in stack])) for stack in factored.stacks
-        ]
-        fun = jax.jit(jax.value_and_grad(augmented_lagrangian), static_argnums=1)
+        multipliers = [factored.stack([rng.random(f.shape) for f in stack]) for stack in factored.stacks]
+
+        @jax.jit
+        def fun(P, data, multipliers, *rest):
+            given = joined(factored.spec, data, multipliers)
+            return jax.value_and_grad(augmented_lagrangian)(P, factored.spec, data, given, *rest)
+
         triples = np.random.default_rng(5).choice(factored.rows, (20, 3))
         pool = Pool(triples, np.arange(20) % 4, rng.random(20), np.zeros(20))
         cuts, cut_multipliers = pool.arrays(factored.size)
-        rest = (factored.spec, data, joined(factored.spec, data, multipliers), 0.7, (cuts,), [cut_multipliers], 0.3)
-        value, gradient = fun(jnp.asarray(P), *rest)
+        rest = (data, multipliers, 0.7, (cuts,), [cut_multipliers], 0.3)
+        value, gradient = fun(P, *rest)
         P[~real] = rng.standard_normal(((~real).sum(), 5))
-        other, other_gradient = fun(jnp.asarray(P), *rest)
+        other, other_gradient = fun(P, *rest)
     assert float(value) == float(other)
     np.testing.assert_array_equal(np.asarray(gradient)[real], np.asarray(other_gradient)[real])
     np.testing.assert_array_equal(np.asarray(gradient)[~real], 0.0)
@@ -196,7 +199,7 @@ def test_row_scales_bring_products_to_one_norm(local):
 def test_rows_are_normalised_and_only_slack_rows_may_be_shorter():
     rng = np.random.default_rng(5)
     P, slack = rng.standard_normal((6, 4)), np.array([[0], [0], [1], [1], [0], [1]], dtype=float)
-    V = np.asarray(rows_of(jnp.asarray(P), jnp.ones((6, 1)), jnp.asarray(slack), jnp.zeros(0, jnp.int32)))
+    V = np.asarray(jax.jit(rows_of)(P, np.ones((6, 1)), slack, np.zeros(0, np.int32)))
     assert V.shape == (6, 3)
     length = np.linalg.norm(V, axis=1)
     np.testing.assert_allclose(length[slack[:, 0] == 0], 1.0, rtol=1e-6)
@@ -214,7 +217,7 @@ def test_rows_of_a_ball_are_normalised_together(local):
     for size in (1e-3, 1.0, 1e3):
         P = size * rng.standard_normal((factored.size, 4))
         with jax.enable_x64(True):
-            V = rows_of(*(jnp.asarray(values) for values in (P, data.unit, data.slack, data.budget)))
+            V = jax.jit(rows_of)(P, data.unit, data.slack, data.budget)
         V = np.asarray(V)[factored.rows]
         square = (V**2).sum(axis=1)
         np.testing.assert_allclose(square[lifting.square_is_one], 1.0, rtol=1e-12)
@@ -284,6 +287,7 @@ def test_it_reaches_the_interior_point_value_in_norm_2(relaxation, local):
         assert monitor.values[-1] == pytest.approx(in_units(value, lifting), rel=1e-3)
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 @pytest.mark.parametrize("norm", ["inf", 2])
 def test_the_float32_bulk_reaches_it_too(monkeypatch, norm):
     monkeypatch.setattr("hr2jax.engines.product.schedule.SMALL", 0)
