@@ -2,7 +2,7 @@
 
 Networks are random, by torch's initialisation (outputs.py), one output, norm inf; the box is around a random center.
 The exact constants are those of all linear regions (regions.py). `hr2+` is solved as it is, and by the lifting
-"adjoint" without event rows and clauses, as it was before these. Writes bench/results/local.json.
+"adjoint" without event rows, clauses and exclusions, as it was before these. Writes bench/results/local.json.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main() -> None:
             exact = exact_constant(net, "inf", "inf", **where)
             for lifting in LIFTINGS:
                 began = time.process_time()
-                cuts = [name for name in hr2jax.options.CUT_NAMES if name not in ("events", "clauses")]
+                cuts = [name for name in hr2jax.options.CUT_NAMES if name not in hr2jax.options.WITH_X]
                 own = {} if lifting == "auto" else {"lifting": lifting, "cuts": cuts}
                 result = hr2jax.solve(net, relaxation="hr2+", witness=0, **where, **own)
                 ratios[lifting].append(result.bound / exact)

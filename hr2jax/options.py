@@ -30,7 +30,8 @@ BLOCK_METHODS = ("admm", *INTERIOR_POINT)  # block forms: one hidden layer, norm
 METHODS = ("auto", "admm", "lowrank", "newton", *INTERIOR_POINT)
 # Pairs of factors, triangle inequalities not through the constant, and factors times the cones of balls
 # (docs/theory/cuts.md); and the products that exist with several hidden layers only (relaxation/products.py).
-FLAT_CUTS = ("T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0", "triangles", "cones", "events", "clauses")
+WITH_X = ("events", "clauses", "exclusions")  # of neurons that have an x
+FLAT_CUTS = ("T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0", "triangles", "cones", *WITH_X)
 DEEP_CUTS = (
     "T.V", "T.VC", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "U.X", "U.XC", "X0.X", "X0.XC",
     "X.X",  # and all others of two factors of one chain
@@ -317,9 +318,10 @@ def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
 def _names(name: str, value: Any, allowed: tuple[str, ...]) -> tuple[str, ...]:
     """A selection of `allowed`, in that order."""
     if isinstance(value, str) or not isinstance(value, list | tuple | set | frozenset):
-        raise ValueError(f"{name} lists any of {_listed(allowed)}, but {shown(value)} was given")
+        raise ValueError(f"{name} is {shown(value)}, not a list of {_listed(allowed)}")
     for entry in value:
-        _one_of(name, entry, allowed)
+        if not isinstance(entry, str) or entry not in allowed:
+            raise ValueError(f"{name} has {shown(entry)}, which is none of {_listed(allowed)}")
     return tuple(entry for entry in allowed if entry in value)
 
 

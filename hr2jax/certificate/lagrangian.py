@@ -17,6 +17,7 @@ from ..relaxation.cones import CONES, cone_entries
 from ..relaxation.copied_cuts import CUTS
 from ..relaxation.copies import CopiedFamily
 from ..relaxation.events import EVENTS, event_entries
+from ..relaxation.exclusions import EXCLUSIONS, exclusion_entries
 from ..relaxation.families import catalogue
 from ..relaxation.forms import Family
 from ..relaxation.lasserre import LocalizingMatrix, lasserre_matrices, lasserre_size, moment_places
@@ -30,7 +31,7 @@ from .form import QuadraticForm, add_family
 # (the tensored lifting's: CUTS)
 ROWS = {
     TRIANGLES: triangle_entries, PRODUCTS: product_entries, CONES: cone_entries, EVENTS: event_entries,
-    CLAUSES: clause_entries, SPLIT_SQUARES: square_entries,
+    CLAUSES: clause_entries, EXCLUSIONS: exclusion_entries, SPLIT_SQUARES: square_entries,
 }  # fmt: skip
 SOS = "sos."  # multipliers of this name are factors of lasserre2's dual matrices
 # More than any solver finds: rows of cuts, and entries of lasserre2's matrices, which Python enumerates.

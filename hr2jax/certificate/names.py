@@ -22,6 +22,7 @@ from ..relaxation.cones import BOUNDED, CONES, width_of
 from ..relaxation.cones import decode as decode_cones
 from ..relaxation.events import EVENTS
 from ..relaxation.events import decode as decode_events
+from ..relaxation.exclusions import EXCLUSIONS
 from ..relaxation.families import catalogue
 from ..relaxation.lasserre import Monomial, reduce
 from ..relaxation.layout import Layout
@@ -30,6 +31,7 @@ from ..relaxation.products import PRODUCTS
 from ..relaxation.squares import SPLIT_SQUARES
 from ..relaxation.tensored import Tensored
 from ..relaxation.triangles import TRIANGLES
+from . import exclusion_names
 from .copied_names import COPIED_RECORDS, named_cuts, numbered_cuts
 from .krivine import KRIVINE
 from .lagrangian import SOS, families_of, matrices_of
@@ -46,6 +48,7 @@ RECORDS = {
     EVENTS: ("kind", "sign", "layer", "index", "literals", "directions", "slopes", "multipliers"),
     CLAUSES: ("kind", "sign", "layer", "index", "literals", "directions", "slopes", "multipliers"),
     SPLIT_SQUARES: ("kind", "sign", "layer", "index", "pairs", "scales", "multipliers"),
+    EXCLUSIONS: exclusion_names.ENTRIES,
     KRIVINE: ("group", "layer", "index", "factors", "signs", "multipliers"),
     **COPIED_RECORDS,
 }
@@ -96,6 +99,8 @@ def named(lifting: Lifting, multipliers: Mapping[str, Array], inputs: int) -> di
             out |= _named_cones(lifting, values)
         elif name == SPLIT_SQUARES:
             out |= named_split_squares(lifting, values)
+        elif name == EXCLUSIONS:
+            out |= exclusion_names.named_exclusions(lifting, values)
         elif name in PROVED:
             out |= _named_proved(lifting, values, name)
         elif name == KRIVINE:
@@ -287,6 +292,7 @@ def _cones(lifting: Lifting, entries: Named, strict: bool = True) -> Array:
 _RECORDS: dict[str, Callable[..., Array]] = {
     TRIANGLES: _triangles, PRODUCTS: _products, CONES: _cones, EVENTS: _proved(EVENTS), CLAUSES: _proved(CLAUSES),
     SPLIT_SQUARES: split_squares,
+    EXCLUSIONS: exclusion_names.numbered_exclusions,
 }  # fmt: skip
 
 

@@ -32,12 +32,10 @@ from ..machine.memory import peak_bytes
 from ..machine.stopping import hear, is_interrupted, tell
 from ..machine.threads import few_threads
 from ..network import Network
-from ..options import INTERIOR_POINT, Options
+from ..options import INTERIOR_POINT, WITH_X, Options
 from ..problem import Problem
 from ..progress import Show, progress_line
 from ..relaxation import Lifting, lift
-from ..relaxation.clauses import CLAUSES
-from ..relaxation.events import EVENTS
 from ..relaxation.lifting import is_tensored
 from ..relaxation.presolve import LIFTINGS, Presolve, presolve
 from ..result import CTRL_C, RELAXATION_SOLVED, Result, Status, relative_gap
@@ -172,7 +170,7 @@ class Plan:
             return [Stage(record, frozenset(), engine, HIGHS, self.options.tol, 1.0)]
         options = self.options
         if beside(self.problem, options, self.fixed) is not None:  # the lifting xL follows, which has these and more
-            options = replace(options, cuts=[name for name in options.planes if name not in (EVENTS, CLAUSES)])
+            options = replace(options, cuts=[name for name in options.planes if name not in WITH_X])
         return stages_of(self.lifting, options, self.steered)
 
     @property

@@ -210,6 +210,8 @@ def _last() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     for network in ("three", "wide"):
         options = {"relaxation": "hr2+", "cuts": cuts, **last, **corner}
         yield f"{network}-hr2+-cuts-xL", "solve", network, options
+        options = {"relaxation": "hr2+", "cuts": ["exclusions"], "bounds": "split", **last, **corner}
+        yield f"{network}-hr2+-split-xL", "solve", network, options
 
 
 def _smooth() -> Iterator[tuple[str, str, str, dict[str, Any]]]:

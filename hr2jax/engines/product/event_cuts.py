@@ -32,7 +32,7 @@ MOST_NEURONS = 60  # of whose pairs and triples points of the domain are looked 
 SIGNS = (1, -1)
 
 
-class _Pool:
+class Pool:
     """Rows in use, as a certificate has them but for the multipliers."""
 
     def __init__(self, lifting: Lifting, factors: FactorRows, polytope: Polytope):
@@ -97,7 +97,7 @@ class _Pool:
         return np.where(signs > 0, self.numbers["U", 1][neurons], self.numbers["U", -1][neurons])
 
 
-class EventPool(_Pool):
+class EventPool(Pool):
     """The rows h phi phi' - c (phi z) phi' - s phi (phi' z') >= 0 in use, with the search for more."""
 
     @cached_property
@@ -152,7 +152,7 @@ class EventPool(_Pool):
         return self._add(new[worst], violation[worst])
 
 
-class ClausePool(_Pool):
+class ClausePool(Pool):
     """The clauses phi_1 (1 - phi_2 - phi_3) >= 0 in use, with the search for more."""
 
     @cached_property
@@ -222,7 +222,7 @@ class ClausePool(_Pool):
         return bool(clause_heights(self.lifting, literals, d[None], slopes[None])[0] < -LEAST_HEIGHT)
 
 
-def event_pools(lifting: Lifting, factored: Factored, names: tuple[str, ...]) -> dict[str, _Pool]:
+def event_pools(lifting: Lifting, factored: Factored, names: tuple[str, ...]) -> dict[str, Pool]:
     """The pools of those that there may be."""
     if not {EVENTS, CLAUSES} & set(names) or not 2 <= width_of(lifting) <= MOST_NEURONS:
         return {}

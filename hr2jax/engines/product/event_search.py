@@ -13,6 +13,7 @@ from ...relaxation.basis import ONE, XI, Group, Lifting
 from ...relaxation.literals import literal_layers
 
 SAMPLES, SEED = 4000, 0
+REFUTED = 1e-7  # what a program's value must exceed, in units of z, to be more than rounding
 
 
 class Polytope:
@@ -64,8 +65,10 @@ class Polytope:
             x[:, own] = np.maximum(z[:, own], 0.0)
         return z
 
-    def _solve(self, neurons: Array, signs: Array, rows: Array, right: Array) -> tuple[float, Array, Array] | None:
-        """min tau of rows (r, q + w) (xi, x) - tau <= right: its value, the rows' multipliers, and slopes (w,)."""
+    def _solve(
+        self, neurons: Array, signs: Array, rows: Array, right: Array
+    ) -> tuple[float, Array, Array, Array] | None:
+        """min tau of rows (r, q + w) (xi, x) - tau <= right: it, the rows' multipliers, slopes (w,), and (xi, x)."""
         from scipy.optimize import linprog  # here: the slowest import, and not for those who look for no events
 
         q, w = self.q, self.w
@@ -95,7 +98,7 @@ class Polytope:
         along, flat = dual[len(rows) : len(rows) + len(kept)], np.maximum(found.lower.marginals[q:-1][kept], 0.0)
         total = along + flat
         slopes[kept] = np.where(total > 1e-12, along / np.where(total > 1e-12, total, 1.0), 0.5)
-        return float(found.x[-1]), dual[: len(rows)], np.clip(slopes, 0.0, 1.0)
+        return float(found.x[-1]), dual[: len(rows)], np.clip(slopes, 0.0, 1.0), found.x[:-1]
 
     def farthest(self, neurons: Array, signs: Array, point: Array) -> tuple[Array, Array] | None:
         """The direction (2,) in which a point is farthest from where two literals hold, |c| + |s| = 1, and slopes."""
@@ -114,3 +117,36 @@ class Polytope:
         if found is None or found[0] <= 0.0:
             return None
         return np.clip(found[1], 0.0, 1.0), found[2]
+
+    def refuted_by_parts(
+        self, neurons: Array, signs: Array, most: int
+    ) -> tuple[list[int], Array, Array] | None:  # fmt: skip
+        """`refuted` of the parts of which up to `most` other neurons are on and off: these, and each part's.
+
+        Returns:
+            e neurons; (2^e, k + e) directions of the others and them, and (2^e, w) slopes; part p has the i-th off
+            where p has its bit. None where a part is not refuted.
+        """
+        extra: list[int] = []
+        while True:
+            every, found = np.append(neurons, np.array(extra, dtype=np.int64)), []
+            for p in range(2 ** len(extra)):
+                own = np.append(signs, [-1 if p >> i & 1 else 1 for i in range(len(extra))]).astype(np.int64)
+                rows = -own[:, None] * self.z[every, 1:]
+                one = self._solve(every, own, rows, own * self.z[every, 0])
+                if one is None:
+                    return None
+                found.append(one)
+                if one[0] <= REFUTED:
+                    break
+            tau, _, _, point = found[-1]
+            if tau > REFUTED:
+                return extra, np.clip([one[1] for one in found], 0.0, 1.0), np.array([one[2] for one in found])
+            if len(extra) == most:
+                return None
+            x = point[self.q :]
+            off = np.abs(x - np.maximum(self.z[:, 0] + self.z[:, 1:] @ point, 0.0))
+            off[every] = 0.0
+            if off.max(initial=0.0) <= REFUTED:  # a point that has them
+                return None
+            extra.append(int(off.argmax()))

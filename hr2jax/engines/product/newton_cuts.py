@@ -23,6 +23,7 @@ from ..monitor import Monitor, Stop
 from .arrays import Factored
 from .cone_cuts import pools_of
 from .event_cuts import event_pools
+from .exclusion_cuts import exclusion_pools
 from .memory import MOST, MOST_CUTS
 from .newton import follow
 from .newton_step import Problem
@@ -135,10 +136,9 @@ class _Cuts:
         self.room = min(most, MOST - lifting.size - sum(f.F.rows for f in families))
         self.separator = Separator(lifting, self.factored.rows, names)
         self.triangles = Pool.empty()
-        self.others: dict[str, Any] = {
-            **pools_of(lifting, self.factored, names), **event_pools(lifting, self.factored, names),
-            **square_pools(lifting, self.factored, names),
-        }  # fmt: skip
+        self.others: dict[str, Any] = {}
+        for pools in (pools_of, event_pools, exclusion_pools, square_pools):
+            self.others |= pools(lifting, self.factored, names)
         self.position = np.zeros(self.factored.size, np.int64)
         self.position[self.factored.rows] = np.arange(lifting.size)
 

@@ -14,15 +14,17 @@ from ...relaxation.basis import Lifting
 from ...relaxation.clauses import CLAUSES
 from ...relaxation.cones import CONES
 from ...relaxation.events import EVENTS
+from ...relaxation.exclusions import EXCLUSIONS
 from ...relaxation.forms import Family
 from ...relaxation.products import PRODUCTS, FactorTable
 from ...relaxation.squares import SPLIT_SQUARES
 from ...relaxation.triangles import TRIANGLES, decode
 from .cone_cuts import cone_forms
 from .event_cuts import clause_forms, event_forms
+from .exclusion_cuts import exclusion_forms
 from .square_cuts import square_forms
 
-CUTS = (TRIANGLES, PRODUCTS, CONES, EVENTS, CLAUSES, SPLIT_SQUARES)  # what a certificate has as rows
+CUTS = (TRIANGLES, PRODUCTS, CONES, EVENTS, CLAUSES, EXCLUSIONS, SPLIT_SQUARES)  # what a certificate has as rows
 
 
 @dataclass
@@ -97,11 +99,11 @@ def collected(lifting: Lifting, families: list[Family], given: Mapping[str, Arra
 
 def _forms_of(lifting: Lifting, name: str, rows: Array) -> Iterator[tuple[Any, Any]]:
     """The products of cuts that are no triangles: pairs of (n, extended) forms, one of each cut or several."""
-    if name in (EVENTS, CLAUSES):
-        yield from (event_forms if name == EVENTS else clause_forms)(lifting, rows)
-        return
-    if name == SPLIT_SQUARES:
-        yield from square_forms(lifting, rows)
+    forms = {
+        EVENTS: event_forms, CLAUSES: clause_forms, EXCLUSIONS: exclusion_forms, SPLIT_SQUARES: square_forms
+    }  # fmt: skip
+    if name in forms:
+        yield from forms[name](lifting, rows)
         return
     every = sp.vstack([form.csr(lifting.extended) for form in FactorTable(lifting).forms]).tocsr()
     first = every[rows[:, 0].astype(np.int64)]

@@ -7,7 +7,7 @@ import hr2jax
 from hr2jax import Status
 from hr2jax.engines.product import newton_cuts
 from hr2jax.engines.product.newton_cuts import solve_with_cuts
-from hr2jax.options import CUT_NAMES
+from hr2jax.options import CUT_NAMES, WITH_X
 from hr2jax.relaxation.families import preset
 from hr2jax.relaxation.products import GLOBAL_PAIRS, LOCAL_PAIRS, PRODUCTS
 from hr2jax.relaxation.triangles import TRIANGLES
@@ -27,7 +27,7 @@ CASES = [
 
 
 # of the others there are infinitely many
-PAIRS = tuple(name for name in CUT_NAMES if name not in ("cones", "events", "clauses"))
+PAIRS = tuple(name for name in CUT_NAMES if name not in ("cones", *WITH_X))
 
 
 def solved(lifting, tolerance=1e-4, start=None, names=CUT_NAMES, **more):
