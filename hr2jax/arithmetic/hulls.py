@@ -102,6 +102,13 @@ def jump(parameters: Mapping[str, Any]) -> float:
     return _above(fall) if fall.is_finite() else math.inf
 
 
+@at_precision
+def exponential(a: Array) -> tuple[Array, Array]:
+    """exp(a), entry by entry, rounded down and up; a float64, infinite where float64 ends."""
+    balls = [arb(float(v)).exp() for v in a.ravel()]
+    return np.reshape([-_above(-v) for v in balls], a.shape), np.reshape([_above(v) for v in balls], a.shape)
+
+
 def _above(ball: Any) -> float:
     return float_above(*map(int, ball.upper().man_exp()))
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..text import shown
+from .banded import square_of_norm
 from .enclosure import Enclosure, clipped_exponent
 from .float64 import Array
 
@@ -21,6 +22,8 @@ DUAL: dict[Norm, Norm] = {"inf": 1, 2: 2, 1: "inf"}
 # Spectral norms of matrices of at least so many rows and columns are kept, at most so many of them.
 LARGE, MOST_FOUND = 64, 256
 _FOUND: dict[tuple[bytes, tuple[int, ...], type[Enclosure]], float] = {}
+# Of so many rows and columns an eigendecomposition takes minutes: a narrow band is looked for.
+HUGE = 4096
 SMALLEST = 2.0**-1000  # a result below this may have lost bits to underflow
 
 
@@ -177,6 +180,10 @@ def _spectral_norm(A: Array, arithmetic: type[Enclosure]) -> float:
     B = arithmetic(A if A.shape[0] >= A.shape[1] else A.T).scaled(-exponent)
     with np.errstate(all="ignore"):
         square = float((B * B).sum().upper())
+        if min(A.shape) >= HUGE and arithmetic is Enclosure:
+            in_band = square_of_norm(B.mid, arithmetic)
+            if np.isfinite(in_band):
+                return float(_scaled_up(sqrt_up(min(square, in_band)), np.int64(exponent)))
         G = B.gram()
         try:
             w, V = np.linalg.eigh(G.mid)

@@ -152,7 +152,7 @@ def lifting_of(problem: Problem, fixed: Presolve) -> str:
     """The lifting's name, from the problem and the chains that its presolve has."""
     kind, known = (fixed.section is not None, fixed.with_last), OF_VALUES if problem.is_vector else OF_ONE
     names = {LIFTINGS[name]: name for name in known if (name in ON_SECTIONS, name in WITH_LAST) == kind}
-    return names[fixed.chains]
+    return names[fixed.chains] if fixed.chains else "values" if problem.quantity == "maximum" else "none"
 
 
 def arithmetic_of(name: str) -> type[Enclosure]:

@@ -142,7 +142,7 @@ def _what_fits(
             smallest = min(smallest, (need.on(device is not None), text))
     if of_lipsdp is not None and _fits(need := estimate("lipsdp", "lowrank", of_lipsdp()), host, device):
         return f"relaxation='lipsdp' needs about {_amount(need.on(device is not None))}"
-    return f"nothing fits: {smallest[1]}, the least of all"
+    return f"nothing fits: {smallest[1]}, the least of all; 'product' and 'interval' need no engine"
 
 
 def _others(asked: str, sizes: Sizes) -> list[str]:

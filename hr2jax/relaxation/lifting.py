@@ -49,7 +49,13 @@ class _Chain:
 
 
 def lift(net: Network, problem: Problem, fixed: Presolve, arithmetic: type[Enclosure] = Enclosure) -> Lifting:
-    """The lifting of a network, every coefficient enclosed in `arithmetic`."""
+    """The lifting of a network, every coefficient enclosed in `arithmetic`.
+
+    Raises:
+        ValueError: one without chains, of a Lipschitz constant: nothing is lifted.
+    """
+    if problem.quantity == "lipschitz" and not fixed.chains:
+        raise ValueError("the lifting 'none' has no variables: bounds by intervals and norm products alone have it")
     orders = {} if fixed.chains == ("q",) else ordered_masks(fixed.relaxed(net), fixed)
     net, problem = fixed.posed(net, problem)
     builder = _Builder(fixed.relaxed(net), problem, fixed, arithmetic, orders)

@@ -25,18 +25,18 @@ from .section import Section, SectionBox, section_bounds
 # lifting -> the chains of variables that carry the derivative (docs/theory/depth.md): none where values are bounded,
 # and slope-restricted tangents without signs in LipSDP's relaxation; of several outputs the adjoints of s . M F, s
 # apart from all else, or times all that is even in t, with one output's tangents (docs/theory/several-outputs.md); and
-# two of these on a section of the cone (docs/theory/reach.md)
+# two of these on a section of the cone (docs/theory/reach.md); "none" where intervals and norm products are all
 LIFTINGS: dict[str, tuple[str, ...]] = {
     "forward": ("p",), "adjoint": ("a",), "both": ("p", "a"), "values": (), "lipsdp": ("q",),
     "separate": (OF_OUTPUTS,), "reach": ("a",), "reach separate": (OF_OUTPUTS,), "tensored": ("p",), "xL": ("a",),
-    "tensored xL": ("p",),
+    "tensored xL": ("p",), "none": (),
 }  # fmt: skip
 ON_SECTIONS = ("reach", "reach separate")
 WITH_LAST = ("xL", "tensored xL")  # those with x of the last layers too
 
 # The liftings of several outputs, and those of one.
-OF_VALUES = ("separate", "tensored", "tensored xL", "lipsdp", "reach separate")
-OF_ONE = tuple(name for name in LIFTINGS if name == "lipsdp" or name not in OF_VALUES)
+OF_VALUES = ("separate", "tensored", "tensored xL", "lipsdp", "reach separate", "none")
+OF_ONE = tuple(name for name in LIFTINGS if name in ("lipsdp", "none") or name not in OF_VALUES)
 Slopes = Mapping[tuple[int, int], Array]
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..bounds.interval import Pair
 from ..bounds.slopes.search import HIGHS_SIZE, find_output_slopes, find_slopes, pick_method
+from ..engines.memory import check_memory
+from ..engines.sizes import Sizes
 from ..machine.threads import few_threads
 from ..network import Network
 from ..options import Options
@@ -17,6 +20,8 @@ from .reach import required_on_section
 
 # At most so long is spent on pre-activation bounds.
 BOUND_SECONDS = 60.0
+# Neurons and inputs of a network so large that whether it fits is asked first.
+BIG = 8000
 
 
 class Known(NamedTuple):
@@ -49,6 +54,8 @@ def prepare(net: Network, problem: Problem, options: Options, known: Known | Non
         chosen = "values"
     elif options.record.lifting is not None:
         chosen = options.record.lifting
+    elif options.record.baseline and net.depth > 1:
+        chosen = "none"
     elif options.lifting == "reach":
         return required_on_section(net, problem)
     elif problem.is_vector:
@@ -58,6 +65,8 @@ def prepare(net: Network, problem: Problem, options: Options, known: Known | Non
     if problem.quantity == "maximum":
         known = _with_output(net, problem, options, known)
     with few_threads(max(net.widths)):
+        if sum(net.widths) > BIG:
+            _refuse_at_once(net, problem, options, known, LIFTINGS[chosen])
         fixed = presolve(
             net, problem, slopes=known.slopes, chains=LIFTINGS[chosen], bounds=known.bounds,
             with_last=chosen in WITH_LAST,
@@ -65,6 +74,22 @@ def prepare(net: Network, problem: Problem, options: Options, known: Known | Non
     if chosen == "tensored" and options.record.hardest.reaches:
         return tensored.with_last(problem, fixed, options.time_limit is not None)
     return last.in_place(problem, options, fixed) or fixed
+
+
+def _refuse_at_once(
+    net: Network, problem: Problem, options: Options, known: Known, chains: tuple[str, ...]
+) -> None:
+    """Refuse what does not fit in memory before its variables' bounds are found, which takes long where it is large.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    record = options.record
+    if record.baseline or record.degree is not None or problem.quantity == "maximum" or chains == LIFTINGS["tensored"]:
+        return
+    bare = presolve(net, problem, slopes=known.slopes, chains=LIFTINGS["none"], bounds=known.bounds)
+    of_lipsdp = replace(bare, chains=LIFTINGS["lipsdp"])
+    check_memory(options, Sizes.of(problem, replace(bare, chains=chains)), lambda: Sizes.of(problem, of_lipsdp))
 
 
 def _with_output(net: Network, problem: Problem, options: Options, known: Known) -> Known:

@@ -362,6 +362,8 @@ def _description(session: Session) -> dict[str, Any]:
 
 def _has_choice(net: Network, session: Session) -> bool:
     """Whether there are several liftings of the problem."""
+    if session.certificate.lifting == "none":
+        return False
     return net.depth > 1 or session.problem.is_vector or session.certificate.lifting not in ("forward", "values")
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hr2jax.arithmetic import norms
 from hr2jax.arithmetic.arb import Arb
+from hr2jax.arithmetic.banded import square_of_norm
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.arithmetic.norms import row_norms, spectral_norm, times_up, vector_norm
 from tests.reference.effort import examples
@@ -122,3 +123,51 @@ def test_planted_fault_of_rounding_to_nearest_is_caught(monkeypatch):
     rows = np.random.default_rng(0).standard_normal((50, 3))
     found = row_norms(rows, 2)
     assert any(Fraction(float(f)) ** 2 < sum(exact(r) ** 2) for f, r in zip(found, rows, strict=True))
+
+
+def convolution(seed, side, into, out, shuffled):
+    """The matrix of a 3 x 3 convolution of a padded image, rows and columns in channels' order or in none."""
+    rng = np.random.default_rng(seed)
+    kernel = rng.standard_normal((out, into, 3, 3))
+    A = np.zeros((out, side, side, into, side, side))
+    for i, j, a, b in np.ndindex(side, side, 3, 3):
+        if 0 <= i + a - 1 < side and 0 <= j + b - 1 < side:
+            A[:, i, j, :, i + a - 1, j + b - 1] = kernel[:, :, a, b]
+    A = A.reshape(out * side**2, into * side**2)
+    return A[rng.permutation(len(A))][:, rng.permutation(A.shape[1])] if shuffled else A
+
+
+@pytest.mark.parametrize("kind", [Enclosure])
+@pytest.mark.parametrize(("side", "into", "out"), [(16, 1, 1), (20, 1, 2), (22, 2, 1)])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_norms_of_convolutions_by_their_bands_are_tight(kind, side, into, out, shuffled):
+    """4096 rows and columns and more take minutes otherwise: a CNN's product of norms took five."""
+    A = convolution(side, side, into, out, shuffled) / 4.0
+    true, found = np.linalg.norm(A, 2), np.sqrt(square_of_norm(A, kind))
+    assert true * (1 - 1e-14) <= found <= true * (1 + 1e-8)
+
+
+def test_a_band_that_is_not_narrow_is_left_to_the_eigendecomposition():
+    assert square_of_norm(np.random.default_rng(0).standard_normal((40, 30)), Enclosure) == np.inf
+
+
+@settings(max_examples=examples(40), deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(8, 60), band=st.integers(0, 2), scale=st.sampled_from([1.0, 1e-6]))
+def test_a_norm_by_a_band_is_no_smaller_than_the_true_one(seed, n, band, scale):
+    rng = np.random.default_rng(seed)
+    A = np.triu(np.tril(rng.standard_normal((n, n)), band), -band) * scale
+    A[:, rng.random(n) < 0.2] = 0.0
+    found = square_of_norm(A[:, rng.permutation(n)], Enclosure)
+    assert found >= np.linalg.norm(A, 2) ** 2 * (1 - 1e-13)
+
+
+def test_norms_of_huge_convolutions_go_by_their_bands(monkeypatch):
+    A = convolution(3, 16, 1, 1, False)
+    plain = spectral_norm(A)
+    monkeypatch.setattr(norms, "HUGE", 200)
+    norms._FOUND.clear()
+    seen = []
+    monkeypatch.setattr(norms, "square_of_norm", lambda B, kind: seen.append(B.shape) or square_of_norm(B, kind))
+    assert spectral_norm(A) == pytest.approx(plain, rel=1e-8)
+    assert seen == [A.shape]
+    norms._FOUND.clear()

@@ -1079,3 +1079,21 @@ def test_what_is_no_certificate_is_said_to_be_none(content, message, tmp_path):
     np.save(tmp_path / "x.npy", np.eye(2))
     with pytest.raises(CertificateError, match="no NumPy"):
         Certificate.load(tmp_path / "x.npy")
+
+
+def test_multipliers_of_a_lifting_without_variables_prove_nothing():
+    """What needs no engine has the lifting "none"; a file that says so and has multipliers is refused."""
+    rng = np.random.default_rng(3)
+    shapes = [(3, 2), (3, 3), (1, 3)]
+    net = Network([rng.standard_normal(s) for s in shapes], [rng.standard_normal(s[0]) for s in shapes])
+    plain = hr2jax.solve(net, relaxation="product", witness=0).certificate
+    proper = hr2jax.solve(net, relaxation="shor", witness=0).certificate
+    assert (plain.lifting, plain.verify(net)) == ("none", plain.bound)
+    for changes in (
+        {"multipliers": proper.multipliers, "diagonal": proper.diagonal},
+        {"multipliers": proper.multipliers},
+        {"diagonal": np.ones(1)}, {"diagonal": np.ones(len(proper.diagonal))},
+        {"lifting": "values"}, {"lifting": "adjoint"}, {"lifting": "lipsdp"},
+    ):  # fmt: skip
+        with pytest.raises(ValueError):
+            dataclasses.replace(plain, **changes).verify(net)

@@ -12,7 +12,8 @@ from hr2jax.engines import memory
 from hr2jax.engines.memory import estimate
 from hr2jax.engines.sizes import Need, Sizes
 from hr2jax.machine import memory as memory_module
-from hr2jax.solving import run, stages
+from hr2jax.relaxation import presolve as presolve_module
+from hr2jax.solving import prepared, run, stages
 
 RELAXATIONS = ("shor", "hr2", "hr2z")
 
@@ -228,3 +229,20 @@ def test_lipsdp_is_offered_where_nothing_else_fits(monkeypatch):
     deep = Network(weights, [np.full(600, 0.1), np.full(600, 0.1), [0.0]])
     monkeypatch.setattr(memory, "available_bytes", lambda: 1.1e9)
     assert "relaxation='lipsdp' needs about" in refusal(deep, relaxation="hr2", norm=2)
+
+
+def test_a_large_network_is_refused_before_its_variables_are_bounded(monkeypatch):
+    """A CNN of three times 6272 neurons took five minutes, whatever its time limit, to be refused."""
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1e8)
+    monkeypatch.setattr(prepared, "BIG", 5)
+    rng = np.random.default_rng(0)
+    shapes = [(4, 3), (4, 4), (3, 4)]
+    net = Network([rng.standard_normal(s) for s in shapes], [np.full(s[0], 0.1) for s in shapes])
+    for name in ("adjoint_bounds", "tangent_bounds"):
+        monkeypatch.setattr(presolve_module, name, None)
+    assert "'product' and 'interval' need no engine" in refusal(net, output=0, norm=2)
+    refusal(net, norm=2, relaxation="lipsdp")
+    for relaxation in ("product", "interval"):
+        result = hr2jax.solve(net, output=0, norm=2, relaxation=relaxation, witness=0)
+        assert result.certificate.lifting == "none"
+        assert result.certificate.verify(net) == result.bound

@@ -51,3 +51,14 @@ def test_no_activation_makes_another_network_of_a_file(name):
     else:
         with pytest.raises(ValueError, match=r"activation|not expected"):
             hr2jax.load(path)
+
+
+@pytest.mark.parametrize("name", ["mlp_L3_W16", "cnn_C3_CH8"])
+def test_networks_whose_graph_normalises_its_weights(name):
+    """GLipSDP's scaling study as torch exports it: large weights and their spectral norm's vectors are in the graph."""
+    reference = pytest.importorskip("onnx.reference")
+    path = shared("data", "peers", "glipsdp", f"{name}.onnx")
+    net, evaluator = hr2jax.load(path), reference.ReferenceEvaluator(str(path))
+    for x in np.random.default_rng(0).standard_normal((3, 1, 1, 28, 28)).astype(np.float32):
+        (y,) = evaluator.run(None, {"input": x})
+        np.testing.assert_allclose(net(x.ravel().astype(np.float64)), y.ravel(), atol=1e-6 * abs(y).max())

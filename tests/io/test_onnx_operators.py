@@ -199,6 +199,31 @@ def test_an_operator_is_what_onnx_says(tmp_path, line, attributes, shape, opsets
     assert all((value == values[-1]).all() for value in values)
 
 
+# What graphs make of weights before they take them: spectral, weight and other normalisations.
+WEIGHTS = [
+    ["MatMul M four > a", "MatMul row a > b", "Div M b > W"],
+    ["MatMul M left > a", "MatMul stack left > b", "ReduceSum b i0 > c", "Div a c > d", "MatMul d leftT > W"],
+    ["ReduceL2 M i1 > a", "Div M a > W"],
+    ["ReduceL1 M i0 > a", "Sqrt a > b", "Div M b > W"],
+    ["ReduceSumSquare M i01 > a", "Pow a power > b", "Mul M b > W"],
+    ["Exp col > a", "Mul M a > W"],
+    ["Pow M two > W"],
+    ["ReduceL2 M > a", "Pow a three > b", "Div M b > W"],
+    ["Reciprocal M > a", "Abs a > b", "ReduceL1 b i1 > c", "Div b c > W"],
+]
+C |= {"power": np.array(-0.5), "two": np.array(2.0), "three": i8(3).reshape(()), "leftT": draw(2, 4)}
+
+
+@pytest.mark.parametrize("lines", WEIGHTS, ids=lambda lines: lines[0].split()[0] + lines[-1].split()[0])
+def test_weights_that_the_graph_computes(tmp_path, lines):
+    """Torch's exporter leaves the norms of large weights in the graph: GLipSDP's mlp_L3_W16 was refused."""
+    graph = double_model([*((line, {}) for line in lines), ("MatMul W x > y", {})], (4,), 18, ["y"], **C)
+    net = check(tmp_path, graph, (4,), tolerance=1e-12)
+    assert net.has_radii or "two" in lines[0]  # what had to be rounded has a radius
+    for layer in net.layers:
+        assert all(radius.max() <= 1e-12 * np.abs(layer.inputs[k]).max() for k, radius in layer.radii.items())
+
+
 def test_a_sigmoid_within_and_a_softplus_beyond_the_threshold_of_torch(tmp_path):
     """ONNX's softplus has no threshold; a sigmoid at the end would be one of the logits."""
     nodes = [("Sigmoid x > s", {}), ("Mul s row > t", {}), ("Softplus t > y", {})]
@@ -304,7 +329,9 @@ REFUSED = [
     ("Where x x x > y", {}, 16, (2, 3), "may jump"),
     ("Sqrt x > y", {}, 13, (2, 3), "computed by the network"),
     ("Softmax x > z", {}, 13, (2, 3), "not computed from"),
-    ("Exp x > y", {}, 13, (2, 3), "is not read: it multiplies what the network computes with itself"),
+    ("Exp x > y", {}, 13, (2, 3), "only the exponential of a constant is read"),
+    ("Pow x two > y", {}, 13, (2, 3), "only powers of constants are read"),
+    ("ReduceL2 x i1 > y", {}, 18, (2, 3), "only the norm of a constant is read"),
     ("Attention x x x > y", {}, 23, (2, 3), "it multiplies values that the network computes"),
     ("Einsum x M > y", {"equation": "ij,jk->ik"}, 13, (2, 3), "is not read"),
 ]  # fmt: skip

@@ -6,7 +6,9 @@ it a radius of 0 for every entry that is exact.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import reduce
 
 import numpy as np
 
@@ -114,15 +116,74 @@ def extreme(a: Number, b: Number, largest: bool) -> Number:
 
 
 def matmul(a: Number, b: Number) -> Number:
+    """a @ b with NumPy's rules of shapes.
+
+    Raises:
+        ValueError: a factor is a single number, or the shapes do not fit.
+    """
+    if not a.shape or not b.shape:
+        raise ValueError("a factor is a single number, not a matrix")
+    rows = a if len(a.shape) > 1 else moved(lambda v: v[None, :], a)
+    columns = b if len(b.shape) > 1 else moved(lambda v: v[:, None], b)
+    if rows.shape[-1] != columns.shape[-2]:
+        raise ValueError(f"tensors of shapes {a.shape} and {b.shape} cannot be multiplied")
+    batch = np.broadcast_shapes(rows.shape[:-2], columns.shape[:-2])
+    exact.limited(*batch, rows.shape[-2], columns.shape[-1])
+    left, right = (
+        moved(lambda v: np.broadcast_to(v, (*batch, *v.shape[-2:])).reshape(-1, *v.shape[-2:]), factor)
+        for factor in (rows, columns)
+    )
+    products = [_matmul(_at(left, i), _at(right, i)) for i in range(math.prod(batch))]
+    shape = (*batch, *a.shape[-2:-1], *(b.shape[-1:] if len(b.shape) > 1 else ()))
+    radii = [np.zeros(mid(p).shape) if rad(p) is None else rad(p) for p in products]
+    return number(np.reshape([mid(p) for p in products], shape), np.reshape(radii, shape))  # type: ignore[arg-type]
+
+
+def _at(a: Number, i: int) -> Number:
+    return moved(lambda v: v[i], a)
+
+
+def _matmul(a: Number, b: Number) -> Number:
     """a @ b of two matrices."""
     if not isinstance(a, Enclosure) and not isinstance(b, Enclosure):
         try:
             return exact.matmul(a, b)
         except exact.InexactError:
             pass
-    exact.limited(a.shape[0], b.shape[1])
     product = enclose(a) @ enclose(b)
     return number(product.mid, product.rad)
+
+
+def magnitude(a: Number) -> Number:
+    """|a|."""
+    return Enclosure(np.abs(a.mid), a.rad) if isinstance(a, Enclosure) else np.abs(a)
+
+
+def length(a: Number, axes: tuple[int, ...], keep: bool) -> Number:
+    """The Euclidean norm over axes."""
+    return root(mean(multiply(a, a), axes, keep, 1))
+
+
+def power(a: Number, exponent: float) -> Number:
+    """a to a power that sums, products, quotients and square roots give: multiples of a half from -4 to 4.
+
+    Raises:
+        ValueError: another power; the square root of what may be negative, a quotient by what may be 0.
+    """
+    halves = 2.0 * exponent
+    if not (halves == int(halves) and 0 < abs(halves) <= 8):
+        raise ValueError(f"the power {exponent:g} is not read; multiples of 0.5 from -4 to 4 are, but for 0")
+    whole, half = divmod(int(abs(halves)), 2)
+    factors = [a] * whole + ([root(a)] if half else [])
+    found = reduce(multiply, factors)
+    return found if exponent > 0 else divide(np.ones(()), found)
+
+
+def between(low: Array, high: Array) -> Number:
+    """The numbers that lie between two arrays of float64."""
+    middle = low + 0.5 * (high - low)
+    radius = np.maximum(high - middle, middle - low) * (1.0 + 4.0 * U)
+    return number(middle, np.where(high > low, radius + TINY, 0.0))
 
 
 def mean(a: Number, axes: tuple[int, ...], keep: bool, count: int) -> Number:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arithmetic.enclosure import enclose
 from ...arithmetic.float64 import Array
 from ..algebra import kinks, maps, numbers
 from ..algebra.affine import Affine
@@ -125,6 +126,31 @@ def _of_constants(node: Node) -> Value:
     return numbers.root(floats(a)) if node.operator == "Sqrt" else numbers.divide(np.ones(()), floats(a))
 
 
+@rule("Pow", (1, 7, 12, 13, 15), "axis broadcast")
+def _pow(node: Node) -> Value:
+    """Of constants, by one power."""
+    a, b, _ = _broadcast(node)
+    if isinstance(a, Affine) or isinstance(b, Affine):
+        raise ValueError("its input is computed by the network; only powers of constants are read")
+    exponent = b.astype(np.float64) if isinstance(b, np.ndarray) and b.dtype == np.int64 else exact_floats(b)
+    if exponent.size == 0 or (exponent != exponent.flat[0]).any():
+        raise ValueError("it has several exponents; one is read")
+    return numbers.moved(lambda v: np.broadcast_to(v, np.broadcast_shapes(v.shape, exponent.shape)),
+                         numbers.power(floats(a), float(exponent.flat[0])))  # fmt: skip
+
+
+@rule("Exp", (6, 13))
+def _exp(node: Node) -> Value:
+    (a,) = node.inputs
+    if isinstance(a, Affine):
+        raise ValueError("its input is computed by the network; only the exponential of a constant is read")
+    from ...arithmetic.hulls import exponential  # here: it loads python-flint
+
+    x = enclose(floats(a))
+    low, high = (exponential(np.nextafter(x.mid + s * x.rad, s * np.inf)) for s in (-1.0, 1.0))
+    return numbers.between(low[0], high[1])
+
+
 @rule("Sum", (6, 8, 13))
 @rule("Mean", (6, 8, 13))
 def _sum(node: Node) -> Value:
@@ -183,7 +209,7 @@ def _abs(node: Node) -> Value:
     (a,) = node.inputs
     if isinstance(a, Affine):
         return kinks.activation(node.builder, a, "abs")
-    return numbers.number(np.abs(numbers.mid(floats(a))), numbers.rad(a))
+    return numbers.magnitude(floats(a))
 
 
 @rule("Clip", (6, 11, 12, 13), "min max")

@@ -24,9 +24,7 @@ def _matmul(node: Node) -> Value:
         return plain(_times(node, a, floats(b), False))
     if isinstance(b, Affine):
         return plain(_times(node, b, floats(a), True))
-    if len(shape_of(a)) == len(shape_of(b)) == 2:
-        return numbers.matmul(floats(a), floats(b))
-    return plain(_times(node, node.builder.constant(floats(a)), floats(b), False))
+    return numbers.matmul(floats(a), floats(b))
 
 
 def _times(node: Node, a: Affine, matrix: Number, left: bool) -> Affine:
@@ -164,6 +162,22 @@ def _reduce_mean(node: Node) -> Value:
         return windows.means(node.builder, value, axes, keep, divide)
     count = int(np.prod([shape_of(value)[d] for d in axes])) if divide else 1
     return numbers.mean(floats(value), axes, keep, count)
+
+
+@rule("ReduceL1", (1, 11, 13, 18), "axes keepdims noop_with_empty_axes")
+@rule("ReduceL2", (1, 11, 13, 18), "axes keepdims noop_with_empty_axes")
+@rule("ReduceSumSquare", (1, 11, 13, 18), "axes keepdims noop_with_empty_axes")
+def _reduced_weights(node: Node) -> Value:
+    """Norms of weights, by which graphs normalise them."""
+    found, value = _reduced_axes(node, 18), node.inputs[0]
+    if isinstance(value, Affine):
+        raise ValueError("its input is computed by the network; only the norm of a constant is read")
+    a = floats(value)
+    axes, keep = ((), True) if found is None else found
+    if node.operator == "ReduceL2":
+        return numbers.length(a, axes, keep)
+    entries = numbers.magnitude(a) if node.operator == "ReduceL1" else numbers.multiply(a, a)
+    return numbers.mean(entries, axes, keep, 1)
 
 
 @rule("ReduceMax", (1, 11, 12, 13, 18, 20), "axes keepdims noop_with_empty_axes")

@@ -39,7 +39,7 @@ _KINDS = {
     "jump": "Greater Less GreaterOrEqual LessOrEqual Equal ArgMax ArgMin Sign Floor Ceil Round ThresholdedRelu "
             "NonZero",
     "sampling": "Resize Upsample GridSample",
-    "power": "Pow ReduceL2 ReduceSumSquare ReduceProd Exp Log",
+    "power": "ReduceProd Log",
     "quantised": "QuantizeLinear DequantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul ConvInteger "
                  "MatMulInteger",
 }  # fmt: skip

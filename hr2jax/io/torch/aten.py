@@ -240,13 +240,7 @@ def _linear(t: Aten, g: Given) -> Any:
 @aten("matmul", "mm", "bmm", "mv", "dot", "vdot")
 def _matmul(t: Aten, g: Given) -> Any:
     a, b = (v for k, v in g.items() if k in ("self", "other", "mat2", "vec", "tensor"))
-    if isinstance(a, Affine) or isinstance(b, Affine):
-        return t.do("MatMul", a, b)
-    rows = a if len(shape_of(a)) > 1 else numbers.moved(lambda v: v[None, :], a)
-    columns = b if len(shape_of(b)) > 1 else numbers.moved(lambda v: v[:, None], b)
-    product = t.do("MatMul", rows, columns)
-    shape = t.shape if t.shape is not None else shape_of(product)
-    return numbers.moved(lambda v: v.reshape(shape), product)
+    return t.do("MatMul", a, b)
 
 
 @aten("addmm")
@@ -261,8 +255,7 @@ def _weight_norm(t: Aten, g: Given) -> Any:
     """g v / ||v||, the norm over all dimensions but one."""
     v, scale, kept = g["v"], g["g"], g["dim"]
     dims = tuple(d for d in range(len(shape_of(v))) if d != kept % len(shape_of(v)))
-    size = numbers.root(numbers.mean(numbers.multiply(v, v), dims, True, 1))
-    return numbers.multiply(v, numbers.divide(scale, size))
+    return numbers.multiply(v, numbers.divide(scale, numbers.length(v, dims, True)))
 
 
 @aten("linalg_vector_norm")
@@ -271,7 +264,7 @@ def _norm(t: Aten, g: Given) -> Any:
     if isinstance(a, Affine) or g["ord"] != 2 or g["dim"] is None:
         raise ValueError("only the Euclidean norm of a constant is read")
     dims = tuple(d % len(shape_of(a)) for d in g["dim"])
-    return numbers.root(numbers.mean(numbers.multiply(a, a), dims, bool(g["keepdim"]), 1))
+    return numbers.length(a, dims, bool(g["keepdim"]))
 
 
 @aten("batch_norm", "_native_batch_norm_legit_no_training", "_batch_norm_no_update")
