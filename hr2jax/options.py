@@ -318,10 +318,10 @@ def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
 def _names(name: str, value: Any, allowed: tuple[str, ...]) -> tuple[str, ...]:
     """A selection of `allowed`, in that order."""
     if isinstance(value, str) or not isinstance(value, list | tuple | set | frozenset):
-        raise ValueError(f"{name} is {shown(value)}, not a list of {_listed(allowed)}")
+        raise ValueError(f"{name} is {shown(value)}, not a list of {', '.join(allowed)}")
     for entry in value:
         if not isinstance(entry, str) or entry not in allowed:
-            raise ValueError(f"{name} has {shown(entry)}, which is none of {_listed(allowed)}")
+            raise ValueError(f"{name} has {shown(entry)}, which is none of {', '.join(allowed)}")
     return tuple(entry for entry in allowed if entry in value)
 
 
