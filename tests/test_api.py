@@ -259,7 +259,7 @@ def test_progress_goes_to_the_log_where_there_is_no_terminal(net, capsys, caplog
 
 
 def test_a_solver_that_breaks_down_leaves_the_bound(net, monkeypatch):
-    def broken(session, _):
+    def broken(session, *_):
         raise np.linalg.LinAlgError("no convergence")
 
     monkeypatch.setattr(stages, "choose_engine", lambda *_: broken)

@@ -248,10 +248,10 @@ def stages_run(monkeypatch, before=lambda relaxation, monitor: None):
     def choose(lifting, families, record, options, steered=None):
         engine = original(lifting, families, record, options, steered)
 
-        def run(monitor, start):
+        def run(monitor, start, V):
             names.append(record.name)
             before(record.name, monitor)
-            return engine(monitor, start)
+            return engine(monitor, start, V)
 
         return run
 
@@ -265,6 +265,14 @@ def test_it_climbs_in_order(local, monkeypatch):
     hr2jax.solve(network(), relaxation="best", **box(local))
     climbed = [step for step in STEPS if local or step != "hr2z"]  # without xi hr2z is shor
     assert names == climbed + [STEPS[-1]] * (not local)  # once more by the reach lifting
+
+
+@BOTH
+def test_within_a_time_limit_hr2_plus_has_what_weaker_ones_have(local, monkeypatch):
+    """Issue 17.4: with little time a local bound was hr2's, where hr2z's was ready in a third of it."""
+    names = stages_run(monkeypatch)
+    hr2jax.solve(network(), relaxation="hr2+", time_limit=10**6, witness=0, **box(local))
+    assert names[:3] == (["hr2", "hr2z", "hr2+"] if local else ["hr2", "hr2+", "hr2+"])
 
 
 @pytest.mark.parametrize("how", ["callback", "interrupt"])

@@ -73,8 +73,8 @@ def test_stalled_is_not_said_where_bound_and_lower_agree(monkeypatch):
     called, choose = [], stages.choose_engine
 
     def stalling(*given):
-        def stalled(session, start):
-            called.append(choose(*given)(session, start))
+        def stalled(*begun):
+            called.append(choose(*given)(*begun))
             return Status.STALLED
 
         return stalled

@@ -80,17 +80,17 @@ def choose_engine(
                 "method='lowrank' is for any number"
             )
         if cuts:
-            return lambda monitor, start: solve_with_cuts(lifting, families, monitor, cuts, start)
-        return lambda monitor, start: solve_newton(lifting, families, monitor, start=start)
+            return lambda monitor, start, _: solve_with_cuts(lifting, families, monitor, cuts, start)
+        return lambda monitor, start, _: solve_newton(lifting, families, monitor, start=start)
     if name == "lowrank" and record.lifting == "lipsdp" and options.devices is None:
         from .product.tangents import solve_tangents
 
-        return lambda monitor, _: solve_tangents(lifting, monitor, seed=options.seed)
+        return lambda monitor, *_: solve_tangents(lifting, monitor, seed=options.seed).status
     if name == "lowrank":
         from .product.lowrank import solve_lowrank
 
-        return lambda monitor, start: solve_lowrank(
-            lifting, families, monitor, cuts=cuts, seed=options.seed, start=start, steered=steered,
+        return lambda monitor, start, V: solve_lowrank(
+            lifting, families, monitor, cuts=cuts, seed=options.seed, start=start, V=V, steered=steered,
             devices=options.devices,
         )
     if name in INTERIOR_POINT:
@@ -98,11 +98,11 @@ def choose_engine(
         from .block.interior_point import run_interior_point
 
         form = block_form(record.name, lifting)
-        return lambda monitor, _: run_interior_point(form, name, monitor)
+        return lambda monitor, *_: run_interior_point(form, name, monitor)
     from .block.admm import admm_form, solve_admm
 
     chosen = admm_form(record.name, lifting)
-    return lambda monitor, start: solve_admm(chosen, monitor, start=start, seed=options.seed)
+    return lambda monitor, start, _: solve_admm(chosen, monitor, start=start, seed=options.seed)
 
 
 def tensored_engine(lifting: Tensored, record: Relaxation, options: Options) -> Engine:
@@ -114,4 +114,4 @@ def tensored_engine(lifting: Tensored, record: Relaxation, options: Options) -> 
     every = copied_families(lifting, preset(record.name, lifting.one)).values()
     families = [family for family in every if len(family.used)]
     cuts = options.planes if record.cuts else ()
-    return lambda monitor, _: solve_copied(lifting, families, monitor, cuts)
+    return lambda monitor, *_: solve_copied(lifting, families, monitor, cuts)

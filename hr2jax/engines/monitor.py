@@ -71,4 +71,5 @@ class Timings:
         self._stack.pop()
 
 
-Engine = Callable[[Monitor, Mapping[str, Array]], Status]
+# Solves from multipliers by family and a factor V (N, r) of the moments, where one is known.
+Engine = Callable[[Monitor, Mapping[str, Array], Array | None], Status]

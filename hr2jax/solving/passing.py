@@ -1,45 +1,67 @@
-"""LipSDP's bound by one pass through the layers, before any engine: of every relaxation of a large deep network."""
+"""LipSDP's bound of a large deep network, before a tighter relaxation's engine: by one pass, then by its own engine."""
 
 from __future__ import annotations
 
+import math
+
+from ..engines.monitor import Stop
 from ..engines.pace import certificate_seconds
+from ..engines.product.carried import Carried, carried
 from ..engines.product.passes import one_pass
+from ..engines.product.tangents import solve_tangents
 from ..engines.sizes import Sizes
 from ..machine.memory import available_bytes
 from ..relaxation import Lifting, lift
 from ..relaxation.presolve import LIFTINGS, presolve
+from ..result import Status
 from .session import Session
 
-# Below this side of M_1 engines are quick, and need no first bound.
-SMALL = 400
+# Below this side of M_1 engines are quick, and need no first bound: without a time limit, and with one.
+SMALL, SMALL_IN_TIME = 400, 120
 # Arrays of LipSDP's N x N that are alive at once: its matrix, enclosed, a factor, what is left of the proof.
 ALIVE = 8.0
 # A share of the time limit that it may take; its proof and itself, over a proof for which a diagonal is repaired too
 # (2C2F of GLipSDP, 5589 entries: 1.8 and 4.2 s of one processor, where that takes 50).
 SHARE, QUICKER = 0.8, 0.15
+# The same of the engine, which stops when it has come to its end.
+ENGINE = 0.9
 
 
-def offer_pass(session: Session, lifting: Lifting) -> None:
-    """Offer the session what a pass proves, where that is worth something and quick.
+def offer_lipsdp(session: Session, lifting: Lifting) -> Carried | None:
+    """Offer the session what LipSDP's multipliers prove, where that is worth something and quick.
 
     With one hidden layer the mixing method's bound is better.
+
+    Returns:
+        Its optimum in the session's own lifting; None where that is LipSDP's, or has other variables.
+
+    Raises:
+        Stop: somebody wants it to stop.
     """
     net, problem = session.net, session.problem
-    if net.depth <= 1 or lifting.size <= SMALL:
-        return
-    is_own = lifting.presolve.chains == ("q",)
-    size = lifting.size if is_own else Sizes.of(problem, fixed := presolve(
-        net, problem, slopes=session.fixed.slopes, chains=LIFTINGS["lipsdp"]
-    )).N  # fmt: skip
-    if 8.0 * ALIVE * size**2 > available_bytes():
-        return
-    if QUICKER * certificate_seconds(size) > SHARE * session.left():
-        return
-    found = one_pass(lifting if is_own else lift(net, problem, fixed))
-    if found is None:
-        return
-    if is_own:
-        session.certify(*found)
-        return
-    with session.stage("lipsdp", session.tolerance, 1.0), session.on(fixed):
-        session.certify(*found)
+    if net.depth <= 1 or lifting.size <= (SMALL if session.options.time_limit is None else SMALL_IN_TIME):
+        return None
+    if lifting.presolve.chains == ("q",):
+        if _fits(session, lifting.size) and (found := one_pass(lifting)) is not None:
+            session.certify(*found)
+        return None
+    fixed = presolve(net, problem, slopes=session.fixed.slopes, chains=LIFTINGS["lipsdp"])
+    if not _fits(session, Sizes.of(problem, fixed).N):
+        return None
+    lipsdp = lift(net, problem, fixed)
+    if (found := one_pass(lipsdp)) is not None:
+        with session.stage("lipsdp", session.tolerance, 1.0), session.on(fixed):
+            session.certify(*found)
+    session.engine = "lowrank"
+    with session.stage("lipsdp", session.tolerance, ENGINE), session.on(fixed):
+        solved = solve_tangents(lipsdp, session, seed=session.options.seed)
+    session.relaxation_value = math.nan  # of the relaxation asked for nothing is known
+    if solved.status is Status.STOPPED:
+        raise Stop(solved.status)
+    return None if solved.V is None else carried(lipsdp, solved.multipliers, solved.V, lifting)
+
+
+def _fits(session: Session, size: int) -> bool:
+    """Whether a pass does, in memory and before the time limit."""
+    is_quick = QUICKER * certificate_seconds(size) <= SHARE * session.left()
+    return is_quick and 8.0 * ALIVE * size**2 <= available_bytes()

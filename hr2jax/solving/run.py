@@ -43,7 +43,7 @@ from ..version import versions
 from .checkpoint import load_checkpoint, seconds_used
 from .last import beside
 from .liftings import other_presolves
-from .passing import offer_pass
+from .passing import offer_lipsdp
 from .prepared import Known, prepare
 from .session import Session
 from .stages import Stage, stages_of
@@ -202,16 +202,16 @@ def _climb(session: Session, plan: Plan, before: Certificate | None) -> Status:
     with session.timings.span("lower"):
         _search(session, QUICK)
     if not session.is_closed():
-        is_lipschitz = session.problem.quantity == "lipschitz"
+        is_lipschitz, lipsdp = session.problem.quantity == "lipschitz", None
+        if options.time_limit is not None:
+            session.expect(plan.proof)
         if is_lipschitz and not options.record.degree:
-            with session.timings.span("solve"):
+            with session.timings.span("solve"), np.errstate(all="ignore"):
                 first_bound(plan.lifting, session)
-                offer_pass(session, plan.lifting)
+                lipsdp = offer_lipsdp(session, plan.lifting)
         session.report(0, math.nan, math.nan)
         given = {} if before is None else _starting_multipliers(session.net, before, plan.fixed, plan.lifting)
         multipliers = dict(given)
-        if options.time_limit is not None:
-            session.expect(plan.proof)
         session.keep_for_search(0.1 * session.remaining() if session.remaining() < math.inf else 0.0)
         for stage in plan.stages:
             if stage is not plan.stages[-1] and stage.share * session.remaining() < plan.proof:
@@ -220,7 +220,10 @@ def _climb(session: Session, plan: Plan, before: Certificate | None) -> Status:
             stage_of, iterations = session.stage(stage.relaxation.name, stage.tolerance, stage.share), session.iteration
             # engines look at what comes out, whatever overflowed on the way
             with session.timings.span("solve"), stage_of, np.errstate(all="ignore"):
-                status = stage.engine(session, stage.own(given if stage.is_afresh else multipliers))
+                start, V = stage.own(given if stage.is_afresh else multipliers), None
+                if lipsdp is not None and before is None and stage.method == "lowrank":
+                    start, V = stage.own(lipsdp.multipliers) | start, lipsdp.V
+                status = stage.engine(session, start, V)
             work += engine_seconds(stage.method, plan.lifting.size, session.iteration - iterations)
             if status is Status.STOPPED or session.is_over():
                 break
@@ -245,7 +248,7 @@ def _beside(session: Session, plan: Plan, before: Certificate | None, status: St
     start = {} if before is None else _starting_multipliers(session.net, before, plan.fixed, plan.lifting)
     as_stage = session.stage(stage.relaxation.name, stage.tolerance, 1.0)
     with session.on(plan.fixed), as_stage, session.timings.span("solve"), np.errstate(all="ignore"):
-        ended = _ended(lambda: stage.engine(session, stage.own(start)))
+        ended = _ended(lambda: stage.engine(session, stage.own(start), None))
     if session.bound < bound:
         session.engine = stage.method
     else:

@@ -50,17 +50,21 @@ def stages_of(lifting: Lifting, options: Options, steered: Steered | None) -> li
     """The relaxation asked for and what comes before it, or those that `best` climbs: to a first idea, but the last."""
     asked, stages = options.record, []
     depth, local = lifting.presolve.depth, XI in lifting.sizes
+    quantity = "lipschitz" if lifting.presolve.chains else "maximum"
     before: list[tuple[Names | None, bool]] = []
     steps = asked.climbs or ((asked.name, 1.0),)
     if isinstance(lifting, Tensored):  # which begins from nothing
         steps = ((asked.hardest.name, 1.0),)
-    elif asked.before is not None and options.time_limit is not None:
-        steps = (asked.before, *steps)
+    elif options.time_limit is not None:
+        steps = (*asked.before, *steps)
     for name, share in steps:
         record = RELAXATIONS[name]
         states = (record.families(depth, local), record.cuts)
         if asked.climbs and (states[0] is None or states in before):
             continue  # it does not exist here, or equals one before it
+        is_before = (name, share) in asked.before
+        if is_before and not ((states[0] or record.lifting) and quantity in record.quantities):
+            continue  # it does not exist here, or is no more than `shor`
         before.append(states)
         if isinstance(lifting, Tensored):
             engine = tensored_engine(lifting, record, options)
@@ -73,7 +77,7 @@ def stages_of(lifting: Lifting, options: Options, steered: Steered | None) -> li
         engine = choose_engine(lifting, families, record, options, steered)
         method = engine_for(lifting, families, record, options)
         # some steps of newton end what comes before, and what comes next takes longer: a limit it needs is all its own
-        is_quick = method == "newton" and (name, share) == asked.before
+        is_quick = method == "newton" and is_before
         own = 1.0 if is_quick else share
         stages.append(Stage(record, frozenset(known), engine, method, tolerance, own, record.cuts and depth == 1))
     return stages

@@ -238,8 +238,8 @@ def _rows(groups: list[Group], active: _Active, dual: Array, degree: int) -> Arr
 def krivine_engine(net: Network, problem: Problem, degree: int) -> Engine:
     """LipOpt as an engine: every linear program's multipliers are offered to the monitor's certificate."""
 
-    def run(monitor: Monitor, start: Mapping[str, Array]) -> Status:
-        del start
+    def run(monitor: Monitor, start: Mapping[str, Array], V: Array | None) -> Status:
+        del start, V
         rounds = 0
 
         def offer(value: float, multipliers: dict[str, Array]) -> None:

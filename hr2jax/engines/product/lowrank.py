@@ -34,6 +34,7 @@ def solve_lowrank(
     cuts: tuple[str, ...] = (),
     seed: int = 0,
     start: Mapping[str, Array] | None = None,
+    V: Array | None = None,
     steered: Steered | None = None,
     schedule: Schedule | None = None,
     devices: int | None = None,
@@ -46,6 +47,7 @@ def solve_lowrank(
         cuts: which cutting planes to separate (`triangle_cuts.kinds`, "triangles"); none for a fixed relaxation.
         seed: of the random start.
         start: multipliers to begin from (a warm start), by family name.
+        V: (N, r) a factor of the moment matrix that these multipliers ask for, where it is known.
         steered: a run to continue instead of steering.
         schedule: effort.
         devices: among so many the factor's rows are divided; None: one has them all. Small problems are NumPy's.
@@ -70,7 +72,7 @@ def solve_lowrank(
                 run.certifying = certificate_seconds(kept_rows(lifting, run.unscaled(), Middle))
             if not run.is_small and monitor.remaining() < COMPILING and not run.is_compiled():
                 raise Stop(Status.TIME_LIMIT)
-            run.steer(steered)
+            run.steer(steered, V)
             status = finish(run)
             if run.is_warm and status is not Status.SOLVED and not run.newton_may_follow:  # the start was misleading
                 run.start_cold()

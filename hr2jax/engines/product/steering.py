@@ -25,6 +25,7 @@ from ..monitor import Monitor, Stop
 from ..pace import certificate_seconds
 from ..scale import ABSURD, in_units, mean_diagonal, unit_rows
 from .arrays import Factored
+from .carried import factor_at
 from .cone_cuts import ConePool, pools_of
 from .host import Host
 from .memory import FEW_WITH_CUTS
@@ -107,7 +108,7 @@ class Run:
         self.pool = Pool.empty()
         for other in self.others.values():
             other.clear()
-        self.is_warm = False
+        self.is_warm = self.is_known = False
 
     def shapes(self) -> Any:
         """Equal for problems that may be steered together."""
@@ -117,10 +118,13 @@ class Run:
         """Where it stands, for a run of the same problem to go on from."""
         return Steered(self.P, self.multipliers, self.sigma, self.scale, self.iteration)
 
-    def steer(self, steered: Steered | None = None) -> None:
-        """Come near the optimum, or go on from where that was done."""
+    def steer(self, steered: Steered | None = None, V: Array | None = None) -> None:
+        """Come near the optimum, or go on from where that was done, or from a factor V (N, r) of moments near it."""
         dtype = np.float64 if self.is_small else np.float32
-        if steered is None:
+        if V is not None:
+            self.P, self.is_known = factor_at(V, self.factored, self.rank, self.rng), True
+            self.rank = self.P.shape[1] - 1
+        elif steered is None:
             self.bulk(dtype)
         else:
             self.P, self.multipliers, self.sigma, self.scale, self.iteration = steered

@@ -7,6 +7,7 @@ multipliers that stationarity asks for prove a bound from above. It is the low-r
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,11 +40,21 @@ SHARE = 0.3
 # A round that leaves more than this share of the gap makes no progress; after so many of them columns are added, of
 # this length relative to the others.
 IDLE, PATIENCE, NUDGE = 0.7, 2, 0.05
+# Of what a proof takes for which a diagonal is repaired by Newton's method, the share that it takes here, about.
+QUICKER = 0.25
 # Directions that are tried until one has a value above 0.
 TRIES = 4
 
 
-def solve_tangents(lifting: Lifting, monitor: Monitor, *, seed: int = 0) -> Status:
+class Solved(NamedTuple):
+    """How it has ended, with the last multipliers by family and the vectors V (N, r) that ask for them, if any do."""
+
+    status: Status
+    multipliers: dict[str, Array]
+    V: Array | None
+
+
+def solve_tangents(lifting: Lifting, monitor: Monitor, *, seed: int = 0) -> Solved:
     """Solve LipSDP's relaxation; multipliers of rounds that are worth it are offered to the monitor's certificate.
 
     Args:
@@ -51,9 +62,8 @@ def solve_tangents(lifting: Lifting, monitor: Monitor, *, seed: int = 0) -> Stat
         monitor: certifies, records, says when to stop.
         seed: of the random start.
 
-    Returns:
-        SOLVED when bound - value <= tol * bound, the value being attained by moments; STALLED when rounds and, where
-        the multipliers are few enough for it, Newton's method do not come so near.
+    Its status is SOLVED when bound - value <= tol * bound, the value being attained by moments; STALLED when rounds
+    and, where the multipliers are few enough for it, Newton's method do not come so near.
     """
     run = _Run(lifting, monitor, seed)
     try:
@@ -61,15 +71,14 @@ def solve_tangents(lifting: Lifting, monitor: Monitor, *, seed: int = 0) -> Stat
             status = run.rounds()
         families = preset("lipsdp", lifting)
         if status is Status.STALLED and affordable(lifting, families):
-            start = run.given
-            return solve_newton(lifting, families, monitor, start=start, iteration=run.iteration)
-        return status
+            status = solve_newton(lifting, families, monitor, start=run.given, iteration=run.iteration)
     except Stop as stop:
         run.offer()
-        return stop.status
+        status = stop.status
     except KeyboardInterrupt:
         run.offer()
-        return Status.STOPPED
+        status = Status.STOPPED
+    return Solved(status, run.given, run.V)
 
 
 class _Run:
@@ -80,8 +89,9 @@ class _Run:
         self.budget = lifting.budget if lifting.balls else None
         self.rng = np.random.default_rng(seed)
         self.iteration, self.certified, self.seconds = 0, 0, 1e-6
-        self.proof = certificate_seconds(lifting.size)
+        self.proof = QUICKER * certificate_seconds(lifting.size)
         self.given: dict[str, Array] = {}
+        self.V: Array | None = None
         self.P: Array | None = None
 
     def rounds(self) -> Status:
@@ -166,9 +176,9 @@ class _Run:
     def _dual(self) -> tuple[float, Arrow, Array]:
         """What the vectors attain, the Lagrangian matrix of their multipliers, and the diagonal they ask for."""
         assert self.P is not None
-        value, self.given, V = self.tangents.multipliers(self.P)
+        value, self.given, self.V = self.tangents.multipliers(self.P)
         M = lagrangian_matrix(self.lifting, self.given, Middle).middle()
-        return value, M, stationary(M, V, self.lifting.square_is_one, self.budget)
+        return value, M, stationary(M, self.V, self.lifting.square_is_one, self.budget)
 
     def _certify(self, is_last: bool) -> tuple[float, float]:
         """(value, bound) in the problem's units; offered where that is good enough, or the last."""
@@ -180,13 +190,14 @@ class _Run:
         d = feasible(M, d, self.budget)
         bound = in_units(cost(d, self.budget), self.lifting)
         is_met = bound - there <= self._wanted(bound, SHARE)
-        if is_last and not is_met:
+        if is_last and not is_met and (seconds := min(10.0, self.monitor.remaining(self.proof))) > 0:
             d = tighten(
                 M, self.lifting.square_is_one, d, tolerance=0.2 * self.monitor.tolerance, reachable=value,
-                seconds=max(min(10.0, self.monitor.remaining()), 0.0), budget=self.budget,
+                seconds=seconds, budget=self.budget,
             )  # fmt: skip
-        near_end = self.monitor.remaining() < 3.0 * self.proof
-        if is_met or is_last or near_end:
+        # a proof takes about as long as that again
+        self.proof = max(self.proof, 2.0 * (time.perf_counter() - began))
+        if is_met or is_last or self.monitor.remaining() < 3.0 * self.proof:
             bound = self.monitor.certify(self.given, d)
             self.certified, self.proof = self.iteration, max(self.proof, time.perf_counter() - began)
         return there, bound

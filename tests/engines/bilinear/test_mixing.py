@@ -59,7 +59,7 @@ def test_a_bound_comes_before_any_engine(norm, limit, monkeypatch):
     """Of intervals nobody hears, and whoever presses Ctrl-C early had theirs."""
     net, seen = network(10, 14), []
 
-    def engine(monitor, _):
+    def engine(monitor, *_):
         seen.append(monitor.bound)
         return hr2jax.Status.STALLED
 
