@@ -22,6 +22,8 @@ from hr2jax.machine.compile_clock import compile_seconds
 from hr2jax.result import RELAXATION_SOLVED
 from hr2jax.solving import run, stages
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 HISTORY = {"seconds", "iteration", "bound", "relaxation_value", "residual"}
 
 

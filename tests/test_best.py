@@ -194,13 +194,18 @@ QUESTIONS = {
 }
 
 
+@cache
+def cold_of(question):
+    return hr2jax.solve(network(), relaxation="hr2+", **QUESTIONS[question])
+
+
 @BOTH
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_triangles_of_another_problem_are_a_start(question, local):
     """Other unstable neurons, other inputs, with and without xi: what has no counterpart is left out."""
     net, ask = network(), QUESTIONS[question]
     exact = truth(net, checked_problem(net, norm="inf", **ask))
-    cold = hr2jax.solve(net, relaxation="hr2+", **ask)
+    cold = cold_of(question)
     warm = hr2jax.solve(net, relaxation="hr2+", warm_start=plus(local), **ask)
     for result in (cold, warm):
         check(net, result, exact)
@@ -226,9 +231,14 @@ def test_the_same_problem_again_takes_fewer_iterations():
 # The climb ----------------------------------------------------------------------------------------------
 
 
+@cache
+def best(local):
+    return hr2jax.solve(network(), relaxation="best", **box(local))
+
+
 @BOTH
 def test_the_best_is_as_good_as_every_step(local):
-    result = hr2jax.solve(network(), relaxation="best", **box(local))
+    result = best(local)
     check(network(), result, known(local))
     assert result.status is Status.SOLVED
     for relaxation in STEPS:
@@ -303,7 +313,7 @@ def test_once_stopped_it_climbs_no_further(how, at, monkeypatch):
 
 @BOTH
 def test_the_iteration_limit_is_that_of_all_stages_together(local, monkeypatch):
-    total = hr2jax.solve(network(), relaxation="best", **box(local)).iterations
+    total = best(local).iterations
     names, most = stages_run(monkeypatch), 0
     for limit in (1, 2, 5, total // 3, 2 * total // 3, total - 1):
         names.clear()
