@@ -164,21 +164,6 @@ def test_refusals_say_what_reach_is_for():
         reach(net_of(0, (5, 5, 1)))
 
 
-@pytest.mark.slow
-def test_no_slope_of_two_thousand_networks_exceeds_the_bound():
-    """Half of them small enough for exact constants."""
-    for seed in range(2000):
-        rng = np.random.default_rng(seed)
-        net = random_kinked(rng)
-        if refusal(net) or find_section(net) is None:
-            continue
-        norm = 2 if net.widths[-1] > 1 else [2, "inf"][seed % 2]
-        result = reach(net, norm=norm, max_iterations=40)
-        assert result.bound >= attained(net, norm, 2, rng) * (1 - 1e-9), seed
-        if net.is_chain and net.widths[-1] == 1:
-            assert result.bound >= exact_constant(net, checked_problem(net, norm=norm)) * (1 - 1e-7), seed
-
-
 ONE_SLOPE = [("prelu", {"weight": np.array([0.0, 1.0])}), ("leaky_relu", {"negative_slope": 1.0})]
 
 

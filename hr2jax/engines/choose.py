@@ -51,7 +51,7 @@ def engine_for(lifting: Lifting, families: list[Family], record: Relaxation, opt
         from .product.memory import few
         from .product.newton import affordable
 
-        most = few(record, record.cuts and bool(options.planes))
+        most = few(record, record.cuts and bool(options.planes), lifting.presolve.has_last)
         return affordable(lifting, families, most)
 
     has_more = S in lifting.sizes or lifting.presolve.has_last or T not in lifting.sizes

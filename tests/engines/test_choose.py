@@ -1,8 +1,17 @@
 """What engines know before they begin."""
 
+import numpy as np
 import pytest
 
 from hr2jax.engines import pace
+from hr2jax.engines.choose import engine_for
+from hr2jax.options import Options
+from hr2jax.problem import checked_problem
+from hr2jax.relaxation import lift, preset
+from hr2jax.relaxation.presolve import LIFTINGS, presolve
+from hr2jax.relaxation.section import find_section
+from hr2jax.relaxation.table import RELAXATIONS
+from tests.reference.cases import random_net
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +57,14 @@ def test_the_machine_is_looked_at_once_and_for_large_problems_only(monkeypatch):
     assert count
     pace.certificate_seconds(4000)
     assert len(looks) == count
+
+
+@pytest.mark.parametrize("widths, name, engine", [
+    ((2, 8, 8, 8, 1), "reach", "newton"), ((3, 16, 16, 16, 1), "adjoint", "lowrank"),
+])  # fmt: skip
+def test_newton_cuts_what_has_x_of_the_last_layers(widths, name, engine):
+    """Abalone's 9-16-16-1 was lowrank's: 1.0086 of the constant, which newton is below after a second."""
+    net, options = random_net(np.random.default_rng(0), widths), Options(relaxation="hr2+")
+    problem, section = checked_problem(net, norm=2), find_section(net) if name == "reach" else None
+    lifting = lift(net, problem, presolve(net, problem, chains=LIFTINGS[name], section=section))
+    assert engine_for(lifting, preset("hr2+", lifting), RELAXATIONS["hr2+"], options) == engine
