@@ -26,8 +26,6 @@ from tests.reference.effort import examples
 
 from .reference.brute import exact_constant
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 NORMS = ["inf", 2, 1]
 
 

@@ -44,7 +44,7 @@ class compiled:
     """A jitted function that compiles quickly: `jax.jit`, as a decorator, with XLA's options for that.
 
     Half the time to compile (bench/compile.py), for the same values; but for deep fused expressions, which the older
-    way writes out again and again: these are for `jax.jit` (hr2jax/bounds/slopes/ascent.py).
+    way writes out again and again: these are for `jax.jit`.
     Within another function that is traced it is part of that one. A JAX that does not know the options has none.
 
     Args:

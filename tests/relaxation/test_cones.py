@@ -148,7 +148,6 @@ def test_every_family_and_cone_holds_at_points_of_several_outputs(p, q, is_local
 # --- solves and certificates ------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("compiled_quickly")
 def test_cones_make_a_local_constant_of_norm_2_smaller():
     net = random_network(np.random.default_rng(10), (3, 3, 3, 2))
     where = {"center": np.full(3, 0.1), "radius": 0.7}

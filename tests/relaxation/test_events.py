@@ -191,7 +191,6 @@ def solved(norm="inf"):
     return net, hr2jax.solve(net, relaxation="hr2+", norm=norm, witness=0, max_iterations=40, **BOX)
 
 
-@pytest.mark.usefixtures("compiled_quickly")
 @pytest.mark.parametrize("norm", ["inf", 2])
 def test_certificates_with_events_verify_and_tampering_never_proves_less_than_the_truth(norm, tmp_path):
     net, result = solved(norm)

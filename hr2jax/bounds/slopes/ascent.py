@@ -1,53 +1,92 @@
-"""Projected gradient ascent on slopes, all targets of a layer at once, in JAX. Steering only."""
+"""Projected gradient ascent on slopes, all targets of a layer at once. Steering only.
+
+The gradient is written out, and nothing is compiled: a program for each depth took seconds, and its steps, products of
+matrices, no less than NumPy's.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from functools import partial
-from typing import Any
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
 from ...arithmetic.float64 import Array
-from ...arithmetic.norms import Norm, unknown_norm
-from ...machine.run import put, run
+from ...arithmetic.norms import unknown_norm
+from ...domain import Domain
+from ...machine.stopping import check
 from .targets import Targets
 
 STEPS = 20  # between two looks at the clock
 ROUNDS = 10
 ENOUGH = 1e-4  # the least mean improvement of a round, relative to the targets' ranges, that is worth another
+RATE, DECAY = 0.1, 0.7  # of a step, and by what it falls from round to round
+FIRST, SECOND, SMALL = 0.9, 0.999, 1e-8  # Adam's moments, and what keeps its quotient finite
+
+
+class _Lines(NamedTuple):
+    """A layer and the lines that its neurons lie between: x <= s z + intercept, and x >= slope z where unstable."""
+
+    A: Array
+    b: Array
+    unstable: Array  # (p,) bool
+    s: Array
+    intercept: Array
 
 
 def ascend(targets: Targets, start: Mapping[int, Array], end: float | None, seed: int) -> dict[int, Array]:
     """Better slopes k -> (n, p_k) than `start`, per target."""
-    net, domain = targets.net, targets.problem.domain
-    count = len(targets.bounds)
+    layers = _lines(targets)
     rng = np.random.default_rng(seed)
-    layers = []
-    for A, b, (low, high) in zip(net.weights, net.biases, targets.bounds, strict=False):
+    scale = _ranges(targets)
+    best = [np.array(start[k]) for k in range(1, len(layers) + 1)]
+    # Away from the corners, where half of the directions are closed.
+    slopes = [0.9 * s + 0.1 * rng.random(s.shape) for s in best]
+    adam = _Adam(best)
+    with np.errstate(all="ignore"):
+        value, _ = _values(best, targets, layers)
+        for number in range(ROUNDS):
+            before, rate = value, RATE * DECAY**number
+            for _ in range(STEPS):
+                check()
+                found, gradient = _values(slopes, targets, layers)
+                won = found > value
+                value = np.where(won, found, value)
+                best = [np.where(won[:, None], new, old) for new, old in zip(slopes, best, strict=True)]
+                steps = adam.steps([g / scale[:, None] for g in gradient])
+                slopes = [np.clip(s + rate * step, 0.0, 1.0) for s, step in zip(slopes, steps, strict=True)]
+            gain = float(np.mean((value - before) / scale))
+            if not gain >= ENOUGH or (end is not None and time.monotonic() >= end):
+                break
+    return {k: np.nan_to_num(values) for k, values in enumerate(best, start=1)}
+
+
+class _Adam:
+    """The method of Kingma and Ba (2015), upwards: steps of about 1 in each entry."""
+
+    def __init__(self, like: list[Array]):
+        self.means, self.squares = ([np.zeros_like(values) for values in like] for _ in range(2))
+        self.count = 0
+
+    def steps(self, gradient: list[Array]) -> list[Array]:
+        """The next ones."""
+        self.count += 1
+        self.means = [FIRST * m + (1.0 - FIRST) * g for m, g in zip(self.means, gradient, strict=True)]
+        self.squares = [SECOND * q + (1.0 - SECOND) * g**2 for q, g in zip(self.squares, gradient, strict=True)]
+        long, short = 1.0 - FIRST**self.count, 1.0 - SECOND**self.count
+        return [m / long / (np.sqrt(q / short) + SMALL) for m, q in zip(self.means, self.squares, strict=True)]
+
+
+def _lines(targets: Targets) -> list[_Lines]:
+    """Layer by layer."""
+    out = []
+    for A, b, (low, high) in zip(targets.net.weights, targets.net.biases, targets.bounds, strict=False):
         unstable = (low < 0) & (high > 0)
         with np.errstate(all="ignore"):
             s = np.where(unstable, high / np.where(unstable, high - low, 1.0), high > 0)
-        layers.append((A, b, unstable.astype(np.float64), s, np.where(unstable, -s * low, 0.0)))
-    scale = _ranges(targets)
-    with jax.enable_x64(True), jax.default_matmul_precision("highest"):
-        data = run(jax.tree.map, put, (targets.rows[count], targets.shift, layers, domain.center, domain.radius, scale))
-        first = [put(start[k]) for k in range(1, count + 1)]
-        best, value = first, run(_values, first, data, domain.shape)
-        # Away from the corners, where half of the directions are closed.
-        slopes = run(_inwards, first, [rng.random(s.shape) for s in first])
-        state = run(_optimizer().init, slopes)
-        for step in range(ROUNDS):
-            before = value
-            slopes, state, best, value = run(_round, slopes, state, best, value, data, 0.7**step, domain.shape)
-            gain = float(run(_gain, value, before, data[-1]))
-            if not gain >= ENOUGH or (end is not None and time.monotonic() >= end):
-                break
-        return {k: np.nan_to_num(np.asarray(values)) for k, values in enumerate(best, start=1)}
+        out.append(_Lines(A, b, unstable, s, np.where(unstable, -s * low, 0.0)))
+    return out
 
 
 def _ranges(targets: Targets) -> Array:
@@ -58,53 +97,41 @@ def _ranges(targets: Targets) -> Array:
     return np.where((size > 0) & np.isfinite(size), size, 1.0)
 
 
-def _inwards(slopes: Any, random: Any) -> Any:
-    return [0.9 * s + 0.1 * jnp.asarray(r) for s, r in zip(slopes, random, strict=True)]
-
-
-def _gain(value: Any, before: Any, scale: Any) -> Any:
-    return jnp.mean((value - before) / scale)
-
-
-def _optimizer() -> Any:
-    return optax.adam(0.1)
-
-
-def _values(slopes: Any, data: Any, shape: Norm) -> Any:
-    """The targets' linear lower bounds (n,)."""
-    M, value, layers, center, radius, _ = data
+def _values(slopes: list[Array], targets: Targets, layers: list[_Lines]) -> tuple[Array, list[Array]]:
+    """The targets' linear lower bounds (n,), and the derivative of each by its own slopes, (n, p_k) per layer."""
+    M, value = targets.rows[len(layers)], targets.shift
+    walked: list[tuple[Array, Array]] = []  # of each layer, the last first: M >= 0, and what multiplies M
+    above = []
     for slope, (A, b, unstable, s, intercept) in zip(slopes[::-1], layers[::-1], strict=True):
-        above, below = jnp.maximum(M, 0.0), jnp.minimum(M, 0.0)
-        N = above * jnp.where(unstable > 0, slope, s) + below * s
-        value = value + below @ intercept + N @ b
+        positive = M > 0
+        factor = np.where(positive & unstable, slope, s)
+        above.append(np.where(positive & unstable, M, 0.0))
+        N = factor * M
+        value = value + np.minimum(M, 0.0) @ intercept + N @ b
+        walked.append((positive, factor))
         M = N @ A
-    if shape == "inf":
-        spread = jnp.abs(M) @ radius
-    elif shape == 2:
-        square = jnp.sum(M**2, axis=1)
-        spread = radius[0] * jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
-    elif shape == 1:
-        spread = radius[0] * jnp.max(jnp.abs(M), axis=1)
-    else:
-        raise unknown_norm(shape)
-    return value + M @ center - spread
+    spread, along = _spread(M, targets.problem.domain)
+    center = targets.problem.domain.center
+    gradient: list[Array] = []
+    outer = center - along  # of M, (n, p_{k-1})
+    for (A, b, _, _, intercept), (positive, factor), own in zip(layers, walked[::-1], above[::-1], strict=True):
+        inner = outer @ A.T + b
+        gradient.append(inner * own)
+        outer = inner * factor + np.where(positive, 0.0, intercept)
+    return value + M @ center - spread, gradient
 
 
-@partial(jax.jit, static_argnums=6)  # not `compiled`: of 20 layers that would take twice as long
-def _round(slopes: Any, state: Any, best: Any, value: Any, data: Any, rate: Any, shape: Norm) -> Any:
-    """STEPS steps of Adam, clipped to [0, 1]; the best slopes seen of each target are kept."""
-
-    def loss(slopes: Any) -> Any:
-        values = _values(slopes, data, shape)
-        return -jnp.sum(values / data[-1]), values
-
-    def step(_: Any, carry: Any) -> Any:
-        slopes, state, best, value = carry
-        (_, values), gradient = jax.value_and_grad(loss, has_aux=True)(slopes)
-        won = values > value
-        best = [jnp.where(won[:, None], new, old) for new, old in zip(slopes, best, strict=True)]
-        update, state = _optimizer().update(gradient, state)
-        slopes = [jnp.clip(s + rate * u, 0.0, 1.0) for s, u in zip(slopes, update, strict=True)]
-        return slopes, state, best, jnp.where(won, values, value)
-
-    return jax.lax.fori_loop(0, STEPS, step, (slopes, state, best, value))
+def _spread(M: Array, domain: Domain) -> tuple[Array, Array]:
+    """What the domain's radii take from  M center  (n,), and its derivative by M."""
+    radius = domain.radius
+    if domain.shape == "inf":
+        return np.abs(M) @ radius, np.sign(M) * radius
+    if domain.shape == 2:
+        length = np.linalg.norm(M, axis=1)
+        return radius[0] * length, radius[0] * M / np.where(length > 0, length, 1.0)[:, None]
+    if domain.shape == 1:
+        place, rows = np.argmax(np.abs(M), axis=1), np.arange(len(M))
+        along = np.zeros_like(M)
+        along[rows, place] = radius[0] * np.sign(M[rows, place])
+        return radius[0] * np.abs(M[rows, place]), along
+    raise unknown_norm(domain.shape)

@@ -17,8 +17,8 @@ from ..linear import layer_bounds, work_of
 from .targets import Targets
 
 METHODS = ("interval", "linear", "lp", "split")
-# Inputs and neurons up to a target's layer for which HiGHS solves the relaxation, a program per target
-# (measured: 5-15 times faster there than the ascent, most of whose time is compilation).
+# Inputs and neurons up to a target's layer for which HiGHS solves the relaxation, a program per target: the ascent ends
+# near its value, HiGHS at it.
 HIGHS_SIZE = 200
 # Multiplications of one backward pass for all targets of all layers: beyond these a method is not cheap.
 LP_WORK, LINEAR_WORK = 2e9, 2e11
@@ -55,8 +55,7 @@ def find_slopes(
             optimum of Planet's relaxation, which slopes attain: exactly (HiGHS) for small sizes and
             boxes, else by projected gradient ascent. Only neurons that "linear" leaves undecided are tightened.
             "split": those of parts of the domain besides (parts.py), in chains.
-        seconds: when to stop tightening (the ascent ends the round it is in and may have to compile, seconds a
-            layer); None: no limit.
+        seconds: when to stop tightening (the ascent ends the round it is in); None: no limit.
         seed: of the ascent's start.
 
     Raises:

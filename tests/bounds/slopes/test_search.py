@@ -8,6 +8,7 @@ import pytest
 from scipy.optimize import linprog
 
 from hr2jax.bounds import interval_bounds, output_range, preactivation_bounds
+from hr2jax.bounds.slopes import ascent
 from hr2jax.bounds.slopes import search as module
 from hr2jax.bounds.slopes import targets as targets_module
 from hr2jax.bounds.slopes.search import find_output_slopes, find_slopes, pick_method
@@ -121,7 +122,22 @@ def test_lp_slopes_reach_the_optimum_of_highs():
     assert count >= 20
 
 
-@pytest.mark.usefixtures("compiled_quickly")
+@pytest.mark.parametrize("norm", ["inf", 2, 1])
+def test_the_ascents_derivative_is_that_of_its_values(norm):
+    net = random_net(np.random.default_rng(2), [3, 6, 6, 6, 2])
+    problem = checked_problem(net, 0, norm, np.full(3, 0.1), 1.0)
+    found = targets_module.Targets.of_layer(net, problem, 3, preactivation_bounds(net, problem)[:2])
+    layers, rng = ascent._lines(found), np.random.default_rng(0)
+    slopes, directions = ([rng.random((found.count, 6)) for _ in layers] for _ in range(2))
+    value, gradient = ascent._values(slopes, found, layers)
+    np.testing.assert_allclose(value, found.values(dict(enumerate(slopes, 1))), rtol=1e-9, atol=1e-12)
+    ends = [ascent._values([s + h * d for s, d in zip(slopes, directions, strict=True)], found, layers)[0]
+            for h in (1e-6, -1e-6)]  # fmt: skip
+    along = sum((g * d).sum(axis=1) for g, d in zip(gradient, directions, strict=True))
+    assert np.abs(along).max() > 0.1
+    np.testing.assert_allclose((ends[0] - ends[1]) / 2e-6, along, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize("norm", ["inf", 2])
 def test_the_ascent_closes_most_of_the_gap(norm, monkeypatch):
     """Of what the optimum gains over the linear rules' bounds, at least nine tenths in the mean."""
