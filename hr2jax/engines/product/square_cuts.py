@@ -31,7 +31,7 @@ class SquarePool:
         self.table = table = MaskTable(lifting)
         self.before, self.behind = (_stacked(forms, factored.placement) for forms in (table.before, table.behind))
         sign = np.repeat([name.sign for name in table.names], np.diff(table.starts))
-        derivative = np.repeat([name.kind != "x" for name in table.names], np.diff(table.starts))
+        derivative = np.repeat(np.array([name.kind != "x" for name in table.names], dtype=bool), np.diff(table.starts))
         # numbers of the forms behind u of what carries the derivative, and of those behind 1 - u, in the same order
         self.numbers = {s: np.flatnonzero((sign == s) & derivative) for s in SIGNS}
         self.clear()
