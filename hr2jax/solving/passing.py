@@ -16,6 +16,8 @@ from ..relaxation.presolve import LIFTINGS, presolve
 from ..result import Status
 from .session import Session
 
+# What its engine's proofs take of the same, about: no diagonal is repaired by Newton's method.
+LATER = 0.25
 # Below this side of M_1 engines are quick, and need no first bound: without a time limit, and with one.
 SMALL, SMALL_IN_TIME = 400, 120
 # Arrays of LipSDP's N x N that are alive at once: its matrix, enclosed, a factor, what is left of the proof.
@@ -23,7 +25,9 @@ ALIVE = 8.0
 # A share of the time limit that it may take; its proof and itself, over a proof for which a diagonal is repaired too
 # (2C2F of GLipSDP, 5589 entries: 1.8 and 4.2 s of one processor, where that takes 50).
 SHARE, QUICKER = 0.8, 0.15
-# The same of the engine, which stops when it has come to its end.
+# Up to this side the engine's first bound takes hardly longer than a pass and its proof: with a time limit no pass.
+QUICK = 3000
+# The same share of the engine, which stops when it has come to its end.
 ENGINE = 0.9
 
 
@@ -42,16 +46,18 @@ def offer_lipsdp(session: Session, lifting: Lifting) -> Carried | None:
     if net.depth <= 1 or lifting.size <= (SMALL if session.options.time_limit is None else SMALL_IN_TIME):
         return None
     if lifting.presolve.chains == ("q",):
-        if _fits(session, lifting.size) and (found := one_pass(lifting)) is not None:
+        if _passes(session, lifting.size) and (found := one_pass(lifting)) is not None:
             session.certify(*found)
         return None
     fixed = presolve(net, problem, slopes=session.fixed.slopes, chains=LIFTINGS["lipsdp"])
     if not _fits(session, Sizes.of(problem, fixed).N):
         return None
     lipsdp = lift(net, problem, fixed)
-    if (found := one_pass(lipsdp)) is not None:
+    if _passes(session, lipsdp.size) and (found := one_pass(lipsdp)) is not None:
         with session.stage("lipsdp", session.tolerance, 1.0), session.on(fixed):
             session.certify(*found)
+    if session.options.time_limit is not None:
+        session.expect(LATER * certificate_seconds(lipsdp.size))
     session.engine = "lowrank"
     with session.stage("lipsdp", session.tolerance, ENGINE), session.on(fixed):
         solved = solve_tangents(lipsdp, session, seed=session.options.seed)
@@ -59,6 +65,11 @@ def offer_lipsdp(session: Session, lifting: Lifting) -> Carried | None:
     if solved.status is Status.STOPPED:
         raise Stop(solved.status)
     return None if solved.V is None else carried(lipsdp, solved.multipliers, solved.V, lifting)
+
+
+def _passes(session: Session, size: int) -> bool:
+    """Whether a pass is worth its time before the engine."""
+    return (session.options.time_limit is None or size > QUICK) and _fits(session, size)
 
 
 def _fits(session: Session, size: int) -> bool:

@@ -209,10 +209,12 @@ def _climb(session: Session, plan: Plan, before: Certificate | None) -> Status:
             with session.timings.span("solve"), np.errstate(all="ignore"):
                 first_bound(plan.lifting, session)
                 lipsdp = offer_lipsdp(session, plan.lifting)
-        session.report(0, math.nan, math.nan)
+        session.report(session.iteration, math.nan, math.nan)
         given = {} if before is None else _starting_multipliers(session.net, before, plan.fixed, plan.lifting)
         multipliers = dict(given)
         session.keep_for_search(0.1 * session.remaining() if session.remaining() < math.inf else 0.0)
+        if session.is_over():
+            raise Stop(Status.TIME_LIMIT if session.iterations_left() > 0 else Status.ITERATION_LIMIT)
         for stage in plan.stages:
             if stage is not plan.stages[-1] and stage.share * session.remaining() < plan.proof:
                 continue  # not worth beginning

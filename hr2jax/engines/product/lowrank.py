@@ -25,6 +25,9 @@ from .newton_cuts import solve_with_cuts
 from .schedule import Schedule, is_small, schedule_for
 from .steering import Run, Steered
 
+# Where a cheaper relaxation's optimum is known, so many times what compiling takes at least must be left.
+PATIENCE = 3.0
+
 
 def solve_lowrank(
     lifting: Lifting,
@@ -65,12 +68,14 @@ def solve_lowrank(
 
         mesh = mesh_of(devices)
     run = Run(lifting, families, monitor, schedule, cuts, seed, start, pads, mesh)
+    run.is_known = V is not None
     try:
         with few_threads(lifting.size):
             run.scale_objective()
             if monitor.remaining() < np.inf and not cuts:  # which rows are eliminated decides how long a proof takes
                 run.certifying = certificate_seconds(kept_rows(lifting, run.unscaled(), Middle))
-            if not run.is_small and monitor.remaining() < COMPILING and not run.is_compiled():
+            compiling = COMPILING if V is None else PATIENCE * COMPILING
+            if not run.is_small and monitor.remaining() < compiling and not run.is_compiled():
                 raise Stop(Status.TIME_LIMIT)
             run.steer(steered, V)
             status = finish(run)

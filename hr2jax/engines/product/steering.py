@@ -122,7 +122,7 @@ class Run:
         """Come near the optimum, or go on from where that was done, or from a factor V (N, r) of moments near it."""
         dtype = np.float64 if self.is_small else np.float32
         if V is not None:
-            self.P, self.is_known = factor_at(V, self.factored, self.rank, self.rng), True
+            self.P = factor_at(V, self.factored, self.rank, self.rng)
             self.rank = self.P.shape[1] - 1
         elif steered is None:
             self.bulk(dtype)
@@ -378,7 +378,7 @@ class Run:
 
     def offer(self) -> None:
         """Certify what there is, at the end of an interrupted run; a random factor alone proves next to nothing."""
-        has_begun = self.iteration > 0 or bool(self.start)
+        has_begun = self.iteration > 0 or (bool(self.start) and not self.is_known)  # what is known is proved
         if has_begun and self.iteration != self.certified and (self.multipliers or not self.families):
             multipliers, M, d = self.dual()
             if M.is_finite() and np.isfinite(d).all():

@@ -40,6 +40,8 @@ SHARE = 0.3
 # A round that leaves more than this share of the gap makes no progress; after so many of them columns are added, of
 # this length relative to the others.
 IDLE, PATIENCE, NUDGE = 0.7, 2, 0.05
+# Each round is certified where so many proofs are left before the time limit.
+NEAR_END = 6.0
 # Of what a proof takes for which a diagonal is repaired by Newton's method, the share that it takes here, about.
 QUICKER = 0.25
 # Directions that are tried until one has a value above 0.
@@ -197,7 +199,7 @@ class _Run:
             )  # fmt: skip
         # a proof takes about as long as that again
         self.proof = max(self.proof, 2.0 * (time.perf_counter() - began))
-        if is_met or is_last or self.monitor.remaining() < 3.0 * self.proof:
+        if is_met or is_last or self.monitor.remaining() < NEAR_END * self.proof:
             bound = self.monitor.certify(self.given, d)
             self.certified, self.proof = self.iteration, max(self.proof, time.perf_counter() - began)
         return there, bound
