@@ -73,8 +73,8 @@ def test_no_bound_is_below_the_largest_of_all_patterns(p, q, seed):
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_no_local_bound_is_below_a_point_of_the_domain(p, q, seed):
     rng = np.random.default_rng(100 + seed)
-    net = random_network(rng, (3, 5, 2) if seed % 2 else (3, 3, 3, 2))
-    center, radius = 0.3 * rng.normal(size=3), 0.5
+    net = random_network(rng, (3, 4, 2) if seed % 2 else (2, 3, 2, 2))
+    center, radius = 0.3 * rng.normal(size=net.widths[0]), 0.5
     attained = sampled(net, p, q, center, radius, rng)
     for relaxation in RELAXATIONS:
         ask = {"norm": p, "output_norm": q, "center": center, "radius": radius}
