@@ -69,6 +69,9 @@ def add_network(parser: argparse.ArgumentParser) -> None:
         help="the names of a state dict's layers in the order of application, where they do not say it; others are not "
              "used, and a normalisation among them is refused")  # fmt: skip
     add("--logits", action="store_true", help="read what comes before a final Softmax, LogSoftmax or Sigmoid")
+    add("--example", metavar="1,3,32,32|FILE.npy",
+        help="the shape of one input, a batch of 1, or an array of it: of a module or TorchScript in .pt that does not "
+             "say it, as where a convolution comes first")  # fmt: skip
 
 
 def network(arguments: argparse.Namespace) -> Network:
@@ -79,8 +82,10 @@ def network(arguments: argparse.Namespace) -> Network:
 def described_network(arguments: argparse.Namespace) -> Loaded:
     """`network`, with what else its file says."""
     from ..reading import loaded
+    from .numbers import example
 
-    return loaded(arguments.network, arguments.activation, arguments.layers, arguments.logits)
+    shaped = None if arguments.example is None else example(arguments.example)
+    return loaded(arguments.network, arguments.activation, arguments.layers, arguments.logits, shaped)
 
 
 def add_claim(parser: argparse.ArgumentParser) -> None:

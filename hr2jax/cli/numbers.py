@@ -21,6 +21,7 @@ from ..arithmetic.norms import is_euclidean, parse_norm
 from ..machine.files import opened
 from ..text import unread
 
+SHAPE = re.compile(r"[0-9]+(\s*,\s*[0-9]+)*")
 # Numbers rather than the name of a file, with commas between them.
 NUMBERS = re.compile(r"[-+]?[0-9.][-+0-9.eE]*(\s*,\s*[-+]?[0-9.][-+0-9.eE]*)*")
 
@@ -110,6 +111,33 @@ def read_numbers(path: str) -> Array | list[Fraction]:
             return _array(np.load(file, allow_pickle=False)).ravel()
         except Exception as error:  # whatever a damaged archive makes a reader raise
             raise ValueError(f"{path} is not a whole {suffix} file of numbers: {unread(error)}") from None
+
+
+def example(text: str) -> Array:
+    """An array of the shape that is written, "1,3,32,32", or that a .npy file says; its numbers are of no account.
+
+    Raises:
+        ValueError: neither is given; it says what was.
+        OSError: the file is missing or may not be read.
+    """
+    if SHAPE.fullmatch(text):
+        shape = tuple(int(n) for n in text.split(","))
+    elif Path(text).suffix.lower() == ".npy":
+        with opened(text) as file:
+            try:
+                version = np.lib.format.read_magic(file)
+                header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+                shape = header[version](file)[0]
+            except Exception as error:  # whatever a damaged header makes a reader raise
+                raise ValueError(f"{text} is not a whole .npy file: {unread(error)}") from None
+    else:
+        raise ValueError(
+            f"--example must be a shape such as 1,3,32,32, or a .npy file of an input, but {text[:60]!r} was given"
+        )
+    try:
+        return np.broadcast_to(0.0, shape)  # of no memory, whatever its size
+    except ValueError:
+        raise ValueError(f"--example has the shape {','.join(map(str, shape))}, which no array can have") from None
 
 
 def _array(loaded: Any) -> Array:

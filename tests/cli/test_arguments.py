@@ -13,6 +13,7 @@ from hr2jax.cli.certify import read_data
 from hr2jax.cli.main import main
 from hr2jax.cli.numbers import read_numbers
 from hr2jax.io import read_vnnlib
+from tests.reference.pt_files import file_of, linear, module, sequential
 
 STATE = {"stem.weight": np.eye(2), "head.weight": np.array([[1.0, -2.0]]), "head.bias": np.ones(1)}
 
@@ -49,6 +50,58 @@ def test_every_command_that_reads_a_network_takes_them(
     if command == "info":
         assert main([*words, "--layers", "stem,head", "--activation", "relu"]) == 0
         assert "2-2-1" in capsys.readouterr().out
+
+
+def pooled(folder: Path) -> Path:
+    """A module that does not say what its input is: a pool, and a Linear of 16."""
+    own = {"output_size": b"K\x04K\x04\x86"}
+    flat = module("flatten Flatten", start_dim=b"K\x01", end_dim=b"J\xff\xff\xff\xff")
+    parts = sequential(module("pooling AdaptiveAvgPool2d", **own), flat, linear(0, 1, 16))
+    (folder / "pool.pt").write_bytes(file_of(parts, [np.ones(16, "<f4"), np.zeros(1, "<f4")]))
+    return folder / "pool.pt"
+
+
+def test_an_example_says_the_shape_of_a_modules_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = pooled(tmp_path)
+    assert main(["info", str(path)]) == 2
+    assert "give an example of a batch of 1" in capsys.readouterr().err
+    np.save(tmp_path / "x.npy", np.zeros((1, 1, 8, 4)))
+    for given in ("1,1,8,4", "1, 1,8 ,4", tmp_path / "x.npy"):
+        net = network(parsed(path, "--example", given))
+        assert net.hash == hr2jax.as_network(path, example=np.zeros((1, 1, 8, 4))).hash and net.widths[0] == 32
+    assert main(["info", str(path), "--example", "1,1,8,4"]) == 0
+    assert "32-1" in capsys.readouterr().out
+    found = ["--certificate", str(tmp_path / "c.npz"), "--quiet"]
+    assert main(["solve", str(path), "--example", "1,1,8,4", *found]) == 0
+    assert main(["verify", str(tmp_path / "c.npz"), str(path), "--example", "1,1,8,4"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("1x1x8x4", "--example must be a shape such as 1,3,32,32, or a .npy file of an input, but '1x1x8x4' was given"),
+        ("3,1,8,4", "example must be one input, a batch of 1, but its shape is (3, 1, 8, 4)"),
+        ("1,0,8,4", "its shape is (1, 0, 8, 4)"),
+        (f"1,{10**30}", "no array can have"),
+        ("missing.npy", "missing.npy: No such file or directory"),
+        ("torn.npy", "torn.npy is not a whole .npy file"),
+        ("1,1,99999,99999", "memory"),
+    ],
+)
+def test_what_is_no_example_is_refused(
+    tmp_path: Path, given: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = pooled(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "torn.npy").write_bytes(b"\x93NUMPY\x01\x00\x76")
+    assert main(["info", str(path), "--example", given]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_file_that_says_its_input_takes_no_example(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hr2jax.Network([np.eye(2), np.ones((1, 2))], [np.zeros(2), np.zeros(1)]).save(tmp_path / "net.npz")
+    assert main(["solve", str(tmp_path / "net.npz"), "--example", "1,2"]) == 2
+    assert "net.npz says itself what its inputs are; leave it out" in capsys.readouterr().err
 
 
 def test_info_names_the_data_beside_the_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

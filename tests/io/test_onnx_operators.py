@@ -330,7 +330,7 @@ REFUSED = [
     ("Sqrt x > y", {}, 13, (2, 3), "computed by the network"),
     ("Softmax x > z", {}, 13, (2, 3), "not computed from"),
     ("Exp x > y", {}, 13, (2, 3), "only the exponential of a constant is read"),
-    ("Pow x two > y", {}, 13, (2, 3), "only powers of constants are read"),
+    ("Pow x two > y", {}, 13, (2, 3), "multiplies two values that the network computes"),
     ("ReduceL2 x i1 > y", {}, 18, (2, 3), "only the norm of a constant is read"),
     ("Attention x x x > y", {}, 23, (2, 3), "it multiplies values that the network computes"),
     ("Einsum x M > y", {"equation": "ij,jk->ik"}, 13, (2, 3), "is not read"),

@@ -10,7 +10,7 @@ import numpy as np
 from ..algebra import maps
 from ..algebra.affine import Affine
 from ..onnx.rules import floats, plain, shape_of
-from ..onnx.walk import Ended, Walk
+from ..onnx.walk import Ended, Walk, refuse_powers
 from .operation import Operation, Sign, primitive
 from .rules import joined
 
@@ -26,6 +26,7 @@ def _numbered(value: Any) -> Any:
 
 
 def _moved(o: Operation, value: Any, index: Any) -> Any:
+    refuse_powers([value])
     if isinstance(value, Ended) and index.size == value.before.size and (index.ravel() == np.arange(index.size)).all():
         return replace(value, before=value.before.shaped(index.shape))
     return o.taken(value, index)

@@ -82,7 +82,7 @@ def _power(o: Operation) -> Any:
     (a,) = o.inputs
     power = o.parameters.get("y", 2)
     if is_computed(a):
-        raise ValueError("it multiplies what the network computes with itself, which no slopes bound")
+        return o.do("Pow", a, np.asarray(float(power)))
     if power == -1:
         return o.do("Reciprocal", a)
     if power != 2:

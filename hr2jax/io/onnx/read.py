@@ -27,6 +27,8 @@ _WHY = {
     "jump": "it jumps; Relu, Max, Min, Clip are read",
     "sampling": "it interpolates; ConvTranspose and pools are read",
     "power": "it multiplies what the network computes with itself",
+    "exponential": "activations that are written out with it are not read; export the model with an operator set that "
+                   "has them (Elu, Selu, Softplus, Mish, ...)",
     "quantised": "it rounds; export the model before it is quantised",
 }
 _KINDS = {
@@ -39,7 +41,8 @@ _KINDS = {
     "jump": "Greater Less GreaterOrEqual LessOrEqual Equal ArgMax ArgMin Sign Floor Ceil Round ThresholdedRelu "
             "NonZero",
     "sampling": "Resize Upsample GridSample",
-    "power": "ReduceProd Log",
+    "power": "ReduceProd",
+    "exponential": "Log",
     "quantised": "QuantizeLinear DequantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul ConvInteger "
                  "MatMulInteger",
 }  # fmt: skip

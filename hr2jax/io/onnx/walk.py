@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from ...arithmetic.enclosure import Enclosure
-from ..algebra import kinks, maps, numbers
+from ..algebra import kinks
 from ..algebra.affine import Affine, Builder
 from ..layers import reason
 from ..told import Told
 from . import elementwise, matrices, moving, windowed
-from .rules import RULES, Node, floats, size_of
+from .rules import RULES, Node, size_of
+from .written import Ended, Patterns, Power, Recognised
+
+__all__ = ["Ended", "Walk", "last_values", "refuse_powers"]
 
 # Ends of a network that are no layer, and what may follow them because it only changes a shape.
 _FINAL = ("Softmax", "LogSoftmax", "Sigmoid")
@@ -27,25 +29,19 @@ _MODULES = (elementwise, matrices, moving, windowed)  # which fill RULES
 
 
 @dataclass(frozen=True, eq=False)
-class Ended:
-    """What a Softmax, LogSoftmax or Sigmoid makes of an expression: at a network's end no layer."""
-
-    before: Affine
-    what: str  # the node
-    operator: str
-
-
-@dataclass(frozen=True, eq=False)
 class Walk:
     """The layers made so far, and the first dimension of the graph's input.
 
     Attributes:
-        multiples: of an expression that is one number times another: itself, the other, and the number.
+        patterns: what may become an activation that the graph writes out.
     """
 
     builder: Builder
     batch: int
-    multiples: dict[tuple[int, int], tuple[Affine, Affine, numbers.Number]] = field(default_factory=dict)
+    patterns: Patterns = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patterns", Patterns(self.builder))
 
     def result(
         self, what: str, operator: str, version: int, inputs: Sequence[Any], attributes: Callable[[], dict[str, Any]],
@@ -65,17 +61,15 @@ class Walk:
             ValueError: it is not read; it names the node.
         """
         found = list(inputs)
+        written = self._recognised(what, operator, found)
+        if written is not None:
+            return written
         given = [i for i, value in enumerate(found) if isinstance(value, Ended)]
         if given and operator in _SHAPES:
             end = found[given[0]]
             found[given[0]] = end.before
             shaped = self._apply(what, operator, version, found, attributes, outputs)
             return replace(end, before=shaped) if isinstance(shaped, Affine) else shaped
-        smooth = self._smooth(operator, found)
-        if smooth is not None:
-            value, name, factor = smooth
-            value = self.activated(what, value, name)
-            return value if factor is None else replace(self._times(value, factor), operators=value.operators)
         for i in given:
             found[i] = self.inside(what, found[i])
         if operator in _FINAL and len(found) == 1 and isinstance(found[0], Affine) and not given:
@@ -87,82 +81,24 @@ class Walk:
         version = version or max(RULES[operator].versions if operator in RULES else (0,))
         return self.result(what, operator, version, inputs, lambda: attributes, ["y"] * outputs)
 
-    def _smooth(self, operator: str, inputs: Sequence[Any]) -> tuple[Affine, str, numbers.Number | None] | None:
-        """An activation of which graphs write what it is: its argument, its name, and what it is multiplied by.
+    def _recognised(self, what: str, operator: str, inputs: Sequence[Any]) -> Any:
+        """An activation that the graph writes out, or what may become one; None where the operator's rule says all.
 
-        x sigmoid(x), x / (1 + |x|) and x (1 + erf(x / sqrt(2))) / 2, in which each x may be a multiple of one and the
-        same expression: numbers such as a float32's sqrt(2) are what they are.
+        Raises:
+            ValueError: it is nearly one, or takes a part of one for something else.
         """
-        if len(inputs) != 2:
-            return None
-        a, b = inputs
-        if operator == "Mul":
-            if isinstance(a, Ended) or isinstance(b, Ended):
-                return self._silu(b, a) if isinstance(a, Ended) else self._silu(a, b)
-            return self._gelu(a, b) or self._gelu(b, a)
-        if operator == "Div":
-            x = self._within(b, "abs")
-            return (a, "softsign", None) if x is not None and _is_same(a, x) else None
-        return None
-
-    def _silu(self, a: Any, end: Any) -> tuple[Affine, str, numbers.Number | None] | None:
-        if not (isinstance(a, Affine) and isinstance(end, Ended) and end.operator == "Sigmoid"):
-            return None
-        (x, p), (y, q) = self._multiple(a), self._multiple(end.before)
-        if _is_same(a, end.before):
-            return a, "silu", None
-        return (end.before, "silu", numbers.divide(p, q)) if _is_same(x, y) and numbers.mid(q) != 0.0 else None
-
-    def _gelu(self, a: Any, b: Any) -> tuple[Affine, str, numbers.Number | None] | None:
-        """p x q (1 + erf(r x)) = 2 p q gelu(s x) / s with s = sqrt(2) r, whatever r's sign."""
-        if not (isinstance(a, Affine) and isinstance(b, Affine)):
-            return None
-        one_more, q = self._multiple(b)
-        inside = self._within(one_more, "erf")
-        if inside is None:
-            return None
-        (x, p), (y, r) = self._multiple(a), self._multiple(inside)
-        if not (_is_same(x, y) and numbers.mid(r) != 0.0):
-            return None
-        two = np.asarray(2.0)
-        s = numbers.root(numbers.multiply(numbers.multiply(r, r), two))
-        s = s if numbers.mid(r) > 0.0 else numbers.negative(s)
-        factor = numbers.divide(numbers.multiply(numbers.multiply(p, q), two), s)
-        return self._times(x, s), "gelu", factor
-
-    def _within(self, value: Any, activation: str) -> Affine | None:
-        """x, where the value is 1 + activation(x), entry by entry."""
-        if not isinstance(value, Affine) or len(value.terms) != 1 or isinstance(value.shift, Enclosure):
-            return None
-        ((l, matrix),) = value.terms.items()
-        if not l or self.builder.layers[l - 1].activation != activation:
-            return None
-        x, places = self.builder.layers[l - 1].value, maps.placement(matrix)
-        is_whole = places is not None and len(places) == x.size and bool((places == np.arange(x.size)).all())
-        return x if x.shape == value.shape and is_whole and bool((value.shift == 1.0).all()) else None
-
-    def _multiple(self, value: Affine) -> tuple[Affine, numbers.Number]:
-        """An expression and the number, so many times which the value is."""
-        known = self.multiples.get((id(value.terms), id(value.shift)))
-        return (value, np.ones(())) if known is None else known[1:]
-
-    def _times(self, value: Affine, factor: numbers.Number) -> Affine:
-        return self.builder.scale(value, numbers.moved(lambda a: np.full(value.shape, a), factor))
-
-    def _remember(self, operator: str, inputs: Sequence[Any], result: Affine) -> None:
-        """That a product or a quotient by one number is a multiple."""
-        values = [v for v in inputs if isinstance(v, Affine)]
-        if operator not in ("Mul", "Div") or len(values) != 1 or len(inputs) != 2:
-            return
-        (constant,) = (floats(v) for v in inputs if not isinstance(v, Affine))
-        if isinstance(constant, Enclosure) or not constant.size or (constant != constant.flat[0]).any():
-            return
-        factor = np.asarray(float(constant.flat[0]))
-        base, before = self._multiple(values[0])
-        if base.shape != result.shape or factor == 0.0:
-            return
-        whole = numbers.multiply(before, factor) if operator == "Mul" else numbers.divide(before, factor)
-        self.multiples[id(result.terms), id(result.shift)] = result, base, whole
+        try:
+            found = self.patterns.recognised(what, operator, inputs)
+        except ValueError as error:
+            raise ValueError(f"{what}: {reason(error)}") from None
+        if isinstance(found, Recognised):
+            value = self.activated(what, found.argument, found.name, **found.parameters)
+            if found.factor is None or (isinstance(found.factor, np.ndarray) and float(found.factor) == 1.0):
+                return value
+            return replace(self.patterns.times(value, found.factor), operators=value.operators)
+        if found is None:
+            refuse_powers(inputs)
+        return found
 
     def inside(self, what: str, value: Any) -> Any:
         """A value for the node `what`: of a Sigmoid within a network, its layer's.
@@ -172,6 +108,7 @@ class Walk:
         """
         if not isinstance(value, Ended):
             return value
+        refuse_powers([value])
         if value.operator != "Sigmoid":
             raise ValueError(f"{what} uses what {value.what} gives, but that is read at the end of a network only")
         return kinks.activation(self.builder, value.before, "sigmoid")
@@ -217,18 +154,26 @@ class Walk:
             return [replace(v, operators=said) if isinstance(v, Affine) else v for v in result]
         if not isinstance(result, Affine):
             return result
-        self._remember(operator, inputs, result)
+        self.patterns.remember(operator, inputs, result, node.attributes)
         return replace(result, operators=said)
-
-
-def _is_same(a: Any, b: Any) -> bool:
-    """Whether both are one expression, entry by entry."""
-    return isinstance(a, Affine) and isinstance(b, Affine) and a.shape == b.shape and (
-        a.terms is b.terms and a.shift is b.shift)  # fmt: skip
 
 
 def _is_float(value: Any) -> bool:
     return not isinstance(value, np.ndarray) or value.dtype == np.float64
+
+
+def refuse_powers(values: Sequence[Any]) -> None:
+    """That none of the values multiplies what the network computes with itself.
+
+    Raises:
+        ValueError: one does; it names the node.
+    """
+    for value in values:
+        if isinstance(value, Power):
+            raise ValueError(
+                f"{value.what}: it multiplies two values that the network computes, which no slopes bound; only "
+                "products with constants are read, and the tanh form of GELU"
+            )
 
 
 def last_values(outputs: Sequence[tuple[str, Any]], told: Told) -> list[Affine]:
@@ -240,6 +185,7 @@ def last_values(outputs: Sequence[tuple[str, Any]], told: Told) -> list[Affine]:
     if not outputs:
         raise ValueError("the graph has no output")
     found: list[Affine] = []
+    refuse_powers([value for _, value in outputs])
     for name, value in outputs:
         if isinstance(value, Ended):
             if not told.logits:

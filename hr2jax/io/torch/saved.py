@@ -15,7 +15,7 @@ from .modules import CONTAINERS, KINDS, Part, checked, classed
 
 _MODULES = (moving,)  # which fill the table of operators
 _MOST, _DEEPEST = 10_000, 50  # modules that are applied, and how far they lie within one another
-HOW = "give an input (1, ...) to hr2jax.as_network(PATH, example=...)"
+HOW = "give an input (1, ...) to hr2jax.as_network(PATH, example=...), or its shape, --example 1,3,32,32"
 
 Get = Callable[[Tensor, str], Any]  # the array of a tensor, and what it is
 
