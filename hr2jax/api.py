@@ -99,7 +99,9 @@ def solve(
             any number "reach", of global constants alone, which knows which patterns occur (docs/theory/reach.md);
             by "auto" global "hr2+" of small networks tries both, unless `cuts` are given. Of several outputs also
             "tensored" (docs/theory/several-outputs.md), which "auto" tries likewise, local constants included. Of local
-            constants of one output "xL", with values of the last layers too: "auto" of "hr2+" for small networks.
+            constants of one output "xL", with values of the last layers too: "auto" of "hr2+" for small networks; and
+            of networks with smooth layers "tied", where slopes are functions of the pre-activations: "auto" takes it
+            where slopes are nearly linear, and beside the others elsewhere (docs/theory/depth.md).
         example: an input, of a module or function that does not say the shape of its own (see `hr2jax.as_network`).
 
     Raises:

@@ -156,6 +156,19 @@ class Layer:
 
         return slopes(self.activation, self.parameters, low, high)
 
+    def bends_between(self, low: Array, high: Array) -> tuple[Array, Array]:
+        """Around the second derivatives of a smooth sigma on low <= z <= high, which may be infinite."""
+        from .arithmetic.hulls import bends
+
+        return bends(self.activation, self.parameters, low, high)
+
+    @property
+    def breaks(self) -> tuple[float, ...]:
+        """Where the derivative of a smooth sigma jumps and sigma itself does not."""
+        from .arithmetic.hulls import breaks
+
+        return breaks(self.activation, self.parameters)
+
     @property
     def has_radii(self) -> bool:
         """Whether a coefficient or a bias is a midpoint and a radius."""

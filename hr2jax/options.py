@@ -130,7 +130,7 @@ class Options:
             self._keep("cuts", _names("cuts", self.cuts, CUT_NAMES))
 
     def _check_further(self, net: Network, problem: Problem) -> None:
-        """Refuse what the liftings "reach" and "xL" are not for.
+        """Refuse what the liftings "reach", "xL" and "tied" are not for.
 
         Raises:
             ValueError, NotImplementedError: what was given and what was expected.
@@ -148,6 +148,8 @@ class Options:
                 f"{word} is for products of any depth ('shor', 'hr2', 'hr2+' by {_listed(PRODUCT_METHODS)}), "
                 f"but relaxation={self.relaxation!r} with method={self.method!r} was given"
             )
+        if self.lifting == "tied" and not net.smooth:
+            raise ValueError(f"{word} is for networks with smooth layers, but the network is {net!r}; give 'auto'")
         if is_reach and (reason := refusal(net)):
             raise NotImplementedError(f"{word} was given, but {reason}; give 'auto'")
 
@@ -208,14 +210,14 @@ class Options:
                 f"relaxation must be one of {_listed(names(quantities=problem.quantity))} for a largest value, but "
                 f"{self.relaxation!r} was given"
             )
-        if self.lifting in ("reach", "xL"):
+        if self.lifting in ("reach", "xL", "tied"):
             self._check_further(net, problem)
         elif self.lifting == "tensored":
             self._check_tensored(problem)
         elif net.depth == 1 and self.lifting not in ("auto", "forward"):
             raise ValueError(
                 f"lifting={self.lifting!r} was given, but with one hidden layer there is nothing to choose: 'auto', "
-                "'forward', 'reach' of a global constant, or 'xL' of a local one"
+                "'forward', 'reach' of a global constant, 'xL' of a local one, or 'tied' of a smooth one"
             )
         is_whole = problem.is_vector and not problem.is_of_rows
         if is_whole and (record.matrices or record.degree is not None):

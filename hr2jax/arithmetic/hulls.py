@@ -3,7 +3,8 @@
 An activation is one smooth piece or more. Within a piece its derivative turns, and it is flat itself, only at the
 points listed here, so that a hull is that of the values at an interval's ends and at the listed points inside. That no
 others exist is elementary but for silu, mish and gelu's tanh form: tests/arithmetic/test_hulls.py proves these. Where
-pieces meet both of their derivatives count.
+pieces meet both of their derivatives count. Second derivatives are enclosed by balls alone: no hulls, and the wider the
+interval, the wider.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Piece:
 
     Attributes:
         sigma, slope: the function and its derivative, of balls whose sign is known.
+        bend: its second derivative, of any balls.
         low, high: the ends, balls; None: infinite.
         turns: where the derivative has no sign of its own: all zeros of sigma'' inside.
         flats: all zeros of sigma' inside.
@@ -36,6 +38,7 @@ class Piece:
 
     sigma: Function
     slope: Function
+    bend: Function
     low: Any = None
     high: Any = None
     turns: tuple[Any, ...] = ()
@@ -51,6 +54,47 @@ def values(name: str, parameters: Mapping[str, Any], low: Array, high: Array) ->
 def slopes(name: str, parameters: Mapping[str, Any], low: Array, high: Array) -> tuple[Array, Array]:
     """(n,) float64 each, the hull of the one-sided derivatives on low <= z <= high, which may be infinite."""
     return _hulls(name, parameters, low, high, "slope")
+
+
+@at_precision
+def bends(name: str, parameters: Mapping[str, Any], low: Array, high: Array) -> tuple[Array, Array]:
+    """(n,) float64 each: sigma'' on low <= z <= high, where pieces do not meet, lies between them; or infinite."""
+    every = pieces(name, parameters)
+    both = np.array([_bend(every, *pair) for pair in zip(low.tolist(), high.tolist(), strict=True)], dtype=np.float64)
+    both = both.reshape(-1, 2)
+    return both[:, 0].copy(), both[:, 1].copy()
+
+
+def _bend(every: list[Piece], low: float, high: float) -> tuple[float, float]:
+    balls = []
+    if math.isfinite(low) and math.isfinite(high):
+        for piece in every:
+            if (within := _within(piece, low, high)) is not None:
+                balls.append(piece.bend(within[0].union(within[1])))
+    if not balls or not all(ball.is_finite() for ball in balls):
+        return -math.inf, math.inf
+    return 0.0 - max(_above(-ball) for ball in balls), max(_above(ball) for ball in balls)
+
+
+def _within(piece: Piece, low: float, high: float) -> tuple[Any, Any] | None:
+    """The part of an interval that is the piece's, its ends balls; None: none of it is."""
+    a, b = arb(low), arb(high)
+    if (piece.low is not None and b < piece.low) or (piece.high is not None and a > piece.high):
+        return None
+    if piece.low is not None and not a > piece.low:
+        a = piece.low
+    if piece.high is not None and not b < piece.high:
+        b = piece.high
+    return a, b
+
+
+def breaks(name: str, parameters: Mapping[str, Any]) -> tuple[float, ...]:
+    """Where sigma' jumps and sigma does not."""
+    if name == "hardswish":
+        return (-3.0, 3.0)
+    if name == "elu":
+        return () if parameters.get("alpha", DEFAULTS["elu"]["alpha"]) == 1.0 else (0.0,)
+    return (0.0,) if name == "selu" else ()
 
 
 @at_precision
@@ -72,14 +116,11 @@ def _hull(every: list[Piece], low: float, high: float, of: str) -> tuple[float, 
         return -math.inf, math.inf
     balls = []
     for piece in every:
-        a, b = arb(low), arb(high)
-        if (piece.low is not None and b < piece.low) or (piece.high is not None and a > piece.high):
+        within = _within(piece, low, high)
+        if within is None:
             continue
+        a, b = within
         function = piece.sigma if of == "sigma" else piece.slope
-        if piece.low is not None and not a > piece.low:
-            a = piece.low
-        if piece.high is not None and not b < piece.high:
-            b = piece.high
         for end, limit in zip((a, b), piece.ends, strict=True):
             if end.is_finite():
                 balls.append(function(end))
@@ -144,12 +185,27 @@ def _bump(z: Any) -> Any:
     return e / (1 + e) ** 2
 
 
+def _spread(function: Function, low: Any, high: Any) -> Any:
+    """The values of a monotone function between two numbers: balls as wide as intervals lose more by arithmetic."""
+    return function(low).union(function(high))
+
+
+def _bumps(z: Any) -> Any:
+    """`_bump` of a ball of any width, largest where |z| is least."""
+    return _spread(_bump, z.abs_lower(), z.abs_upper())
+
+
+def _bent(z: Any) -> Any:
+    """The second derivative of 1 / (1 + exp(-z)), of a ball of any width."""
+    return _bumps(z) * (1 - 2 * _spread(_step, z.lower(), z.upper()))
+
+
 def _tanh() -> list[Piece]:
-    return [Piece(lambda z: z.tanh(), lambda z: 4 * _bump(2 * z), turns=(arb(0),))]
+    return [Piece(lambda z: z.tanh(), lambda z: 4 * _bump(2 * z), lambda z: 8 * _bent(2 * z), turns=(arb(0),))]
 
 
 def _sigmoid() -> list[Piece]:
-    return [Piece(_step, _bump, turns=(arb(0),))]
+    return [Piece(_step, _bump, _bent, turns=(arb(0),))]
 
 
 def _softplus(beta: float, threshold: float) -> list[Piece]:
@@ -159,16 +215,19 @@ def _softplus(beta: float, threshold: float) -> list[Piece]:
 
     ends = arb(threshold) / arb(beta)
     return [
-        Piece(soft, lambda z: _step(arb(beta) * z), high=ends),
-        Piece(lambda z: z, lambda z: arb(1), low=ends, ends=(1, 1)),
+        Piece(soft, lambda z: _step(arb(beta) * z), lambda z: arb(beta) * _bumps(arb(beta) * z), high=ends),
+        Piece(lambda z: z, lambda z: arb(1), lambda z: arb(0), low=ends, ends=(1, 1)),
     ]
 
 
 def _elu(alpha: float, scale: float = 1.0, divisor: float = 1.0) -> list[Piece]:
     most = arb(scale) * arb(alpha)
     return [
-        Piece(lambda z: most * (z / divisor).expm1(), lambda z: most / divisor * (z / divisor).exp(), high=arb(0)),
-        Piece(lambda z: scale * z, lambda z: arb(scale), low=arb(0), ends=(scale, scale)),
+        Piece(
+            lambda z: most * (z / divisor).expm1(), lambda z: most / divisor * (z / divisor).exp(),
+            lambda z: most / (arb(divisor) * divisor) * (z / divisor).exp(), high=arb(0),
+        ),
+        Piece(lambda z: scale * z, lambda z: arb(scale), lambda z: arb(0), low=arb(0), ends=(scale, scale)),
     ]
 
 
@@ -177,9 +236,10 @@ def _silu() -> list[Piece]:
     flat = _near("-1.27846454276107379510935873902298015543947748861")
     return [
         Piece(
-            lambda z: z * _step(z), lambda z: _step(z) + z * _bump(z), turns=(-turn, turn), flats=(flat,), ends=(0, 1)
+            lambda z: z * _step(z), lambda z: _step(z) + z * _bump(z), lambda z: 2 * _bumps(z) + z * _bent(z),
+            turns=(-turn, turn), flats=(flat,), ends=(0, 1),
         )
-    ]
+    ]  # fmt: skip
 
 
 def _gelu(approximate: str) -> list[Piece]:
@@ -191,10 +251,14 @@ def _gelu(approximate: str) -> list[Piece]:
         def inner(z: Any) -> Any:
             return k * (z + GELU_CUBIC * z**3)
 
+        def bend(z: Any) -> Any:
+            first, second = k * (1 + 3 * arb(GELU_CUBIC) * z * z), 6 * k * arb(GELU_CUBIC) * z
+            return (2 * first + z * second) * _bumps(inner(z)) + z * first * first * _bent(inner(z))
+
         return [
             Piece(
                 lambda z: z * _step(inner(z)),
-                lambda z: _step(inner(z)) + z * _bump(inner(z)) * k * (1 + 3 * arb(GELU_CUBIC) * z * z),
+                lambda z: _step(inner(z)) + z * _bump(inner(z)) * k * (1 + 3 * arb(GELU_CUBIC) * z * z), bend,
                 turns=(-turn, turn), flats=(flat,), ends=(0, 1),
             )
         ]  # fmt: skip
@@ -209,9 +273,10 @@ def _gelu(approximate: str) -> list[Piece]:
 
     return [
         Piece(
-            lambda z: z * below(z), lambda z: below(z) + z * density(z), turns=(-root, root), flats=(flat,), ends=(0, 1)
+            lambda z: z * below(z), lambda z: below(z) + z * density(z), lambda z: (2 - z * z) * density(z),
+            turns=(-root, root), flats=(flat,), ends=(0, 1),
         )
-    ]
+    ]  # fmt: skip
 
 
 def _mish() -> list[Piece]:
@@ -228,32 +293,52 @@ def _mish() -> list[Piece]:
             return ratio(z) + z * 4 * e * e * (1 + e) / (1 + 2 * e + 2 * e * e) ** 2
         return ratio(z) + z * 4 * e * (1 + e) / (2 + 2 * e + e * e) ** 2
 
-    return [Piece(lambda z: z * ratio(z), slope, turns=turns, flats=(flat,), ends=(0, 1))]
+    def bend(z: Any) -> Any:
+        """Of z ratio(z), ratio = 1 - 2/q with q = (1 + t)^2 + 1, t = exp(z)."""
+        t = z.exp()
+        q, first, second = (1 + t) ** 2 + 1, 2 * t * (1 + t), 2 * t * (1 + 2 * t)
+        return 4 * first / q**2 + z * (2 * second / q**2 - 4 * (first / q) ** 2 / q)
+
+    return [Piece(lambda z: z * ratio(z), slope, bend, turns=turns, flats=(flat,), ends=(0, 1))]
 
 
 def _softsign() -> list[Piece]:
     def slope(z: Any) -> Any:
         return 1 / (1 + abs(z)) ** 2
 
+    def bend(z: Any) -> Any:
+        return _spread(lambda size: 2 / (1 + size) ** 3, z.abs_lower(), z.abs_upper())
+
     return [
-        Piece(lambda z: z / (1 - z), slope, high=arb(0)),
-        Piece(lambda z: z / (1 + z), slope, low=arb(0)),
+        Piece(lambda z: z / (1 - z), slope, bend, high=arb(0)),
+        Piece(lambda z: z / (1 + z), slope, lambda z: -bend(z), low=arb(0)),
     ]
 
 
 def _arctan() -> list[Piece]:
-    return [Piece(lambda z: z.atan(), lambda z: 1 / (1 + z * z), turns=(arb(0),))]
+    return [
+        Piece(lambda z: z.atan(), lambda z: 1 / (1 + z * z), lambda z: -2 * z / (1 + z**2) ** 2, turns=(arb(0),))
+    ]
 
 
 def _erf() -> list[Piece]:
-    return [Piece(lambda z: z.erf(), lambda z: 2 / arb.pi().sqrt() * (-z * z).exp(), turns=(arb(0),))]
+    scale = 2 / arb.pi().sqrt()
+    return [
+        Piece(
+            lambda z: z.erf(), lambda z: scale * (-z * z).exp(), lambda z: -2 * z * scale * (-(z**2)).exp(),
+            turns=(arb(0),),
+        )
+    ]  # fmt: skip
 
 
 def _hardswish() -> list[Piece]:
     return [
-        Piece(lambda z: arb(0), lambda z: arb(0), high=arb(-3)),
-        Piece(lambda z: z * (z + 3) / 6, lambda z: (2 * z + 3) / 6, low=arb(-3), high=arb(3), flats=(arb(-1.5),)),
-        Piece(lambda z: z, lambda z: arb(1), low=arb(3), ends=(1, 1)),
+        Piece(lambda z: arb(0), lambda z: arb(0), lambda z: arb(0), high=arb(-3)),
+        Piece(
+            lambda z: z * (z + 3) / 6, lambda z: (2 * z + 3) / 6, lambda z: arb(1) / 3, low=arb(-3), high=arb(3),
+            flats=(arb(-1.5),),
+        ),
+        Piece(lambda z: z, lambda z: arb(1), lambda z: arb(0), low=arb(3), ends=(1, 1)),
     ]
 
 

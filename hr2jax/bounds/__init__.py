@@ -4,11 +4,12 @@ What searches for slopes (`slopes`) steers only: nothing here loads it.
 """
 
 from .interval import interval_bounds
-from .jacobian import adjoint_bounds, interval_constant, product_constant, tangent_bounds
+from .jacobian import adjoint_bounds, adjoint_ranges, interval_constant, product_constant, tangent_bounds
 from .linear import output_range, preactivation_bounds
 
 __all__ = [
     "adjoint_bounds",
+    "adjoint_ranges",
     "interval_bounds",
     "interval_constant",
     "output_range",

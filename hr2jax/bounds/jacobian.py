@@ -120,9 +120,28 @@ def adjoint_bounds(
         ValueError: masks that do not fit the network.
     """
     del free
+    return _adjoints(net, problem, on, off, arithmetic)[0]
+
+
+def adjoint_ranges(
+    net: Network, problem: Problem, on: Masks, off: Masks, arithmetic: type[Enclosure] = Enclosure
+) -> list[Pair]:
+    """[(low, high), ...], float64 (p_l,) each, between which the adjoints g_l are; see `adjoint_bounds`.
+
+    Raises:
+        ValueError: masks that do not fit the network.
+    """
+    return _adjoints(net, problem, on, off, arithmetic)[1]
+
+
+def _adjoints(
+    net: Network, problem: Problem, on: Masks, off: Masks, arithmetic: type[Enclosure]
+) -> tuple[list[Array], list[Pair]]:
+    """Sizes and ranges of the adjoints."""
     _check_masks(net, on, off)
     n = len(net.layers)
     result: dict[int, Array] = {}
+    ranges: dict[int, Pair] = {}
     lengths: dict[int, float] = {}  # of D_l g_l
     alive = [~off[l] if layer.activation == "relu" else np.ones(layer.width, dtype=bool)
              for l, layer in enumerate(net.layers[:-1])]  # fmt: skip
@@ -162,11 +181,11 @@ def adjoint_bounds(
         g = _total(parts, arithmetic)
         G = np.minimum(_size(g), sum_up(by_length))
         g = _within(g, G)
-        result[l] = G
+        result[l], ranges[l] = G, g
         return _masked(g, on[l - 1], off[l - 1], layer)
 
     graph.backward(net.enclosed, None, step)
-    return [result[l] for l in range(1, n)]
+    return [result[l] for l in range(1, n)], [ranges[l] for l in range(1, n)]
 
 
 def _of_top(C: Any, problem: Problem, arithmetic: type[Enclosure]) -> Pair:

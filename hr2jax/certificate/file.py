@@ -22,7 +22,7 @@ from ..domain import domain_from
 from ..machine.files import replaced
 from ..problem import Problem
 from ..relaxation.layout import Layout
-from ..relaxation.presolve import LIFTINGS, ON_SECTIONS
+from ..relaxation.presolve import LIFTINGS, ON_SECTIONS, TIED
 from ..relaxation.section import Section
 from ..text import shown
 from .errors import CertificateError
@@ -112,7 +112,7 @@ def _layout_entries(layout: Layout) -> dict[str, Array]:
     out: dict[str, Any] = {"inputs": layout.free}
     for name in ("unstable", "active", "low", "high", "exponent"):
         out |= {f"{name}/{l + 1}": values for l, values in enumerate(getattr(layout, name) or ())}
-    for name in ("reach", "reach_exponent"):
+    for name in ("reach", "reach_exponent", "middle"):
         for chain, of_layers in (getattr(layout, name) or {}).items():
             numbers = layout.carried_by(chain, len(of_layers))
             out |= {f"{name}/{chain}{l}": values for l, values in zip(numbers, of_layers, strict=True)}
@@ -338,6 +338,7 @@ def _layout(rest: dict[str, Array], depth: int, lifting: str) -> Layout:
         free=_integers(rest.pop("inputs"), "inputs"),
         unit=None if unit is None else int(unit),
         carried=carried,
+        middle=chains("middle", _vector) if lifting == TIED else None,
         section=_section(rest) if lifting in ON_SECTIONS else None,
     )
 

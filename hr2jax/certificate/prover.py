@@ -16,7 +16,17 @@ from ..relaxation.basis import Lifting
 from ..relaxation.layout import Layout
 from ..relaxation.lifting import lift
 from ..relaxation.neurons import masks
-from ..relaxation.presolve import LIFTINGS, OF_ONE, OF_VALUES, ON_SECTIONS, WITH_LAST, Presolve, pre_bounds, presolve
+from ..relaxation.presolve import (
+    LIFTINGS,
+    OF_ONE,
+    OF_VALUES,
+    ON_SECTIONS,
+    TIED,
+    WITH_LAST,
+    Presolve,
+    pre_bounds,
+    presolve,
+)
 from ..text import shown
 from .bound import dual_bound
 from .krivine import KRIVINE, krivine_bound
@@ -58,8 +68,9 @@ class Prover:
         self.net, self.layout, self.arithmetic = net, layout, arithmetic
         with np.errstate(all="ignore"):
             self.fixed = presolve(
-                net, self.problem, arithmetic, layout, slopes, LIFTINGS[lifting], with_last=lifting in WITH_LAST
-            )
+                net, self.problem, arithmetic, layout, slopes, LIFTINGS[lifting], with_last=lifting in WITH_LAST,
+                tied=lifting == TIED,
+            )  # fmt: skip
 
     @cached_property
     def lifted(self) -> Lifting:
@@ -150,8 +161,9 @@ def prover_of(net: Network, problem: Problem, fixed: Presolve) -> Prover:
 
 def lifting_of(problem: Problem, fixed: Presolve) -> str:
     """The lifting's name, from the problem and the chains that its presolve has."""
-    kind, known = (fixed.section is not None, fixed.with_last), OF_VALUES if problem.is_vector else OF_ONE
-    names = {LIFTINGS[name]: name for name in known if (name in ON_SECTIONS, name in WITH_LAST) == kind}
+    kind = fixed.section is not None, fixed.with_last, fixed.tied
+    known = OF_VALUES if problem.is_vector else OF_ONE
+    names = {LIFTINGS[x]: x for x in known if (x in ON_SECTIONS, x in WITH_LAST, x == TIED) == kind}
     return names[fixed.chains] if fixed.chains else "values" if problem.quantity == "maximum" else "none"
 
 

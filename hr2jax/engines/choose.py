@@ -54,7 +54,7 @@ def engine_for(lifting: Lifting, families: list[Family], record: Relaxation, opt
         most = few(record, record.cuts and bool(options.planes), lifting.presolve.has_last)
         return affordable(lifting, families, most)
 
-    has_more = S in lifting.sizes or lifting.presolve.has_last or T not in lifting.sizes
+    has_more = S in lifting.sizes or lifting.presolve.has_last or lifting.presolve.tied or T not in lifting.sizes
     return engine_of(record, options.method, lifting.presolve.depth + has_more, is_few)
 
 

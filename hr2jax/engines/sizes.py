@@ -66,10 +66,13 @@ class Sizes:
                 outputs * n, outputs * len(fixed.free), 0, local, p + outputs * x, p + outputs * z, fixed.depth, False,
                 outputs - 1, len(along),
             )  # fmt: skip
-        valued = {l: len(fixed.members(l)) for l in structure.valued} if local else {}
+        valued = {l: len(fixed.members(l)) for l in fixed.valued} if local else {}
         chained = sum(len(fixed.members(l)) for chain in fixed.chains for l in fixed.carried(chain))
         masked = chained + sum(valued.get(l, 0) for l in fixed.of_values)
         derived = chained + sum(valued.values()) if masked else 0
+        if fixed.tied and local:  # e, with f, fa and fb; z and d
+            masked += sum(len(fixed.members(l)) for l in fixed.of_curves)
+            derived += sum((2 + 3 * (l in fixed.of_curves)) * len(fixed.members(l)) for l in fixed.ranges)
         if fixed.section is not None:  # one is not in the basis, and what its layer has is derived
             masked, derived = masked - 1, derived + max(valued.values())
         is_plain = structure == Structure.chain(1) and fixed.section is None and not outputs

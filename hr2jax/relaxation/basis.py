@@ -17,6 +17,7 @@ from .presolve import Presolve
 
 if TYPE_CHECKING:
     from .curves import Curves
+    from .ties import Ties
 
 NOTHING = -(2**16)  # the exponent of 0: below that of every product of float64 numbers
 
@@ -154,7 +155,9 @@ class Lifting(Basis):
       a     adjoints after the mask, u_l (A_{l+1}^T a_{l+1}), a_L = c u_L, scaled; in all layers but the last
       xi    (q,) the input, x = center + scale * xi (`Domain`); local problems with unstable neurons only
       x     values after the mask, u_l z_l, scaled; local problems, in all layers but the last
-      e     of a smooth layer, where the values lie between two parallel lines of z; where f itself is bounded
+      e     of a smooth layer, where the values lie between two parallel lines of z; where f itself is bounded, and in
+            the lifting "tied" in all layers but the last
+      k     of a smooth layer of the lifting "tied", in place of v: where its slopes lie between two parallel lines of z
     (u is 1[z > 0]; a neuron of slopes alpha and beta gives beta m + alpha (b - m), b before and m behind the mask; in a
     graph the layers but the last are those that feed one with an activation; a smooth neuron's u is free, its slopes
     lie around its derivatives, and from its layer on there are no z and x)
@@ -162,6 +165,7 @@ class Lifting(Basis):
       z     pre-activations  z_i / 2**exponent_i;  local problems only
       w, g  tangents and adjoints before the mask, over 2**reach_exponent_i
       f, fa, fb  values behind a smooth layer, how far they are from the flattest and the steepest line (curves.py)
+      d     slopes of a smooth layer of the lifting "tied", where g is less a middle, and a is d g (ties.py)
     Where f itself is bounded there are one, v, xi and x, in smooth layers e in place of v and x, in all layers; in
     LipSDP's relaxation one, t, and in all layers q with its y, tangents whose mask may be anything from 0 to 1.
 
@@ -173,6 +177,7 @@ class Lifting(Basis):
         norms: which norm bounds t, s and xi by 1, of those that there are.
         orders: by kind and layer, pairs of unstable neurons whose masks are ordered (orders.py).
         curves: by smooth layer that has an e, what is known of its values.
+        ties: by smooth layer that has a k, what is known of its slopes.
     """
 
     objective: dict[tuple[Group, Group], Enclosure]
@@ -182,6 +187,7 @@ class Lifting(Basis):
     norms: Mapping[Group, Norm] = field(default_factory=dict)
     orders: Mapping[tuple[str, int], Array] = field(default_factory=dict)
     curves: Mapping[int, Curves] = field(default_factory=dict)
+    ties: Mapping[int, Ties] = field(default_factory=dict)
 
     @property
     def square_is_one(self) -> Array:
@@ -215,7 +221,8 @@ class Lifting(Basis):
     @property
     def masked(self) -> tuple[int, ...]:
         """The layers that have variables behind their masks."""
-        has_all = self.by_chains or OF_OUTPUTS in self.presolve.chains or self.presolve.has_last
+        presolve = self.presolve
+        has_all = self.by_chains or OF_OUTPUTS in presolve.chains or presolve.has_last or presolve.tied
         return self.presolve.structure.masked if has_all else self.presolve.structure.inner
 
     @property

@@ -15,6 +15,8 @@ Factors are linear forms that are >= 0 at every feasible point:
     X    x, h u - x                XC   x - z, (z - x) - l (1-u)    l <= z <= h
     Z    z - l, h - z              E    1 +- e                      of a smooth layer with e, without u (curves.py)
     F    f and the ends of its range; FA, FB: the same of fa and fb
+    K    1 +- k                    D    d - low, high - d           of a smooth layer of the lifting "tied" (ties.py),
+    B    (d - low) (W +- b)        BC   (high - d) (W +- b)         where d b is a: both linear in a, b and d
 
 Each of them alone and times its mirror is a family of every relaxation; other products are cutting planes
 (products.py). All of it in the variables' scales: p stands for p / 2**reach_exponent and so on.
@@ -29,8 +31,9 @@ import numpy as np
 
 from .basis import BEFORE_MASK, XI, Group, Lifting, S, T
 from .curves import DERIVED
-from .forms import Family, Form, constant, entries
+from .forms import Family, Form, chosen, constant, entries
 from .layout import OF_OUTPUTS
+from .ties import moving
 
 # chain -> the kinds of its factors, those of its variables and those of their complements
 KINDS = {"p": ("V", "VC"), "a": ("A", "AC"), "x": ("X", "XC"), OF_OUTPUTS: ("AS", "ASC")}
@@ -64,7 +67,7 @@ def _half_of_signs(lifting: Lifting, layer: int, factor: float) -> Form:
 
 
 def _times(form: Form, factor: np.ndarray) -> Form:
-    """The form's rows times numbers that are exact products: the coefficients are 0.5 or -0.5 here."""
+    """The form's rows times numbers that are exact products: the coefficients are of few bits here."""
     return Form(tuple(type(t)(t.group, t.index, t.coefficient * factor) for t in form.terms))
 
 
@@ -81,8 +84,9 @@ def layer_factors(lifting: Lifting, layer: int) -> dict[FactorName, Form]:
     """Factors of a layer, in mirrored pairs."""
     if lifting.presolve.chains == ("q",):
         return {}
-    if layer in lifting.curves:
-        return _curve_factors(lifting, layer)
+    if layer in lifting.curves or layer in lifting.ties:
+        of_curves = _curve_factors(lifting, layer) if layer in lifting.curves else _range_factors(lifting, layer, {})
+        return of_curves | (_tie_factors(lifting, layer) if layer in lifting.ties else {})
     u, off = u_of(lifting, layer), off_of(lifting, layer)
     out = _mirrored("U", layer, u, off)
     if layer not in lifting.masked:
@@ -103,16 +107,52 @@ def layer_factors(lifting: Lifting, layer: int) -> dict[FactorName, Form]:
 
 def _curve_factors(lifting: Lifting, layer: int) -> dict[FactorName, Form]:
     """Factors of a smooth layer whose values are variables."""
-    neurons, curves = lifting.presolve.layers[layer - 1], lifting.curves[layer]
-    every, one = np.arange(len(neurons.unstable)), constant(1.0, len(neurons.unstable))
-    e = entries(Group("e", layer), every)
-    out = _mirrored("E", layer, one + e, one - e)
-    ranges = {"Z": ("z", neurons.low, neurons.high)}
-    ranges |= {kind.upper(): (kind, curves.low[kind], curves.high[kind]) for kind in DERIVED}
-    for kind, (group, low, high) in ranges.items():
+    curves = lifting.curves[layer]
+    ranges = {kind.upper(): (kind, curves.low[kind], curves.high[kind]) for kind in DERIVED}
+    return _unit_factors(lifting, "E", layer) | _range_factors(lifting, layer, ranges)
+
+
+def _unit_factors(lifting: Lifting, kind: str, layer: int) -> dict[FactorName, Form]:
+    """1 + y and 1 - y of a group of the kind's name."""
+    group = Group(kind.lower(), layer)
+    one, y = constant(1.0, lifting.sizes[group]), entries(group, np.arange(lifting.sizes[group]))
+    return _mirrored(kind, layer, one + y, one - y)
+
+
+def _range_factors(
+    lifting: Lifting, layer: int, ranges: dict[str, tuple[str, np.ndarray, np.ndarray]]
+) -> dict[FactorName, Form]:
+    """What lies between z's ends, and groups between others: kind -> (group's kind, low, high)."""
+    neurons = lifting.presolve.layers[layer - 1]
+    every = np.arange(len(neurons.unstable))
+    out: dict[FactorName, Form] = {}
+    for kind, (group, low, high) in ({"Z": ("z", neurons.low, neurons.high)} | ranges).items():
         form = entries(Group(group, layer), every)
         out |= _mirrored(kind, layer, form - constant(low, len(every)), constant(high, len(every)) - form)
     return out
+
+
+def _tie_factors(lifting: Lifting, layer: int) -> dict[FactorName, Form]:
+    """Factors of a smooth layer whose slopes are functions of z."""
+    ties, neurons = lifting.ties[layer], lifting.presolve.layers[layer - 1]
+    every = np.arange(len(neurons.unstable))
+    n, d = len(every), entries(Group("d", layer), every)
+    from_low, to_high = d - constant(ties.low, n), constant(ties.high, n) - d
+    out = _unit_factors(lifting, "K", layer) | _mirrored("D", layer, from_low, to_high)
+    if "a" not in lifting.chains_of(layer):
+        return out
+    (over, under), W = _around(lifting, layer), neurons.reach["a"]
+    # multiples of 2**-12 and of 2**-40, whose products are exact
+    low, high = _times(from_low, W), _times(to_high, W)
+    out |= _mirrored("B", layer, low + over, low - over)
+    return out | _mirrored("BC", layer, high + under, high - under)
+
+
+def _around(lifting: Lifting, layer: int) -> tuple[Form, Form]:
+    """a - low b = (d - low) b and high b - a = (high - d) b."""
+    ties, every = lifting.ties[layer], np.arange(lifting.sizes[Group("a", layer)])
+    a, b = entries(Group("a", layer), every), Group("g", layer)
+    return a - entries(b, every, ties.low), entries(b, every, ties.high) - a
 
 
 def _mirrored(kind: str, layer: int, plus: Form, minus: Form) -> dict[FactorName, Form]:
@@ -148,25 +188,30 @@ def _equality(lifting: Lifting, layer: int, first: str, second: str) -> Family:
 
 
 def chain_families(lifting: Lifting) -> list[Family]:
-    """The families of every relaxation in the layers that have variables behind their masks."""
-    return [family for layer in lifting.masked for family in _of_layer(lifting, layer)]
+    """The families of every relaxation in the layers that have variables behind their masks, or a k."""
+    return [family for layer in sorted({*lifting.masked, *lifting.ties}) for family in _of_layer(lifting, layer)]
 
 
 def _of_layer(lifting: Lifting, layer: int) -> list[Family]:
     if lifting.presolve.chains == ("q",):
         q, y = masked_pair(lifting, "q", layer)
         return [Family("q.(y-q)", layer, q, y - q)]
-    if layer in lifting.curves:
-        rows = np.arange(len(lifting.presolve.members(layer)))
-        fa, fb = (entries(Group(side, layer), rows) for side in ("fa", "fb"))
-        out = [Family("fa.fb", layer, fa, fb)]
+    if layer in lifting.curves or layer in lifting.ties:
+        rows, out = np.arange(len(lifting.presolve.members(layer))), []
+        if layer in lifting.curves:
+            fa, fb = (entries(Group(side, layer), rows) for side in ("fa", "fb"))
+            out.append(Family("fa.fb", layer, fa, fb))
+        if layer in lifting.ties and "a" in lifting.chains_of(layer):  # (d - low) (high - d) b^2 >= 0
+            over, under = _around(lifting, layer)
+            kept = moving(lifting.presolve.layers[layer - 1])
+            out.append(Family("(a-low.b).(high.b-a)", layer, chosen(over, kept), chosen(under, kept)))
     else:
         chains = ["u", *lifting.chains_of(layer)]
         pairs = [(first, second) for first in chains for second in chains if (first, second) != ("u", "u")]
         out = [_equality(lifting, layer, first, second) for first, second in pairs]
     every = layer_factors(lifting, layer)
     for kind in dict.fromkeys(name.kind for name in every):
-        if kind in ("U", "E", "Z"):  # u (1 - u) = 0 is v^2 = 1, (1 + e) (1 - e) >= 0 is e^2 <= 1
+        if kind in ("U", "E", "K", "Z"):  # u (1 - u) = 0 is v^2 = 1, (1 + e) (1 - e) >= 0 is e^2 <= 1
             continue  # and what is known of sigma(z) says what z's bounds do
         plus, minus = every[FactorName(kind, 1, layer)], every[FactorName(kind, -1, layer)]
         one = constant(1.0, plus.rows)

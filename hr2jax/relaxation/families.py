@@ -74,10 +74,12 @@ def _beside_chains(lifting: Lifting) -> list[Family]:
         return []
     structure, out = lifting.presolve.structure, []
     if XI in lifting.sizes:
-        last = [l for l in structure.last if l in structure.valued and "x" not in lifting.chains_of(l)]
+        valued = lifting.presolve.valued
+        last = [l for l in structure.last if l in valued and "x" not in lifting.chains_of(l)]
         out += [family for l in last for family in _of_last_layer(lifting, l)]
     if T in lifting.sizes:
-        out += [family for l in structure.first for family in _of_cliques(lifting, Group("v", l), "v")]
+        first = [l for l in structure.first if l not in lifting.ties]
+        out += [family for l in first for family in _of_cliques(lifting, Group("v", l), "v")]
         is_of_x = XI in lifting.sizes and lifting.presolve.section is None  # where xi is no other input's
         out += _of_cliques(lifting, XI, "x") if is_of_x else []
     return out

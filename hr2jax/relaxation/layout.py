@@ -34,6 +34,7 @@ class Layout:
         free: the inputs that have variables.
         unit: the objective is in units of 2**unit.
         carried: chain -> the layers, from 1, that have its variables; None: the first ones.
+        middle: chain -> per layer that has its variables, `Neurons.middle`, in the lifting "tied".
         section: of a reach lifting, whose problem is on it; None: it is another.
     """
 
@@ -47,6 +48,7 @@ class Layout:
     free: Array | None = None
     unit: int | None = None
     carried: Mapping[str, tuple[int, ...]] | None = None
+    middle: Mapping[str, tuple[Array, ...]] | None = None
     section: Section | None = None
 
     def carried_by(self, chain: str, count: int) -> tuple[int, ...]:
@@ -71,7 +73,7 @@ def check_layout(layout: Layout, net: Network, chains: tuple[str, ...], free: Ar
     """
     hidden, structure = len(net.layers) - 1, net.structure
     per_layer = [values for values in (layout.exponent, layout.active, layout.low, layout.high) if values is not None]
-    per_chain = [values for values in (layout.reach_exponent, layout.reach) if values is not None]
+    per_chain = [values for values in (layout.reach_exponent, layout.reach, layout.middle) if values is not None]
     if {len(layout.unstable), *map(len, per_layer)} != {hidden} or any(set(v) != set(chains) for v in per_chain):
         raise ValueError(f"the layout is not one of {hidden} hidden layers")
     for chain in chains:
@@ -86,6 +88,7 @@ def check_layout(layout: Layout, net: Network, chains: tuple[str, ...], free: Ar
     if not all(isinstance(array, np.ndarray) and array.dtype == np.int64 and array.ndim == 1 for array in whole):
         raise ValueError("a layout's neurons and scales must be vectors of int64")
     numbers = [*(layout.low or ()), *(layout.high or ()), *itertools.chain.from_iterable((layout.reach or {}).values())]
+    numbers += [*itertools.chain.from_iterable((layout.middle or {}).values())]
     if not all(isinstance(array, np.ndarray) and array.dtype == np.float64 and array.ndim == 1 for array in numbers):
         raise ValueError("a layout's bounds must be vectors of float64")
     for l, kept in enumerate(layout.unstable):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -27,6 +27,7 @@ from .pieces import (
     TOP,
     Below,
     Piece,
+    add,
     behind_mask,
     constant_values,
     exponent_of,
@@ -38,6 +39,7 @@ from .pieces import (
 from .plane import on_plane, without_pivot
 from .presolve import LIFTINGS, Presolve
 from .tensored import Tensored, in_unit, one_unit, tensored
+from .ties import Sloped, Ties, sloped_of, ties_of
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,12 @@ class _Builder(Objectives):
 
     def lifting(self) -> Lifting:
         """The lifting: its groups, and the chains' and the objective's coefficients."""
-        sizes, chains, structure = self._sizes(), self.fixed.chains, self.fixed.structure
+        sizes, chains, structure, layers = self._sizes(), self.fixed.chains, self.fixed.structure, self.fixed.layers
         derived: dict[Group, LinearMap] = {}
         curves: dict[int, Curves] = {}
+        ties: dict[int, Ties] = {}
         if self.problem.quantity == "maximum":
-            curves = {l: curves_of(self.net.layers[l - 1], self.fixed.layers[l - 1]) for l in self.fixed.ranges}
+            curves = {l: curves_of(self.net.layers[l - 1], layers[l - 1]) for l in self.fixed.ranges}
             values = self._values(structure.masked, curves)
             derived, objective = values.derived, self._of_output(values.end, shifted=True)
         elif chains == ("q",):
@@ -89,9 +92,15 @@ class _Builder(Objectives):
             objective = self._of_outputs(tangents.end) if is_vector else self._of_output(tangents.end, shifted=False)
         else:
             if XI in sizes:
-                derived |= self._values(self.fixed.of_values).derived
+                if self.fixed.tied:
+                    curves = {l: curves_of(self.net.layers[l - 1], layers[l - 1]) for l in self.fixed.of_curves}
+                    ties = {l: ties_of(self.net.layers[l - 1], layers[l - 1]) for l in self.fixed.ranges}
+                derived |= self._values((*self.fixed.of_values, *curves), curves, ties).derived
+                for l, tie in ties.items():
+                    z, scale = derived[Group("z", l)], layers[l - 1].exponent
+                    derived[Group("d", l)] = tie.rows(l, z, scale, self.arithmetic)
             if "a" in chains or OF_OUTPUTS in chains:
-                adjoints = self._adjoints("a" if "a" in chains else OF_OUTPUTS)
+                adjoints = self._adjoints("a" if "a" in chains else OF_OUTPUTS, derived, ties)
                 derived |= adjoints.derived
             if "p" in chains:
                 tangents, before = self._tangents("p")
@@ -104,7 +113,7 @@ class _Builder(Objectives):
         balls = tuple(group for group, norm in norms.items() if is_euclidean(norm))
         exponent = objective.exponent
         return Lifting(
-            sizes, derived, objective.blocks, exponent, self.fixed, balls, norms, self.orders, curves
+            sizes, derived, objective.blocks, exponent, self.fixed, balls, norms, self.orders, curves, ties
         )  # fmt: skip
 
     def tensored(self) -> Tensored:
@@ -130,12 +139,14 @@ class _Builder(Objectives):
         outputs = {S: len(self.problem.coefficients)} if self.problem.is_vector else {}
         if self.fixed.chains == ("q",):
             return {ONE: 1} | directions | outputs | of("q")
-        sizes = {ONE: 1} | of("v") | directions | outputs
+        smooth = tuple(sorted(self.fixed.ranges)) if self.fixed.tied else ()
+        signs = tuple(l for l in structure.masked if l not in smooth)
+        sizes = {ONE: 1} | of("v", signs) | of("k", smooth) | directions | outputs
         for chain in self.fixed.chains:
             sizes |= of(chain, self.fixed.carried(chain))
         if not self.fixed.has_values(self.problem):
             return sizes
-        sizes |= {XI: q} | of("x", self.fixed.of_values)
+        sizes |= {XI: q} | of("x", self.fixed.of_values) | of("e", self.fixed.of_curves)
         return sizes if self.fixed.section is None else without_pivot(self.fixed, sizes)
 
     # --- chains ---
@@ -165,7 +176,7 @@ class _Builder(Objectives):
         graph.forward(self.net.enclosed, direction, step)
         return _Chain(derived, takes[len(self.net.layers)]), takes
 
-    def _adjoints(self, chain: str) -> _Chain:
+    def _adjoints(self, chain: str, values: Mapping[Group, LinearMap], ties: Mapping[int, Ties]) -> _Chain:
         """Adjoints, from the last layers to the first: the groups before the mask; its end is what x feeds."""
         fixed, derived = self.fixed, {}
         inner = fixed.carried(chain)
@@ -176,7 +187,13 @@ class _Builder(Objectives):
             if l in inner:
                 exponent = neurons.reach_exponent[chain]
                 before = derived[Group(BEFORE_MASK[chain], l)] = self._through(back, neurons.unstable, exponent)
-                masked = piece_of(layer, neurons.unstable, exponent, Group(chain, l), before)
+                if self.fixed.tied:
+                    middle = neurons.middle[chain]
+                    add(before, {ONE: self.arithmetic(-middle).scaled(-exponent).reshape(-1, 1)})
+                    own = self._sloped(l, layer, values, ties)
+                    masked = own.piece(neurons.unstable, exponent, middle, Group(chain, l), before)
+                else:
+                    masked = piece_of(layer, neurons.unstable, exponent, Group(chain, l), before)
                 return [masked, *self._always(layer, neurons, back)]
             if not is_masked(layer):
                 return self._always(layer, neurons, back)
@@ -185,8 +202,13 @@ class _Builder(Objectives):
             rows = np.concatenate([neurons.unstable, neurons.active, neurons.inactive]).astype(np.int64)
             c, exponent = self._of_top(back, rows)
             on, off = sloped(c[n:m], layer, neurons.active, 1), sloped(c[m:], layer, neurons.inactive, 0)
+            if self.fixed.tied:
+                own = self._sloped(l, layer, values, ties)
+                behind = Piece(neurons.unstable, exponent[:n] + own.scale, own.times(c[:n]))
+            else:
+                behind = Piece(neurons.unstable, exponent[:n], behind_mask(layer, neurons.unstable, l, c[:n]))
             return [
-                Piece(neurons.unstable, exponent[:n], behind_mask(layer, neurons.unstable, l, c[:n])),
+                behind,
                 Piece(neurons.active, exponent[n:m], {ONE: on.reshape(-1, 1)}),
                 Piece(neurons.inactive, exponent[m:], {ONE: off.reshape(-1, 1)}),
             ]
@@ -194,20 +216,32 @@ class _Builder(Objectives):
         end = graph.backward(self.net.enclosed, top, step)
         return _Chain(derived, [(A.T, pieces) for A, pieces in end])
 
+    def _sloped(
+        self, l: int, layer: Layer, values: Mapping[Group, LinearMap], ties: Mapping[int, Ties]
+    ) -> Sloped:
+        """The slopes of a layer's neurons that have a variable, in the lifting "tied"."""
+        rows, d = self.fixed.layers[l - 1].unstable, values.get(Group("d", l), {})
+        return sloped_of(layer, l, rows, ties.get(l), d, self.arithmetic)
+
     def _outputs(self) -> list[Piece]:
         """M^T s, what the adjoints of several outputs begin with."""
         M, every = self.problem.coefficients, np.arange(self.problem.coefficients.shape[1])
         exponent = np.frexp(np.abs(M).max(axis=0, initial=0.0))[1].astype(np.int64)
         return [Piece(every, exponent, {S: self.arithmetic(M.T).scaled(-exponent.reshape(-1, 1))})]
 
-    def _values(self, masked: tuple[int, ...], curves: Mapping[int, Curves] = MappingProxyType({})) -> _Chain:
-        """Values: the groups z of the masked layers; x stands behind the masks of those in `masked`, e in `curves`."""
+    def _values(
+        self, masked: tuple[int, ...], curves: Mapping[int, Curves] = MappingProxyType({}), known: Container[int] = ()
+    ) -> _Chain:
+        """Values: the groups z of the masked layers, of smooth ones those in `curves` and `known`.
+
+        x stands behind the masks of those in `masked`, e in `curves`.
+        """
         fixed, derived = self.fixed, {}
         takes: Below = []
 
         def step(l: int, layer: Layer, below: list[tuple[Any, list[Piece] | None]]) -> list[Piece] | None:
             nonlocal takes
-            if any(pieces is None for _, pieces in below) or not (layer.is_kinked or l in curves):
+            if any(pieces is None for _, pieces in below) or not (layer.is_kinked or l in curves or l in known):
                 return None  # no variables stand for it
             takes = [(A, pieces) for A, pieces in below if pieces is not None]
             if l == len(self.net.layers):

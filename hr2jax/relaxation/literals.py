@@ -34,8 +34,9 @@ class Literals(NamedTuple):
 
 
 def literal_layers(lifting: Lifting) -> tuple[int, ...]:
-    """The layers of whose neurons there are literals: all that have x; none on a section, or where f is bounded."""
-    if XI not in lifting.sizes or lifting.presolve.section is not None or lifting.by_chains:
+    """The layers of whose neurons there are literals: all that have x; none on a section, or where smooth layers do."""
+    has_others = lifting.by_chains or bool(lifting.ties)
+    if XI not in lifting.sizes or lifting.presolve.section is not None or has_others:
         return ()
     return tuple(l for l in lifting.masked if Group("x", l) in lifting.sizes)
 

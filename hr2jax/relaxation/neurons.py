@@ -31,6 +31,7 @@ class Neurons:
         reach: chain ("p", "a", "q") -> (n,) scaled bounds of what the chain's mask multiplies, multiples of 2**-GRID in
             [0, 1]: |w| <= 2**reach_exponent * reach for tangents, |g| for adjoints. In the last layer only for "q".
         reach_exponent: chain -> (n,) int64.
+        middle: chain -> (n,) float64 that what its mask multiplies is less of, in the lifting "tied"; of others none.
     """
 
     unstable: Array
@@ -41,6 +42,7 @@ class Neurons:
     exponent: Array
     reach: Mapping[str, Array] = field(default_factory=dict)
     reach_exponent: Mapping[str, Array] = field(default_factory=dict)
+    middle: Mapping[str, Array] = field(default_factory=dict)
     inactive: Array = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 

@@ -11,28 +11,31 @@ import numpy as np
 from .. import graph
 from ..arithmetic.enclosure import Enclosure, TooLargeError
 from ..arithmetic.float64 import Array
-from ..bounds import adjoint_bounds, preactivation_bounds, tangent_bounds
+from ..bounds import preactivation_bounds
 from ..bounds.interval import sizes_of_terms
 from ..graph import Structure, is_masked
 from ..layer import Layer
 from ..network import Network
 from ..problem import Problem
-from .layout import ADJOINTS, OF_OUTPUTS, Layout, carried, check_layout
-from .neurons import Neurons, ends, masks
-from .scales import exponents, margins, on_grid, proved, raised, reach_margins
+from .derivatives import with_reach
+from .layout import OF_OUTPUTS, Layout, carried, check_layout
+from .neurons import Neurons, ends
+from .scales import exponents, margins, on_grid, proved, raised
 from .section import Section, SectionBox, section_bounds
 
 # lifting -> the chains of variables that carry the derivative (docs/theory/depth.md): none where values are bounded,
 # and slope-restricted tangents without signs in LipSDP's relaxation; of several outputs the adjoints of s . M F, s
 # apart from all else, or times all that is even in t, with one output's tangents (docs/theory/several-outputs.md); and
-# two of these on a section of the cone (docs/theory/reach.md); "none" where intervals and norm products are all
+# two of these on a section of the cone (docs/theory/reach.md); "none" where intervals and norm products are all; and
+# "tied", in which slopes of smooth neurons are functions of z
 LIFTINGS: dict[str, tuple[str, ...]] = {
     "forward": ("p",), "adjoint": ("a",), "both": ("p", "a"), "values": (), "lipsdp": ("q",),
     "separate": (OF_OUTPUTS,), "reach": ("a",), "reach separate": (OF_OUTPUTS,), "tensored": ("p",), "xL": ("a",),
-    "tensored xL": ("p",), "none": (),
+    "tensored xL": ("p",), "none": (), "tied": ("a",),
 }  # fmt: skip
 ON_SECTIONS = ("reach", "reach separate")
 WITH_LAST = ("xL", "tensored xL")  # those with x of the last layers too
+TIED = "tied"
 
 # The liftings of several outputs, and those of one.
 OF_VALUES = ("separate", "tensored", "tensored xL", "lipsdp", "reach separate", "none")
@@ -56,6 +59,7 @@ class Presolve:
         ranges: by smooth layer, from 1, (alpha, beta) around the derivatives of each neuron, (p_l,) each.
         section: of a reach lifting: all of this is of the problem on it (`posed`).
         with_last: whether the last layers have an x too; on a section they do.
+        tied: whether slopes of smooth neurons are functions of z (ties.py), with values behind them.
     """
 
     free: Array
@@ -68,6 +72,7 @@ class Presolve:
     ranges: Mapping[int, tuple[Array, Array]] = field(default_factory=dict)
     section: Section | None = None
     with_last: bool = False
+    tied: bool = False
 
     @cached_property
     def structure(self) -> Structure:
@@ -97,15 +102,27 @@ class Presolve:
         return self.with_last or self.section is not None
 
     @property
+    def valued(self) -> tuple[int, ...]:
+        """The layers whose masks say the sign of z, z being known: all kinked ones where smooth ones have values."""
+        if self.tied:
+            return tuple(l for l in self.structure.masked if l not in self.ranges)
+        return self.structure.valued
+
+    @property
     def of_values(self) -> tuple[int, ...]:
         """The layers that have an x where z is known: those that feed others with an activation, or all."""
         numbers = self.structure.masked if self.has_last else self.structure.inner
-        return tuple(l for l in numbers if l in self.structure.valued)
+        return tuple(l for l in numbers if l in self.valued)
+
+    @property
+    def of_curves(self) -> tuple[int, ...]:
+        """The smooth layers whose values have variables, where a constant is bounded: those that feed others."""
+        return tuple(l for l in self.structure.inner if l in self.ranges) if self.tied else ()
 
     def has_values(self, problem: Problem) -> bool:
         """Whether there is an x: a bounded domain, and a neuron with a variable whose z is known."""
         is_bounded = problem.is_local or self.section is not None
-        return is_bounded and any(len(self.members(l)) for l in self.structure.valued)
+        return is_bounded and any(len(self.members(l)) for l in (*self.valued, *(self.ranges if self.tied else ())))
 
     @property
     def switching(self) -> int:
@@ -131,6 +148,7 @@ class Presolve:
             free=self.free,
             unit=self.unit,
             carried=numbers,
+            middle={c: tuple(x.middle[c] for x in layers) for c, layers in with_reach.items()} if self.tied else None,
             section=self.section,
         )
 
@@ -145,6 +163,7 @@ def presolve(
     section: Section | None = None,
     bounds: list[tuple[Array, Array]] | None = None,
     with_last: bool = False,
+    tied: bool = False,
 ) -> Presolve:
     """Decide what gets a variable, from bounds proved in `arithmetic`.
 
@@ -158,13 +177,15 @@ def presolve(
         slopes: of linear pre-activation bounds; None: intervals.
         chains: see `Presolve`.
         section: see `Presolve`; a layout has its own, which is proved here.
-        with_last: see `Presolve`.
+        with_last, tied: see `Presolve`.
         bounds: what `pre_bounds` has proved of another output or direction on the same domain; None: it does here.
 
     Raises:
         ValueError: if a neuron that `layout` leaves out cannot be proved stable, a bound or scale is too small, or the
             layout does not fit the network; or where bounds overflow float64.
     """
+    if tied and (not problem.is_local or problem.quantity != "lipschitz" or problem.is_vector):
+        raise ValueError("the tied lifting is for local Lipschitz constants of one output")
     section = section if layout is None else layout.section
     if section is not None:
         if problem.is_local or problem.quantity != "lipschitz":
@@ -194,8 +215,8 @@ def presolve(
             on, off = np.zeros((2, layer.width), dtype=bool)
             ranges[l] = _slopes_between(layer, pair, margin if layout is None else np.zeros(layer.width))
         alpha, beta = layer.slopes if layer.is_kinked else ranges[l]
-        # where values are bounded, what is behind a smooth layer is no multiple of z
-        same = (alpha == beta) & (layer.is_kinked or problem.quantity != "maximum")
+        # where values have variables, what is behind a smooth layer is no multiple of z
+        same = (alpha == beta) & (layer.is_kinked or not (tied or problem.quantity == "maximum"))
         found = _neurons(still, on | same, off & ~same, l - 1, len(net.layers) - 1, layout)
         off_too = ~still
         off_too[found.unstable] = off_too[found.active] = False
@@ -212,9 +233,9 @@ def presolve(
 
     graph.forward(net.enclosed[:-1], np.isin(np.arange(net.widths[0]), free), step)
     if any(carried(chain, net.structure) for chain in chains):
-        layers = _with_reach(relaxed(net, ranges), problem, directions, layers, arithmetic, layout, chains)
-    unit = None if layout is None else layout.unit
-    return Presolve(free, directions, tuple(layers), slopes, chains, unit, net.structure, ranges, section, with_last)
+        layers = with_reach(relaxed(net, ranges), problem, directions, layers, arithmetic, layout, chains, tied)
+    unit, structure = None if layout is None else layout.unit, net.structure
+    return Presolve(free, directions, tuple(layers), slopes, chains, unit, structure, ranges, section, with_last, tied)
 
 
 def reach_of(problem: Problem) -> str:
@@ -325,37 +346,6 @@ def pre_bounds(
     if problem.quantity == "maximum":  # the others are the output's
         slopes = {key: values for key, values in slopes.items() if key[0] < len(net.layers)}
     return preactivation_bounds(net, problem, slopes, arithmetic)
-
-
-def _with_reach(
-    net: Network, problem: Problem, directions: Array, layers: list[Neurons], arithmetic: type[Enclosure],
-    layout: Layout | None, chains: tuple[str, ...],
-) -> list[Neurons]:  # fmt: skip
-    """The layers with the sizes of what the chains' masks multiply."""
-    on, off = masks(net, layers)
-    reach: list[dict[str, Array]] = [{} for _ in layers]
-    scales: list[dict[str, Array]] = [{} for _ in layers]
-    for chain in chains:
-        bounds = adjoint_bounds if chain in ADJOINTS else tangent_bounds
-        sizes = bounds(net, problem, directions, on, off, arithmetic)
-        margin = reach_margins(net, problem, sizes, chain)
-        for place, number in enumerate(carried(chain, net.structure)):
-            l, layer = number - 1, layers[number - 1]
-            moving = np.concatenate([layer.unstable, layer.active, layer.inactive]).astype(np.int64)
-            if not np.isfinite(sizes[l][moving]).all():
-                raise TooLargeError(f"the bounds of layer {l + 1}'s derivatives overflow float64")
-            size, given, stated = sizes[l][layer.unstable], None, None
-            if layout is not None and layout.reach_exponent is not None:
-                given = layout.reach_exponent[chain][place]
-                stated = None if layout.reach is None else layout.reach[chain][place]
-            if stated is None or given is None:
-                size = raised(size, margin[l][layer.unstable])
-            scales[l][chain] = exponents(size, given, "derivative's")
-            if stated is None or given is None:
-                reach[l][chain] = on_grid(size, scales[l][chain])
-            else:
-                reach[l][chain] = proved(stated, size, given, "derivative's", least=0.0)
-    return [replace(x, reach=r, reach_exponent=e) for x, r, e in zip(layers, reach, scales, strict=True)]
 
 
 def _require(covered: Array, neurons: Array, layer: int, depth: int) -> None:

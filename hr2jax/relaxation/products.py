@@ -31,6 +31,12 @@ OF_CURVES = (
     *(".".join(pair) for pair in combinations_with_replacement(CURVES, 2)),
     *(f"{kind}.{curve}" for kind in ("X", "XC") for curve in CURVES),
 )
+TIES = ("D", "K", "B", "BC")  # of smooth layers whose slopes are functions of z
+OF_TIES = (
+    *(".".join(pair) for pair in combinations_with_replacement(TIES, 2)),
+    *(f"{kind}.{tie}" for kind in ("A", "AC") for tie in TIES),
+)
+WITH_TIES = {kind: tuple(f"{kind}.{tie}" for tie in TIES) for kind in ("T", "X0", "U")}
 WITH_CURVES = {kind: tuple(f"{kind}.{curve}" for curve in CURVES) for kind in ("X0", "U")}
 GLOBAL_PAIRS = (
     "T.U", "T.V", "T.VC", "U.U", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "S.U",
@@ -39,7 +45,7 @@ GLOBAL_PAIRS = (
 LOCAL_PAIRS = (
     "T.U", "X0.U", "T.X0", "T.V", "T.VC", "U.U", "U.V", "U.VC", "U.X", "U.XC", "X0.X", "X0.XC", "T.A", "T.AC", "U.A",
     "U.AC", "S.U", "T.AS", "T.ASC", "U.AS", "U.ASC", *OF_CHAINS, *OF_VALUES, *OF_CURVES, *WITH_CURVES["X0"],
-    *WITH_CURVES["U"],
+    *WITH_CURVES["U"], *OF_TIES, *WITH_TIES["T"], *WITH_TIES["X0"], *WITH_TIES["U"],
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ Z_EXACT: Names = ("u.z", "(1-u).(-z)", "u.(h-z)", "(1-u).(z-l)", "z.(hu+l(1-u)-z
 
 
 # Liftings (presolve.LIFTINGS) that callers choose from; the others go with a quantity or a relaxation.
-CHOICES = ("forward", "adjoint", "both", "reach", "tensored", "xL")
+CHOICES = ("forward", "adjoint", "both", "reach", "tensored", "xL", "tied")
 
 
 @dataclass(frozen=True, kw_only=True)

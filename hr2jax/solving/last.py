@@ -32,7 +32,7 @@ def _small(problem: Problem, options: Options, fixed: Presolve, largest: int) ->
     is_free = options.lifting == "auto" and options.cuts is None and options.method in ("auto", "newton")
     if not (is_local and is_free and options.record.hardest.reaches and fixed.has_values(problem)):
         return None
-    if fixed.with_last or fixed.switching > largest:
+    if fixed.with_last or fixed.tied or fixed.switching > largest:
         return None
     with_last = replace(fixed, chains=LIFTINGS["xL"], with_last=True)
     return None if largest < Sizes.of(problem, with_last).N else with_last

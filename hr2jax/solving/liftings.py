@@ -8,7 +8,7 @@ from ..network import Network
 from ..options import Options
 from ..problem import Problem
 from ..relaxation.presolve import Presolve
-from . import last, reach, tensored
+from . import last, reach, tensored, tied
 
 
 def other_presolves(net: Network, problem: Problem, fixed: Presolve, options: Options) -> Iterator[Presolve]:
@@ -16,6 +16,9 @@ def other_presolves(net: Network, problem: Problem, fixed: Presolve, options: Op
     is_limited, found = options.time_limit is not None, None
     if tensored.is_sought(problem, options):
         found = tensored.prepared(net, problem, fixed, is_limited)
+    if found is not None:
+        yield found
+    found = tied.beside(net, problem, options, fixed)
     if found is not None:
         yield found
     found = last.beside(problem, options, fixed)

@@ -14,8 +14,8 @@ from ..machine.threads import few_threads
 from ..network import Network
 from ..options import Options
 from ..problem import Problem
-from ..relaxation.presolve import LIFTINGS, WITH_LAST, Presolve, pre_bounds, presolve
-from . import last, tensored
+from ..relaxation.presolve import LIFTINGS, TIED, WITH_LAST, Presolve, pre_bounds, presolve
+from . import last, tensored, tied
 from .reach import required_on_section
 
 # At most so long is spent on pre-activation bounds.
@@ -48,7 +48,7 @@ def known_of(net: Network, problem: Problem, options: Options) -> Known:
 def prepare(net: Network, problem: Problem, options: Options, known: Known | None = None) -> Presolve:
     """The presolved problem, with the pre-activation bounds (`known_of`) and the lifting that the options ask for."""
     chosen = options.lifting
-    if chosen == "auto" or (net.depth <= 1 and chosen != "xL"):
+    if chosen == "auto" or (net.depth <= 1 and chosen not in ("xL", TIED)):
         chosen = "adjoint" if net.depth > 1 else "forward"  # as bench/depth.py --liftings and bench/deep.py measured
     if problem.quantity == "maximum":
         chosen = "values"
@@ -64,12 +64,14 @@ def prepare(net: Network, problem: Problem, options: Options, known: Known | Non
         known = known_of(net, problem, options)
     if problem.quantity == "maximum":
         known = _with_output(net, problem, options, known)
+    if (found := tied.in_place(net, problem, options, known.bounds)) is not None:
+        return found
     with few_threads(max(net.widths)):
         if sum(net.widths) > BIG:
             _refuse_at_once(net, problem, options, known, LIFTINGS[chosen])
         fixed = presolve(
             net, problem, slopes=known.slopes, chains=LIFTINGS[chosen], bounds=known.bounds,
-            with_last=chosen in WITH_LAST,
+            with_last=chosen in WITH_LAST, tied=chosen == TIED,
         )  # fmt: skip
     if chosen == "tensored" and options.record.hardest.reaches:
         return tensored.with_last(problem, fixed, options.time_limit is not None)

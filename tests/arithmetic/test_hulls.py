@@ -102,6 +102,42 @@ def test_hulls_hold_at_points_inside_of_very_many_intervals(name, parameters):
 
 
 @EVERY
+def test_second_derivatives_are_enclosed(name, parameters):
+    """Where pieces do not meet, at points inside of intervals; and on narrow ones not by much more."""
+    rng = np.random.default_rng(4)
+    low, high = intervals(rng, examples(400))
+    least, most = hulls.bends(name, parameters, low, high)
+    own = {**activations.DEFAULTS[name], **parameters}
+    kinks = (0.0, -3.0, 3.0, own["threshold"] / own["beta"] if name == "softplus" else 0.0)
+    h = m.mpf(10) ** -15
+    for i, (l, u) in enumerate(zip(low, high, strict=True)):
+        for z in (l, u, l + (u - l) * rng.random()):
+            if min(abs(z - kink) for kink in kinks) < 1e-9:
+                continue
+            slopes = [derivative(name, parameters, z + s * h) for s in (-1, 1)]
+            bend = (slopes[1] - slopes[0]) / (2 * h)
+            assert least[i] - 1e-12 <= bend <= most[i] + 1e-12
+            if u - l < 1e-3 and not any(l - 1e-6 <= kink <= u + 1e-6 for kink in kinks):
+                assert most[i] - least[i] <= 30 * (u - l) * max(1.0, own.get("beta", 1.0)) ** 2 + 1e-12
+
+
+def test_second_derivatives_of_wide_intervals_are_finite():
+    for name in ("tanh", "sigmoid", "softplus", "elu", "selu", "celu", "softsign", "hardswish"):
+        least, most = hulls.bends(name, {}, np.array([-20.0]), np.array([20.0]))
+        assert np.isfinite([least, most]).all() and (np.abs([least, most]) < 4).all(), name
+    assert hulls.bends("tanh", {}, np.array([0.0]), np.array([np.inf]))[1] == np.inf
+
+
+@EVERY
+def test_slopes_jump_where_it_is_said_and_nowhere_else(name, parameters):
+    """sigma' beside -3, 0 and 3, where pieces meet; softplus jumps itself."""
+    breaks = hulls.breaks(name, parameters)
+    for at in (-3.0, 0.0, 3.0):
+        left, right = (derivative(name, parameters, at, side) for side in (-1, 1))
+        assert (abs(left - right) > 1e-9) == (at in breaks)
+
+
+@EVERY
 def test_hulls_are_no_wider_than_a_dense_grid_says(name, parameters):
     rng = np.random.default_rng(2)
     low, high = intervals(rng, 200)

@@ -8,7 +8,7 @@ from hr2jax.arithmetic import hulls
 from hr2jax.arithmetic.activations import DEFAULTS
 from hr2jax.arithmetic.arb import Arb
 from hr2jax.bounds import interval_bounds, output_range, preactivation_bounds
-from hr2jax.bounds.lines import parallel_lines
+from hr2jax.bounds.lines import parallel_lines, slope_lines
 from hr2jax.problem import checked_problem
 from tests.reference.effort import examples
 
@@ -33,6 +33,34 @@ def test_a_smooth_activation_lies_between_its_lines(name, parameters):
         least, most = hulls.values(name, parameters, z, z)
         near = 1e-15 * (1.0 + np.abs(s * z) + np.abs(above))  # of this test's own sum
         assert (s * z + below <= most + near).all() and (least <= s * z + above + near).all()
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES, ids=str)
+def test_a_derivative_lies_between_its_lines(name, parameters):
+    n = examples(300)
+    rng = np.random.default_rng(2)
+    low = rng.normal(size=n) * rng.choice([0.5, 3.0, 30.0], n)
+    high = low + 10.0 ** rng.uniform(-9, 1.5, n) * (rng.random(n) > 0.05)
+    at = rng.choice([-3.0, 0.0, 3.0], n)  # where slopes may jump, at an interval's end too
+    low, high = np.where(rng.random(n) < 0.1, at, low), np.where(rng.random(n) < 0.1, at, high)
+    low, high = np.minimum(low, high), np.maximum(low, high)
+    s, below, above = slope_lines(layer(n, name, parameters), low, high)
+    assert np.isfinite([s, below, above]).all()
+    for part in np.linspace(0.0, 1.0, 41):
+        z = np.clip(low + part * (high - low), low, high)
+        least, most = hulls.slopes(name, parameters, z, z)
+        near = 1e-15 * (1.0 + np.abs(s * z) + np.abs(above))  # of this test's own sum
+        assert (s * z + below <= least + near).all() and (most <= s * z + above + near).all()
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES, ids=str)
+def test_the_lines_of_a_derivative_are_close(name, parameters):
+    """Their distance shrinks with the square of the width where the derivative does not jump."""
+    at = np.array([-4.3, -1.1, 0.4, 1.7, 5.2])
+    at = at[np.abs(at - 0.5) > 0.15] if parameters.get("threshold") == 1.0 else at
+    for width in (0.1, 0.01):
+        _, below, above = slope_lines(layer(len(at), name, parameters), at, at + width)
+        assert (above - below <= 2 * width**2).all()
 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES, ids=str)

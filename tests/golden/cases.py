@@ -217,7 +217,11 @@ def _last() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
 def _smooth() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     for network, output in (("smooth", (0, 1)), ("mixed", 0)):
         yield f"{network}-hr2", "solve", network, {"output": output}
+        # "auto" was adjoint when this one was made
         yield f"{network}-hr2+-box", "solve", network, {"output": output, "relaxation": "hr2+", **BOX}
         for relaxation, where in (("shor", RECTANGLE), ("hr2+", BOX), ("hr2", BALL), ("interval", BOX)):
             options = {"output": output, "relaxation": relaxation, **where}
             yield f"{network}-maximum-{relaxation}", "maximum", network, options
+        for relaxation, domain in (("hr2", "box"), ("hr2", "ball"), ("hr2+", "box")):
+            options = {"output": output, "relaxation": relaxation, "lifting": "tied", "tol": 1e-2, **DOMAINS[domain]}
+            yield f"{network}-{relaxation}-{domain}-tied", "solve", network, options | {"max_iterations": 60}

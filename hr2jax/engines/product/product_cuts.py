@@ -9,7 +9,17 @@ import numpy as np
 
 from ...arithmetic.float64 import Array
 from ...relaxation.basis import Group, Lifting
-from ...relaxation.products import OF_CHAINS, OF_CURVES, OF_VALUES, WITH_CURVES, WITHIN, FactorTable, pairs_of
+from ...relaxation.products import (
+    OF_CHAINS,
+    OF_CURVES,
+    OF_TIES,
+    OF_VALUES,
+    WITH_CURVES,
+    WITH_TIES,
+    WITHIN,
+    FactorTable,
+    pairs_of,
+)
 from .arrays import Factored
 from .program import Cuts
 from .schedule import is_small
@@ -84,9 +94,11 @@ class ProductPool:
         self.factored, self.factors = factored, factors
         wanted = pairs_of(lifting)
         # pairs of +-1-like entries are triangles through the constant: triangle_cuts.py has them
-        asked = {*names, *((*OF_CHAINS, *OF_VALUES, *OF_CURVES) if WITHIN in names else ())}
+        asked = {*names, *((*OF_CHAINS, *OF_VALUES, *OF_CURVES, *OF_TIES) if WITHIN in names else ())}
         for kind, pairs in WITH_CURVES.items():
             asked.update(pairs if f"{kind}.X" in names else ())
+        for kind, pairs in WITH_TIES.items():
+            asked.update(pairs if {f"{kind}.A", f"{kind}.X"} & {*names} else ())
         asked -= {"T.U", "U.U", "T.X0", "X0.U"}
         self._kinds = [tuple(name.split(".")) for name in wanted if name in asked]
         self.clear()
