@@ -110,7 +110,8 @@ NEARLY = {
     "another end": (("Add x three > a", "Clip a zero three > b", "Mul x b > m", "Div m six > y"), TWO),
     "an end alone": (("Add x three > a", "Clip a zero > b", "Mul x b > y"), TWO),
     "softsign of more": (("Abs x > a", "Add two a > b", "Div x b > y"), "divides by what the network computes"),
-    "elu by Where": (("Exp x > e", "Sub e one > m", "Greater x zero > g", "Where g x m > y"), "Exp.*only the exponential of a constant"),
+    "elu by Where": (("Exp x > e", "Sub e one > m", "Greater x zero > g", "Where g x m > y"),
+                      "Exp.*only the exponential of a constant"),
     "leaky by Where": (("Mul x tenth > m", "Greater x zero > g", "Where g x m > y"), "Greater.*jumps"),
     "softplus": (("Exp x > e", "Add e one > a", "Log a > y"), "Exp.*only the exponential of a constant"),
 }  # fmt: skip
