@@ -46,10 +46,7 @@ def with_reach(
             size, given, stated = sizes[l][layer.unstable], None, None
             if tied:
                 low, high = (side[layer.unstable] for side in pairs[l])
-                if given_middles is None:
-                    middle = _middle(low, high, number in smooth)
-                else:
-                    middle = given_middles[chain][place]
+                middle = _middle(low, high, number in smooth) if given_middles is None else given_middles[chain][place]
                 if np.shape(middle) != np.shape(size):
                     raise ValueError(f"{len(size)} middles are needed, but their shape is {np.shape(middle)}")
                 middles[l][chain] = middle
