@@ -9,10 +9,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..arithmetic.float64 import Array
+from ..relaxation import exclusions
 from ..relaxation.basis import XI, T
-from ..relaxation.copied_cuts import BALLS, CLAUSES, CONES, EVENTS, PRODUCTS, PROVED, TRIANGLES
+from ..relaxation.copied_cuts import BALLS, CLAUSES, CONES, EVENTS, EXCLUSIONS, LITERALS, PRODUCTS, TRIANGLES
 from ..relaxation.literals import width_of
 from ..relaxation.tensored import Tensored
+from .exclusion_names import ENTRIES, named_exclusions, numbered_exclusions
 from .tables import Table, columns, factor_numbers, read, variables
 
 Named = Mapping[str, Array]
@@ -24,15 +26,21 @@ COPIED_RECORDS = {
     BALLS: (*_FACTORS, "factors", "directions", "normals", "multipliers"),
     EVENTS: (*_FACTORS, "literals", "combinations", "slopes", "directions", "multipliers"),
     CLAUSES: (*_FACTORS, "literals", "combinations", "slopes", "directions", "multipliers"),
+    EXCLUSIONS: (*_FACTORS, "factors", "combinations", "slopes", "directions", "multipliers"),
 }
 # What the numbers of factors in a row are called, and how many of them there are.
 _PLACES = {PRODUCTS: ("pairs", 2), CONES: ("factors", 1), BALLS: ("factors", 1)} | {
-    record: ("literals", count) for record, (count, _) in PROVED.items()
+    record: ("literals", count) for record, count in LITERALS.items()
 }
 
 
 def named_cuts(lifting: Tensored, record: str, rows: Array) -> dict[str, Array]:
     """The entries of a record, from an engine's rows."""
+    if record == EXCLUSIONS:  # as one output's, whose directions are combinations here
+        of_one, directions = np.split(rows[:, :-1], [-lifting.outputs], axis=1)
+        own = named_exclusions(lifting.one, np.column_stack([of_one, rows[:, -1]]))
+        out = {_renamed(name, EXCLUSIONS, "combinations"): values for name, values in own.items()}
+        return out | {f"{record}/directions": np.array(directions, dtype=np.float64)}
     if record == TRIANGLES:
         numbers = np.abs(rows[:, :3]).astype(np.int64) - 1
         used, places = np.unique(numbers, return_inverse=True)
@@ -51,6 +59,11 @@ def named_cuts(lifting: Tensored, record: str, rows: Array) -> dict[str, Array]:
     return out | {f"{record}/multipliers": np.array(rows[:, -1], dtype=np.float64)}
 
 
+def _renamed(name: str, record: str, directions: str) -> str:
+    entry = name.partition("/")[2]
+    return f"{record}/{directions if entry == 'directions' else entry}"
+
+
 def numbered_cuts(lifting: Tensored, record: str, entries: Named) -> Array:
     """The rows of a record's entries, the inverse of `named_cuts`.
 
@@ -58,6 +71,13 @@ def numbered_cuts(lifting: Tensored, record: str, entries: Named) -> Array:
         ValueError: what is of another type or shape, or a name that this problem does not have.
     """
     own = {name: entries[f"{record}/{name}"] for name in COPIED_RECORDS[record]}
+    if record == EXCLUSIONS:
+        of_one = {f"{exclusions.EXCLUSIONS}/{name}": own["combinations" if name == "directions" else name]
+                  for name in ENTRIES}  # fmt: skip
+        rows, directions = numbered_exclusions(lifting.one, of_one), own["directions"]
+        if directions.dtype != np.float64 or directions.shape != (len(rows), lifting.outputs):
+            raise ValueError(f"the directions of {record!r} must be float64 of shape {(len(rows), lifting.outputs)}")
+        return np.column_stack([rows[:, :-1], directions, rows[:, -1]])
     weight = own["multipliers"]
     if weight.dtype != np.float64 or weight.ndim != 1:
         raise ValueError(f"the multipliers of {record!r} must be a vector of float64")
@@ -88,8 +108,8 @@ def _widths(lifting: Tensored, record: str) -> dict[str, int]:
     K = lifting.outputs
     if record == CONES:
         return {"directions": K * lifting.one.sizes[T]}
-    if record in PROVED:
-        count = PROVED[record][0]
+    if record in LITERALS:
+        count = LITERALS[record]
         return {"combinations": count, "slopes": width_of(lifting.one), "directions": K}
     return {"directions": K} | ({"normals": lifting.one.sizes.get(XI, 0)} if record == BALLS else {})
 

@@ -10,6 +10,7 @@ Rows of float64, whose last number is the multiplier (a certificate names them: 
     balls      an even factor's number, a direction (K) and mu (length of xi): (q.s)^2 phi (||mu|| - mu.xi) >= 0
     events     one output's event row (events.py) without its multiplier, and a direction (K): (q.s)^2 times it
     clauses    one output's clause (clauses.py) in the same way
+    exclusions one output's factor times an exclusion (exclusions.py), and a direction (K): as of products
 
 Every direction and mu is valid. They are scaled by powers of two to lengths of about 1 before anything is multiplied.
 """
@@ -31,13 +32,15 @@ from .clauses import decode as decode_clauses
 from .cones import of_unit_length
 from .copies import NO_COPY, ROUNDINGS, Entries, Parts, entries_of, joined, mixed_parts
 from .events import decode as decode_events
+from .exclusions import NONE, row_width
+from .exclusions import decode as decode_exclusions
 from .forms import Form, Term, constant
 from .literals import Literals, heights, width_of
 from .products import FactorTable, Terms, summed
 from .tensored import ODD, Tensored, copied, is_odd
 
 PRODUCTS, TRIANGLES, CONES, BALLS = "tensored.products", "tensored.triangles", "tensored.cones", "tensored.balls"
-EVENTS, CLAUSES = "tensored.events", "tensored.clauses"
+EVENTS, CLAUSES, EXCLUSIONS = "tensored.events", "tensored.clauses", "tensored.exclusions"
 TINY = 2.0**-1000
 
 
@@ -284,10 +287,40 @@ def clause_forms(lifting: Tensored, rows: Array) -> tuple[tuple[Form, Form], ...
     return ((phi[0], constant(1.0, len(rows)) - phi[1] - phi[2]),)
 
 
-# By record of what is known of masks: how many literals a row has, and the products that it is the sum of.
-PROVED: dict[str, tuple[int, Callable[[Tensored, Array], tuple[tuple[Form, Form], ...]]]] = {
-    EVENTS: (2, event_forms), CLAUSES: (LENGTH, clause_forms),
+def exclusion_forms(lifting: Tensored, rows: Array) -> tuple[tuple[Form, Form], ...]:
+    """The product of one output's exclusions, f and k - 1 - phi_1 - ... - phi_k.
+
+    Raises:
+        ValueError: see `exclusions.decode`.
+    """
+    found = decode_exclusions(lifting.one, rows)
+    has_factor, has = found.factor != NONE, found.literals.layers > 0
+    first = _times(stacked(lifting, np.where(has_factor, found.factor, 0)), has_factor.astype(np.float64))
+    second = constant(has.sum(axis=1) - 1.0, len(rows))
+    for k in range(has.shape[1]):
+        number = np.where(has[:, k], rows[:, 1 + k], rows[:, 1]).astype(np.int64)
+        second = second - _times(stacked(lifting, number), has[:, k].astype(np.float64))
+    return ((first + constant((~has_factor).astype(np.float64), len(rows)), second),)
+
+
+# By record of what is known of masks: the products that a row is the sum of, and how many literals those have that are
+# proved by one combination of z.
+PROVED: dict[str, Callable[[Tensored, Array], tuple[tuple[Form, Form], ...]]] = {
+    EVENTS: event_forms, CLAUSES: clause_forms, EXCLUSIONS: exclusion_forms,
 }  # fmt: skip
+LITERALS = {EVENTS: 2, CLAUSES: LENGTH}
+
+
+def width_of_one(lifting: Tensored, record: str) -> int:
+    """The width of one output's rows of a record of PROVED, without the multiplier."""
+    return 2 * LITERALS[record] + width_of(lifting.one) if record in LITERALS else row_width(lifting.one) - 1
+
+
+def are_even(lifting: Tensored, record: str, known: Array) -> Array:
+    """(m,) bool: which rows of one output of a record of PROVED are of even forms."""
+    if record in LITERALS:
+        return np.ones(len(known), dtype=bool)
+    return np.append(factor_parities(lifting), True)[known[:, 0].astype(np.int64)]  # the last: no factor, -1
 
 
 def of_one_output(lifting: Tensored, record: str, rows: Array) -> tuple[Array, Array, Array]:
@@ -296,13 +329,13 @@ def of_one_output(lifting: Tensored, record: str, rows: Array) -> tuple[Array, A
     Raises:
         ValueError: rows of another width.
     """
-    width = 2 * PROVED[record][0] + width_of(lifting.one)
+    width = width_of_one(lifting, record)
     known, directions, weight = _split(rows, record, width, lifting.outputs)
     return np.column_stack([known, np.ones(len(known))]), directions, weight
 
 
 def _proved_entries(record: str) -> Callable[..., Entries]:
-    forms_of = PROVED[record][1]
+    forms_of = PROVED[record]
 
     def entries(lifting: Tensored, rows: Array, arithmetic: type[Arithmetic] = Enclosure) -> Entries:
         """What rows of the record add to a quadratic form, as arguments of its `add`.
@@ -311,9 +344,9 @@ def _proved_entries(record: str) -> Callable[..., Entries]:
             ValueError: rows of another width, rows that one output does not have, or a direction beyond float64.
         """
         known, directions, weight = of_one_output(lifting, record, rows)
-        even = np.ones(len(known), dtype=bool)
-        parts = [_in_directions(lifting, F, G, even, directions, weight, arithmetic)
-                 for F, G in forms_of(lifting, known)]  # fmt: skip
+        forms = forms_of(lifting, known)
+        even = are_even(lifting, record, known)
+        parts = [_in_directions(lifting, F, G, even, directions, weight, arithmetic) for F, G in forms]
         return [entry for part in parts for entry in part]
 
     return entries
@@ -323,4 +356,4 @@ CUTS: dict[str, Callable[..., Entries]] = {
     PRODUCTS: product_entries, TRIANGLES: triangle_entries, CONES: cone_entries, BALLS: ball_entries,
     **{record: _proved_entries(record) for record in PROVED},
 }  # fmt: skip
-__all__ = ["BALLS", "CLAUSES", "CONES", "CUTS", "EVENTS", "NO_COPY", "PRODUCTS", "TRIANGLES"]
+__all__ = ["BALLS", "CLAUSES", "CONES", "CUTS", "EVENTS", "EXCLUSIONS", "NO_COPY", "PRODUCTS", "TRIANGLES"]

@@ -22,12 +22,15 @@ from hr2jax.relaxation.copied_cuts import (
     CONES,
     CUTS,
     EVENTS,
+    EXCLUSIONS,
+    LITERALS,
     PRODUCTS,
     PROVED,
     TRIANGLES,
     cone_lengths,
     factor_parities,
 )
+from hr2jax.relaxation.exclusions import EXTRA, NONE, PARTS
 from hr2jax.relaxation.forms import Family
 from hr2jax.relaxation.literals import literal_layers, width_of
 from hr2jax.relaxation.presolve import LIFTINGS, presolve
@@ -81,8 +84,18 @@ def random_rows(lifting, record, rng, count):
 
 
 def proved_rows(lifting, record, rng, q, weight):
-    """Event rows of random directions, or clauses, of which most that are tried are not proved."""
-    one, count, many = lifting.one, PROVED[record][0], 300 if record == CLAUSES else len(q)
+    """Event rows of random directions, clauses, of which most that are tried are not proved, or a factor times one."""
+    if record == EXCLUSIONS:
+        of_clauses = proved_rows(lifting, CLAUSES, rng, q, weight)
+        m, w = len(of_clauses), width_of(lifting.one)
+        phi, d, slopes, rest = np.split(of_clauses, [3, 6, 6 + w], axis=1)
+        directions, lines = np.zeros((m, PARTS, 3 + EXTRA)), np.zeros((m, PARTS, w))
+        directions[:, 0, :3], lines[:, 0] = d, slopes
+        factor = rng.integers(NONE, len(factor_parities(lifting)), m)
+        none = np.full((m, EXTRA), float(NONE))
+        return np.column_stack([factor, phi, none, directions.reshape(m, PARTS * (3 + EXTRA)),
+                                lines.reshape(m, PARTS * w), rest])  # fmt: skip
+    one, count, many = lifting.one, LITERALS[record], 300 if record == CLAUSES else len(q)
     table, layers = FactorTable(one), literal_layers(one)
     masks = np.concatenate([
         np.arange(start, start + form.rows)
@@ -208,19 +221,24 @@ def test_clauses_are_found_for_the_test_of_rows():
         rows = random_rows(lifting, CLAUSES, rng, 25)
         assert len(rows) > 5 and len(random_rows(lifting, EVENTS, rng, 25)) == 25
         points = [copied_point(net, problem, fixed, lifting, rng)[0] for _ in range(20)]
-        for row in rows:
-            terms = CUTS[CLAUSES](lifting, row[None])
-            assert all(value_of(terms, lifting, basis)[0] >= -1e-12 for basis in points)
+        for record in (CLAUSES, EXCLUSIONS, EXCLUSIONS, EXCLUSIONS):
+            for row in random_rows(lifting, record, rng, 25):
+                row[-1] = 1.0
+                terms = CUTS[record](lifting, row[None])
+                values = [value_of(terms, lifting, basis)[:2] for basis in points]
+                assert all(value >= -1e-12 * max(size, 1.0) for value, size in values), record
 
 
 def test_event_rows_that_are_not_proved_are_refused():
     lifting, rng = posed(2, 2, "ball", seed=3)[3:]
-    event, clause = (random_rows(lifting, record, rng, 25)[-1] for record in (EVENTS, CLAUSES))
+    event, clause, excluded = (random_rows(lifting, record, rng, 25)[-1] for record in (EVENTS, CLAUSES, EXCLUSIONS))
     for record, row, at, value, message in (
         (EVENTS, event, 0, 0.5, "numbers"), (EVENTS, event, 1, event[0], "different neurons"),
         (EVENTS, event, 0, len(factor_parities(lifting)) - 1, "u or 1 - u"), (EVENTS, event, 2, 1.5, "directions"),
         (EVENTS, event, 4, -0.1, "slopes"), (EVENTS, event, 4, np.nan, "slopes"),
         (CLAUSES, clause, slice(3, 6), 0.0, "never to be there"), (EVENTS, event, -2, np.inf, "float64"),
+        (EXCLUSIONS, excluded, slice(7, 10), 0.0, "never to be there"), (EXCLUSIONS, excluded, 0, 0.5, "factor"),
+        (EXCLUSIONS, excluded, -2, np.inf, "float64"),
     ):  # fmt: skip
         wrong = row.copy()
         wrong[at] = value

@@ -45,7 +45,7 @@ def case_of(seed, kind=Enclosure):
 def found_rows(lifting, rng, count):
     """Proved exclusions of the lifting, times random factors."""
     pool = exclusion_pools(lifting, Factored(lifting, [], pads=False), (EXCLUSIONS,)).get(EXCLUSIONS)
-    proofs = [] if pool is None else [pool._proof(literals) for literals in rng.permutation(pool._unseen)[:6]]
+    proofs = [] if pool is None else [pool._proof(literals) for literals in rng.permutation(pool.unseen)[:6]]
     proofs = [proof for proof in proofs if proof is not None]
     if not proofs:
         return np.zeros((0, row_width(lifting)))
@@ -187,6 +187,6 @@ def test_tampering_never_proves_less_than_the_truth(proved, entry, tmp_path):
 
 def test_literals_of_one_neuron_are_looked_for_nowhere():
     pool = exclusion_pools(lifting_of(), Factored(lifting_of(), [], pads=False), (EXCLUSIONS,))[EXCLUSIONS]
-    own = np.where(pool._unseen >= 0, pool._unseen % pool.polytope.w, -1 - np.arange(3))
+    own = np.where(pool.unseen >= 0, pool.unseen % pool.polytope.w, -1 - np.arange(3))
     assert len(own) and (np.diff(np.sort(own, axis=1), axis=1) != 0).all()
     assert not exclusion_pools(lifting_of(), Factored(lifting_of(), [], pads=False), ("events",))

@@ -16,6 +16,7 @@ from ...relaxation.copied_cuts import (
     PRODUCTS,
     PROVED,
     TRIANGLES,
+    are_even,
     cone_lengths,
     decode_triangles,
     factor_parities,
@@ -162,9 +163,10 @@ def products_of(copies: Copies, name: str, rows: Array) -> list[Products]:
         return in_directions(copies, F, G, is_even, directions)
     if name in PROVED:
         known, directions, _ = of_one_output(lifting, name, rows)
-        every = np.arange(len(rows))
-        return [(copies.along(copies.csr(F), directions, False), copies.along(copies.csr(G), directions, False), every)
-                for F, G in PROVED[name][1](lifting, known)]  # fmt: skip
+        even = are_even(lifting, name, known)
+        found = [in_directions(copies, copies.csr(F), copies.csr(G), even, directions)
+                 for F, G in PROVED[name](lifting, known)]  # fmt: skip
+        return [part for parts in found for part in parts]
     phi = factor_rows(copies)[rows[:, 0].astype(np.int64)]
     one = copies.csr(constant(1.0, len(rows)))
     every_row = np.arange(len(rows))

@@ -16,9 +16,18 @@ from ...arithmetic.float64 import Array
 from ...linalg.definite import cholesky
 from ...machine.threads import few_threads
 from ...relaxation.basis import ONE, XI, Group, T
-from ...relaxation.copied_cuts import BALLS, CONES, PRODUCTS, PROVED, TRIANGLES, factor_parities
+from ...relaxation.copied_cuts import (
+    BALLS,
+    CONES,
+    EXCLUSIONS,
+    LITERALS,
+    PRODUCTS,
+    PROVED,
+    TRIANGLES,
+    factor_parities,
+    width_of_one,
+)
 from ...relaxation.copies import CopiedFamily
-from ...relaxation.literals import width_of
 from ...relaxation.products import OF_CHAINS, OF_VALUES, WITHIN, FactorTable, pairs_of
 from ...relaxation.tensored import Tensored, is_odd
 from ...result import Status
@@ -63,7 +72,7 @@ class CopiedCuts:
         one, K = lifting.one, lifting.outputs
         width = {
             PRODUCTS: 2 + K, TRIANGLES: 3 + K, CONES: 1 + K * one.sizes[T], BALLS: 1 + K + one.sizes.get(XI, 0),
-            **{record: 2 * count + width_of(one) + K for record, (count, _) in PROVED.items()},
+            **{record: width_of_one(lifting, record) + K for record in PROVED},
         }  # fmt: skip
         self.events = CopiedEvents(lifting, names)
         self.rows: dict[str, Array] = {record: np.zeros((0, size + 1)) for record, size in width.items()}
@@ -118,10 +127,11 @@ class CopiedCuts:
         worst = np.argsort(values, kind="stable")[:limit]
         rows, known = rows[worst], self.rows[record]
         if len(known) and len(rows):
-            keys = {PRODUCTS: 2, TRIANGLES: 3}.get(record, 1) if record not in PROVED else PROVED[record][0]
+            keys = {PRODUCTS: 2, TRIANGLES: 3, EXCLUSIONS: 4, **LITERALS}.get(record, 1)
+            start = rows.shape[1] - self.lifting.outputs if record in PROVED else keys  # of the direction
             same = (rows[:, None, :keys] == known[None, :, :keys]).all(axis=2)
-            cosine = rows[:, keys:] @ known[:, keys:-1].T
-            lengths = np.linalg.norm(rows[:, keys:], axis=1)[:, None] * np.linalg.norm(known[:, keys:-1], axis=1)
+            cosine = rows[:, start:] @ known[:, start:-1].T
+            lengths = np.linalg.norm(rows[:, start:], axis=1)[:, None] * np.linalg.norm(known[:, start:-1], axis=1)
             rows = rows[~(same & (np.abs(cosine) > ALIKE * lengths)).any(axis=1)]
         self.rows[record] = np.concatenate([known, np.column_stack([rows, np.zeros(len(rows))])])
 
@@ -245,9 +255,15 @@ class _Moments:
             yield best[bad], least[bad]
 
     def proved(self, record: str, limit: int) -> Iterator[tuple[Array, Array]]:
-        """Violated event rows or clauses."""
+        """Violated event rows, clauses or exclusions."""
         even = self.of_factors[0] / self.cuts.unit[:, None]
         s = self.even[:, self.lifting.one.extended.slice(ONE)][:, 0]
+        if record == EXCLUSIONS:
+            odd, is_even = self.of_factors[1] / self.cuts.unit[:, None], np.append(True, self.cuts.even)
+            yield self.cuts.events.excluded(
+                even, odd, self.cuts.unit, s, is_even, self._in_pairs, LEAST, limit
+            )
+            return
         yield from self.cuts.events.found(record, even, s, LEAST, limit)
 
     def triangles(self) -> Iterator[tuple[Array, Array]]:

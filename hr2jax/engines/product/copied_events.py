@@ -1,4 +1,4 @@
-"""Event rows and clauses of the tensored lifting: the search for those that its moments violate.
+"""Event rows, clauses and exclusions of the tensored lifting: the search for those that its moments violate.
 
 Which masks occur together is a fact of the domain, the same for all outputs: linear programs prove it of one output's
 lifting (event_cuts.py). What the copies add is a direction among them, the least eigenvector of E[s s^T row].
@@ -6,7 +6,7 @@ lifting (event_cuts.py). What the copies add is a direction among them, the leas
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 
 import numpy as np
@@ -18,7 +18,9 @@ from ...relaxation.literals import heights
 from ...relaxation.tensored import Tensored
 from .arrays import Factored
 from .event_cuts import PROGRAMS, SIGNS, ClausePool, EventPool, event_pools
+from .exclusion_cuts import exclusion_pools
 
+Worst = Callable[[tuple[Array, Array], tuple[Array, Array], bool], tuple[Array, Array]]
 LEAST_EVENT = 1e-6  # the moment of an event in a direction, below which no point is made of it
 
 
@@ -27,7 +29,9 @@ class CopiedEvents:
 
     def __init__(self, lifting: Tensored, names: tuple[str, ...]):
         self.one = lifting.one
-        pools = event_pools(self.one, Factored(self.one, [], pads=False), names)
+        factored = Factored(self.one, [], pads=False)
+        pools = event_pools(self.one, factored, names)
+        self.exclusions = next(iter(exclusion_pools(self.one, factored, names).values()), None)
         self.pools = {record: pools[name] for record, name in ((EVENTS, events.EVENTS), (CLAUSES, clauses.CLAUSES))
                       if name in pools}  # fmt: skip
 
@@ -40,6 +44,37 @@ class CopiedEvents:
             yield self._events(pool, even, least)
         elif isinstance(pool, ClausePool) and pool.polytope.w > 2:
             yield self._clauses(pool, even, constant, least, limit)
+
+    def excluded(
+        self, even: Array, odd: Array, unit: Array, constant: Array, is_even: Array, worst: Worst, least: float,
+        limit: int,
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """Violated products of exclusions and 1 or factors, which of them are even, `unit` what they are scaled by.
+
+        `worst` finds the least value over all directions of products of forms, and the direction.
+        """
+        pool = self.exclusions
+        if pool is None or pool.polytope.w < 2 or not len(pool.unseen):
+            return _nothing()
+        unseen = pool.unseen
+        masks = np.concatenate([even[:, pool.numbers["U", 1]], even[:, pool.numbers["U", -1]],
+                                np.zeros((len(even), 1, even.shape[2]))], axis=1)  # fmt: skip
+        G = ((unseen >= 0).sum(axis=1) - 1.0)[None, :, None] * constant[:, None]
+        G = G - sum(masks[:, unseen[:, k]] for k in range(unseen.shape[1]))
+        F = np.concatenate([constant[:, None], unit[:, None] * even], axis=1)
+        f = np.concatenate([np.zeros((1, odd.shape[1])), unit[:, None] * odd])
+        values = np.empty((F.shape[1], len(unseen)))
+        directions = np.empty((*values.shape, len(even)))
+        none = np.zeros((len(unseen), odd.shape[1]))
+        for own, kind in ((np.flatnonzero(is_even), True), (np.flatnonzero(~is_even), False)):
+            for a in own.tolist():  # factors: few, in small networks
+                first = np.broadcast_to(F[:, a, None], G.shape), np.broadcast_to(f[a], none.shape)
+                values[a], directions[a] = worst(first, (G, none), kind)
+        rows, found = [], []
+        for a, c, proof in pool.chosen(values, limit, least):
+            rows.append(np.concatenate([[a - 1], proof, directions[a, c]]))
+            found.append(values[a, c])
+        return (np.array(rows), np.array(found)) if rows else _nothing()
 
     def _events(self, pool: EventPool, even: Array, least: float) -> tuple[Array, Array]:
         i, j, directions, seen = pool.seen

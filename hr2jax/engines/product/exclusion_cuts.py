@@ -35,7 +35,7 @@ class ExclusionPool(Pool):
         self._proofs: dict[tuple[int, ...], Array | None] = {}
 
     @cached_property
-    def _unseen(self) -> Array:
+    def unseen(self) -> Array:
         """(n, 3) literals, on and then off, that no point of a sample has at once; -1 behind two."""
         z, w = self.polytope.values(self.lifting), self.polytope.w
         has = np.hstack([z > 0, z < 0]).astype(np.float32)
@@ -54,7 +54,7 @@ class ExclusionPool(Pool):
 
     def separate(self, E: Array, limit: int, least: float) -> int:
         """Add the at most `limit` most violated ones at the extended rows E, by more than `least`."""
-        w, unseen = self.polytope.w, self._unseen
+        w, unseen = self.polytope.w, self.unseen
         if w < 2 or not len(unseen):
             return 0
         own, one = self.factors.rows(E), E[self._one]
@@ -63,11 +63,26 @@ class ExclusionPool(Pool):
         of_mask = np.pad(rows @ np.vstack([masks[1], masks[-1]]).T, [(0, 0), (0, 1)])  # the last: none
         values = (rows @ one)[:, None] * ((unseen >= 0).sum(axis=1) - 1.0)
         values = values - sum(of_mask[:, unseen[:, k]] for k in range(LENGTH))
-        worst = values.min(axis=0)
-        new, violation, asked = [], [], 0
         known = {(int(r[0]), *r[1 : 1 + LENGTH].astype(int).tolist()) for r in self.rows}
+        new, violation = [], []
+        for f, c, proof in self.chosen(values, limit, least):
+            if (f - 1, *proof[:LENGTH].astype(int).tolist()) not in known:
+                new.append(np.concatenate([[f - 1], proof]))
+                violation.append(values[f, c])
+        if not new:
+            return 0
+        return self._add(np.array(new)[:limit], np.array(violation)[:limit])
+
+    def chosen(self, values: Array, limit: int, least: float) -> Iterator[tuple[int, int, Array]]:
+        """Of values (1 + factors, unseen) those below -`least` whose exclusion is proved, the worst exclusions first.
+
+        Yields:
+            the factor, from 1 on, or 0 for none; the exclusion; its row without the factor and the multiplier.
+        """
+        unseen = self.unseen
+        worst, asked, count = values.min(axis=0), 0, 0
         for c in np.argsort(worst, kind="stable").tolist():
-            if worst[c] >= -least or len(new) >= limit:
+            if worst[c] >= -least or count >= limit:
                 break
             ways = [tuple(p) for p in combinations(unseen[c].tolist(), 2) if NONE not in p and unseen[c, 2] != NONE]
             if any(self._proofs.get(pair) is not None for pair in ways):
@@ -85,12 +100,8 @@ class ExclusionPool(Pool):
                 continue
             order = np.argsort(values[:, c], kind="stable")[:FACTORS]
             for f in order[values[order, c] < -least].tolist():
-                if (f - 1, *proof[:LENGTH].astype(int).tolist()) not in known:
-                    new.append(np.concatenate([[f - 1], proof]))
-                    violation.append(values[f, c])
-        if not new:
-            return 0
-        return self._add(np.array(new)[:limit], np.array(violation)[:limit])
+                count += 1
+                yield f, c, proof
 
     def _proof(self, literals: Array) -> Array | None:
         """An exclusion's row without the factor and the multiplier; None where it is not proved."""
