@@ -97,8 +97,10 @@ def as_network(
     if reader is None and callable(model) and not isinstance(model, Network | type):
         reader = live.function
     if reader is not None:
-        graph = reader(model, example, io.Told.of(activation, layers, logits))
-        return Network.from_layers(graph.layers)
+        try:
+            return Network.from_layers(reader(model, example, io.Told.of(activation, layers, logits)).layers)
+        except MemoryError as error:
+            raise ValueError(f"the model's layers take more memory than there is ({error})") from None
     if isinstance(model, str | os.PathLike):
         return loaded(model, activation, layers, logits, example).network
     if example is not None:
@@ -146,3 +148,5 @@ def loaded(
         return Loaded(Network(found.weights, found.biases), found.data, ())
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    except MemoryError as error:
+        raise ValueError(f"{path}: its layers take more memory than there is ({error})") from None

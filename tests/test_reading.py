@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import hr2jax
+from hr2jax.layer import Layer
 
 A, C = np.array([[1.0, 2.0], [3.0, -1.0]]), np.ones((1, 2))
 NET = hr2jax.Network([A, C], [np.zeros(2), np.zeros(1)])
@@ -37,6 +38,18 @@ def test_networks_paths_and_pairs(tmp_path):
 def test_what_holds_none_is_refused_by_its_type(model, options, message):
     with pytest.raises(ValueError, match=message):
         hr2jax.as_network(model, **options)
+
+
+def test_layers_that_do_not_fit_into_memory_are_refused(tmp_path, monkeypatch):
+    def full(layers):
+        raise MemoryError("Unable to allocate 8.00 GiB")
+
+    hr2jax.Network.from_layers([Layer({0: A}, np.zeros(2), "abs"), Layer({1: C}, np.zeros(1), "identity")]).save(
+        tmp_path / "net.npz"
+    )
+    monkeypatch.setattr(hr2jax.Network, "from_layers", full)
+    with pytest.raises(ValueError, match=r"net.npz: its layers take more memory .*8.00 GiB"):
+        hr2jax.load(tmp_path / "net.npz")
 
 
 def test_torch_is_not_looked_for_where_no_module_was_given():

@@ -54,6 +54,8 @@ def read(path: Path, told: Told | None = None) -> Layers | Graph:
             layers: Layers | Graph = module.read(given, told, budget)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
+        except MemoryError as error:
+            raise ValueError(f"{path}: its layers take more memory than there is ({error})") from None
     return layers
 
 

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from hr2jax.arithmetic.enclosure import Enclosure, enclose
 from hr2jax.arithmetic.exact import InexactError
-from hr2jax.io.algebra import kinks, maps, numbers, windows
+from hr2jax.io.algebra import affine, kinks, maps, numbers, windows
 from hr2jax.io.algebra.affine import Builder
 from hr2jax.io.algebra.maps import Map
 from tests.reference.effort import examples
@@ -166,3 +166,16 @@ def test_a_constant_that_a_sum_would_round_is_not_lost():
     value = builder.plus(builder.constant(np.array([0.1, 0.2])), np.array([0.3, 1e-20]))
     low, high = members_at(builder.finish([builder.add(value, builder.source)]), np.zeros(2))
     assert [*low] == [*high] == [Fraction(0.1) + Fraction(0.3), Fraction(0.2) + Fraction(1e-20)]
+
+
+def test_a_large_matrix_is_stored_in_full_only_within_three_times_its_bytes(monkeypatch):
+    """A convolution of 512 channels took 8 GB so, where CSR takes 2."""
+    monkeypatch.setattr(affine, "_LARGE", 10_000)
+    n = 200
+    for each, is_full in ((32, False), (64, True)):
+        columns = np.tile(np.arange(each), n)
+        matrix = maps.csr(np.full(n * each, 0.5), columns, np.arange(n + 1) * each, (n, n))
+        stored = affine._stored(matrix)
+        assert isinstance(stored, np.ndarray) == is_full
+    small = maps.csr(np.ones(600), np.tile(np.arange(6), 100), np.arange(101) * 6, (100, 50))
+    assert isinstance(affine._stored(small), np.ndarray)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import hr2jax
-from tests.reference.effort import examples
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
@@ -122,43 +121,6 @@ def test_functions(name):
 @pytest.mark.parametrize("name", IMAGE)
 def test_functions_of_images(name):
     check(IMAGE[name], (1, 6, 5, 2))
-
-
-def drawn(rng):
-    """A function of ten operations, each of values before it."""
-    steps = []
-    for _ in range(10):
-        kind, pick, numbers = int(rng.integers(len(STEPS))), rng.integers(0, 99, 3), rng.standard_normal((4, 4))
-        steps.append((STEPS[kind], pick, np.round(numbers * 8) / 8 if rng.random() < 0.5 else numbers))
-
-    def function(x):
-        values = [x]
-        for step, pick, numbers in steps:
-            a, b = (values[int(i) % len(values)] for i in pick[:2])
-            values.append(step(a, b, numbers, int(pick[2])))
-        return values[-1] + values[-2][::-1]
-
-    return function
-
-
-STEPS = [
-    lambda a, b, M, i: a @ M, lambda a, b, M, i: M @ a + M[0], lambda a, b, M, i: jax.nn.relu(a),
-    lambda a, b, M, i: a + b, lambda a, b, M, i: a * M[0] - b / 3, lambda a, b, M, i: jnp.maximum(a, b),
-    lambda a, b, M, i: jnp.minimum(a, M[0]), lambda a, b, M, i: jnp.clip(a, -0.5, 0.75),
-    lambda a, b, M, i: jax.nn.leaky_relu(a, 0.125), lambda a, b, M, i: jnp.where(a >= 0, a, M[1] * a),
-    lambda a, b, M, i: jnp.where(0 * M[2] < a, M[0] * a, a), lambda a, b, M, i: jnp.where(M[0] > 0, a, b),
-    lambda a, b, M, i: jnp.roll(a, i), lambda a, b, M, i: a[jnp.array([i % 4, 1, 3, 1])],
-    lambda a, b, M, i: a.at[i % 4].set(b[0]), lambda a, b, M, i: jnp.concatenate([a[: i % 4], b[i % 4 :]]),
-    lambda a, b, M, i: jnp.stack([a, b]).max(0), lambda a, b, M, i: jnp.outer(a, M[0]).sum(i % 2),
-    lambda a, b, M, i: jnp.where(-a > 0, -a, 0.5 * a), lambda a, b, M, i: jnp.abs(a) - a.mean(),
-    lambda a, b, M, i: jax.lax.reduce_window(a, -jnp.inf, jax.lax.max, (2,), (1,), ((1, 0),)),
-    lambda a, b, M, i: jnp.convolve(a, M[0][:3], mode="same"), lambda a, b, M, i: jax.nn.hard_tanh(a) + b.max(),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("seed", range(examples(60)))
-def test_random_graphs(seed):
-    check(drawn(np.random.default_rng(seed)), (4,))
 
 
 def test_a_chain_has_the_hash_of_its_arrays():

@@ -76,23 +76,26 @@ def test_onnxruntime_computes_the_same(tmp_path):
 
     onnxruntime.set_default_logger_severity(4)
     compared = 0
-    for seed in range(200, 260):
+    for seed in range(200, 300):
         drawn = Draw(seed)
         graph = drawn.graph_of(TensorProto.FLOAT)
+        if drawn.is_strange:
+            continue
         try:
             session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+        except Exception:  # its own: what it has not built, operator sets and paddings that it does not take
+            continue
+        try:
             net = loaded(tmp_path, graph)
         except ValueError as error:
             assert "not computed from" in str(error)
             continue
-        except Exception as error:  # what the package has not built
-            assert "NOT_IMPLEMENTED" in str(error)
-            continue
         x = np.random.default_rng(seed).standard_normal(drawn.shape).astype("f4")
         expected = np.concatenate([v.ravel() for v in session.run(None, {"x": x})])
-        np.testing.assert_allclose(net(x.ravel().astype(float)), expected, rtol=1e-4, atol=1e-4 * abs(expected).max())
+        size = max(abs(v).max() for v in drawn.values.values())  # of what float32 rounds on the way
+        assert abs(net(x.ravel().astype(float)) - expected).max() <= 1e-5 * size, (seed, drawn.opset, drawn.nodes)
         compared += 1
-    assert compared > 30
+    assert compared > 50
 
 
 def test_a_graph_that_is_written_again_is_the_same_network(tmp_path):

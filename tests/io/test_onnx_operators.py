@@ -52,6 +52,16 @@ CASES = [
     ("MatMul stack x > y", {}, (4, 2), (13,)),
     ("MatMul stack x > y", {}, (2, 4, 1), (13,)),
     ("MatMul row x > y", {}, (3,), (13,)),
+    ("Einsum x M > y", {"equation": "ij,jk->ki"}, (2, 3), (12, 13)),
+    ("Einsum x M > y", {"equation": " i j , j k "}, (2, 3), (12,)),
+    ("Einsum M x > y", {"equation": "...j,...j->...j"}, (2, 3, 4), (12,)),
+    ("Einsum stack x row > y", {"equation": "bij,bij,i->jb"}, (2, 3, 4), (12,)),
+    ("Einsum x four > y", {"equation": "bij,k->k"}, (2, 3, 4), (12,)),
+    ("Einsum stack x > y", {"equation": "bij,bjk->bik"}, (2, 4, 2), (12,)),
+    ("Einsum x > y", {"equation": "iij->ji"}, (3, 3, 2), (12,)),
+    ("Einsum x > y", {"equation": "...ij->...ji"}, (1, 2, 3), (12,)),
+    ("Einsum x > y", {"equation": "ij->"}, (2, 3), (12,)),
+    ("Einsum half x > y", {"equation": ",ij->ij"}, (2, 3), (12,)),
     ("Add x col > y", {}, (1, 4), (7, 13, 14)),
     ("Add row x > y", {}, (2, 3), (7, 14)),
     ("Sub x M > y", {}, (4,), (7, 14)),
@@ -333,7 +343,10 @@ REFUSED = [
     ("Pow x two > y", {}, 13, (2, 3), "multiplies two values that the network computes"),
     ("ReduceL2 x i1 > y", {}, 18, (2, 3), "only the norm of a constant is read"),
     ("Attention x x x > y", {}, 23, (2, 3), "it multiplies values that the network computes"),
-    ("Einsum x M > y", {"equation": "ij,jk->ik"}, 13, (2, 3), "is not read"),
+    ("Einsum x x > y", {"equation": "ij,ij->ij"}, 13, (2, 3), "multiplies two values"),
+    ("Einsum x M > y", {"equation": "ij,ij->ik"}, 13, (2, 3), "its equation 'ij,ij->ik' is none"),
+    ("Einsum x M > y", {"equation": "ij,ij->i"}, 13, (2, 3), "its dimensions 'i' are 2 and 3"),
+    ("Einsum x M > y", {"equation": "ij->i"}, 13, (2, 3), "is of 1 tensors, but 2 are given"),
 ]  # fmt: skip
 
 

@@ -76,6 +76,9 @@ MODULES = {
     "pools": (nn.Sequential(nn.AvgPool2d(2, count_include_pad=False, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1)),
               IMG),
     "adaptive": (nn.Sequential(nn.AdaptiveMaxPool2d((3, 5)), nn.ReLU(), nn.Flatten(0), nn.Unflatten(0, (2, 15))), IMG),
+    "adaptive of several sizes": (nn.Sequential(nn.AdaptiveAvgPool2d((4, None)), nn.AdaptiveMaxPool2d((3, 2))), IMG),
+    "images moved": (nn.Sequential(nn.Upsample(scale_factor=2), nn.PixelUnshuffle(2), nn.ChannelShuffle(2),
+                                   nn.PixelShuffle(2), nn.MaxPool2d(3, 3, 1, ceil_mode=True)), IMG),
     "transposed": (nn.Sequential(nn.ConvTranspose2d(2, 4, 3, 2, 1, groups=2, dilation=2), nn.ReLU()), IMG),
     "weight norm": (nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 5)), nn.ReLU(), nn.Linear(5, 2)),
                     (1, 4)),
@@ -95,6 +98,13 @@ def in_a_view(x):
     return y
 
 
+def assigned(x):
+    y = torch.zeros_like(x)
+    y[:, 1:] += x[:, :3]
+    y[:, 0] = F.relu(x[:, 2])
+    return torch.hstack([y, x.masked_fill(torch.tensor([True, False, False, True]), 0.5).msort()])
+
+
 FUNCTIONS = {
     "pieces": lambda x: torch.cat([torch.maximum(x[:, :2], x[:, 2:]), x.chunk(2, 1)[1].abs(), x[:, ::2], x.flip(1)], 1),
     "arithmetic": lambda x: (2 * x - 1) / 3 + torch.sub(1, x, alpha=2) - (1 - x) * 0.1,
@@ -110,6 +120,10 @@ FUNCTIONS = {
     "max min": lambda x: torch.stack([x.view(1, 2, 2).amax(2), x.view(1, 2, 2).amin(2)], 2).flatten(1),
     "silu by hand": lambda x: x * torch.sigmoid(x) + torch.sigmoid(x),
     "softsign": lambda x: F.softsign(2 * x) + x / (1 + x.abs()),
+    "assigned": assigned,
+    "turned": lambda x: torch.cat([x.roll(1, 1), x.view(2, 2).rot90().tril()[None].flatten(1), x.narrow(1, 1, 2)], 1),
+    "einsum": lambda x: torch.einsum("bi,ij->j", x, torch.arange(8.0, dtype=x.dtype).view(4, 2)),
+    "between": lambda x: x.lerp(2 * x, 0.3),
     "where": lambda x: torch.where(torch.tensor([True, False, True, False]), x, -x),
 }
 
@@ -164,11 +178,12 @@ REFUSED = {
     "jump": (Of(lambda m, x: torch.where(x > 0, x, 2 * x)), "is not read"),
     "threshold": (nn.Threshold(0.5, 0.0), "is not read"),
     "cast": (Of(lambda m, x: x.to(torch.int64).to(x.dtype)), "makes integers"),
+    "half": (Of(lambda m, x: x.half().to(x.dtype)), "rounds what the network computes to float16"),
+    "bfloat": (Of(lambda m, x: x.to(torch.bfloat16).float()), "rounds what the network computes to bfloat16"),
     "control": (Of(lambda m, x: x if x.sum() > 0 else -x), "cannot trace"),
     "softmax": (nn.Sequential(nn.Linear(4, 6), nn.Softmax(1)).eval(), "logits=True"),
     "constant": (Of(lambda m, x: torch.ones(3)), "not computed from|takes no tensor"),
     "nan": (Of(lambda m, x: x + m.b, b=torch.tensor(float("nan"))), "must be finite"),
-    "pool": (nn.AdaptiveAvgPool2d(4).eval(), "windows are of several sizes"),
 }
 
 
@@ -176,8 +191,16 @@ REFUSED = {
 def test_what_is_refused(name):
     module, message = REFUSED[name]
     with pytest.raises(ValueError, match=message) as caught:
-        hr2jax.as_network(module, example=torch.zeros((1, 2, 6, 6) if name == "pool" else (1, 4)))
+        hr2jax.as_network(module, example=torch.zeros(1, 4))
     assert "\n" not in str(caught.value)
+
+
+def test_constants_are_rounded_where_the_code_casts_them(caplog):
+    tenth = torch.tensor(0.1, dtype=torch.float64)
+    net = hr2jax.as_network(Of(lambda m, x: x * m.c.float(), c=tenth), example=torch.zeros(1, 2, dtype=torch.float64))
+    assert net(np.ones(2))[0] == float(np.float32(0.1))
+    hr2jax.as_network(nn.Linear(2, 2).bfloat16())
+    assert "the module computes in bfloat16" in caplog.text
 
 
 def test_training_mode_without_a_layer_that_differs_is_read():

@@ -26,6 +26,7 @@ Shape = tuple[int, ...]
 _DENSE = 0.1  # share of entries from which a layer's matrix is stored in full
 _REPEATED = 2**16  # entries that are not worth an identity layer to store them once
 _ALWAYS_DENSE = 4096  # entries of a matrix that is small enough to be stored in full
+_LARGE = 2**24  # entries from which it is stored in full only if that takes no more than three times CSR's bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -347,7 +348,10 @@ def _stored(matrix: Any) -> Any:
     m, n = matrix.shape
     small = m * n <= _ALWAYS_DENSE
     if maps.is_sparse(matrix):
-        return matrix.toarray() if small or matrix.nnz >= _DENSE * m * n else matrix
+        if not small and (matrix.nnz < _DENSE * m * n or (m * n > _LARGE and 8 * m * n > 3 * maps.csr_bytes(matrix))):
+            return matrix
+        maps.room(float(m) * n, "a layer's matrix", sparse_=False)
+        return matrix.toarray()
     if small or np.count_nonzero(matrix) >= _DENSE * m * n:
         return matrix
     return maps.as_csr(matrix)

@@ -57,6 +57,11 @@ def stored(m: Map) -> int:
     return int(m.mid.nnz if is_sparse(m.mid) else m.mid.size)
 
 
+def csr_bytes(matrix: Matrix) -> int:
+    """The memory that a sparse matrix takes."""
+    return int(matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes)
+
+
 def csr(data: Array, indices: Array, indptr: Array, shape: tuple[int, int]) -> Matrix:
     """A sparse matrix whose rows are in order and without repeats."""
     matrix = sparse.csr_array((data, indices, indptr), shape=shape)

@@ -56,6 +56,20 @@ class Windows:
         return np.where(there, np.maximum(flat, 0), -1)
 
 
+def adaptive(size: Sequence[int], out: Sequence[int]) -> Array:
+    """(windows, entries of one): where adaptive pools to `out` look, the image's flat index, -1 for fewer entries."""
+    flat = np.zeros((1, 1), dtype=np.int64)
+    for n, m in zip(size, out, strict=True):
+        first, last = np.arange(m) * n // m, -(-(np.arange(1, m + 1) * n) // m)
+        at = first[:, None] + np.arange(int((last - first).max()))[None, :]
+        at = np.where(at < last[:, None], at, -1)
+        room(float(flat.size) * at.size, "what the windows hold")
+        both = (flat[:, None, :, None] >= 0) & (at[None, :, None, :] >= 0)
+        spread = np.where(both, flat[:, None, :, None] * n + at[None, :, None, :], -1)
+        flat = spread.reshape(flat.shape[0] * m, -1)
+    return flat
+
+
 def checked(what: str, values: Sequence[int] | None, dims: int, default: int, least: int) -> tuple[int, ...]:
     """One number a dimension.
 
@@ -105,12 +119,15 @@ def _convolution(weight: Array, groups: int, windows: Windows) -> Array:
 
 def averages(channels: int, windows: Windows, counts: Array) -> Map:
     """The matrix that sums every window of each channel and divides by `counts` (windows,)."""
-    entries = windows.entries()
+    return averages_of(channels, windows.entries(), counts, int(np.prod(windows.size)))
+
+
+def averages_of(channels: int, entries: Array, counts: Array, size: int) -> Map:
+    """`averages` of windows whose entries (windows, entries of one) are given, in images of `size` entries."""
     valid = entries >= 0
     held = valid.sum(axis=1)
     room(float(valid.sum()) * channels, "the pool, unrolled,")
     each = numbers.divide(np.ones(len(counts)), counts.astype(np.float64))
-    size = int(np.prod(windows.size))
     indices = (np.arange(channels)[:, None] * size + entries[valid][None, :]).ravel()
     starts = np.concatenate([[0], np.cumsum(np.tile(held, channels))])
     shape = (channels * len(counts), channels * size)
@@ -123,9 +140,12 @@ def averages(channels: int, windows: Windows, counts: Array) -> Map:
 
 def pooled(channels: int, windows: Windows) -> Array:
     """(channels * windows, entries of one): the flat indices that a pool takes, -1 outside the image."""
-    entries = windows.entries()
+    return pooled_of(channels, windows.entries(), int(np.prod(windows.size)))
+
+
+def pooled_of(channels: int, entries: Array, size: int) -> Array:
+    """`pooled` of windows whose entries (windows, entries of one) are given, in images of `size` entries."""
     room(float(entries.size) * channels, "what the pool holds")
-    size = int(np.prod(windows.size))
     at = np.arange(channels)[:, None, None] * size + entries[None]
     return np.where(entries[None] >= 0, at, -1).reshape(-1, entries.shape[1])
 

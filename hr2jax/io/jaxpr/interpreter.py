@@ -109,6 +109,8 @@ class Interpreter:
         except ValueError as error:
             said = reason(error)
             raise ValueError(said if said.startswith("the operation") else f"{what}: {said}") from None
+        except Exception as error:  # whatever NumPy raises for values that a rule does not expect
+            raise ValueError(f"{what} is not read with these arguments ({reason(error)})") from None
         if results is None:
             why = _HINTS.get(name, "it is none of the operations that are read")
             if name.startswith(("random_", "threefry")):

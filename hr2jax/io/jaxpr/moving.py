@@ -21,6 +21,8 @@ def _shape(o: Operation) -> tuple[int, ...]:
 
 def _numbered(value: Any) -> Any:
     """The numbers of the entries of a value, in its shape."""
+    if isinstance(value, Sign):
+        raise ValueError("it moves a comparison of what the network computes, which is not read")
     shape = shape_of(value.before if isinstance(value, Ended) else value)
     return np.arange(int(np.prod(shape))).reshape(shape)
 
@@ -39,8 +41,6 @@ def _room(o: Operation) -> None:
 @primitive("reshape", "squeeze", "expand_dims", "transpose", "broadcast_in_dim", "slice", "rev")
 def _entries(o: Operation) -> Any:
     value, name, p = o.inputs[0], o.equation.primitive.name, o.parameters
-    if isinstance(value, Sign):
-        raise ValueError("it moves a comparison of what the network computes, which is not read")
     _room(o)
     index = _numbered(value)
     if name == "transpose":

@@ -33,7 +33,7 @@ _WHY = {
 }
 _KINDS = {
     "softmax": "Softmax LogSoftmax Hardmax",
-    "attention": "Attention MultiHeadAttention RotaryEmbedding Einsum",
+    "attention": "Attention MultiHeadAttention RotaryEmbedding",
     "norm": "LayerNormalization InstanceNormalization GroupNormalization RMSNormalization LpNormalization LRN "
             "MeanVarianceNormalization",
     "recurrent": "LSTM GRU RNN",

@@ -243,6 +243,28 @@ def _matmul(t: Aten, g: Given) -> Any:
     return t.do("MatMul", a, b)
 
 
+@aten("einsum")
+def _einsum(t: Aten, g: Given) -> Any:
+    return t.do("Einsum", *(float_of(v) for v in g["tensors"]), equation=g["equation"])
+
+
+@aten("tensordot")
+def _tensordot(t: Aten, g: Given) -> Any:
+    a, b = float_of(g["self"]), float_of(g["other"])
+    letters = iter("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    first, second = ([next(letters) for _ in shape_of(v)] for v in (a, b))
+    for i, k in zip(g["dims_self"], g["dims_other"], strict=True):
+        second[k] = first[i]
+    kept = [c for c in (*first, *second) if (c in first) != (c in second)]
+    return t.do("Einsum", a, b, equation=f"{''.join(first)},{''.join(second)}->{''.join(kept)}")
+
+
+@aten("lerp")
+def _lerp(t: Aten, g: Given) -> Any:
+    a, weight = g["self"], t.number(g["weight"])
+    return t.do("Add", a, t.do("Mul", t.do("Sub", g["end"], a), weight))
+
+
 @aten("addmm")
 def _addmm(t: Aten, g: Given) -> Any:
     product = t.do("MatMul", g["mat1"], g["mat2"])

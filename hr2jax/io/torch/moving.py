@@ -63,6 +63,10 @@ def _pool(t: Aten, g: Given) -> Any:
     kernel = _each(g["kernel_size"], dims)
     found: dict[str, Any] = {"kernel_shape": kernel, "strides": _each(g["stride"] or kernel, dims),
                              "pads": _each(g["padding"], dims) * 2, "ceil_mode": int(g["ceil_mode"])}  # fmt: skip
+    counts = "avg" in t.name and g["count_include_pad"]
+    if g["ceil_mode"] and not counts:  # a window that begins in the padding is none in PyTorch
+        dilation = _each(g.get("dilation", 1), dims)
+        found |= {"ceil_mode": 0, "pads": _ceiled(shape_of(a)[2:], kernel, dilation, found["strides"], found["pads"])}
     if "avg" in t.name:
         if g.get("divisor_override") is not None:
             raise ValueError("it has a divisor of its own (divisor_override), which is not read")
@@ -71,17 +75,40 @@ def _pool(t: Aten, g: Given) -> Any:
     return [value] if "with_indices" in t.name else value
 
 
+def _ceiled(size: Any, kernel: list[int], dilation: list[int], stride: list[int], pads: list[int]) -> list[int]:
+    """The padding with which a pool has the windows that ceil_mode gives it."""
+    dims, after = len(size), pads[len(size) :]
+    for i, (n, p) in enumerate(zip(size, pads, strict=False)):
+        extent = (kernel[i] - 1) * dilation[i] + 1
+        last = max(-(-(n + 2 * p - extent) // stride[i]), 0)  # of the windows, counted from 0
+        last -= int(last * stride[i] >= n + p)
+        after[i] = max(after[i], last * stride[i] + extent - n - p)
+    return [*pads[:dims], *after]
+
+
 @aten("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d")
 def _adaptive(t: Aten, g: Given) -> Any:
     a = g["self"]
     size = _image(t, a)
-    out = _each(g["output_size"], len(size))
+    said = g["output_size"] if isinstance(g["output_size"], list) else [g["output_size"]] * len(size)
+    out = [n if m is None else int(m) for n, m in zip(size, said * len(size) if len(said) == 1 else said, strict=True)]
     if any(n % m for n, m in zip(size, out, strict=True)):
-        raise ValueError(f"its windows are of several sizes ({size} to {out}), which is not read; "
-                         "pool to a size that divides the image's")  # fmt: skip
+        value = _uneven(t, a, size, out)
+        return value if "avg" in t.name else [value]
     kernel = [n // m for n, m in zip(size, out, strict=True)]
     value = t.do("AveragePool" if "avg" in t.name else "MaxPool", a, kernel_shape=kernel, strides=kernel)
     return value if "avg" in t.name else [value]
+
+
+def _uneven(t: Aten, a: Any, size: tuple[int, ...], out: list[int]) -> Any:
+    """An adaptive pool whose windows overlap or are of several sizes."""
+    builder, entries = t.walk.builder, windows.adaptive(size, out)
+    a = a if isinstance(a, Affine) else builder.constant(a)
+    channels, count, shape = a.shape[0] * a.shape[1], int(np.prod(size)), (*a.shape[:2], *out)
+    if "avg" in t.name:
+        matrix = windows.averages_of(channels, entries, (entries >= 0).sum(axis=1), count)
+        return plain(builder.apply(matrix, a, shape))
+    return plain(kinks.largest(builder, a, windows.pooled_of(channels, entries, count), shape))
 
 
 # Entries moved
@@ -172,6 +199,29 @@ def _cat(t: Aten, g: Given) -> Any:
     return t.do("Concat", *parts, axis=dim)
 
 
+@aten("hstack", "vstack", "dstack", "column_stack", "row_stack")
+def _stacked(t: Aten, g: Given) -> Any:
+    """Along the first dimension, or the second or third that they get where they have it not."""
+    parts = [float_of(v) for v in g["tensors"]]
+    least = {"v": 2, "r": 2, "d": 3}.get(t.name[0], 1)
+
+    def formed(shape: tuple[int, ...]) -> tuple[int, ...]:
+        if t.name[0] == "c" and len(shape) < 2:
+            return (*shape, *[1] * (2 - len(shape)))
+        front = (1,) * max(min(least, 2) - len(shape), 0)
+        return (*front, *shape, *[1] * (least - len(front) - len(shape)))
+
+    parts = [t.do("Reshape", v, whole(*formed(shape_of(v))), allowzero=1) for v in parts]
+    axis = {"v": 0, "r": 0, "d": 2, "c": 1}.get(t.name[0], min(len(shape_of(parts[0])) - 1, 1))
+    return t.do("Concat", *parts, axis=axis)
+
+
+@aten("copy")
+def _copy(t: Aten, g: Given) -> Any:
+    """The second tensor in the first one's shape: what is assigned to entries."""
+    return t.do("Expand", float_of(g["src"]), whole(*shape_of(g["self"])))
+
+
 @aten("expand", "repeat")
 def _expand(t: Aten, g: Given) -> Any:
     assert t.shape is not None
@@ -230,21 +280,27 @@ def _extreme(t: Aten, g: Given) -> Any:
     return [value] if isinstance(dims, int) and "aten.a" not in t.what else value
 
 
-@aten("sort", "topk")
+@aten("sort", "topk", "msort")
 def _sort(t: Aten, g: Given) -> Any:
     a = g["self"] if isinstance(g["self"], Affine) else t.walk.builder.constant(g["self"])
-    dim = int(g["dim"]) % len(a.shape)
+    dim = int(g.get("dim", 0)) % len(a.shape)
     n = a.shape[dim]
     k, descending = int(g.get("k", n)), bool(g.get("descending", g.get("largest")))
     index = np.moveaxis(np.arange(a.size).reshape(a.shape), dim, -1)
     ordered = kinks.in_order(t.walk.builder, a, index.reshape(-1, n), descending)
     back = np.moveaxis(np.arange(a.size).reshape(index.shape)[..., :k], -1, dim)
-    return [t.walk.builder.taken(ordered, back, back.shape)]
+    value = t.walk.builder.taken(ordered, back, back.shape)
+    return value if t.name == "msort" else [value]
 
 
 @aten("where")
 def _where(t: Aten, g: Given) -> Any:
     return t.do("Where", g["condition"], t.number(g["self"]), t.number(g["other"]))
+
+
+@aten("masked_fill")
+def _masked_fill(t: Aten, g: Given) -> Any:
+    return t.do("Where", g["mask"], t.number(g["value"]), g["self"])
 
 
 @aten("full", "zeros", "ones", "full_like", "zeros_like", "ones_like", "new_full", "new_zeros", "new_ones")

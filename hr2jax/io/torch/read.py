@@ -17,8 +17,8 @@ from ..budget import Budget
 from ..layers import Graph, reason
 from ..onnx.walk import Walk, last_values
 from ..told import Told
-from . import evident, moving
-from .aten import EVAL, Aten
+from . import evident, moving, places
+from .aten import EVAL, TABLE, Aten
 
 _MODULES = (moving,)  # which fill the table
 # Operators whose values are different in training, and where they say so.
@@ -57,16 +57,19 @@ def read(module: Any, example: Any, told: Told, budget: Budget) -> Graph:
 def _example(module: Any, example: Any) -> Any:
     import torch
 
-    found = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    held = [*module.parameters(), *module.buffers()]
+    found = next((p.dtype for p in held if p.is_floating_point()), None)
     if example is None:
         kinds = [m for m in module.modules() if isinstance(m, torch.nn.Linear) or _is_leaf(m)]
         names = ["Linear" if isinstance(m, torch.nn.Linear) else type(m).__name__ for m in kinds]
         weights = [tuple(m.weight.shape) if isinstance(m, torch.nn.Linear) else None for m in kinds]
-        return torch.zeros(evident.evident(zip(names, weights, strict=True)), dtype=found)
+        return torch.zeros(evident.evident(zip(names, weights, strict=True)), dtype=found or torch.float32)
     try:
         given = torch.as_tensor(example).detach()
     except Exception as error:
         raise ValueError(f"example must be an array or a tensor, but it is none ({reason(error)})") from None
+    if found is None:
+        found = given.dtype if given.is_floating_point() else torch.float32
     return torch.zeros(evident.checked(tuple(given.shape)), dtype=found)
 
 
@@ -173,6 +176,10 @@ def _called(walk: Walk, node: Any, values: dict[str, Any]) -> Any:
     floating = dtype is None or bool(dtype.is_floating_point)
     held = dict(zip([argument.name for argument in schema.arguments], args, strict=False)) | kwargs
     found = {a.name: held.get(a.name, a.default_value) for a in schema.arguments}
+    if name in places.OPERATORS:
+        return places.placed(walk, what, node.target, found)
+    if name not in TABLE and not floating and all(isinstance(given(n), np.ndarray) for n in node.all_input_nodes):
+        return places.counted(node.target, found)
     value = Aten(walk, what, name, None if shape is None else tuple(shape), floating).call(found)
     return _rounded(what, value, dtype, [v.meta.get("val") for v in node.all_input_nodes])
 
