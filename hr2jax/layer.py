@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .arithmetic import activations
+from .arithmetic.activations import GELU_FLOAT32
 from .arithmetic.enclosure import Enclosure
 from .arithmetic.float64 import Array, exact_float64
 from .text import shown
@@ -23,7 +24,7 @@ ACTIVATIONS: Mapping[str, tuple[str, ...]] = MappingProxyType({
 })  # fmt: skip
 # Those that are beta z where z > 0 and alpha z elsewhere.
 KINKED = ("identity", "relu", "leaky_relu", "prelu", "abs")
-APPROXIMATE = ("none", "tanh")  # of gelu
+APPROXIMATE = ("none", "tanh", GELU_FLOAT32)  # of gelu
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,7 @@ class Layer:
         bias: (p_l,), or a pair (mid, rad); the same.
         activation: sigma's name, one of `ACTIVATIONS`; a network's last layer has "identity".
         parameters: sigma's, by torch's names: numbers, prelu's `weight` of shape (p_l,) or (1,), gelu's `approximate`
-            "none" or "tanh". What is missing has torch's default.
+            "none", "tanh" or "tanh float32" (`arithmetic.activations`). What is missing has torch's default.
 
     Attributes:
         inputs, bias: the midpoints, float64 arrays that cannot be written, the inputs in ascending order of k; what was

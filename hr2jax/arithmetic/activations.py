@@ -25,6 +25,9 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType({
 })  # fmt: skip
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 GELU_CUBIC = 0.044715
+# gelu's tanh form with a z + b z^3 for any a and b within 2^-21 of sqrt(2 / pi) and 0.044715 sqrt(2 / pi), relatively:
+# what float32 makes of them. `value` and `derivative` are those of the form itself, hulls are of all.
+GELU_FLOAT32 = "tanh float32"
 
 
 def refuse_parameters(name: str, given: Parameters) -> None:
@@ -96,7 +99,7 @@ def _silu(z: Array) -> tuple[Array, Array]:
 
 
 def _gelu(z: Array, approximate: str) -> tuple[Array, Array]:
-    if approximate == "tanh":
+    if approximate != "none":
         root = math.sqrt(2.0 / math.pi)
         s, bend = _sigmoid(2.0 * root * (z + GELU_CUBIC * z**3))
         rest = np.where(bend == 0, 0.0, z * bend * 2.0 * root * (1.0 + 3.0 * GELU_CUBIC * z * z))

@@ -6,6 +6,8 @@ import mpmath
 import numpy as np
 import pytest
 from flint import arb, arb_series, ctx
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hr2jax.arithmetic import activations, hulls
 from hr2jax.layer import Layer
@@ -99,6 +101,41 @@ def test_hulls_hold_at_points_inside_of_very_many_intervals(name, parameters):
         z = l + (h - l) * rng.random() if side[i] == 0 else (l if side[i] > 0 else h)
         assert holds(values[0][i], exactly(name, z, **parameters), values[1][i])
         assert holds(slopes[0][i], derivative(name, parameters, z, int(side[i])), slopes[1][i])
+
+
+def member(z, first, third):
+    """GELU's tanh form with other numbers."""
+    return z / 2 * (1 + m.tanh(first * z + third * z**3))
+
+
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(z=st.floats(-9, 9), width=st.floats(0, 2), place=st.floats(0, 1), first=st.floats(-1, 1), third=st.floats(-1, 1))
+def test_hulls_of_the_tanh_form_in_float32_hold_for_all_its_members(z, width, place, first, third):
+    parameters, root = {"approximate": activations.GELU_FLOAT32}, m.sqrt(2 / m.pi)
+    numbers = root * (1 + first * m.mpf(2) ** -21), root * m.mpf(0.044715) * (1 + third * m.mpf(2) ** -21)
+    low, high = np.array([z]), np.array([z + width])
+    at, h = m.mpf(min(z + place * width, z + width)), m.mpf(10) ** -15
+    slope = (member(at + h, *numbers) - member(at - h, *numbers)) / (2 * h)
+    bend = (member(at + h, *numbers) - 2 * member(at, *numbers) + member(at - h, *numbers)) / h**2
+    for of, value in ((hulls.values, member(at, *numbers)), (hulls.slopes, slope), (hulls.bends, bend)):
+        (least,), (most,) = of("gelu", parameters, low, high)
+        assert least <= value <= most
+
+
+def test_members_of_the_tanh_form_use_some_of_the_room_that_they_have():
+    """The worst of them differ by more than a hundredth of what is allowed for."""
+    root, numbers = m.sqrt(2 / m.pi), [1 + s * m.mpf(2) ** -21 for s in (-1, 1)]
+    differ = {"sigma": 0, "slope": 0, "bend": 0}
+    h = m.mpf(10) ** -15
+    for at in np.linspace(-4, 4, 81):
+        z = m.mpf(at)
+        for a, b in ((a, b) for a in numbers for b in numbers):
+            f = [member(z + k * h, root * a, root * m.mpf(0.044715) * b) -
+                 member(z + k * h, root, root * m.mpf(0.044715)) for k in (-1, 0, 1)]  # fmt: skip
+            found = {"sigma": f[1], "slope": (f[2] - f[0]) / (2 * h), "bend": (f[2] - 2 * f[1] + f[0]) / h**2}
+            differ = {key: max(differ[key], abs(found[key])) for key in differ}
+    for key, spread in hulls.SPREAD.items():
+        assert spread / 100 < differ[key] < 0.6 * spread, (key, float(differ[key] / spread))
 
 
 @EVERY

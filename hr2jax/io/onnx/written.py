@@ -3,8 +3,8 @@
 Each x may be a multiple of one and the same expression. What multiplies an expression with itself is no affine one: it
 is held as a polynomial (`Power`), tanh of it as that (`Bent`), until it is the tanh form of GELU, or is refused.
 
-Numbers that a float32 rounds (sqrt(2/pi), 0.044715, 1/6) count as what they are the rounding of where an activation of
-`Layer` has them fixed; else a number is what the file says.
+A number is what the file says: x is scaled by what it is more or less than the activation's own. GELU's tanh form has
+two, sqrt(2/pi) and 0.044715: what float32 makes of them is a member of `GELU_FLOAT32`, of which hulls are of all.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...arithmetic.activations import GELU_CUBIC
+from ...arithmetic.activations import GELU_CUBIC, GELU_FLOAT32
 from ...arithmetic.enclosure import Enclosure
 from ...arithmetic.float64 import Array
 from ..algebra import maps, numbers
@@ -76,14 +76,14 @@ class Patterns:
         multiples: of an expression that is one number times another: itself, the other, and the number.
         shifted: of one that is another and a number: itself, the other, and the number.
         clipped: of one that is another between two numbers: itself, the other, and the two.
-        hard: of one that is HardSigmoid of another, with slope 1/6: itself and the other.
+        hard: of one that is HardSigmoid of another, with offset 1/2: itself, the other, and the slope.
     """
 
     builder: Builder
     multiples: dict[tuple[int, int], tuple[Affine, Affine, Number]] = field(default_factory=dict)
     shifted: dict[tuple[int, int], tuple[Affine, Affine, float]] = field(default_factory=dict)
     clipped: dict[tuple[int, int], tuple[Affine, Affine, float, float]] = field(default_factory=dict)
-    hard: dict[tuple[int, int], tuple[Affine, Affine]] = field(default_factory=dict)
+    hard: dict[tuple[int, int], tuple[Affine, Affine, float]] = field(default_factory=dict)
 
     def recognised(self, what: str, operator: str, inputs: Sequence[Any]) -> Recognised | Ended | None:
         """What an operator on these values is, beyond its rule: an activation, or what may become one.
@@ -127,8 +127,8 @@ class Patterns:
         (value,) = values
         if operator == "HardSigmoid":
             slope, offset = (float(attributes.get(k, default)) for k, default in (("alpha", 0.2), ("beta", 0.5)))
-            if offset == 0.5 and _is_near(slope, 1.0 / 6.0):
-                self.hard[_key(result)] = result, value
+            if offset == 0.5 and slope > 0.0:
+                self.hard[_key(result)] = result, value, slope
             return
         ends = [None if v is None else _scalar(v) for v in inputs if not isinstance(v, Affine)]
         if operator in ("Mul", "Div", "Add") and len(inputs) == 2 and ends[0] is not None:
@@ -217,12 +217,14 @@ class Patterns:
         return own.get("beta", 1.0) == 1.0 and own.get("threshold", 20.0) >= 20.0
 
     def _hardswish(self, a: Any, b: Any) -> Recognised | None:
-        """x clip(x + 3, 0, 6) and x HardSigmoid(x)."""
+        """x clip(x + 3, 0, 6) = 6 hardswish(x), and x clip(c x + 1/2, 0, 1) = hardswish(s x) / s with s = 6 c."""
         if not (isinstance(a, Affine) and isinstance(b, Affine)):
             return None
         value, q = self.multiple(b)
+        s: Number = np.ones(())
         if _key(value) in self.hard:
-            x = self.hard[_key(value)][1]
+            _, x, slope = self.hard[_key(value)]
+            s = numbers.multiply(np.asarray(slope), np.asarray(6.0))
         else:
             _, inside, low, high = self.clipped.get(_key(value), (value, value, 0.0, 0.0))
             moved = self.shifted.get(_key(inside))
@@ -232,7 +234,8 @@ class Patterns:
         (base, p), (other, r) = self.multiple(a), self.multiple(x)
         if not is_same(base, other) or numbers.mid(r) == 0.0:
             return None
-        return Recognised(x, "hardswish", numbers.divide(numbers.multiply(p, q), r))
+        x = x if numbers.mid(s) == 1.0 and numbers.rad(s) is None else self.times(x, s)
+        return Recognised(x, "hardswish", numbers.divide(numbers.multiply(p, q), numbers.multiply(r, s)))
 
     def _tanh_gelu(self, a: Affine, bent: Bent) -> Recognised | None:
         """p x q (1 + tanh(sqrt(2 / pi) (s x + 0.044715 (s x)^3))) = 2 p q gelu(s x) / s.
@@ -251,7 +254,7 @@ class Patterns:
                     break
                 two = np.asarray(2.0)
                 factor = numbers.divide(numbers.multiply(numbers.multiply(p, bent.factor), two), s)
-                return Recognised(part, "gelu", factor, {"approximate": "tanh"})
+                return Recognised(part, "gelu", factor, {"approximate": GELU_FLOAT32})
         raise ValueError(
             "it multiplies x with c + d tanh(a x + b x^3), which is GELU where a = sqrt(2 / pi), b = 0.044715 a and "
             f"c = d, but a, b, c, d = {first:.9g}, {third:.9g}, {float(numbers.mid(bent.shift)):.9g}, "
