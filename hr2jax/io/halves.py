@@ -11,7 +11,7 @@ LOG = logging.getLogger("hr2jax")
 def is_half(dtype: Any) -> bool:
     """Whether a dtype of NumPy, JAX or PyTorch, or its name, is of floats with fewer digits than float32's."""
     name = str(dtype).removeprefix("torch.")
-    return name in ("half", "float16", "bfloat16") or name.startswith(("float8", "float6", "float4"))
+    return name in ("half", "float16", "bfloat16") or name.startswith(("float8_", "float6_", "float4_"))  # not float64
 
 
 def refuse(dtype: Any) -> None:
