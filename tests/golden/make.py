@@ -69,13 +69,19 @@ def entry(result: hr2jax.Result, net: hr2jax.Network, path: Path, in_balls: bool
 
 
 def make(folder: Path, patterns: list[str]) -> None:
-    """Solves every case; writes networks.npz, a certificate a case, and index.json."""
+    """Solves every case; writes networks.npz, a certificate a case, and index.json. Of patterns, those cases alone.
+
+    A case that is made already, and is not asked for by a pattern, stays as it is.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     nets, results, index = networks(), {}, {}
+    listed = folder / "index.json"
+    before = json.loads(listed.read_text(encoding="ascii")) if patterns and listed.exists() else {"cases": {}}
     save(nets, folder / "networks.npz")
     chosen = {k: v for k, v in cases().items() if not patterns or any(fnmatch(k, p) for p in patterns)}
     for old in folder.glob("*.cert.npz"):
-        old.unlink()
+        if not patterns:
+            old.unlink()
     began = time.perf_counter()
     for number, (name, (call, network, options)) in enumerate(chosen.items()):
         start = time.perf_counter()
@@ -87,10 +93,13 @@ def make(folder: Path, patterns: list[str]) -> None:
         print(f"{name:36}{result.bound:14.6g}{result.lower:14.6g}  {result.status.name:16}{seconds:6.1f} s", flush=True)
     versions = results[next(iter(results))].problem["versions"]
     environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    every = before["cases"] | index
+    index = {name: every[name] for name in cases() if name in every}
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in index.items())
-    head = {"versions": versions, "environment": environment, "networks": {k: net.hash for k, net in nets.items()}}
+    head = {"versions": versions, "environment": environment} | {k: v for k, v in before.items() if k != "cases"}
+    head["networks"] = {k: net.hash for k, net in nets.items()}
     text = f'{json.dumps(head)[:-1]},\n"cases": {{\n{lines}\n}}}}\n'  # a line a case, for `git diff`
-    (folder / "index.json").write_text(text, encoding="ascii")
+    listed.write_text(text, encoding="ascii")
     print(f"{len(index)} cases in {time.perf_counter() - began:.0f} s")
 
 
