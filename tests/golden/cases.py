@@ -130,7 +130,8 @@ def _several_layers() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
             yield f"three-maximum-{bounds}-{norm}", "maximum", "three", {"output": [-1.0], **options}
     yield "three-lipsdp", "solve", "three", {"relaxation": "lipsdp", "norm": 2}
     yield "three-lipsdp+", "solve", "three", {"relaxation": "lipsdp+", "norm": 2}
-    yield "three-hr2+-squares", "solve", "three", {"relaxation": "hr2+", "cuts": ["squares", "U.A"], "norm": 2, "tol": 0.01}
+    squares = {"relaxation": "hr2+", "cuts": ["squares", "U.A"], "norm": 2, "tol": 0.01}
+    yield "three-hr2+-squares", "solve", "three", squares
     for relaxation in ("product", "interval"):
         yield f"three-{relaxation}-none", "solve", "three", {"relaxation": relaxation, "norm": 2}
     yield "three-maximum", "maximum", "three", {"output": [-1.0], "relaxation": "hr2+", **corner}
