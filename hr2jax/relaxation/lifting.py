@@ -139,7 +139,8 @@ class _Builder(Objectives):
         outputs = {S: len(self.problem.coefficients)} if self.problem.is_vector else {}
         if self.fixed.chains == ("q",):
             return {ONE: 1} | directions | outputs | of("q")
-        smooth = tuple(sorted(self.fixed.ranges)) if self.fixed.tied else ()
+        is_tied = self.fixed.tied and self.fixed.has_values(self.problem)  # without, no neuron has a variable
+        smooth = tuple(sorted(self.fixed.ranges)) if is_tied else ()
         signs = tuple(l for l in structure.masked if l not in smooth)
         sizes = {ONE: 1} | of("v", signs) | of("k", smooth) | directions | outputs
         for chain in self.fixed.chains:

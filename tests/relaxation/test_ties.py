@@ -337,3 +337,14 @@ def test_relus_alone_are_refused():
     net = network(np.random.default_rng(0), "relu")
     with pytest.raises(ValueError, match="networks with smooth layers"):
         hr2jax.solve(net, lifting="tied", center=np.zeros(3), radius=0.1)
+
+
+def test_a_network_of_which_no_neuron_moves():
+    """Its smooth layers had neither signs nor slopes, and the tied lifting a KeyError."""
+    zero, one, shift = np.zeros((1, 1)), np.ones((1, 1)), np.zeros(1)
+    net = Network.from_layers([
+        Layer({0: zero}, shift, "sigmoid"), Layer({1: one}, shift, "sigmoid"),
+        Layer({2: one, 0: -2.0 * one}, shift, "identity"),
+    ])  # fmt: skip
+    result = hr2jax.solve(net, center=[0.0], radius=1.0, norm=2, relaxation="hr2+", lifting="tied", witness=0)
+    assert result.bound == pytest.approx(2.0, rel=1e-9) and result.certificate.verify(net) >= 2.0
