@@ -21,6 +21,7 @@ def load(
     activation: str | Sequence[str] | None = None,
     layers: Sequence[str] | None = None,
     logits: bool = False,
+    example: ArrayLike | None = None,
 ) -> Network:
     """The network in the file `path`; the suffix, in any case, says the format. Nothing in a file is executed.
 
@@ -32,7 +33,7 @@ def load(
     .pt, .pth, .ckpt, .safetensors, .npz: a state dict with PyTorch's names (0.weight, 0.bias, 2.weight, ...),
         which does not say the activation. In .pt, .pth and .ckpt also a whole pickled `torch.nn.Sequential` of its own
         layers in evaluation mode, or TorchScript (torch.jit.save), whose code is followed; neither needs PyTorch. Where
-        the input's shape is not evident (a Conv comes first), `as_network(path, example=...)` says it.
+        the input's shape is not evident (a Conv comes first), `example` says it.
     .mat: LipSDP's cells `weights` and, optionally, `biases` (zeros without), which do not say it either; NNV's
         W, b, act_fcns, which do.
     .zip: a model of stable-baselines3 (model.save), whose policy's state dict is read as in .pt, by `layers`.
@@ -54,6 +55,7 @@ def load(
         layers: the layers' names in the order of application, where the file's names do not say it; of a state
             dict's other layers and networks nothing is used then, with a warning; a normalisation is refused.
         logits: read what comes before a final Softmax, LogSoftmax or Sigmoid.
+        example: an input (1, ...) of a module in a .pt file, of which only the shape is used.
 
     Raises:
         ValueError: an unknown suffix, something that is not a whole network file, a network that cannot be read as
@@ -62,7 +64,7 @@ def load(
         ImportError: .onnx without the package onnx, .keras or .h5 without Keras.
         OSError: the file is missing or may not be read.
     """
-    return loaded(path, activation, layers, logits).network
+    return loaded(path, activation, layers, logits, example).network
 
 
 def as_network(

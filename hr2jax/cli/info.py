@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .answer import YES
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 # Outputs whose bound `info` shows, values of a line, and layers.
 SHOWN_OUTPUTS = 10
 SHOWN_LAYERS = 60
+# Neurons and inputs of several hidden layers up to which bounds are shown: beyond, each output's takes seconds.
+BOUNDED_SIZE = 4000
 
 
 def info_command(arguments: argparse.Namespace) -> int:
@@ -127,15 +130,20 @@ def _bounds(net: Network) -> list[tuple[str, str]]:
     from ..engines.sizes import Sizes
     from ..options import Options
     from ..problem import checked_problem
-    from ..relaxation.presolve import presolve
+    from ..relaxation.presolve import LIFTINGS, presolve
     from ..text import upper_text
 
     rows = []
     try:
         problem = checked_problem(net, 0)
         with contextlib.suppress(ValueError), np.errstate(all="ignore"):  # bounds that overflow: nothing to solve
-            needed = sum(estimate(Options.relaxation, Options.method, Sizes.of(problem, presolve(net, problem))))
+            lifting = "adjoint" if net.depth > 1 else "forward"
+            # sizes need no bounds of derivatives, which take long where the network is large
+            sizes = Sizes.of(problem, replace(presolve(net, problem, chains=()), chains=LIFTINGS[lifting]))
+            needed = sum(estimate(Options.relaxation, Options.method, sizes))
             rows.append(("memory", f"about {needed / 1e9:.1f} GB to solve {Options.relaxation} globally"))
+        if net.depth > 1 and sum(net.widths) > BOUNDED_SIZE:
+            return [*rows, ("bounds", "none here of a network of this size; hr2jax solve has them")]
         for k in range(min(net.widths[-1], SHOWN_OUTPUTS)):
             bound = bound_without_solver(net, checked_problem(net, k))
             rows.append((f"F_{k}", f"<= {upper_text(bound)}   (global, norm inf, no solver; hr2jax solve improves it)"))
@@ -162,5 +170,6 @@ def bound_without_solver(net: Network, problem: Problem) -> float:
 
 INFO = """Printed: widths, number of parameters, the hash that certificates carry, the layers (of a graph: what each
 takes, the operators that it was made of, and to within which radius numbers are enclosed that float64 does not hold),
-F(0), and a certified bound of each output that needs no solver.
+F(0), the memory that a solve needs, and, where the network is not large, a certified bound of each output that needs
+no solver.
 """

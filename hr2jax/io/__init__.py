@@ -34,6 +34,7 @@ _READERS = {
     ".hdf5": "keras.file",
 }
 _WRITERS = {".npz": "npz"}
+_OBJECTS = (".pkl", ".pickle", ".joblib")  # of Python's objects
 _GZ = ".gz"  # behind any of the readers' suffixes
 
 
@@ -73,6 +74,11 @@ def _module(path: Path, formats: dict[str, str], done: str) -> Any:
         return import_module(f".{formats[suffix]}", __package__)
     if suffix in _READERS:
         raise NotImplementedError(f"{path}: {suffix} files cannot be {done} yet; today {_joined(formats, 'and')} can")
+    if suffix in _OBJECTS:
+        raise ValueError(
+            f"{path} is a pickle, which may run code, and is not opened; load it in Python, and give the object to "
+            "hr2jax.as_network(model), whose .save(\"net.npz\") writes a network file"
+        )
     given = f"the suffix {''.join(path.suffixes[-2:])}" if path.suffix else "no suffix"
     raise ValueError(f"{path} has {given}, but the name of a network file ends in {_joined(formats, 'or')}")
 

@@ -68,3 +68,20 @@ def test_the_operators_that_layers_were_made_of(tmp_path, capsys):
     ends = ["Conv", "BatchNormalization, Relu", "MaxPool", "MaxPool, Flatten, Gemm"]
     for l, end in enumerate(ends, start=1):
         assert said[f"y_{l}"].rsplit("   ", 1)[1] == end, said
+
+
+def test_of_large_deep_networks_no_derivative_is_bounded(tmp_path, capsys, monkeypatch):
+    """Bounds of a convolutional network took minutes, before anything was printed."""
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=size) for size in ((4, 3), (4, 4), (2, 4))]
+    net = hr2jax.Network(weights, [np.ones(len(A)) for A in weights])
+    net.save(tmp_path / "net.npz")
+    assert main(["info", str(tmp_path / "net.npz")]) == 0
+    small = lines(capsys)
+    for name in ("relaxation.derivatives.tangent_bounds", "certificate.prover.interval_constant"):
+        monkeypatch.setattr(f"hr2jax.{name}", None)
+    monkeypatch.setattr("hr2jax.cli.info.BOUNDED_SIZE", 10)
+    assert main(["info", str(tmp_path / "net.npz")]) == 0
+    large = lines(capsys)
+    assert large["memory"] == small["memory"] and "F_0" in small
+    assert "hr2jax solve" in large["bounds"] and "F_0" not in large

@@ -341,6 +341,7 @@ def test_the_module_runs() -> None:
         (("solve", "absent.npz"), "absent.npz: No such file"),
         (("solve", "absent.onnx"), "absent.onnx: No such file"),
         (("solve", "x.npy"), "suffix"),
+        (("solve", "net.joblib"), "load it in Python"),
         (("solve", "net.npz", "--output-norm", "3"), "output_norm must be"),
         (("solve", "net.npz", "--output", "2"), "2 was asked for, but the network has 2 outputs, numbered 0 to 1"),
         ((*SOLVE, "--tol", "nan"), "tol must be"),

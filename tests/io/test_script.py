@@ -16,7 +16,7 @@ from tests.reference.pt_files import ARRAYS, CODE, FUNCTIONAL, dictionary, modul
 
 def load(folder, data, **options):
     (folder / "net.pt").write_bytes(data)
-    return hr2jax.as_network(folder / "net.pt", **{"example": np.zeros((1, 2)), **options})
+    return hr2jax.load(folder / "net.pt", **{"example": np.zeros((1, 2)), **options})
 
 
 def test_an_archive_without_pytorch(tmp_path):

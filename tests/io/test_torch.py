@@ -169,7 +169,7 @@ REFUSED = {
     "layer norm": (nn.Sequential(nn.Linear(4, 6), nn.LayerNorm(6)).eval(), "layer_norm.*divides by what the network"),
     "attention": (Of(lambda m, x: F.scaled_dot_product_attention(x, x, x)), "multiplies values|multiplies two values"),
     "product": (Of(lambda m, x: x * x), "multiplies two values"),
-    "square": (Of(lambda m, x: x**2), "with itself"),
+    "square": (Of(lambda m, x: x**2), "multiplies two values that the network computes"),
     "silu of two": (Of(lambda m, x: x * torch.sigmoid(x.flip(1))), "multiplies two values"),
     "softsign of two": (Of(lambda m, x: x / (1 + x.flip(1).abs())), "divides by what the network computes"),
     "another softsign": (Of(lambda m, x: x / (2 + x.abs())), "divides by what the network computes"),
@@ -233,3 +233,17 @@ def test_a_module_and_its_onnx_file_are_the_same_network(tmp_path):
     a, b = hr2jax.load(tmp_path / "net.onnx"), hr2jax.as_network(module, example=torch.zeros(shape))
     x = np.random.default_rng(0).standard_normal((20, a.widths[0]))
     np.testing.assert_allclose(a(x), b(x), rtol=1e-5, atol=1e-6)
+
+
+def test_a_refused_parametrisation_says_how_to_keep_its_weight():
+    """The refusal named an operator inside the parametrisation alone."""
+    from torch.nn.utils import parametrizations, parametrize
+
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), parametrizations.orthogonal(nn.Linear(4, 4))).double().eval()
+    with pytest.raises(ValueError, match=r"'2' computes its weight by a parametrisation: .*remove_parametrizations"):
+        hr2jax.as_network(module)
+    x = torch.ones(1, 3, dtype=torch.float64)
+    before = module(x)
+    parametrize.remove_parametrizations(module[2], "weight")
+    np.testing.assert_allclose(hr2jax.as_network(module)(x[0].numpy()), before[0].detach(), rtol=1e-12)

@@ -172,7 +172,7 @@ def refuse_powers(values: Sequence[Any]) -> None:
         if isinstance(value, Power):
             raise ValueError(
                 f"{value.what}: it multiplies two values that the network computes, which no slopes bound; only "
-                "products with constants are read, and the tanh form of GELU"
+                "products with constants are read, and activations that are written out"
             )
 
 
@@ -190,8 +190,8 @@ def last_values(outputs: Sequence[tuple[str, Any]], told: Told) -> list[Affine]:
         if isinstance(value, Ended):
             if not told.logits:
                 raise ValueError(
-                    f"the network ends in {value.what}, which is no layer; "
-                    "logits=True (--logits) reads what comes before it"
+                    f"the network ends in {value.what}, a {value.operator} at its end, of which there are no bounds; "
+                    "logits=True (--logits) reads what comes before it: hr2jax.as_network(model, logits=True)"
                 )
             if len(outputs) > 1:
                 raise ValueError(f"logits was given, but of {len(outputs)} outputs others may be the logits")

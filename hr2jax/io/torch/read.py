@@ -51,7 +51,23 @@ def read(module: Any, example: Any, told: Told, budget: Budget) -> Graph:
             program = program.run_decompositions({})  # what is done in place becomes functions of values
     except Exception as error:
         raise ValueError(f"the module's trace cannot be made functional by torch.export ({reason(error)})") from None
-    return _layers(program, told, budget)
+    try:
+        return _layers(program, told, budget)
+    except ValueError as error:
+        raise ValueError(f"{error}{_parametrised(module)}") from None
+
+
+def _parametrised(module: Any) -> str:
+    """What can be done where the computation of a weight, as of an orthogonal one, is what is not read."""
+    from torch.nn.utils.parametrize import is_parametrized
+
+    names = [name or "module" for name, part in module.named_modules() if is_parametrized(part)]
+    if not names:
+        return ""
+    return (
+        f"; {names[0]!r} computes its weight by a parametrisation: where that is what is refused, "
+        "torch.nn.utils.parametrize.remove_parametrizations(layer, \"weight\") on a copy keeps the weight as it is now"
+    )
 
 
 def _example(module: Any, example: Any) -> Any:
