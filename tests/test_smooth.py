@@ -346,3 +346,11 @@ def test_certified_radii_hold_and_attacks_find_what_breaks(via, norm):
         # the attack sees what random corners see, but for what it proves no tie of
         assert report.attack_accuracy[j] <= 1 - broken.mean() + 1e-12
     assert report.certified[:, 0].any() and not report.certified[:, -1].all()
+
+
+def test_slopes_below_the_smallest_numbers_leave_the_bound_that_needs_no_engine():
+    """The lifting's numbers are no float64 then: the engine ends, and the solve with a bound."""
+    large, shifts = 2.0**200, [[0.0], [-2.0, 1.0], [-50.0], [0.0]]
+    net = Network([[[0.5]], [[large], [-large]], [[-1.5, 1.0]], [[1.0]]], shifts, "softplus")
+    result = hr2jax.solve(net, center=[1.0], radius=0.5, norm=2, relaxation="hr2+", witness=0)
+    assert 0 <= result.bound == result.certificate.verify(net)

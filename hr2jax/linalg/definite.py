@@ -50,8 +50,13 @@ class Definite:
         """At most `count` lowest eigenvalues, increasing, and eigenvectors; by Lanczos' method perhaps fewer.
 
         With `root` (N,), those of S_ij / (root_i root_j).
+
+        Raises:
+            LinAlgError: numbers that are not finite, as NumPy's decompositions do.
         """
         S = self._matrix(d, root)
+        if not np.isfinite(S).all():
+            raise np.linalg.LinAlgError("the matrix has numbers that are not finite")
         if len(S) > self.LANCZOS and count < len(S) // 8:
             start = np.random.default_rng(0).standard_normal(len(S))
             try:

@@ -109,3 +109,12 @@ def test_small_matrices_stay_on_the_host(monkeypatch):
     S = OnDevice(M)
     assert S.logdet(d) == Definite(M).logdet(d)
     assert S._there is None
+
+
+def test_numbers_that_are_not_finite_have_no_eigenvectors():
+    """SciPy's ValueError ended a solve instead of its engine."""
+    M, d = case(25)
+    M[0, 0] = np.nan
+    for S in (Definite(M), OnDevice(M)):
+        with pytest.raises(np.linalg.LinAlgError, match="not finite"):
+            S.lowest(d, 2)
