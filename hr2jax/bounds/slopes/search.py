@@ -20,6 +20,8 @@ METHODS = ("interval", "linear", "lp", "split")
 # Inputs and neurons up to a target's layer for which HiGHS solves the relaxation, a program per target: the ascent ends
 # near its value, HiGHS at it.
 HIGHS_SIZE = 200
+# Of a neuron's upper bound, how far from 0 its lower one may be by rounding.
+NEAR = 2.0**-40
 # Multiplications of one backward pass for all targets of all layers: beyond these a method is not cheap.
 LP_WORK, LINEAR_WORK = 2e9, 2e11
 
@@ -73,18 +75,20 @@ def find_slopes(
         if not graph.sources(net.layers, l):  # affine in x, so that nothing is to be chosen
             bounds = [*bounds, layer_bounds(net, problem, l, bounds, None)]
             continue
-        targets = Targets.of_layer(net, problem, l, bounds)
-        slopes = _by_rule(targets)
+        steady = _steady(bounds)
+        targets = Targets.of_layer(net, problem, l, steady)
+        slopes = _settled(_by_rule(targets), bounds)
         pair = _bounds_with(net, problem, l, bounds, slopes)
         parts = None
         if method in ("lp", "split"):
             undecided = (pair[0] < 0) & (pair[1] > 0)
             slopes = _tightened(targets, slopes, np.tile(undecided, 2), _share(end, hidden + 1 - l), seed)
+            slopes = _settled(slopes, bounds)
             pair = _bounds_with(net, problem, l, bounds, slopes)
         if method == "split" and net.is_chain:
             from .parts import find_parts
 
-            parts = find_parts(net, problem, l, bounds, pair, _share(end, hidden + 1 - l))
+            parts = _settled_parts(find_parts(net, problem, l, steady, pair, _share(end, hidden + 1 - l)), bounds)
             pair = _bounds_with(net, problem, l, bounds, slopes, parts)
         result |= {(l, k): values.reshape(2, net.widths[l], -1) for k, values in slopes.items()}
         result |= {} if parts is None else {(l, 0): parts}
@@ -111,11 +115,39 @@ def find_output_slopes(
         return None
     end = None if seconds is None else time.monotonic() + seconds
     with np.errstate(all="ignore"):
-        targets = Targets.of_output(net, problem, bounds)
+        targets = Targets.of_output(net, problem, _steady(bounds))
     slopes = _by_rule(targets)
     if method in ("lp", "split"):
         slopes = _tightened(targets, slopes, np.ones(2, dtype=bool), end, seed)
-    return slopes
+    return _settled(slopes, bounds)
+
+
+def _near(pair: Pair) -> Array:
+    """Neurons whose lower bound is 0 but for rounding: always on in one arithmetic, not in another."""
+    low, high = pair
+    near: Array = (np.abs(low) <= NEAR * high) & (high > 0)
+    return near
+
+
+def _steady(bounds: Sequence[Pair]) -> list[Pair]:
+    """The bounds, those neurons always on: whoever verifies then finds the same, whether or not they are for him."""
+    return [(np.where(_near(pair), np.maximum(pair[0], 0.0), pair[0]), pair[1]) for pair in bounds]
+
+
+def _settled(slopes: Mapping[int, Array], bounds: Sequence[Pair]) -> dict[int, Array]:
+    """The slopes with those neurons' 1, what a neuron's that is always on is."""
+    return {k: np.where(_near(bounds[k - 1]), 1.0, values) for k, values in slopes.items()}
+
+
+def _settled_parts(parts: Array | None, bounds: Sequence[Pair]) -> Array | None:
+    """The same of parts of a chain."""
+    if parts is None:
+        return None
+    near = np.concatenate([_near(pair) for pair in bounds])
+    out, width = parts.copy(), len(near)
+    open_ = parts[:, 1 : 1 + width] == 0
+    out[:, 1 + width :] = np.where(open_ & near, 1.0, parts[:, 1 + width :])
+    return out
 
 
 def _bounds_with(

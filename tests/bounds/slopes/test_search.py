@@ -8,6 +8,7 @@ import pytest
 from scipy.optimize import linprog
 
 from hr2jax.bounds import interval_bounds, output_range, preactivation_bounds
+from hr2jax.bounds.linear import layer_bounds
 from hr2jax.bounds.slopes import ascent
 from hr2jax.bounds.slopes import search as module
 from hr2jax.bounds.slopes import targets as targets_module
@@ -215,3 +216,18 @@ def test_the_method_picked_follows_depth_and_size():
     assert pick([784, 20, 20, 1], **local) == "lp"
     assert pick([784, 256, 256, 256, 256, 1], **local) == "lp"
     assert pick([784, 1500, 1500, 1500, 1], **local) == "linear"
+
+
+@pytest.mark.parametrize("method", ["linear", "lp", "split"])
+def test_bounds_do_not_turn_on_whether_rounding_leaves_a_neuron_always_on(method):
+    """A certificate did not verify in balls: a bound that is 0 there was -5e-289, and its neuron's slopes others."""
+    A = [[[1.0], [-1.0]], [[1.0, 1.0], [1.0, -0.5]], [[1.0, -0.5], [-1.0, 0.7], [1.0, 1.0]], [[1.0, 1.0, 1.0]]]
+    net = Network(A, [np.zeros(len(a)) for a in A])
+    problem = checked_problem(net, center=[0.1], radius=1.0)
+    slopes = find_slopes(net, problem, method)
+    bounds = preactivation_bounds(net, problem, slopes)
+    own = {k: values for (l, k), values in slopes.items() if l == 3}
+    assert bounds[1][0][0] == 0.0
+    for low in (1e-300, -1e-300):
+        moved = [bounds[0], (np.array([low, bounds[1][0][1]]), bounds[1][1])]
+        np.testing.assert_allclose(layer_bounds(net, problem, 3, moved, own), bounds[2], rtol=1e-9, atol=1e-12)
