@@ -12,7 +12,7 @@ from hr2jax.engines import memory
 from hr2jax.engines.memory import estimate
 from hr2jax.engines.sizes import Need, Sizes
 from hr2jax.machine import memory as memory_module
-from hr2jax.relaxation import presolve as presolve_module
+from hr2jax.relaxation import derivatives
 from hr2jax.solving import prepared, run, stages
 
 RELAXATIONS = ("shor", "hr2", "hr2z")
@@ -239,7 +239,7 @@ def test_a_large_network_is_refused_before_its_variables_are_bounded(monkeypatch
     shapes = [(4, 3), (4, 4), (3, 4)]
     net = Network([rng.standard_normal(s) for s in shapes], [np.full(s[0], 0.1) for s in shapes])
     for name in ("adjoint_bounds", "tangent_bounds"):
-        monkeypatch.setattr(presolve_module, name, None)
+        monkeypatch.setattr(derivatives, name, None)
     assert "'product' and 'interval' need no engine" in refusal(net, output=0, norm=2)
     refusal(net, norm=2, relaxation="lipsdp")
     for relaxation in ("product", "interval"):

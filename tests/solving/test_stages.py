@@ -27,9 +27,9 @@ def test_newton_ends_hr2_where_a_limit_lets_it(where):
     assert last.relaxation.name == "hr2+"
 
 
-def test_lowrank_leaves_half_of_a_limit_to_what_comes_next():
+def test_lowrank_leaves_most_of_a_limit_to_what_comes_next():
     first, _ = plan_of((3, 5, 5, 1), {}, time_limit=5.0, method="lowrank").stages
-    assert first.share == 0.5
+    assert first.share == 0.3
 
 
 def events_asked_for(monkeypatch, **options):

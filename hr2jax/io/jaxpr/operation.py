@@ -83,7 +83,8 @@ class Operation:
     def evaluated(self, arrays: list[Any]) -> Any:
         """What JAX itself gives of arrays of integers, as an array; floats as float64."""
         try:
-            found = np.asarray(self.equation.primitive.bind(*arrays, **self.parameters))
+            with np.errstate(invalid="ignore"):  # JAX's own fill values, of entries that nothing takes
+                found = np.asarray(self.equation.primitive.bind(*arrays, **self.parameters))
         except Exception as error:
             raise ValueError(f"JAX cannot evaluate it ({reason(error)})") from None
         return found if found.dtype.kind in "iub" else found.astype(np.float64)
