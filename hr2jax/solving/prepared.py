@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..bounds.interval import Pair
-from ..bounds.slopes.search import HIGHS_SIZE, find_output_slopes, find_slopes, pick_method
+from ..bounds.slopes.search import HIGHS_SIZE, find_output_slopes, find_slopes, pass_work, pick_method
 from ..engines.memory import check_memory
 from ..engines.sizes import Sizes
 from ..machine.threads import few_threads
@@ -20,6 +20,8 @@ from .reach import required_on_section
 
 # At most so long is spent on pre-activation bounds.
 BOUND_SECONDS = 60.0
+# Multiplications of a backward pass a second, where it is proved, and made for each rule that is tried.
+PACE = 2e9
 # Neurons and inputs of a network so large that whether it fits is asked first.
 BIG = 8000
 
@@ -113,6 +115,8 @@ def _method(net: Network, problem: Problem, options: Options) -> str:
         return "interval"
     if options.bounds != "auto":
         return options.bounds
+    if options.time_limit is not None and pass_work(net) > PACE * _seconds(options):
+        return "interval"
     method = pick_method(net, problem)
     is_small = net.is_chain and sum(net.widths) <= HIGHS_SIZE
     is_hard = options.record.hardest.reaches and problem.quantity == "lipschitz"  # which is worth some programs

@@ -32,6 +32,16 @@ def test_lowrank_leaves_most_of_a_limit_to_what_comes_next():
     assert first.share == 0.3
 
 
+def test_bounds_that_take_longer_than_a_limit_leaves_them_are_those_of_intervals(monkeypatch):
+    """A CNN of 3072-4096-2048-512 had no bound 100 s after it was asked for one within 20: its slopes were searched."""
+    assert plan_of((3, 5, 5, 1), BOX, time_limit=5.0).fixed.slopes
+    monkeypatch.setattr("hr2jax.solving.prepared.PACE", 20.0)
+    assert plan_of((3, 5, 5, 1), BOX).fixed.slopes
+    assert plan_of((3, 5, 5, 1), BOX, time_limit=50.0).fixed.slopes
+    assert not plan_of((3, 5, 5, 1), BOX, time_limit=5.0).fixed.slopes
+    assert plan_of((3, 5, 5, 1), BOX, time_limit=5.0, bounds="linear").fixed.slopes
+
+
 def events_asked_for(monkeypatch, **options):
     """Whether the stages' engines look for events."""
     asked = []

@@ -36,13 +36,19 @@ def pick_method(net: Network, problem: Problem) -> str:
         return "interval"
     if net.depth <= 1:
         return "linear"
+    work = pass_work(net)
+    return "lp" if work <= LP_WORK and net.is_chain else "linear" if work <= LINEAR_WORK else "interval"
+
+
+def pass_work(net: Network) -> int:
+    """Multiplications of one backward pass for all targets of all layers."""
     if not net.is_chain:
-        return "linear" if work_of(net) <= LINEAR_WORK else "interval"
+        return work_of(net)
     work, before = 0, 0
     for k in range(1, net.depth):
         before += net.widths[k] * net.widths[k - 1]
         work += 2 * net.widths[k + 1] * before
-    return "lp" if work <= LP_WORK else "linear" if work <= LINEAR_WORK else "interval"
+    return work
 
 
 def find_slopes(
