@@ -137,9 +137,12 @@ def _bounds(net: Network) -> list[tuple[str, str]]:
     try:
         problem = checked_problem(net, 0)
         with contextlib.suppress(ValueError), np.errstate(all="ignore"):  # bounds that overflow: nothing to solve
-            lifting = "adjoint" if net.depth > 1 else "forward"
-            # sizes need no bounds of derivatives, which take long where the network is large
-            sizes = Sizes.of(problem, replace(presolve(net, problem, chains=()), chains=LIFTINGS[lifting]))
+            if net.depth > 1 and sum(net.widths) > BOUNDED_SIZE:
+                # sizes need no bounds of derivatives, which take long here
+                fixed = replace(presolve(net, problem, chains=LIFTINGS["none"]), chains=LIFTINGS["adjoint"])
+            else:
+                fixed = presolve(net, problem)
+            sizes = Sizes.of(problem, fixed)
             needed = sum(estimate(Options.relaxation, Options.method, sizes))
             rows.append(("memory", f"about {needed / 1e9:.1f} GB to solve {Options.relaxation} globally"))
         if net.depth > 1 and sum(net.widths) > BOUNDED_SIZE:
