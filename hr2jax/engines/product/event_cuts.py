@@ -24,6 +24,7 @@ from ...relaxation.products import FactorTable
 from .arrays import Factored
 from .event_search import Polytope
 from .product_cuts import FactorRows
+from .row_pool import RowPool
 
 ANGLES = 16  # directions in which points of the domain are looked at
 PROGRAMS = 150  # most linear programs of a search
@@ -32,44 +33,13 @@ MOST_NEURONS = 60  # of whose pairs and triples points of the domain are looked 
 SIGNS = (1, -1)
 
 
-class Pool:
-    """Rows in use, as a certificate has them but for the multipliers."""
+class LiteralPool(RowPool):
+    """A pool of rows of events or clauses, which linear programs over the domain prove."""
 
     def __init__(self, lifting: Lifting, factors: FactorRows, polytope: Polytope):
         self.lifting, self.factors, self.polytope = lifting, factors, polytope
-        self.width = 0
         self.tried: set[tuple[int, ...]] = set()
         self.clear()
-
-    def clear(self) -> None:
-        """No rows."""
-        self.rows, self.multipliers, self.values = np.zeros((0, self.width)), np.zeros(0), np.zeros(0)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def keep(self, which: Array) -> None:
-        """Only these."""
-        self.rows, self.multipliers, self.values = self.rows[which], self.multipliers[which], self.values[which]
-
-    def encoded(self, scale: float, every: bool = False) -> Array:
-        """Rows for the certificate, or `every` row."""
-        used = (self.multipliers > 0) | every
-        return np.column_stack([self.rows[used], scale * self.multipliers[used]])
-
-    def decode(self, rows: Array, scale: float) -> None:
-        """The rows of a certificate, as `encoded` gives them."""
-        self.rows, self.multipliers, self.values = rows[:, :-1], rows[:, -1] / scale, np.zeros(len(rows))
-
-    def separate(self, E: Array, limit: int, least: float) -> int:
-        """Add the at most `limit` most violated ones at the extended rows E, by more than `least`."""
-        raise NotImplementedError
-
-    def _add(self, rows: Array, values: Array) -> int:
-        self.rows = np.concatenate([self.rows.reshape(len(self.rows), rows.shape[1]), rows])
-        self.multipliers = np.concatenate([self.multipliers, np.zeros(len(rows))])
-        self.values = np.concatenate([self.values, values])
-        return len(rows)
 
     @cached_property
     def numbers(self) -> dict[tuple[str, int], Array]:
@@ -97,7 +67,7 @@ class Pool:
         return np.where(signs > 0, self.numbers["U", 1][neurons], self.numbers["U", -1][neurons])
 
 
-class EventPool(Pool):
+class EventPool(LiteralPool):
     """The rows h phi phi' - c (phi z) phi' - s phi (phi' z') >= 0 in use, with the search for more."""
 
     @cached_property
@@ -152,7 +122,7 @@ class EventPool(Pool):
         return self._add(new[worst], violation[worst])
 
 
-class ClausePool(Pool):
+class ClausePool(LiteralPool):
     """The clauses phi_1 (1 - phi_2 - phi_3) >= 0 in use, with the search for more."""
 
     @cached_property
@@ -222,7 +192,7 @@ class ClausePool(Pool):
         return bool(clause_heights(self.lifting, literals, d[None], slopes[None])[0] < -LEAST_HEIGHT)
 
 
-def event_pools(lifting: Lifting, factored: Factored, names: tuple[str, ...]) -> dict[str, Pool]:
+def event_pools(lifting: Lifting, factored: Factored, names: tuple[str, ...]) -> dict[str, LiteralPool]:
     """The pools of those that there may be."""
     if not {EVENTS, CLAUSES} & set(names) or not 2 <= width_of(lifting) <= MOST_NEURONS:
         return {}

@@ -16,7 +16,7 @@ from ...relaxation.exclusions import EXCLUSIONS, EXTRA, LENGTH, NONE, PARTS, dec
 from ...relaxation.literals import width_of
 from ...relaxation.products import FactorTable
 from .arrays import Factored
-from .event_cuts import MOST_NEURONS, Pool
+from .event_cuts import MOST_NEURONS, LiteralPool
 from .event_search import Polytope
 from .product_cuts import FactorRows
 
@@ -26,7 +26,7 @@ MOST_IN_TRIPLES = 16
 ASKED, FACTORS = 40, 12
 
 
-class ExclusionPool(Pool):
+class ExclusionPool(LiteralPool):
     """The rows f (k - 1 - phi_1 - ... - phi_k) >= 0 in use, with the search for more."""
 
     def __init__(self, lifting: Lifting, factors: FactorRows, polytope: Polytope, factored: Factored):

@@ -16,6 +16,7 @@ from ...relaxation.basis import Lifting, Placement
 from ...relaxation.forms import Form
 from ...relaxation.squares import SPLIT_SQUARES, MaskTable, decode
 from .arrays import Factored
+from .row_pool import RowPool
 
 # A row is new whose cosine with that of the same masks and sign is below this.
 ALIKE = 0.9999
@@ -24,8 +25,10 @@ MOST_FORMS = 6000  # among which pairs are looked for
 SIGNS = (1, -1)
 
 
-class SquarePool:
-    """The rows in use, as a certificate has them but for the multipliers."""
+class SquarePool(RowPool):
+    """The pool of split squares: the two masks' numbers and scales a row."""
+
+    width = 4
 
     def __init__(self, lifting: Lifting, factored: Factored):
         self.table = table = MaskTable(lifting)
@@ -35,26 +38,6 @@ class SquarePool:
         # numbers of the forms behind u of what carries the derivative, and of those behind 1 - u, in the same order
         self.numbers = {s: np.flatnonzero((sign == s) & derivative) for s in SIGNS}
         self.clear()
-
-    def clear(self) -> None:
-        """No rows."""
-        self.rows, self.multipliers, self.values = np.zeros((0, 4)), np.zeros(0), np.zeros(0)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def keep(self, which: Array) -> None:
-        """Only these."""
-        self.rows, self.multipliers, self.values = self.rows[which], self.multipliers[which], self.values[which]
-
-    def encoded(self, scale: float, every: bool = False) -> Array:
-        """Rows for the certificate, or `every` row."""
-        used = (self.multipliers > 0) | every
-        return np.column_stack([self.rows[used], scale * self.multipliers[used]])
-
-    def decode(self, rows: Array, scale: float) -> None:
-        """The rows of a certificate, as `encoded` gives them."""
-        self.rows, self.multipliers, self.values = rows[:, :-1], rows[:, -1] / scale, np.zeros(len(rows))
 
     def separate(self, E: Array, limit: int, least: float) -> int:
         """Add the at most `limit` most violated ones at the extended rows E; `least` is LEAST here."""
@@ -75,10 +58,7 @@ class SquarePool:
         every = np.concatenate(found)
         every = every[np.argsort(every[:, 4], kind="stable")[:limit]]
         every = every[~self._is_known(every)]
-        self.rows = np.concatenate([self.rows, every[:, :4]])
-        self.multipliers = np.concatenate([self.multipliers, np.zeros(len(every))])
-        self.values = np.concatenate([self.values, every[:, 4]])
-        return len(every)
+        return self._add(every[:, :4], every[:, 4])
 
     def _is_known(self, rows: Array) -> Array:
         """(m,) whether there is one of the same masks and about the same scales."""
