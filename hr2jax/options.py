@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
+import numbers
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from .machine.files import refusal
 from .machine.workers import LostError, Workers, workers_of
@@ -332,11 +331,11 @@ def _listed(values: Sequence[str]) -> str:
 
 
 def _is_int(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _number(name: str, value: Any, positive: bool) -> float:
-    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     kind = "positive" if positive else "nonnegative"
     try:
         number = float(value) if real else math.nan

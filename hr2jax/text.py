@@ -9,8 +9,6 @@ from decimal import MAX_EMAX, MIN_EMIN, ROUND_CEILING, ROUND_FLOOR, Context
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
 
 def upper_text(value: float, digits: int = 6) -> str:
     """An upper bound with `digits` significant digits, rounded up: what is printed is still a bound."""
@@ -147,6 +145,8 @@ def radius_text(radius: float) -> str:
 
 def output_text(coefficients: Sequence[Any]) -> str:
     """F_k, F_k - F_j, a combination, F itself, or several combinations."""
+    import numpy as np  # here: the command line's help needs no arrays
+
     c = np.asarray(coefficients)
     if c.ndim == 2:
         is_all = len(c) == c.shape[1] and np.array_equal(c, np.eye(len(c)))
@@ -186,6 +186,8 @@ def shown(value: object) -> str:
     An error message is one sentence, whatever was given: an array's repr has many lines, an integer's may
     have thousands of digits (more than Python is willing to print).
     """
+    import numpy as np  # here: the command line's help needs no arrays
+
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"
     if isinstance(value, int) and value.bit_length() > 8 * 20:

@@ -11,19 +11,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
 
 def strict(value: Any) -> Any:
     """Plain JSON values: arrays as lists, what is not finite as null."""
     if isinstance(value, Mapping):
         return {str(k): strict(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray):
+    if hasattr(value, "tolist"):  # an array or one of its numbers
         return strict(value.tolist())
     if isinstance(value, list | tuple):
         return [strict(v) for v in value]
-    if isinstance(value, np.generic):
-        return strict(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
