@@ -13,7 +13,7 @@ import numpy as np
 
 from ...arithmetic.float64 import Array
 from ...arithmetic.midpoint import Middle
-from ...certificate.lagrangian import lagrangian_matrix
+from ...certificate.lagrangian import kept_rows, lagrangian_matrix
 from ...linalg.arrow import Arrow
 from ...linalg.diagonal import cost, feasible, stationary, tighten
 from ...machine.interrupts import undisturbed
@@ -31,8 +31,11 @@ from .program import FIRST_STEP, LONGEST_STEP, MEMORY
 from .schedule import RANK
 from .vectors import Tangents
 
-# Steps of the first round, how many times as many each next one has, and rounds.
-STEPS, LONGER, ROUNDS = 60, 1.5, 14
+# Steps of the first round, at least and at most, how many times as many each next one has, and rounds.
+STEPS, MOST_STEPS, LONGER, ROUNDS = 60, 500, 1.5, 14
+# A round is not worth a proof that takes longer; of the two costs: seconds of a proof per cube of the rows that are
+# kept, multiplications a second of a step. No clock decides.
+PER_PROOF, MULTIPLICATIONS = 6e-10, 1.2e9
 # The least gradient; rows are that much longer than their number of columns' root to begin with, which damps steps.
 LEAST, LENGTH = 1e-10, 3.0
 # The share of the tolerance that is sought: steps cost little beside proofs.
@@ -101,7 +104,7 @@ class _Run:
         self.P = self._beginning(RANK)
         if self.P is None:
             return Status.STALLED
-        past, steps, gap, idle = Memory(MEMORY, self.P.size), float(STEPS), np.inf, 0
+        past, steps, gap, idle = Memory(MEMORY, self.P.size), self._first_steps(), np.inf, 0
         for number in range(ROUNDS):
             moved = self._minimise(int(steps), past)
             before, (value, bound) = gap, self._certify(is_last=number == ROUNDS - 1)
@@ -140,6 +143,13 @@ class _Run:
                 if self.tangents.value_and_gradient(P)[0] > 0.0:
                     return P
         return None
+
+    def _first_steps(self) -> float:
+        """As many as cost what the proof behind them does, told from sizes: fewer of them leave it little to prove."""
+        assert self.P is not None
+        kept = kept_rows(self.lifting, self.tangents.multipliers(self.P)[1], Middle)
+        each = 2.0 * RANK * (self.tangents.entries + self.lifting.size) / MULTIPLICATIONS
+        return float(np.clip(PER_PROOF * kept**3 / each, STEPS, MOST_STEPS))
 
     def _widen(self) -> None:
         """More columns: where V has all that it can use, a stationary one may be a saddle."""

@@ -30,6 +30,7 @@ class Tangents:
 
     Attributes:
         order: the groups q, in the order of the layers.
+        entries: how many numbers the layers' matrices have, zeros left out where they are kept as sparse.
     """
 
     def __init__(self, lifting: Lifting):
@@ -44,6 +45,8 @@ class Tangents:
             ]
             for group in self.order
         }
+        matrices = [matrix for maps in self._maps.values() for _, matrix, _ in maps]
+        self.entries = sum(matrix.nnz if sp.issparse(matrix) else matrix.size for matrix in matrices)
         self._objective = [(pair, block.mid) for pair, block in lifting.objective.items()]
         self._budget = lifting.budget
 
