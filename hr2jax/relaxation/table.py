@@ -38,8 +38,8 @@ class Relaxation:
         degree: of its Krivine-Stengle certificate; None: its certificate is another.
         lifting: the one lifting that it has (presolve.LIFTINGS), all families of which it uses; None: the caller's.
         climbs: relaxations that are solved one after the other, and which share of the time left each may take.
-        before: with a time limit, what is solved first, where it exists, and which share of the time left each may
-            take, so that the bound is never looser than a cheaper one's where time runs out.
+        before: with a time limit, which share of the time left it may first take without its cuts, so that the bound is
+            no looser than one without them where time runs out; 0: it has none, or they are quick.
         reaches: whether a bound is also sought by other liftings, where those are small: a global one by the reach
             lifting (docs/theory/reach.md), one of several outputs by the tensored one (docs/theory/several-outputs.md).
         baseline: whether it needs no solver.
@@ -57,7 +57,7 @@ class Relaxation:
     degree: int | None = None
     lifting: str | None = None
     climbs: tuple[tuple[str, float], ...] = ()
-    before: tuple[tuple[str, float], ...] = ()
+    before: float = 0.0
     reaches: bool = False
     baseline: bool = False
 
@@ -79,7 +79,7 @@ class Relaxation:
     @property
     def steps(self) -> Names:
         """Names of the relaxations that its bound may come from; LipSDP's is there before any engine (one pass)."""
-        return (self.name, *(name for name, _ in (*self.climbs, *self.before)), *(() if self.baseline else ("lipsdp",)))
+        return (self.name, *(name for name, _ in self.climbs), *(() if self.baseline else ("lipsdp",)))
 
     @property
     def hardest(self) -> Relaxation:
@@ -108,7 +108,7 @@ RELAXATIONS: dict[str, Relaxation] = {
         ),
         Relaxation(name="hr2z", one_layer=((), (*Z_EXACT, *XT)), cliques=((), ("u,z", "x,t"))),
         Relaxation(
-            name="hr2+", quantities=BOTH, cuts=True, orders=True, reaches=True, before=(("hr2", 0.3), ("hr2z", 0.5)),
+            name="hr2+", quantities=BOTH, cuts=True, orders=True, reaches=True, before=0.5,
             one_layer=(UT, (*Z_EXACT, *UT, *XT)), several_layers=(UT, (*Z_EXACT, *UT)),
         ),
         Relaxation(
@@ -119,7 +119,7 @@ RELAXATIONS: dict[str, Relaxation] = {
         Relaxation(name="interval", quantities=BOTH, baseline=True),
         Relaxation(name="product", baseline=True),
         Relaxation(name="lipsdp", lifting="lipsdp"),
-        Relaxation(name="lipsdp+", lifting="lipsdp", cuts=True, before=(("lipsdp", 0.5),)),
+        Relaxation(name="lipsdp+", lifting="lipsdp", cuts=True, before=0.5),
         Relaxation(name="lipopt3", norms=("inf",), degree=3),
         Relaxation(name="lipopt4", norms=("inf",), degree=4),
     )

@@ -20,6 +20,8 @@ from .arrays import Factored
 
 # The size of what is random beside a factor that is known.
 NEW = 1e-3
+# Rows of P may be this many times as long as random ones when a round begins.
+LONGEST = 10.0
 
 
 class Carried(NamedTuple):
@@ -76,3 +78,9 @@ def factor_at(V: Array, factored: Factored, rank: int, rng: np.random.Generator)
     P[places, : V.shape[1]] += V / factored.unit[places]
     P[places, -1] = np.where(has_slack, np.sqrt(np.maximum(left, 0.0)), 0.0)
     return np.asarray(P * np.sqrt(P.shape[1] - 1))
+
+
+def shortened(P: Array) -> Array:
+    """P with no very long row: one that a step has made so would hardly move again, for its gradient shrinks."""
+    longest = LONGEST * np.sqrt(P.shape[1])
+    return P * np.minimum(longest / np.linalg.norm(P, axis=1, keepdims=True), 1.0)

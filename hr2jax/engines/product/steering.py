@@ -25,7 +25,7 @@ from ..monitor import Monitor, Stop
 from ..pace import certificate_seconds
 from ..scale import ABSURD, in_units, mean_diagonal, unit_rows
 from .arrays import Factored
-from .carried import factor_at
+from .carried import factor_at, shortened
 from .cone_cuts import ConePool, pools_of
 from .host import Host
 from .memory import FEW_WITH_CUTS
@@ -35,10 +35,10 @@ from .program import Cuts, Step
 from .schedule import Schedule, columns_for, is_small
 from .triangle_cuts import Pool, Separator
 
-# Rows of P may be this many times as long as random ones when a round begins.
-LONGEST = 10.0
 # Mean gradients from which Newton's method on the diagonal is worth while.
 NEAR = 1e-3
+# Of a finishing round's steps, the share that steering leaves before a time limit.
+SETTLING = 0.6
 
 
 class Steered(NamedTuple):
@@ -199,6 +199,8 @@ class Run:
                 tolerance, least = 10 ** (-2 - k / 12), 0.02
             else:
                 tolerance, least = 10 ** (-2.3 - 0.7 * late), 0.1 * 0.8 ** (k - pairs)
+            if self.is_late():
+                return
             if k == pairs and not self.is_small:
                 self.first_certificate(dtype)
             added = self.separate(triangles=k >= pairs, least=least)
@@ -207,6 +209,10 @@ class Run:
             self.monitor.report(self.iteration, float("nan"), self.gradient)
             if not added and k >= pairs and not any(map(len, self.pools)):
                 return
+
+    def is_late(self) -> bool:
+        """Whether no more time is left than a finishing round and its certificate may need."""
+        return self.monitor.remaining(self.certifying) < SETTLING * self.schedule.finish_steps * self.seconds
 
     def first_certificate(self, dtype: Any) -> None:
         """Something to show, and to keep, before the longer part begins."""
@@ -392,9 +398,3 @@ def _device() -> tuple[bool, type[Definite]]:
     from ...machine.device import is_accelerated
 
     return is_accelerated(), definite_on_device()
-
-
-def shortened(P: Array) -> Array:
-    """P with no very long row: one that a step has made so would hardly move again, for its gradient shrinks."""
-    longest = LONGEST * np.sqrt(P.shape[1])
-    return P * np.minimum(longest / np.linalg.norm(P, axis=1, keepdims=True), 1.0)
