@@ -206,7 +206,7 @@ class Result:
             if missing or plain["bound"] is None or plain["lower"] is None:
                 raise ValueError(f"its problem has no {missing[0]!r}" if missing else "its bounds are no numbers")
             numbers = {name: _number(plain[name]) for name in ("bound", "lower", "gap", "relaxation_value")}
-            return cls(
+            result = cls(
                 **numbers,
                 witness=None if plain["witness"] is None else np.array(plain["witness"], dtype=np.float64),
                 status=Status[plain["status"]],
@@ -217,7 +217,9 @@ class Result:
                 timings=dict(plain["timings"]),
                 problem=dict(plain["problem"]),
             )
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            hash(result), result_table(result)  # values of other types than to_json writes are refused here
+            return result
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError) as error:
             why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
             raise ValueError(
                 f"{'the text' if text is source else os.fspath(source)} is not the JSON of a Result, as to_json writes "

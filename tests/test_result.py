@@ -174,6 +174,13 @@ def test_what_is_no_result_is_refused(tmp_path):
     for text in ("{", "{}", '{"bound": NaN}', "{" * 100_000):
         with pytest.raises(ValueError, match="not the JSON of a Result"):
             Result.from_json(text)
+    for change in (
+        {"iterations": math.inf}, {"witness": [10**400]}, {"gap": 10**400}, {"timings": {"setup": 1.0}},
+        {"problem": plain["problem"] | {"domain_kind": 7}}, {"problem": plain["problem"] | {"network_hash": {}}},
+        {"problem": plain["problem"] | {"norm": "euclidean"}}, {"timings": plain["timings"] | {"solve": "long"}},
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="the text is not the JSON of a Result"):
+            Result.from_json(json.dumps(plain | change).replace("Infinity", "1e999"))
     (tmp_path / "r.json").write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match=r"r\.json is not the JSON of a Result"):
         Result.from_json(tmp_path / "r.json")
