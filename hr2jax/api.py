@@ -101,7 +101,8 @@ def solve(
             "tensored" (docs/theory/several-outputs.md), which "auto" tries likewise, local constants included. Of local
             constants of one output "xL", with values of the last layers too: "auto" of "hr2+" for small networks; and
             of networks with smooth layers "tied", where slopes are functions of the pre-activations: "auto" takes it
-            where slopes are nearly linear, and beside the others elsewhere (docs/theory/depth.md).
+            where slopes are nearly linear, and beside the others elsewhere (docs/theory/depth.md); of several outputs
+            from norm "inf" or 2 to 2 or 1, too, where the network is small (docs/theory/several-outputs.md).
         example: an input, of a module or function that does not say the shape of its own (see `hr2jax.as_network`).
 
     Raises:

@@ -149,6 +149,12 @@ class Options:
             )
         if self.lifting == "tied" and not net.smooth:
             raise ValueError(f"{word} is for networks with smooth layers, but the network is {net!r}; give 'auto'")
+        is_of_several = problem.is_vector and not problem.is_of_rows and self.lifting == "tied"
+        if is_of_several and (problem.norm == 1 or self.method not in ("auto", "newton")):
+            raise NotImplementedError(
+                f"{word} of several outputs is for norm 'inf' or 2 to 2 or 1 by 'newton', but norm {problem.norm!r} with "
+                f"method={self.method!r} was given; give 'auto'"
+            )
         if is_reach and (reason := refusal(net)):
             raise NotImplementedError(f"{word} was given, but {reason}; give 'auto'")
 
@@ -225,10 +231,10 @@ class Options:
                 f"relaxation={self.relaxation!r} is for one output, or for several with output_norm='inf', but "
                 f"output_norm is {problem.output_norm!r}; {_listed(others)} are for any"
             )
-        if is_whole and self.lifting not in ("auto", "reach", "tensored"):
+        if is_whole and self.lifting not in ("auto", "reach", "tensored", "tied"):
             raise ValueError(
                 f"lifting={self.lifting!r} is one of one output, but f has {len(problem.coefficients)} values with "
-                f"output_norm={problem.output_norm!r}; give 'auto', 'tensored' or 'reach'"
+                f"output_norm={problem.output_norm!r}; give 'auto', 'tensored', 'tied' or 'reach'"
             )
         if (record.matrices or record.degree is not None) and not net.is_chain:
             raise NotImplementedError(

@@ -19,7 +19,7 @@ from hr2jax.relaxation.basis import ONE, XI, Group, T
 from hr2jax.relaxation.chains import factors
 from hr2jax.relaxation.families import catalogue, preset
 from hr2jax.relaxation.lifting import lift
-from hr2jax.relaxation.presolve import presolve
+from hr2jax.relaxation.presolve import LIFTINGS, presolve
 from tests.reference.effort import examples
 
 SMOOTH = tuple(DEFAULTS)
@@ -128,25 +128,28 @@ def test_no_slope_is_above_the_bound(activation):
 
 
 def check_bound(activation, seed):
-    """What a random diagonal and multipliers prove, and intervals: all of them are above the slopes."""
+    """What random multipliers prove by each lifting, and intervals: all of them are above the slopes."""
     rng = np.random.default_rng([seed, *activation.encode()])
     depth = int(rng.integers(1, 4))
     net = network(rng, activation, (int(rng.integers(1, 4)), *rng.integers(1, 5, depth).tolist(), 1))
     where = list(places(rng, net.widths[0]))[seed % 3]
     problem = checked_problem(net, **where)
-    fixed = presolve(net, problem, chains=(("p",), ("a",), ("p", "a"))[seed % 3] if depth > 1 else ("p",))
-    lifting = lift(net, problem, fixed)
-    multipliers = {
-        family.name: rng.exponential(size=family.shape) * (rng.choice([-1.0, 1.0]) if family.equality else 0.1)
-        for family in preset("hr2", lifting)
-    }
-    slopes, prover = sampled(net, problem, rng, 200), prover_of(net, problem, fixed)
-    for chosen in ({}, multipliers):
-        certificate = certify_multipliers(net, problem, "hr2", fixed, chosen, prover=prover)
-        assert slopes <= certificate.bound * (1 + 1e-12)
-        if seed % 10 == 0:
-            assert certificate.verify(net) == certificate.bound
-    assert lifting.presolve.ranges.keys() == set(range(1, depth + 1))
+    chains = (("p",), ("a",), ("p", "a"))[seed // 3 % 3] if depth > 1 else ("p",)
+    slopes = sampled(net, problem, rng, 200)
+    for tied in (False, True)[: 1 + problem.is_local]:
+        fixed = presolve(net, problem, chains=LIFTINGS["tied"] if tied else chains, tied=tied)
+        lifting, prover = lift(net, problem, fixed), prover_of(net, problem, fixed)
+        multipliers = {
+            family.name: rng.exponential(size=family.shape) * (rng.choice([-1.0, 1.0]) if family.equality else 0.1)
+            for family in preset("hr2", lifting)
+        }
+        for chosen in ({}, multipliers):
+            certificate = certify_multipliers(net, problem, "hr2", fixed, chosen, prover=prover)
+            assert slopes <= certificate.bound * (1 + 1e-12)
+            if seed % 10 == 0:
+                assert certificate.verify(net) == certificate.bound
+        assert fixed.ranges.keys() == set(range(1, depth + 1))
+        assert not tied or certificate.lifting == "tied"
 
 
 def test_nothing_ties_a_smooth_mask_to_a_sign():

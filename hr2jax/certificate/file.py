@@ -22,7 +22,7 @@ from ..domain import domain_from
 from ..machine.files import replaced
 from ..problem import Problem
 from ..relaxation.layout import Layout
-from ..relaxation.presolve import LIFTINGS, ON_SECTIONS, TIED
+from ..relaxation.presolve import LIFTINGS, ON_SECTIONS, WITH_TIES
 from ..relaxation.section import Section
 from ..text import shown
 from .errors import CertificateError
@@ -338,7 +338,7 @@ def _layout(rest: dict[str, Array], depth: int, lifting: str) -> Layout:
         free=_integers(rest.pop("inputs"), "inputs"),
         unit=None if unit is None else int(unit),
         carried=carried,
-        middle=chains("middle", _vector) if lifting == TIED else None,
+        middle=chains("middle", _vector) if lifting in WITH_TIES else None,
         section=_section(rest) if lifting in ON_SECTIONS else None,
     )
 

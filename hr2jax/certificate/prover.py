@@ -21,8 +21,8 @@ from ..relaxation.presolve import (
     OF_ONE,
     OF_VALUES,
     ON_SECTIONS,
-    TIED,
     WITH_LAST,
+    WITH_TIES,
     Presolve,
     pre_bounds,
     presolve,
@@ -69,7 +69,7 @@ class Prover:
         with np.errstate(all="ignore"):
             self.fixed = presolve(
                 net, self.problem, arithmetic, layout, slopes, LIFTINGS[lifting], with_last=lifting in WITH_LAST,
-                tied=lifting == TIED,
+                tied=lifting in WITH_TIES,
             )  # fmt: skip
 
     @cached_property
@@ -163,7 +163,7 @@ def lifting_of(problem: Problem, fixed: Presolve) -> str:
     """The lifting's name, from the problem and the chains that its presolve has."""
     kind = fixed.section is not None, fixed.with_last, fixed.tied
     known = OF_VALUES if problem.is_vector else OF_ONE
-    names = {LIFTINGS[x]: x for x in known if (x in ON_SECTIONS, x in WITH_LAST, x == TIED) == kind}
+    names = {LIFTINGS[x]: x for x in known if (x in ON_SECTIONS, x in WITH_LAST, x in WITH_TIES) == kind}
     return names[fixed.chains] if fixed.chains else "values" if problem.quantity == "maximum" else "none"
 
 

@@ -60,8 +60,11 @@ class Sizes:
         local = fixed.has_values(problem)
         if is_tensored(problem, fixed):
             x = sum(len(fixed.members(l)) for l in fixed.of_values) if local else 0
-            p = sum(len(fixed.members(l)) for l in fixed.carried("p"))
-            z = sum(len(fixed.members(l)) for l in structure.valued) if local else 0
+            p = sum(len(fixed.members(l)) for l in fixed.carried(*fixed.chains))
+            z = sum(len(fixed.members(l)) for l in fixed.valued) if local else 0
+            if fixed.tied and local:
+                e = sum(len(fixed.members(l)) for l in fixed.of_curves)
+                x, z = x + e, z + 3 * e + 2 * sum(len(fixed.members(l)) for l in fixed.ranges)
             return Sizes(
                 outputs * n, outputs * len(fixed.free), 0, local, p + outputs * x, p + outputs * z, fixed.depth, False,
                 outputs - 1, len(along),

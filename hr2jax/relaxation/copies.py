@@ -29,7 +29,7 @@ import numpy as np
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
 from ..arithmetic.protocol import Arithmetic
-from .basis import Group
+from .basis import ONE, Group
 from .chains import off_of, u_of
 from .forms import Family, Form, entries, family_name
 from .products import Terms, summed
@@ -37,7 +37,7 @@ from .tensored import Tensored, is_odd
 
 NO_COPY = -1  # the odd part, of which there are no copies
 # Families whose factors are mirrored: what is odd in their products cancels, and no direction m is needed.
-MIRRORED = ("V+.V-", "VC+.VC-")
+MIRRORED = ("V+.V-", "VC+.VC-", "A+.A-", "AC+.AC-", "B+.B-", "BC+.BC-")
 ROUNDINGS = 5  # of the products below, at most: a multiplier, two coefficients, two entries of a direction
 Entries = list[tuple[Group, Group, Array, Array, Arithmetic]]
 
@@ -120,7 +120,9 @@ def copied_families(lifting: Tensored, families: Iterable[Family]) -> dict[str, 
             _pairs_of_copies(lifting, family_name("u.(1-u)", l), u_of(lifting.one, l), off_of(lifting.one, l), True)
             for l in layers
         ]
-        pairs = list(combinations_with_replacement(lifting.even, 2))
+        # with ties those of s itself say about all that they all do (bench/smooth.py), and are few
+        firsts = [ONE] if lifting.presolve.tied else lifting.even
+        pairs = [pair for pair in combinations_with_replacement(lifting.even, 2) if pair[0] in firsts]
         every += [_exchanged(lifting, g, h) for g, h in pairs]
         every += [] if lifting.is_unit else [_same(lifting, g, h) for g, h in pairs]
     return {family.name: family for family in every}
@@ -137,7 +139,7 @@ def _copied(lifting: Tensored, family: Family) -> CopiedFamily:
     rows = np.arange(n)
     if family.equality and sides == ("even", "even"):
         return _pairs_of_copies(lifting, family.name, family.F, family.G)
-    if family.equality or sides == ("even", "even"):
+    if family.equality or sides in (("even", "even"), ("odd", "odd")):
         # of an equality one side at least is odd as a whole; (s_k f)(s_k g) >= 0 is q = e_k
         assert "mixed" not in sides
         count = n if sides == ("odd", "odd") else K * n

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..arithmetic.enclosure import Enclosure, TooLargeError
 from ..arithmetic.float64 import Array
+from ..arithmetic.norms import DUAL, row_norms
 from ..bounds import adjoint_bounds, adjoint_ranges, tangent_bounds
 from ..network import Network
 from ..problem import Problem
@@ -37,7 +38,7 @@ def with_reach(
         bounds = adjoint_bounds if chain in ADJOINTS else tangent_bounds
         sizes = bounds(net, problem, directions, on, off, arithmetic)
         margin = reach_margins(net, problem, sizes, chain)
-        pairs = adjoint_ranges(net, problem, on, off, arithmetic) if tied else []
+        pairs = [adjoint_ranges(net, one, on, off, arithmetic) for one in _values(problem)] if tied else []
         for place, number in enumerate(carried(chain, net.structure)):
             l, layer = number - 1, layers[number - 1]
             moving = np.concatenate([layer.unstable, layer.active, layer.inactive]).astype(np.int64)
@@ -45,12 +46,14 @@ def with_reach(
                 raise TooLargeError(f"the bounds of layer {l + 1}'s derivatives overflow float64")
             size, given, stated = sizes[l][layer.unstable], None, None
             if tied:
-                low, high = (side[layer.unstable] for side in pairs[l])
+                low, high = (np.concatenate([each[l][k][layer.unstable] for each in pairs]) for k in (0, 1))
                 middle = _middle(low, high, number in smooth) if given_middles is None else given_middles[chain][place]
-                if np.shape(middle) != np.shape(size):
-                    raise ValueError(f"{len(size)} middles are needed, but their shape is {np.shape(middle)}")
+                if np.shape(middle) != np.shape(low):
+                    raise ValueError(f"{len(low)} middles are needed, but their shape is {np.shape(middle)}")
                 middles[l][chain] = middle
                 size = np.maximum((Enclosure(high) - middle).upper(), (Enclosure(middle) - low).upper())
+                if problem.is_vector:  # of s . M F for every s of norm 1, as the middle is of s times these
+                    size = row_norms(size.reshape(len(pairs), -1).T, DUAL[problem.output_norm], arithmetic)
             if layout is not None and layout.reach_exponent is not None:
                 given = layout.reach_exponent[chain][place]
                 stated = None if layout.reach is None else layout.reach[chain][place]
@@ -63,6 +66,11 @@ def with_reach(
                 reach[l][chain] = proved(stated, size, given, "derivative's", least=0.0)
     found = zip(layers, reach, scales, middles, strict=True)
     return [replace(x, reach=r, reach_exponent=e, middle=m) for x, r, e, m in found]
+
+
+def _values(problem: Problem) -> list[Problem]:
+    """The problems of the values, one by one."""
+    return [problem.along(row) for row in np.atleast_2d(problem.coefficients)]
 
 
 def _middle(low: Array, high: Array, is_smooth: bool) -> Array:

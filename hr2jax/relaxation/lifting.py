@@ -20,8 +20,8 @@ from ..problem import Problem
 from .basis import BEFORE_MASK, ONE, XI, Group, Lifting, LinearMap, S, T
 from .curves import DERIVED, Curves, curves_of
 from .layout import OF_OUTPUTS
-from .neurons import Neurons
-from .objective import Objectives
+from .neurons import Neurons, of_value
+from .objective import Objective, Objectives
 from .orders import ordered_masks
 from .pieces import (
     TOP,
@@ -65,8 +65,8 @@ def lift(net: Network, problem: Problem, fixed: Presolve, arithmetic: type[Enclo
 
 
 def is_tensored(problem: Problem, fixed: Presolve) -> bool:
-    """Whether a presolved problem is one of the tensored lifting: of several outputs, with the chain of tangents."""
-    return problem.is_vector and fixed.chains == LIFTINGS["tensored"]
+    """Whether a presolved problem is one of a tensored lifting: of several outputs, with tangents or with ties."""
+    return problem.is_vector and (fixed.chains == LIFTINGS["tensored"] or fixed.tied)
 
 
 @dataclass(frozen=True)
@@ -119,11 +119,19 @@ class _Builder(Objectives):
     def tensored(self) -> Tensored:
         """The tensored lifting of several outputs."""
         each = [replace(self, problem=self.problem.along(row)) for row in self.problem.coefficients]
-        _, before = self._tangents("p")
-        objectives = [row._of_tangents(before) for row in each]
+        if self.fixed.tied:
+            values = len(each)
+            for k, row in enumerate(each):
+                own = replace(self.fixed, layers=tuple(of_value(x, k, values) for x in self.fixed.layers))
+                each[k] = replace(row, fixed=own)
+            liftings = [row.lifting() for row in each]
+            objectives = [Objective(lifting.objective, lifting.exponent) for lifting in liftings]
+        else:
+            _, before = self._tangents("p")
+            objectives, liftings = [row._of_tangents(before) for row in each], [each[0].lifting()]
         unit = one_unit(objectives)
         objectives = [in_unit(objective, unit) for objective in objectives]
-        return tensored(each[0].lifting(), objectives, self.problem.output_norm)
+        return tensored(liftings, objectives, self.problem.output_norm, self.fixed)
 
     def _sizes(self) -> dict[Group, int]:
         """The basis groups, in order."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -31,7 +31,8 @@ class Neurons:
         reach: chain ("p", "a", "q") -> (n,) scaled bounds of what the chain's mask multiplies, multiples of 2**-GRID in
             [0, 1]: |w| <= 2**reach_exponent * reach for tangents, |g| for adjoints. In the last layer only for "q".
         reach_exponent: chain -> (n,) int64.
-        middle: chain -> (n,) float64 that what its mask multiplies is less of, in the lifting "tied"; of others none.
+        middle: chain -> (n,) float64 that what its mask multiplies is less of, in the lifting "tied"; of m values
+            (m n,), one behind the other, s times which it is less of; of other liftings none.
     """
 
     unstable: Array
@@ -44,6 +45,11 @@ class Neurons:
     reach_exponent: Mapping[str, Array] = field(default_factory=dict)
     middle: Mapping[str, Array] = field(default_factory=dict)
     inactive: Array = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+
+def of_value(neurons: Neurons, k: int, values: int) -> Neurons:
+    """The same with the middles of the k-th of several values alone."""
+    return replace(neurons, middle={c: m.reshape(values, -1)[k] for c, m in neurons.middle.items()})
 
 
 def ends(neurons: Neurons) -> tuple[Array, Array]:

@@ -27,18 +27,18 @@ from .section import Section, SectionBox, section_bounds
 # and slope-restricted tangents without signs in LipSDP's relaxation; of several outputs the adjoints of s . M F, s
 # apart from all else, or times all that is even in t, with one output's tangents (docs/theory/several-outputs.md); and
 # two of these on a section of the cone (docs/theory/reach.md); "none" where intervals and norm products are all; and
-# "tied", in which slopes of smooth neurons are functions of z
+# "tied", in which slopes of smooth neurons are functions of z, and "tensored tied", its copies and s . M F's adjoints
 LIFTINGS: dict[str, tuple[str, ...]] = {
     "forward": ("p",), "adjoint": ("a",), "both": ("p", "a"), "values": (), "lipsdp": ("q",),
     "separate": (OF_OUTPUTS,), "reach": ("a",), "reach separate": (OF_OUTPUTS,), "tensored": ("p",), "xL": ("a",),
-    "tensored xL": ("p",), "none": (), "tied": ("a",),
+    "tensored xL": ("p",), "none": (), "tied": ("a",), "tensored tied": ("a",),
 }  # fmt: skip
 ON_SECTIONS = ("reach", "reach separate")
 WITH_LAST = ("xL", "tensored xL")  # those with x of the last layers too
-TIED = "tied"
+WITH_TIES = ("tied", "tensored tied")  # those of one output and of several
 
 # The liftings of several outputs, and those of one.
-OF_VALUES = ("separate", "tensored", "tensored xL", "lipsdp", "reach separate", "none")
+OF_VALUES = ("separate", "tensored", "tensored xL", "lipsdp", "reach separate", "none", "tensored tied")
 OF_ONE = tuple(name for name in LIFTINGS if name in ("lipsdp", "none") or name not in OF_VALUES)
 Slopes = Mapping[tuple[int, int], Array]
 
@@ -184,8 +184,8 @@ def presolve(
         ValueError: if a neuron that `layout` leaves out cannot be proved stable, a bound or scale is too small, or the
             layout does not fit the network; or where bounds overflow float64.
     """
-    if tied and (not problem.is_local or problem.quantity != "lipschitz" or problem.is_vector):
-        raise ValueError("the tied lifting is for local Lipschitz constants of one output")
+    if tied and (not problem.is_local or problem.quantity != "lipschitz"):
+        raise ValueError("the tied lifting is for local Lipschitz constants")
     section = section if layout is None else layout.section
     if section is not None:
         if problem.is_local or problem.quantity != "lipschitz":
@@ -241,6 +241,11 @@ def presolve(
 def reach_of(problem: Problem) -> str:
     """The reach lifting of one output or of several."""
     return ON_SECTIONS[problem.is_vector]
+
+
+def ties_for(problem: Problem) -> str:
+    """The tied lifting of one output or of several."""
+    return WITH_TIES[problem.is_vector]
 
 
 def relaxed(net: Network, ranges: Mapping[int, tuple[Array, Array]]) -> Network:

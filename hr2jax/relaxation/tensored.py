@@ -22,16 +22,18 @@ from ..arithmetic.float64 import Array
 from ..arithmetic.norms import DUAL, Norm, is_euclidean
 from .basis import ONE, XI, Group, Lifting, LinearMap, S, T
 from .objective import Objective
+from .presolve import Presolve
 
 if TYPE_CHECKING:
     from .copies import CopiedFamily
 
 COPY = "s"  # how the kinds of copied groups begin; the constant's copies are s itself
-ODD = ("t", "p", "w")  # kinds of groups that change their sign with t
+# Kinds of groups that change their sign with t, or in the lifting "tensored tied" with s.
+ODD = ("t", "p", "w", "a", "g")
 
 
 def is_odd(group: Group) -> bool:
-    """Whether a group of the lifting of one output changes its sign with t."""
+    """Whether a group of the lifting of one output changes its sign with t or with the output."""
     return group.kind in ODD
 
 
@@ -98,12 +100,15 @@ class Tensored(Lifting):
         return np.arange(self.sizes[group])
 
 
-def tensored(one: Lifting, objectives: Sequence[Objective], output_norm: Norm) -> Tensored:
-    """The lifting from that of one output and the objectives of all, in one unit.
+def tensored(
+    liftings: Sequence[Lifting], objectives: Sequence[Objective], output_norm: Norm, fixed: Presolve
+) -> Tensored:
+    """The lifting from those of the outputs and their objectives in one unit; of tangents the first output's will do.
 
     Raises:
         ValueError: s is neither a unit vector nor one of signs, or there is no t.
     """
+    one = liftings[0]
     if T not in one.sizes or output_norm not in (2, 1):
         raise ValueError(
             f"the tensored lifting is for several directions and output_norm 2 or 1, but output_norm is "
@@ -115,13 +120,17 @@ def tensored(one: Lifting, objectives: Sequence[Objective], output_norm: Norm) -
     derived: dict[Group, LinearMap] = {}
     for group, rows in one.derived.items():
         if is_odd(group):
-            derived[group] = rows
+            derived[group] = _of_all([lifting.derived[group] for lifting in liftings])
         else:
             derived[copied(group)] = {copied(other): _block_diagonal(block, K) for other, block in rows.items()}
     blocks: dict[tuple[Group, Group], Enclosure] = {}
     for pair in dict.fromkeys(pair for objective in objectives for pair in objective.blocks):
         g, h = pair
-        n, arithmetic = one.sizes[g], type(next(o.blocks[pair] for o in objectives if pair in o.blocks))
+        first = next(o.blocks[pair] for o in objectives if pair in o.blocks)
+        if is_odd(g):  # of all outputs the same
+            blocks[g, h] = first
+            continue
+        n, arithmetic = one.sizes[g], type(first)
         block = arithmetic(np.zeros((K * n, one.sizes[h])))
         for k, objective in enumerate(objectives):
             if pair in objective.blocks:
@@ -130,8 +139,25 @@ def tensored(one: Lifting, objectives: Sequence[Objective], output_norm: Norm) -
     norms = {T: one.norms[T], S: DUAL[output_norm]} | ({copied(XI): one.norms[XI]} if XI in one.norms else {})
     balls = tuple(g for g in (S, T, copied(XI)) if g in norms and is_euclidean(norms[g]))
     return Tensored(
-        sizes, derived, blocks, objectives[0].exponent, one.presolve, balls, norms, one=one, outputs=K, is_unit=is_unit,
+        sizes, derived, blocks, objectives[0].exponent, fixed, balls, norms, one=one, outputs=K, is_unit=is_unit,
     )  # fmt: skip
+
+
+def _of_all(rows: Sequence[LinearMap]) -> LinearMap:
+    """An odd group of s . F: each output's rows of what is even, in its copy; of what is odd those that all have."""
+    out: LinearMap = {}
+    for other in dict.fromkeys(group for each in rows for group in each):
+        first = next(each[other] for each in rows if other in each)
+        if is_odd(other):
+            out[other] = first
+            continue
+        (m, n), K = first.shape, len(rows)
+        block = type(first)(np.zeros((m, K * n)))
+        for k, each in enumerate(rows):
+            if other in each:
+                block[:, k * n : (k + 1) * n] = each[other]
+        out[copied(other)] = block
+    return out
 
 
 def one_unit(objectives: Sequence[Objective]) -> int:

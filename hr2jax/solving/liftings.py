@@ -14,7 +14,7 @@ from . import last, reach, tensored, tied
 def other_presolves(net: Network, problem: Problem, fixed: Presolve, options: Options) -> Iterator[Presolve]:
     """The problem presolved for each of them, one after the other."""
     is_limited, found = options.time_limit is not None, None
-    if tensored.is_sought(problem, options):
+    if tensored.is_sought(problem, options) and not fixed.tied:
         found = tensored.prepared(net, problem, fixed, is_limited)
     if found is not None:
         yield found

@@ -14,7 +14,7 @@ from ..machine.threads import few_threads
 from ..network import Network
 from ..options import Options
 from ..problem import Problem
-from ..relaxation.presolve import LIFTINGS, TIED, WITH_LAST, Presolve, pre_bounds, presolve
+from ..relaxation.presolve import LIFTINGS, WITH_LAST, WITH_TIES, Presolve, pre_bounds, presolve, ties_for
 from . import last, tensored, tied
 from .reach import required_on_section
 
@@ -50,7 +50,7 @@ def known_of(net: Network, problem: Problem, options: Options) -> Known:
 def prepare(net: Network, problem: Problem, options: Options, known: Known | None = None) -> Presolve:
     """The presolved problem, with the pre-activation bounds (`known_of`) and the lifting that the options ask for."""
     chosen = options.lifting
-    if chosen == "auto" or (net.depth <= 1 and chosen not in ("xL", TIED)):
+    if chosen == "auto" or (net.depth <= 1 and chosen not in ("xL", "tied")):
         chosen = "adjoint" if net.depth > 1 else "forward"  # as bench/depth.py --liftings and bench/deep.py measured
     if problem.quantity == "maximum":
         chosen = "values"
@@ -61,7 +61,7 @@ def prepare(net: Network, problem: Problem, options: Options, known: Known | Non
     elif options.lifting == "reach":
         return required_on_section(net, problem)
     elif problem.is_vector:
-        chosen = "tensored" if options.lifting == "tensored" else "separate"
+        chosen = {"tensored": "tensored", "tied": ties_for(problem)}.get(options.lifting, "separate")
     if known is None:
         known = known_of(net, problem, options)
     if problem.quantity == "maximum":
@@ -73,7 +73,7 @@ def prepare(net: Network, problem: Problem, options: Options, known: Known | Non
             _refuse_at_once(net, problem, options, known, LIFTINGS[chosen])
         fixed = presolve(
             net, problem, slopes=known.slopes, chains=LIFTINGS[chosen], bounds=known.bounds,
-            with_last=chosen in WITH_LAST, tied=chosen == TIED,
+            with_last=chosen in WITH_LAST, tied=chosen in WITH_TIES,
         )  # fmt: skip
     if chosen == "tensored" and options.record.hardest.reaches:
         return tensored.with_last(problem, fixed, options.time_limit is not None)

@@ -230,3 +230,8 @@ def _smooth() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
         for relaxation, domain in (("hr2", "box"), ("hr2", "ball"), ("hr2+", "box")):
             options = {"output": output, "relaxation": relaxation, "lifting": "tied", "tol": 1e-2, **DOMAINS[domain]}
             yield f"{network}-{relaxation}-{domain}-tied", "solve", network, options | {"max_iterations": 60}
+        if network == "smooth":
+            for relaxation, domain, output_norm in (("hr2", "box", 2), ("hr2+", "ball", 1)):
+                options = {"relaxation": relaxation, "lifting": "tied", "tol": 1e-2, **DOMAINS[domain]}
+                options |= {"output_norm": output_norm, "max_iterations": 60}
+                yield f"{network}-{relaxation}-{domain}-tied-whole", "solve", network, options

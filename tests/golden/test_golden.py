@@ -90,7 +90,7 @@ def test_no_kind_is_missing():
     assert {case["quantity"] for case in CASES.values()} == {"lipschitz", "maximum"}
     assert {case["lifting"] for case in CASES.values()} == {
         "forward", "adjoint", "both", "values", "lipsdp", "separate", "parts", "reach", "reach separate",
-        "tensored", "tensored xL", "xL", "tied", "none",
+        "tensored", "tensored xL", "xL", "tied", "tensored tied", "none",
     }  # fmt: skip
     for quantity in ("lipschitz", "maximum"):
         of_it = [case for case in CASES.values() if case["quantity"] == quantity]

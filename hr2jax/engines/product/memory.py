@@ -60,9 +60,10 @@ def newton_needs(sizes: Sizes, cuts: bool = False) -> float:
 def copied_rows(problem: Problem, fixed: Presolve) -> int:
     """Equalities between copies of the tensored lifting (relaxation/copies.py), about."""
     K, values = len(problem.coefficients), fixed.has_values(problem)
-    x = sum(len(fixed.members(l)) for l in fixed.of_values) if values else 0
+    x = sum(len(fixed.members(l)) for l in (*fixed.of_values, *fixed.of_curves)) if values else 0
     even = 1 + fixed.switching + values * len(fixed.free) + x
-    return K * (K - 1) // 2 * (even * (even - 1) // 2) + (problem.output_norm == 1) * (K - 1) * (even * (even + 1) // 2)
+    pairs = even if fixed.tied else even * (even - 1) // 2
+    return K * (K - 1) // 2 * pairs + (problem.output_norm == 1) * (K - 1) * (pairs if fixed.tied else pairs + even)
 
 
 def copied_bytes(problem: Problem, fixed: Presolve) -> float:
