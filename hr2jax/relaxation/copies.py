@@ -120,7 +120,7 @@ def copied_families(lifting: Tensored, families: Iterable[Family]) -> dict[str, 
             _pairs_of_copies(lifting, family_name("u.(1-u)", l), u_of(lifting.one, l), off_of(lifting.one, l), True)
             for l in layers
         ]
-        # with ties those of s itself say about all that they all do (bench/smooth.py), and are few
+        # with ties those of s itself say about all that they all do, and are few (docs/theory/several-outputs.md)
         firsts = [ONE] if lifting.presolve.tied else lifting.even
         pairs = [pair for pair in combinations_with_replacement(lifting.even, 2) if pair[0] in firsts]
         every += [_exchanged(lifting, g, h) for g, h in pairs]

@@ -1,7 +1,8 @@
 """The lifting "tied" of a local solve with smooth layers: asked for, in place of another, or beside it.
 
-Of several outputs it is "tensored tied", by Newton's method alone, where that is small. Where lines are near sigma' it says more than free slopes do: of 156 random problems of a mean slack below 0.4 the bound
-was below theirs in all. Elsewhere it may say less, as what it says of a slope times an adjoint is no equality.
+Where lines are near sigma' it says more than free slopes do: of 156 random problems of a mean slack below 0.4 the bound
+was below theirs in all. Elsewhere it may say less, as what it says of a slope times an adjoint is no equality. Of several
+outputs it is "tensored tied", by Newton's method alone, where that is small.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from ..machine.threads import few_threads
 from ..network import Network
 from ..options import Options
 from ..problem import Problem
-from ..relaxation.presolve import LIFTINGS, WITH_TIES, Presolve, presolve, ties_for
+from ..relaxation.presolve import LIFTINGS, Presolve, presolve, ties_for
 from ..relaxation.ties import mean_slack
 
 # Up to this mean of what lines leave of the slopes' ranges it is solved alone.
 TIGHT = 0.3
 # Sides of M_1 of several outputs up to which it is solved without being asked for: some ten seconds of one processor
-# (tanh 4-24-24-2 has 182); and with a time limit, of which it has what is left (4-64-64-2 has 462 and takes 140).
-LARGEST, LARGEST_IN_TIME = 200, 500
+# (tanh 4-16-16-2 has 126 and takes 8); and with a time limit, of which it has what is left (4-64-64-2: 462 and 140 s).
+LARGEST, LARGEST_IN_TIME = 150, 500
 
 
 def is_sought(net: Network, problem: Problem, options: Options) -> bool:

@@ -1,6 +1,7 @@
 """The lifting "tensored tied": every row holds at points of smooth networks of several outputs."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ PAIRS = [(p, q) for p in ("inf", 2) for q in (2, 1)]
 
 
 def several(rng, names, widths):
-    weights = [rng.normal(size=pair[::-1]) for pair in zip(widths, widths[1:], strict=False)]
+    weights = [rng.normal(size=pair[::-1]) for pair in pairwise(widths)]
     return Network(weights, [rng.normal(size=n) for n in widths[1:]], activation=list(names))
 
 
@@ -264,7 +265,7 @@ def test_what_it_is_not_for_is_refused():
 
 
 def test_groups_are_those_of_one_output_and_of_copies():
-    net, problem, lifting, _ = posed(2, 2, 2)
+    lifting = posed(2, 2, 2)[2]
     assert {g.kind for g in lifting.sizes} >= {"s", "sk", "sxi", "t"} and lifting.sizes[S] == lifting.outputs
     assert all(name.split("/")[1].startswith("one.") for name in families_of(lifting) if name.startswith("symmetry/"))
     odd = [g for g in lifting.derived if is_odd(g)]
