@@ -152,8 +152,8 @@ class Options:
         is_of_several = problem.is_vector and not problem.is_of_rows and self.lifting == "tied"
         if is_of_several and (problem.norm == 1 or self.method not in ("auto", "newton")):
             raise NotImplementedError(
-                f"{word} of several outputs is for norm 'inf' or 2 to 2 or 1 by 'newton', but norm={problem.norm!r} and "
-                f"method={self.method!r} were given; give 'auto'"
+                f"{word} of several outputs is for norm 'inf' or 2 to 2 or 1 by 'newton', but norm={problem.norm!r} "
+                f"and method={self.method!r} were given; give 'auto'"
             )
         if is_reach and (reason := refusal(net)):
             raise NotImplementedError(f"{word} was given, but {reason}; give 'auto'")
