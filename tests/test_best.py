@@ -365,3 +365,16 @@ def test_the_best_is_resumed_from_its_checkpoint(local, tmp_path):
         seen.append(result.bound)
     assert seen == sorted(seen, reverse=True)
     assert seen[2] == pytest.approx(plus(local).bound, rel=1e-3)
+
+
+@BOTH
+def test_a_relaxation_with_cuts_goes_on_from_the_checkpoint_of_a_weaker_one(local, tmp_path):
+    """Also of `hr2z`, by which it began within a time limit until lately."""
+    for weaker in ("shor", "hr2", "hr2z"):
+        path = tmp_path / f"{weaker}.cert.npz"
+        first = hr2jax.solve(network(), relaxation=weaker, checkpoint=path, **box(local))
+        result = hr2jax.solve(network(), relaxation="hr2+", checkpoint=path, max_iterations=1, **box(local))
+        check(network(), result, known(local))
+        assert result.bound <= first.bound
+    with pytest.raises(ValueError, match="of another problem"):
+        hr2jax.solve(network(), relaxation="shor", checkpoint=path, **box(local))

@@ -40,6 +40,7 @@ class Relaxation:
         climbs: relaxations that are solved one after the other, and which share of the time left each may take.
         before: with a time limit, which share of the time left it may first take without its cuts, so that the bound is
             no looser than one without them where time runs out; 0: it has none, or they are quick.
+        weaker: relaxations beside those whose certificates a checkpoint may have, for it to go on from them.
         reaches: whether a bound is also sought by other liftings, where those are small: a global one by the reach
             lifting (docs/theory/reach.md), one of several outputs by the tensored one (docs/theory/several-outputs.md).
         baseline: whether it needs no solver.
@@ -58,6 +59,7 @@ class Relaxation:
     lifting: str | None = None
     climbs: tuple[tuple[str, float], ...] = ()
     before: float = 0.0
+    weaker: Names = ()
     reaches: bool = False
     baseline: bool = False
 
@@ -79,7 +81,8 @@ class Relaxation:
     @property
     def steps(self) -> Names:
         """Names of the relaxations that its bound may come from; LipSDP's is there before any engine (one pass)."""
-        return (self.name, *(name for name, _ in self.climbs), *(() if self.baseline else ("lipsdp",)))
+        lipsdp = () if self.baseline else ("lipsdp",)
+        return (self.name, *(name for name, _ in self.climbs), *self.weaker, *lipsdp)
 
     @property
     def hardest(self) -> Relaxation:
@@ -109,6 +112,7 @@ RELAXATIONS: dict[str, Relaxation] = {
         Relaxation(name="hr2z", one_layer=((), (*Z_EXACT, *XT)), cliques=((), ("u,z", "x,t"))),
         Relaxation(
             name="hr2+", quantities=BOTH, cuts=True, orders=True, reaches=True, before=0.5,
+            weaker=("shor", "hr2", "hr2z"),
             one_layer=(UT, (*Z_EXACT, *UT, *XT)), several_layers=(UT, (*Z_EXACT, *UT)),
         ),
         Relaxation(
