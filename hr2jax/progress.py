@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("hr2jax")
 # Seconds over which a rate is told.
 WINDOW = 3.0
+# Seconds without a better bound that are told, and by how much it is better.
+STILL, MOVED = 30.0, 1e-5
 # Seconds between messages: a log wants few, and that of a batch system, of hours, one a minute.
 LOG_INTERVAL, LONG, LONG_INTERVAL = 5.0, 60.0, 60.0
 
@@ -87,11 +89,11 @@ def _is_terminal() -> bool:
 def _live_line() -> Iterator[Show]:
     from tqdm import tqdm
 
-    rate = Rate()
+    rate, still = Rate(), Still()
     with tqdm(bar_format="{desc}", file=sys.stderr, leave=True) as bar:
 
         def show(record: Progress, about: str = "", doing: str = "") -> None:
-            text = about + doing + _progress_text(record, rate.of(record))
+            text = about + doing + _progress_text(record, rate.of(record), still.of(record))
             STATE.say(text)
             bar.set_description_str(text)
 
@@ -100,11 +102,11 @@ def _live_line() -> Iterator[Show]:
 
 @contextlib.contextmanager
 def _log_lines() -> Iterator[Show]:
-    began, due, last, rate = time.monotonic(), -math.inf, "", Rate()
+    began, due, last, rate, still = time.monotonic(), -math.inf, "", Rate(), Still()
 
     def show(record: Progress, about: str = "", doing: str = "") -> None:
         nonlocal due, last
-        last = about + doing + _progress_text(record, rate.of(record))
+        last = about + doing + _progress_text(record, rate.of(record), still.of(record))
         STATE.say(last)
         if time.monotonic() >= due:
             LOG.info("%s", last)
@@ -134,11 +136,26 @@ class Rate:
         return (after - before) / (now - since) if after > before and now > since else math.nan
 
 
-def _progress_text(record: Progress, rate: float) -> str:
+class Still:
+    """Seconds since the bound has moved, by more than MOVED of itself."""
+
+    def __init__(self) -> None:
+        self.bound, self.since = math.inf, 0.0
+
+    def of(self, record: Progress) -> float:
+        """So many as of this report."""
+        is_another = record.bound > self.bound or record.seconds < self.since  # another problem has begun
+        if is_another or not math.isfinite(self.bound) or self.bound - record.bound > MOVED * abs(self.bound):
+            self.bound, self.since = record.bound, record.seconds
+        return record.seconds - self.since
+
+
+def _progress_text(record: Progress, rate: float, still: float = 0.0) -> str:
     speed = "" if math.isnan(rate) else f"  {rate:.3g} it/s"
     left = "" if math.isinf(record.left) else f", {record.left:.0f} s left"
     attained = f"lower {lower_text(record.lower)}  gap {100 * record.gap:.2f} %" if record.lower != 0 else ""
-    said = "  ".join(part for part in (f"certified {upper_text(record.bound)}", attained) if part)
+    unmoved = f"bound unchanged for {still:.0f} s" if still >= STILL else ""
+    said = "  ".join(part for part in (f"certified {upper_text(record.bound)}", attained, unmoved) if part)
     return f"iteration {record.iteration}  {said}{speed}  {record.seconds:.1f} s{left}"
 
 

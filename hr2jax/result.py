@@ -15,6 +15,7 @@ import numpy as np
 from .arithmetic.float64 import Array
 from .certificate.certificate import Certificate
 from .machine.files import opened, strict, written
+from .machine.stopping import stopped_by
 from .text import (
     html_table,
     lower_text,
@@ -65,14 +66,27 @@ class Status(enum.Enum):
     STOPPED = "stopped by the user; the bound is the best certified so far"
 
 
-# The message beside STOPPED in the result of `Interrupted`; without it a callback has stopped the solve.
-CTRL_C = "Ctrl-C stopped it; the bound is the best certified so far"
 # What `problem` always has.
 ASKED = ("widths", "quantity", "output", "norm", "domain", "radius", "relaxation", "engine", "bound_by", "network_hash")
 # What `to_json` writes, for those who read it; a key that changes its meaning gets another number.
 FORMAT = "hr2jax result 1"
-# Said of a solve that is SOLVED where `bound` and `lower` are apart all the same.
+# Said of a solve that is SOLVED where `bound` and `lower` are apart all the same: there is a witness; none was found;
+# none was searched for.
 RELAXATION_SOLVED = "relaxation solved; the gap is the relaxation's, or what the search for a witness has missed"
+NO_WITNESS = "relaxation solved; no witness was found, so the gap says nothing about the bound"
+NOT_SEARCHED = "relaxation solved; no witness was searched for, so the gap says nothing about the bound"
+
+
+def interrupted_message() -> str:
+    """The message beside STOPPED in the result of `Interrupted`; with another one a callback has stopped the solve."""
+    return f"{stopped_by()} stopped it; the bound is the best certified so far"
+
+
+def solved_message(is_apart: bool, is_searched: bool, is_found: bool) -> str:
+    """The message beside SOLVED; `is_apart`: whether there is a gap left, `is_found`: whether there is a witness."""
+    if not is_apart:
+        return Status.SOLVED.value
+    return (RELAXATION_SOLVED if is_found else NO_WITNESS) if is_searched else NOT_SEARCHED
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 
 import hr2jax
 from hr2jax import Network, Result, Results, Status
-from hr2jax.result import RELAXATION_SOLVED
+from hr2jax.result import NO_WITNESS, NOT_SEARCHED, RELAXATION_SOLVED
 from hr2jax.solving import stages
 
 
@@ -66,6 +66,18 @@ def test_solved_beside_a_gap_says_whose_the_gap_is():
     assert result.gap > 0.1
     assert (result.status, result.message) == (Status.SOLVED, RELAXATION_SOLVED)
     assert RELAXATION_SOLVED in str(result)
+
+
+def test_solved_beside_a_gap_without_a_witness_says_so(monkeypatch):
+    """A gap of 100 % was what "the search for a witness has missed" where nobody had searched."""
+    rng = np.random.default_rng(0)
+    net = hr2jax.Network([rng.standard_normal((5, 3)), rng.standard_normal((2, 5))], [np.zeros(5), np.zeros(2)])
+    for asked in ({"output": 0}, {"relaxation": "product"}, {"output_norm": 2}, {}):
+        result = hr2jax.solve(net, witness=0, **asked)
+        assert (result.gap, result.message.split(";")[1].strip()) == (1.0, NOT_SEARCHED.split("; ")[1])
+    monkeypatch.setattr("hr2jax.solving.run.searched", lambda net, *_: (0.0, np.zeros(net.widths[0])))
+    result = hr2jax.solve(net, output=0)
+    assert (result.gap, result.message) == (1.0, NO_WITNESS)
 
 
 def test_stalled_is_not_said_where_bound_and_lower_agree(monkeypatch):

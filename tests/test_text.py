@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hr2jax import progress
-from hr2jax.progress import Line, Rate, progress_line
+from hr2jax.progress import Line, Rate, Still, progress_line
 from hr2jax.result import Progress, Status, result_table
 from hr2jax.text import domain_text, lower_text, output_text, radius_text, upper_text
 
@@ -152,6 +152,21 @@ def test_the_rate_is_that_of_the_last_seconds_and_of_this_problem() -> None:
     assert rate.of(slow) == pytest.approx(1 / 30)
     assert math.isnan(rate.of(_record(0)))  # another problem
     assert math.isnan(rate.of(_record(0)))  # no time has passed
+
+
+def test_a_bound_that_does_not_move_for_long_is_said_not_to() -> None:
+    still, record = Still(), dataclasses.replace(_record(0), bound=2.0)
+    at = {seconds: dataclasses.replace(record, seconds=float(seconds)) for seconds in (0, 29, 30, 95)}
+    assert [still.of(one) for one in at.values()] == [0.0, 29.0, 30.0, 95.0]
+    texts = [progress._progress_text(one, math.nan, still.of(one)) for one in at.values()]
+    assert ["unchanged" in text for text in texts] == [False, False, True, True]
+    assert "bound unchanged for 95 s" in texts[-1]
+    assert still.of(dataclasses.replace(at[95], seconds=96.0, bound=2.0 - 1e-9)) == 96.0  # that is no move
+    assert still.of(dataclasses.replace(at[95], seconds=97.0, bound=1.99)) == 0.0
+    assert still.of(dataclasses.replace(at[95], seconds=99.0, bound=1.99)) == 2.0
+    assert still.of(dataclasses.replace(at[0], bound=1.99)) == 0.0  # another problem
+    assert still.of(dataclasses.replace(at[29], bound=-5.0)) == 0.0  # of a largest value
+    assert still.of(dataclasses.replace(at[30], bound=-5.0)) == 1.0
 
 
 def test_no_progress_unless_wanted(capsys: pytest.CaptureFixture[str]) -> None:

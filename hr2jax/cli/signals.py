@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from ..interrupted import Terminated
 from ..progress import STATE
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -28,14 +29,14 @@ class Signals:
         self.answering = False
 
     def hear(self, number: int, frame: Any) -> None:
-        """The first signal interrupts what runs, as Ctrl-C does in Python; another one leaves at once."""
+        """The first signal interrupts what runs, as Ctrl-C does in Python, by its name; another one leaves at once."""
         if self.code:
             os._exit(128 + number)
         self.code = 128 + number
         if self.answering:
             return
         os.write(2, _STOPPING)  # not by print: it may have been interrupted while it held its lock
-        raise KeyboardInterrupt
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
-from ..interrupted import Interrupted
+from ..interrupted import Interrupted, Terminated
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,6 +32,8 @@ GRACE = 1.0  # seconds in which the work may end by itself
 LOOK = 0.1  # seconds between looks at the flag while something is waited for
 
 _here: contextvars.ContextVar[_Work | None] = contextvars.ContextVar("hr2jax work", default=None)
+# whose so_far is asked for, where that is not within the work
+_asking: contextvars.ContextVar[_Work | None] = contextvars.ContextVar("hr2jax asking", default=None)
 _left: set[threading.Thread] = set()
 
 
@@ -55,7 +57,8 @@ def stoppable(call: Callable[P, T]) -> Callable[P, T]:
             return this.aside(work)
         except Interrupted:
             raise
-        except KeyboardInterrupt:  # it came after the work had ended
+        except KeyboardInterrupt as error:  # it came after the work had ended
+            this.name(error)
             this.interrupted()
 
     return stoppable_call
@@ -99,6 +102,12 @@ def is_interrupted() -> bool:
     return work is not None and (work.is_asked or work.is_heard)
 
 
+def stopped_by() -> str:
+    """What has come: "Ctrl-C" or "SIGTERM"; for the work, and for what it has told (`tell`)."""
+    work = _here.get() or _asking.get()
+    return "Ctrl-C" if work is None else work.by
+
+
 def hear() -> None:
     """Say that a KeyboardInterrupt has come to the work itself, which returns what it has."""
     if (work := _here.get()) is not None:
@@ -127,6 +136,7 @@ class _Work:
         thread: the work's; None where it is the caller's.
         depth: how many calls within it have not ended.
         so_far: see `tell`.
+        by: what ended it, or would if nothing has: see `stopped_by`.
     """
 
     def __init__(self, flag: Callable[[], bool] | None = None) -> None:
@@ -135,6 +145,7 @@ class _Work:
         self.thread: threading.Thread | None = None
         self.depth = 0
         self.so_far: Callable[[], Any] | None = None
+        self.by = "Ctrl-C"
         self._value: list[Any] = []
         self._error: BaseException | None = None
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
@@ -157,7 +168,8 @@ class _Work:
         token = _here.set(self)
         try:
             self._value.append(work())
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
+            self.name(error)
             self.is_heard = True
         finally:
             _here.reset(token)
@@ -204,6 +216,7 @@ class _Work:
         while not call.is_done.wait(LOOK):
             check()
         if call.error is not None:
+            self.name(call.error)
             self.is_heard |= isinstance(call.error, KeyboardInterrupt)
             raise call.error
         value: T = call.value
@@ -218,6 +231,7 @@ class _Work:
 
     def _end(self, error: BaseException) -> NoReturn:
         """Let the work end, in GRACE seconds or without being waited for; a second interrupt does not wait."""
+        self.name(error)
         self._is_asked = True
         with contextlib.suppress(KeyboardInterrupt):
             self._serve(GRACE)
@@ -231,13 +245,20 @@ class _Work:
             raise error
         self.interrupted()
 
+    def name(self, error: BaseException) -> None:
+        """Say which signal an interrupt was."""
+        if isinstance(error, Terminated):
+            self.by = "SIGTERM"
+
     def interrupted(self) -> NoReturn:
         """Raise Interrupted with what there is."""
         result = self._value[0] if self._value else None
         if not self._value and self.so_far is not None:
+            token = _asking.set(self)
             with contextlib.suppress(Exception):  # the work may be at it
                 result = self.so_far()
-        raise Interrupted(result) from None
+            _asking.reset(token)
+        raise Interrupted(result, self.by) from None
 
 
 class _Call:

@@ -17,7 +17,7 @@ from ..certificate.certificate import Certificate
 from ..io.vnnlib import read_vnnlib
 from ..machine.device import on_device
 from ..machine.programs import keeping
-from ..machine.stopping import check, hear, stoppable, tell
+from ..machine.stopping import check, hear, stoppable, stopped_by, tell
 from ..machine.threads import few_threads
 from ..options import Options
 from ..progress import Line
@@ -95,7 +95,7 @@ def prove(
         raise ValueError(f"{os.fspath(property_path)}: {error}") from None
     check_arithmetic()
     run = Proving(asked, options, began, os.path.basename(os.fspath(property_path)))
-    tell(lambda: run.proof(Verdict.UNKNOWN, "Ctrl-C stopped it"))
+    tell(lambda: run.proof(Verdict.UNKNOWN, f"{stopped_by()} stopped it"))
     deadline = None if time_limit is None else began + time_limit
     with on_device(options.device), few_threads(max(net.widths)), Line(options.progress, began, deadline) as line:
         try:
@@ -103,7 +103,7 @@ def prove(
                 return run.run(line.show)
         except KeyboardInterrupt:
             hear()
-            return run.proof(Verdict.UNKNOWN, "Ctrl-C stopped it")
+            return run.proof(Verdict.UNKNOWN, f"{stopped_by()} stopped it")
 
 
 class Proving:

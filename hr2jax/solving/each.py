@@ -19,11 +19,11 @@ from ..problem import Problem
 from ..progress import LOG, Line, Show, progress_line
 from ..relaxation import lift, preset
 from ..relaxation.presolve import Presolve
-from ..result import CTRL_C, Result, Status
+from ..result import Result, Status, interrupted_message
 from ..results import Results
 from ..text import output_text
 from .parts import solve_parts
-from .prepared import Known, known_of, prepare
+from .prepared import Known, bare, by_intervals, known_of, prepare
 from .run import bounded_at_once, solve_checked
 from .several import LEAST_SHARE, WORTHWHILE, better, most_like
 
@@ -94,26 +94,30 @@ class Each:
         """began: time.time() from which the time limit counts; see `solve_all` for the others."""
         self.net, self.problems, self.options, self.others, self.found = net, problems, options, others, found
         self.until = None if options.time_limit is None else began + options.time_limit
-        self.known = known_of(net, problems[0], options)
         self.is_here = isinstance(others, Here)
         self.done: dict[int, Result] = {}
         self.is_stopped, self.message = False, Status.STOPPED.value
         self._fixed: dict[int, Presolve] = {}
+        early = by_intervals(net, problems[0], options)
+        if early is not None:  # whoever stops the search for slopes has bounds
+            self.known = early
+            tell(lambda: self._all(interrupted_message()))
+        self.known = known_of(net, problems[0], options)
 
     def results(self) -> Results:
         """Of all, in their order; of those that nobody finished what is proved at once."""
-        tell(lambda: self._all(CTRL_C))
+        tell(lambda: self._all(interrupted_message()))
         try:
             with keeping_processes(), progress_line(self.options.progress and self.is_here) as show:
                 self._solve(show)
         except KeyboardInterrupt:
             hear()
-            self.message = CTRL_C
+            self.message = interrupted_message()
         except LostError as error:
             self.message = str(error)
             LOG.warning("%s; what was finished is kept", error)
         if is_interrupted():
-            self.message = CTRL_C
+            self.message = interrupted_message()
         left, all_ = set(range(len(self.problems))) - self.done.keys(), self._all(self.message)
         if self.found is not None:
             for k in sorted(left):
@@ -125,7 +129,8 @@ class Each:
         return Results([done[k] if k in done else self._at_once(k, message) for k in range(len(self.problems))])
 
     def _at_once(self, k: int, message: str) -> Result:
-        return bounded_at_once(self.net, self.problems[k], self.fixed(k), self.options, message)
+        fixed = self._fixed[k] if k in self._fixed else bare(self.net, self.problems[k], self.known)
+        return bounded_at_once(self.net, self.problems[k], fixed, self.options, message)
 
     def fixed(self, k: int) -> Presolve:
         """The k-th problem, presolved."""

@@ -27,10 +27,10 @@ from ..problem import Problem
 from ..progress import Show
 from ..relaxation.neurons import masks
 from ..relaxation.presolve import Presolve
-from ..result import CTRL_C, Progress, Result, Status, relative_gap
+from ..result import Progress, Result, Status, interrupted_message, relative_gap, solved_message
 from ..text import output_text
 from .checkpoint import Checkpoint, seconds_used
-from .prepared import Known, known_of, prepare
+from .prepared import Known, bare, by_intervals, known_of, prepare
 from .run import LEAST, bounded_at_once, searched, solve_checked
 from .several import LEAST_SHARE, WORTHWHILE, better, most_like
 
@@ -49,9 +49,13 @@ def solve_parts(
     tell: Callable[[Callable[[], Result]], None] | None = None, known: Known | None = None,
 ) -> Result:  # fmt: skip
     """The Result of a problem that `has_parts`, part by part; `start` is its checkpoint's, `tell` `solve_checked`'s."""
+    early = by_intervals(net, problem, options) if known is None and start is None else None
+    if tell is not None and early is not None:  # whoever stops the search for slopes has bounds
+        first = _Parts(net, problem, options, show, began, None, early, bare)
+        tell(lambda: first.result(interrupted_message()))
     parts = _Parts(net, problem, options, show, began, start, known)
     if tell is not None:
-        tell(lambda: parts.result(CTRL_C))
+        tell(lambda: parts.result(interrupted_message()))
     while (part := parts.next()) is not None:
         parts.solve(part)
     parts.look_around()
@@ -103,13 +107,15 @@ class _Parts:
 
     def __init__(
         self, net: Network, problem: Problem, options: Options, show: Show | None, began: float,
-        start: Certificate | None, known: Known | None = None,
+        start: Certificate | None, known: Known | None = None, presolved: Callable[..., Presolve] | None = None,
     ):  # fmt: skip
+        """presolved: makes a Presolve of the network, a problem and what is known; None: `prepare`."""
         self.net, self.problem, self.options, self.show, self.began = net, problem, options, show, began
         problems = problem.rows() if start is None else [part.lipschitz_problem for part in start.parts]
         self.known = known_of(net, problems[0], options) if known is None else known
         self.cheap = replace(options, checkpoint=None, callback=None)
-        self.parts = [self._begun(part, prepare(net, part, options, self.known)) for part in problems]
+        made = partial(prepare, options=options) if presolved is None else presolved
+        self.parts = [self._begun(part, made(net, part, known=self.known)) for part in problems]
         if start is not None:
             proved = [_proved(net, part) for part in start.parts]
             self.parts = [_started(*pair) for pair in zip(self.parts, proved, strict=True)]
@@ -259,8 +265,11 @@ class _Parts:
             statuses = [Status.SOLVED]  # whatever ended single parts
         status = Status.STOPPED if message is not None else min(statuses, key=GRAVEST.index)
         if message is None:
-            of = next((result.message for result in solved if result.status is status), status.value)
-            message = CTRL_C if status is Status.STOPPED and is_interrupted() else of
+            message = next((result.message for result in solved if result.status is status), status.value)
+            if status is Status.STOPPED and is_interrupted():
+                message = interrupted_message()
+            elif status is Status.SOLVED:
+                message = solved_message(gap > self.options.tol, self.options.effort > 0, best.lower > 0)
         timings = {
             name: sum(part.result.timings[name] for part in parts) if name != "peak_bytes" else value
             for name, value in max((p.result for p in parts), key=lambda r: r.timings["peak_bytes"]).timings.items()

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from ..arithmetic.enclosure import TooLargeError
 from ..bounds.interval import Pair
 from ..bounds.slopes.search import HIGHS_SIZE, find_output_slopes, find_slopes, pass_work, pick_method
 from ..engines.memory import check_memory
@@ -45,6 +46,26 @@ def known_of(net: Network, problem: Problem, options: Options) -> Known:
         if method != "interval":
             slopes = find_slopes(net, problem, method, seconds=_seconds(options), seed=options.seed)
         return Known(slopes, pre_bounds(net, problem, slopes))
+
+
+def by_intervals(net: Network, problem: Problem, options: Options) -> Known | None:
+    """What intervals say at once, where a search for slopes would come before the first bound; None where none does.
+
+    With one hidden layer, and of a network with smooth ones, there is none, or one of an instant.
+    """
+    if net.depth <= 1 or _method(net, problem, options) == "interval":
+        return None
+    try:
+        with few_threads(max(net.widths)):
+            return Known(None, pre_bounds(net, problem, None))
+    except TooLargeError:  # slopes may do better
+        return None
+
+
+def bare(net: Network, problem: Problem, known: Known) -> Presolve:
+    """The presolved problem without a lifting: what bounds that need no solver are proved with."""
+    with few_threads(max(net.widths)):
+        return presolve(net, problem, slopes=known.slopes, chains=LIFTINGS["none"], bounds=known.bounds)
 
 
 def prepare(net: Network, problem: Problem, options: Options, known: Known | None = None) -> Presolve:
@@ -91,9 +112,9 @@ def _refuse_at_once(
     record = options.record
     if record.baseline or record.degree is not None or problem.quantity == "maximum" or chains == LIFTINGS["tensored"]:
         return
-    bare = presolve(net, problem, slopes=known.slopes, chains=LIFTINGS["none"], bounds=known.bounds)
-    of_lipsdp = replace(bare, chains=LIFTINGS["lipsdp"])
-    check_memory(options, Sizes.of(problem, replace(bare, chains=chains)), lambda: Sizes.of(problem, of_lipsdp))
+    found = bare(net, problem, known)
+    of_lipsdp = replace(found, chains=LIFTINGS["lipsdp"])
+    check_memory(options, Sizes.of(problem, replace(found, chains=chains)), lambda: Sizes.of(problem, of_lipsdp))
 
 
 def _with_output(net: Network, problem: Problem, options: Options, known: Known) -> Known:

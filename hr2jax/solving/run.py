@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..arithmetic.enclosure import TooLargeError, check_arithmetic
 from ..arithmetic.float64 import Array
 from ..arithmetic.midpoint import Middle
-from ..bounds.jumps import largest_jump
 from ..certificate.certificate import Certificate
 from ..certificate.lagrangian import families_of, kept_rows
 from ..certificate.names import transfer
@@ -38,13 +37,14 @@ from ..progress import Show, progress_line
 from ..relaxation import Lifting, lift
 from ..relaxation.lifting import is_tensored
 from ..relaxation.presolve import LIFTINGS, Presolve, presolve
-from ..result import CTRL_C, RELAXATION_SOLVED, Result, Status, relative_gap
+from ..result import Result, Status, interrupted_message, relative_gap, solved_message
 from ..version import versions
 from .checkpoint import load_checkpoint, seconds_used
+from .description import description
 from .last import beside
 from .liftings import other_presolves
 from .passing import offer_lipsdp
-from .prepared import Known, prepare
+from .prepared import Known, bare, by_intervals, prepare
 from .session import Session
 from .stages import Stage, stages_of
 from .tensored import check_size
@@ -72,6 +72,9 @@ def run(net: Network, problem: Problem, options: Options, began: float, known: K
 
                 with progress_line(options.progress) as show:
                     return solve_parts(net, problem, options, start, show, began, tell, known)
+            early = by_intervals(net, problem, options) if known is None else None
+            if early is not None:  # slopes are searched first, for up to a minute, and whoever stops it has a bound
+                tell_at_once(net, problem, bare(net, problem, early), options, start)
             fixed = prepare(net, problem, options, known)
             with progress_line(options.progress) as show:
                 return solve_checked(net, problem, fixed, options, start, show, began, tell=tell)
@@ -100,7 +103,7 @@ def solve_checked(
         raise TooLargeError(TOO_LARGE)
     if tell is not None:
         estimated = 0.0 if plan is None else plan.estimated
-        tell(lambda: _result(session, Status.STOPPED, 0.0, 0.0, estimated, CTRL_C))
+        tell(lambda: _result(session, Status.STOPPED, 0.0, 0.0, estimated, interrupted_message()))
     session.size = 0 if plan is None else plan.size
     if start is not None:
         session.checkpoint.used = seconds_used(start)
@@ -124,6 +127,17 @@ def bounded_at_once(net: Network, problem: Problem, fixed: Presolve, options: Op
     if not math.isfinite(session.bound):
         raise TooLargeError(TOO_LARGE)
     return _result(session, Status.STOPPED, session.seconds(), 0.0, 0.0, message)
+
+
+def tell_at_once(
+    net: Network, problem: Problem, fixed: Presolve, options: Options, start: Certificate | None
+) -> None:
+    """Tell what is proved before slopes are searched, and let a checkpoint have it."""
+    session = Session(net, problem, fixed, options, versions(), None, time.perf_counter())
+    if start is not None:
+        session.offer(start)
+    if math.isfinite(session.bound):
+        tell(lambda: _result(session, Status.STOPPED, session.seconds(), 0.0, 0.0, interrupted_message()))
 
 
 class Plan:
@@ -279,8 +293,13 @@ def _result(
     bound, gap = session.bound, relative_gap(session.bound, session.lower)
     if status is Status.STALLED and gap <= session.options.tol:
         status = Status.SOLVED  # nothing better is left to be found
-    description = _description(session)
-    words = _sentence(status, gap > session.options.tol) if message is None else message
+    asked = description(session)
+    if message is None:
+        message = status.value
+        if status is Status.STOPPED and is_interrupted():
+            message = interrupted_message()
+        elif status is Status.SOLVED:
+            message = solved_message(gap > session.options.tol, session.options.effort > 0, session.has_witness)
     return Result(
         bound=bound,
         lower=session.lower,
@@ -288,20 +307,13 @@ def _result(
         relaxation_value=session.relaxation_value if bound != 0 else 0.0,
         gap=gap,
         status=status,
-        message=words + session.checkpoint.note,
+        message=message + session.checkpoint.note,
         certificate=session.certificate,
         iterations=session.iteration,
         history=session.arrays(),
         timings=timings,
-        problem=description | {"estimated_bytes": int(estimated)},
+        problem=asked | {"estimated_bytes": int(estimated)},
     )
-
-
-def _sentence(status: Status, is_apart: bool) -> str:
-    """The status for a reader who sees the bounds besides; `is_apart`: whether there is a gap between them."""
-    if status is Status.SOLVED and is_apart:
-        return RELAXATION_SOLVED
-    return CTRL_C if status is Status.STOPPED and is_interrupted() else status.value
 
 
 def _search(session: Session, seconds: float) -> None:
@@ -311,7 +323,7 @@ def _search(session: Session, seconds: float) -> None:
         return
     value, witness = searched(session.net, session.problem, session.options, seconds, left, session.witness)
     if value > session.lower:
-        session.lower, session.witness = value, witness
+        session.lower, session.witness, session.has_witness = value, witness, True
 
 
 def searched(
@@ -335,51 +347,3 @@ def _starting_multipliers(
     claim = earlier.lipschitz_problem
     moved = transfer(earlier.multipliers, earlier.layout, claim.directions_of(net.widths[0]), lifting)
     return {name: values for name, values in moved.items() if np.isfinite(values).all()}
-
-
-def _description(session: Session) -> dict[str, Any]:
-    """What was asked, and which engine, relaxation and lifting the bound comes from."""
-    net, problem, fixed, options = session.net, session.problem, session.fixed, session.options
-    return {
-        "widths": list(net.widths),
-        "quantity": problem.quantity,
-        "output": problem.coefficients.tolist(),
-        "norm": problem.norm,
-        **({"output_norm": problem.output_norm} if problem.is_vector else {}),
-        **problem.domain.description(),
-        **({"jump": jump} if problem.quantity == "lipschitz" and (jump := largest_jump(net, problem)) else {}),
-        "relaxation": options.relaxation,
-        **({"cuts": list(options.planes)} if options.record.cuts else {}),
-        "method": options.method,
-        "engine": session.engine,
-        "bound_by": session.certificate.relaxation,
-        **({"lifting": session.certificate.lifting} if _has_choice(net, session) else {}),
-        "tol": options.tol,
-        "seed": options.seed,
-        "free_inputs": len(fixed.free),
-        "unstable_neurons": fixed.switching,
-        "moment_matrix": session.size,
-        "layers": _layers(net, fixed),
-        "network_hash": net.hash,
-        "versions": versions(),
-    }
-
-
-def _has_choice(net: Network, session: Session) -> bool:
-    """Whether there are several liftings of the problem."""
-    if session.certificate.lifting == "none":
-        return False
-    return net.depth > 1 or session.problem.is_vector or session.certificate.lifting not in ("forward", "values")
-
-
-def _layers(net: Network, fixed: Presolve) -> list[dict[str, Any]]:
-    """What the presolve found of each hidden layer; `low` and `high` bound the pre-activations that have a variable."""
-    found = []
-    for layer, neurons in zip(net.layers, fixed.layers, strict=False):
-        low, high = (np.ldexp(side, neurons.exponent) for side in (neurons.low, neurons.high))
-        found.append({
-            "activation": layer.activation, "neurons": layer.width, "unstable": len(neurons.unstable),
-            "active": len(neurons.active), "low": float(low.min()) if low.size else None,
-            "high": float(high.max()) if high.size else None,
-        })  # fmt: skip
-    return found

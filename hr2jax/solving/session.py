@@ -35,6 +35,7 @@ class Session:
     Attributes:
         certificate: the best so far; a norm-product bound before any engine has run.
         lower, witness: the best attained lower bound so far.
+        has_witness: whether the witness attains it, as any point does a value; a slope above 0 is to be found first.
         engine: the last that has run.
     """
 
@@ -50,6 +51,7 @@ class Session:
         self.timings = Timings(lambda: time.perf_counter() - compile_seconds())
         self.lower = 0.0
         self.witness = problem.domain.center.copy() if problem.is_local else np.zeros(net.widths[0])
+        self.has_witness = problem.quantity == "maximum"
         self.origin = 0.0
         self.iteration, self.engine = 0, NO_ENGINE
         self.size = 0

@@ -103,6 +103,8 @@ def test_a_solve_that_is_stopped_prints_its_bound(number, folder):
     process.send_signal(number)
     check_solve(folder, number, process)
     assert (folder / "c.npz").exists()
+    said = "SIGTERM" if number == signal.SIGTERM else "Ctrl-C"
+    assert json.loads((folder / "r.json").read_text())["message"].startswith(f"{said} stopped it")
     assert Certificate.load(folder / "k.npz").verify(hr2jax.load(folder / "net.npz")) > 0
 
 
@@ -165,7 +167,7 @@ def test_a_proof_that_is_stopped_says_unknown(number, folder):
     assert code == CODES[number], (out, err)
     assert time.time() - began < 10
     if out:
-        assert "unknown: Ctrl-C stopped it" in out
+        assert f"unknown: {'SIGTERM' if number == signal.SIGTERM else 'Ctrl-C'} stopped it" in out
         assert json.loads((folder / "p.json").read_text())["verdict"] == "unknown"
     else:
         assert UNPROVED in err
