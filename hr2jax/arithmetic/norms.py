@@ -5,8 +5,11 @@ A norm is named "inf", 2 or 1. Whatever depends on it is said for each by name: 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ import numpy as np
 from ..text import shown
 from .banded import square_of_norm
 from .enclosure import Enclosure, clipped_exponent
+from .factored import square_by_factor, work_of_factor
 from .float64 import Array
 
 Norm = str | int
@@ -21,10 +25,14 @@ NORMS: tuple[Norm, ...] = ("inf", 2, 1)
 DUAL: dict[Norm, Norm] = {"inf": 1, 2: 2, 1: "inf"}
 # Spectral norms of matrices of at least so many rows and columns are kept, at most so many of them.
 LARGE, MOST_FOUND = 64, 256
-_FOUND: dict[tuple[bytes, tuple[int, ...], type[Enclosure]], float] = {}
+_FOUND: dict[tuple[bytes, tuple[int, ...], type[Enclosure], float | None], float] = {}
 # Of so many rows and columns an eigendecomposition takes minutes: a narrow band is looked for.
 HUGE = 4096
 SMALLEST = 2.0**-1000  # a result below this may have lost bits to underflow
+# In haste, norms of matrices of more rows and columns go by a factor, and are stated by so much above what it proves:
+# an eigendecomposition, by which whoever has time verifies what follows from them, then proves no more.
+SLOW, ABOVE = 512, 1e-6
+_haste: ContextVar[float | None] = ContextVar("hr2jax haste", default=None)
 
 
 def parse_norm(norm: Any, known: tuple[Norm, ...] = NORMS, name: str = "norm") -> Norm:
@@ -153,6 +161,24 @@ def longest(norm: Norm, size: int) -> float:
     return 1.0 if is_euclidean(norm) else float(sqrt_up(float(size)))
 
 
+@contextlib.contextmanager
+def in_haste(most: float | None) -> Iterator[None]:
+    """Within, spectral norms of large matrices are proved by one Cholesky factor, 1e-6 above the least that it proves.
+
+    Where that would take more than `most` multiplications, by row and column sums. None: there is no haste.
+    """
+    token = _haste.set(most)
+    try:
+        yield
+    finally:
+        _haste.reset(token)
+
+
+def hasty_work(shape: tuple[int, ...]) -> float:
+    """Multiplications that the norm of a matrix of that shape takes in haste; 0 of one that is not large."""
+    return work_of_factor((shape[0], shape[1])) if SLOW < min(shape) < HUGE else 0.0
+
+
 def spectral_norm(A: Array, arithmetic: type[Enclosure] = Enclosure) -> float:
     """An upper bound of the largest singular value of `A` (m, n) float64 finite; 0 for zero and empty matrices.
 
@@ -165,17 +191,18 @@ def spectral_norm(A: Array, arithmetic: type[Enclosure] = Enclosure) -> float:
         return 0.0
     if min(A.shape) < LARGE:
         return _spectral_norm(A, arithmetic)
-    key = (hashlib.blake2b(np.ascontiguousarray(A).data).digest(), A.shape, arithmetic)
+    most = _haste.get() if min(A.shape) > SLOW and arithmetic is Enclosure else None
+    key = (hashlib.blake2b(np.ascontiguousarray(A).data).digest(), A.shape, arithmetic, most)
     found = _FOUND.get(key)
     if found is None:
-        found = _spectral_norm(A, arithmetic)
+        found = _spectral_norm(A, arithmetic, most)
         for oldest in list(_FOUND)[: len(_FOUND) + 1 - MOST_FOUND]:
             _FOUND.pop(oldest, None)  # other threads drop and add too
         _FOUND[key] = found
     return found
 
 
-def _spectral_norm(A: Array, arithmetic: type[Enclosure]) -> float:
+def _spectral_norm(A: Array, arithmetic: type[Enclosure], most: float | None = None) -> float:
     exponent = int(np.frexp(np.abs(A).max())[1])
     B = arithmetic(A if A.shape[0] >= A.shape[1] else A.T).scaled(-exponent)
     with np.errstate(all="ignore"):
@@ -184,6 +211,13 @@ def _spectral_norm(A: Array, arithmetic: type[Enclosure]) -> float:
             in_band = square_of_norm(B.mid, arithmetic)
             if np.isfinite(in_band):
                 return float(_scaled_up(sqrt_up(min(square, in_band)), np.int64(exponent)))
+        if most is not None:
+            sums = [float(arithmetic(np.abs(B.mid)).sum(axis).upper().max()) for axis in (0, 1)]
+            rough = float(times_up(*sums))
+            if work_of_factor((A.shape[0], A.shape[1])) <= most:
+                rough = min(rough, square_by_factor(B.mid, arithmetic))
+            square = min(square, float(times_up(rough, 1.0 + 2.0 * ABOVE)))
+            return float(_scaled_up(sqrt_up(square), np.int64(exponent)))
         G = B.gram()
         try:
             w, V = np.linalg.eigh(G.mid)

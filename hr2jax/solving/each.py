@@ -22,6 +22,7 @@ from ..relaxation.presolve import Presolve
 from ..result import Result, Status, interrupted_message
 from ..results import Results
 from ..text import output_text
+from .haste import norms_in_time
 from .parts import solve_parts
 from .prepared import Known, bare, by_intervals, known_of, prepare
 from .run import bounded_at_once, solve_checked
@@ -81,7 +82,8 @@ def solve_one(shared: Shared, task: Task) -> tuple[int, Result]:
 def solve_elsewhere(shared: Shared, task: Task) -> tuple[int, Result]:
     """`solve_one` in another process than the one whose arithmetic was tested."""
     check_arithmetic()
-    return solve_one(shared, task)
+    with norms_in_time(shared.net, shared.options.time_limit):
+        return solve_one(shared, task)
 
 
 class Each:
@@ -130,7 +132,8 @@ class Each:
 
     def _at_once(self, k: int, message: str) -> Result:
         fixed = self._fixed[k] if k in self._fixed else bare(self.net, self.problems[k], self.known)
-        return bounded_at_once(self.net, self.problems[k], fixed, self.options, message)
+        with norms_in_time(self.net, self.options.time_limit):  # whoever asks may be another thread
+            return bounded_at_once(self.net, self.problems[k], fixed, self.options, message)
 
     def fixed(self, k: int) -> Presolve:
         """The k-th problem, presolved."""

@@ -22,6 +22,7 @@ from ..result import Result
 from ..results import Results
 from ..text import shown
 from .each import Each
+from .haste import norms_in_time
 from .run import check_there
 
 DOMAIN = ("norm", "output_norm", "center", "radius", "domain")
@@ -97,7 +98,8 @@ def solve_outputs(
     check_arithmetic()
     with on_device(chosen.device):
         check_there(chosen)
-        return Each(net, problems, chosen, others, found, began).results()
+        with norms_in_time(net, chosen.time_limit):
+            return Each(net, problems, chosen, others, found, began).results()
 
 
 def _outputs(net: Network, pairs: Sequence[Output] | None) -> list[Any]:

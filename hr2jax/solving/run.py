@@ -41,6 +41,7 @@ from ..result import Result, Status, interrupted_message, relative_gap, solved_m
 from ..version import versions
 from .checkpoint import load_checkpoint, seconds_used
 from .description import description
+from .haste import norms_in_time
 from .last import beside
 from .liftings import other_presolves
 from .passing import offer_lipsdp
@@ -67,17 +68,25 @@ def run(net: Network, problem: Problem, options: Options, began: float, known: K
             start = load_checkpoint(net, problem, options)
             if options.time_limit is not None:  # the total of all calls that have gone on from one another
                 options = replace(options, time_limit=max(options.time_limit - seconds_used(start), 0.0))
-            if problem.has_parts and not options.record.baseline:
-                from .parts import solve_parts
+            with norms_in_time(net, options.time_limit):
+                return _run(net, problem, options, start, began, known)
 
-                with progress_line(options.progress) as show:
-                    return solve_parts(net, problem, options, start, show, began, tell, known)
-            early = by_intervals(net, problem, options) if known is None else None
-            if early is not None:  # slopes are searched first, for up to a minute, and whoever stops it has a bound
-                tell_at_once(net, problem, bare(net, problem, early), options, start)
-            fixed = prepare(net, problem, options, known)
-            with progress_line(options.progress) as show:
-                return solve_checked(net, problem, fixed, options, start, show, began, tell=tell)
+
+def _run(
+    net: Network, problem: Problem, options: Options, start: Certificate | None, began: float, known: Known | None
+) -> Result:
+    """`run` after its checks, from a checkpoint's certificate."""
+    if problem.has_parts and not options.record.baseline:
+        from .parts import solve_parts
+
+        with progress_line(options.progress) as show:
+            return solve_parts(net, problem, options, start, show, began, tell, known)
+    early = by_intervals(net, problem, options) if known is None else None
+    if early is not None:  # slopes are searched first, for up to a minute, and whoever stops it has a bound
+        tell_at_once(net, problem, bare(net, problem, early), options, start)
+    fixed = prepare(net, problem, options, known)
+    with progress_line(options.progress) as show:
+        return solve_checked(net, problem, fixed, options, start, show, began, tell=tell)
 
 
 def check_there(options: Options) -> None:

@@ -11,7 +11,8 @@ from hr2jax.arithmetic import norms
 from hr2jax.arithmetic.arb import Arb
 from hr2jax.arithmetic.banded import square_of_norm
 from hr2jax.arithmetic.enclosure import Enclosure
-from hr2jax.arithmetic.norms import row_norms, spectral_norm, times_up, vector_norm
+from hr2jax.arithmetic.factored import square_by_factor, work_of_factor
+from hr2jax.arithmetic.norms import hasty_work, in_haste, row_norms, spectral_norm, times_up, vector_norm
 from tests.reference.effort import examples
 
 from ..reference.cases import exact
@@ -171,3 +172,56 @@ def test_norms_of_huge_convolutions_go_by_their_bands(monkeypatch):
     assert spectral_norm(A) == pytest.approx(plain, rel=1e-8)
     assert seen == [A.shape]
     norms._FOUND.clear()
+
+
+# --- in haste -------------------------------------------------------------------------------------------
+
+
+def hasty_matrices():
+    rng = np.random.default_rng(3)
+    yield rng.standard_normal((40, 30))
+    yield rng.standard_normal((30, 40)) * 1e100
+    yield np.abs(rng.standard_normal((35, 35)))
+    yield np.eye(33)[:, rng.permutation(33)]  # all singular values coincide
+    yield np.outer(rng.standard_normal(40), rng.standard_normal(30))
+    yield rng.standard_normal((40, 30)) * 10.0 ** rng.uniform(-8, 8, 30)
+    yield np.zeros((30, 40))
+
+
+@pytest.mark.parametrize("A", [*hasty_matrices()])
+@pytest.mark.parametrize("most", [np.inf, 0.0])
+def test_norms_in_haste_are_no_less_than_what_a_decomposition_proves(A, most, monkeypatch):
+    """Or whoever verifies would find what is stated by them too small."""
+    monkeypatch.setattr(norms, "SLOW", 8)
+    monkeypatch.setattr(norms, "LARGE", 8)
+    in_time = spectral_norm(A)
+    with in_haste(most):
+        assert spectral_norm(A) >= in_time * (1 + 0.9e-6 * (np.linalg.norm(A, "fro") > in_time * (1 + 1e-9)))
+        tight = spectral_norm(A) <= in_time * (1 + 1e-5)
+        assert tight or most == 0.0
+        with in_haste(None):
+            assert spectral_norm(A) == in_time
+        rough = np.sqrt(np.abs(A).sum(axis=0).max()) * np.sqrt(np.abs(A).sum(axis=1).max())
+        assert spectral_norm(A) <= min(rough * (1 + 3e-6), np.linalg.norm(A, "fro") * (1 + 1e-9))
+    assert spectral_norm(A) == in_time
+
+
+def test_what_the_factor_suggests_is_not_trusted(monkeypatch):
+    """Whatever a Cholesky factor is, and whatever Lanczos' method says, the bound holds."""
+    A = np.random.default_rng(0).standard_normal((40, 30))
+    true, cholesky = np.linalg.norm(A, 2) ** 2, np.linalg.cholesky
+    assert true <= square_by_factor(A, Enclosure) <= true * (1 + 1e-5)
+    for wrong in (lambda C: 0.0 * C, lambda C: 1.1 * C, lambda C: C.T, lambda C: C + 1e-9):
+        with monkeypatch.context() as patch:
+            patch.setattr(np.linalg, "cholesky", lambda S, wrong=wrong: wrong(cholesky(S)))
+            assert square_by_factor(A, Enclosure) >= true
+    for value in (0.0, 0.5 * true, 3.0 * true):
+        with monkeypatch.context() as patch:
+            patch.setattr("scipy.sparse.linalg.eigsh", lambda *_, value=value, **__: [value])
+            patch.setattr(np.linalg, "cholesky", np.tril)  # which never fails
+            assert square_by_factor(A, Enclosure) >= true
+
+
+def test_what_takes_how_much_in_haste():
+    assert hasty_work((512, 9000)) == 0.0
+    assert hasty_work((600, 1000)) == hasty_work((1000, 600)) == work_of_factor((1000, 600)) > 600**3
