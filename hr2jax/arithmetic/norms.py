@@ -10,7 +10,7 @@ import hashlib
 import math
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,7 +32,21 @@ SMALLEST = 2.0**-1000  # a result below this may have lost bits to underflow
 # In haste, norms of matrices of more rows and columns go by a factor, and are stated by so much above what it proves:
 # an eigendecomposition, by which whoever has time verifies what follows from them, then proves no more.
 SLOW, ABOVE = 512, 1e-6
-_haste: ContextVar[float | None] = ContextVar("hr2jax haste", default=None)
+
+
+class Haste(NamedTuple):
+    """How much whoever has little time may do below; bounds that follow are looser, and are proved all the same.
+
+    Attributes:
+        factor: multiplications that the factor of one matrix may take; beyond, row and column sums bound its norm.
+        bound: multiplications that a bound may take which another one does without (`bounds.jacobian`).
+    """
+
+    factor: float = math.inf
+    bound: float = math.inf
+
+
+_haste: ContextVar[Haste | None] = ContextVar("hr2jax haste", default=None)
 
 
 def parse_norm(norm: Any, known: tuple[Norm, ...] = NORMS, name: str = "norm") -> Norm:
@@ -162,16 +176,18 @@ def longest(norm: Norm, size: int) -> float:
 
 
 @contextlib.contextmanager
-def in_haste(most: float | None) -> Iterator[None]:
-    """Within, spectral norms of large matrices are proved by one Cholesky factor, 1e-6 above the least that it proves.
-
-    Where that would take more than `most` multiplications, by row and column sums. None: there is no haste.
-    """
-    token = _haste.set(most)
+def in_haste(how: Haste | None) -> Iterator[None]:
+    """Within, norms of large matrices are proved by one Cholesky factor, or more roughly. None: there is no haste."""
+    token = _haste.set(how)
     try:
         yield
     finally:
         _haste.reset(token)
+
+
+def haste() -> Haste:
+    """How much may be done."""
+    return _haste.get() or Haste()
 
 
 def hasty_work(shape: tuple[int, ...]) -> float:
@@ -191,7 +207,7 @@ def spectral_norm(A: Array, arithmetic: type[Enclosure] = Enclosure) -> float:
         return 0.0
     if min(A.shape) < LARGE:
         return _spectral_norm(A, arithmetic)
-    most = _haste.get() if min(A.shape) > SLOW and arithmetic is Enclosure else None
+    most = haste().factor if _haste.get() and min(A.shape) > SLOW and arithmetic is Enclosure else None
     key = (hashlib.blake2b(np.ascontiguousarray(A).data).digest(), A.shape, arithmetic, most)
     found = _FOUND.get(key)
     if found is None:

@@ -6,8 +6,7 @@ affine in each u, so that this covers [0, 1] too). Everything is rounded up; wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import reduce
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,17 @@ import numpy as np
 from .. import graph
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
-from ..arithmetic.norms import DUAL, bounded, longest, mixed_norm, row_norms, times_up, vector_norm
-from ..layer import Layer, nonzero
+from ..arithmetic.norms import DUAL, haste, longest, mixed_norm, row_norms, times_up, vector_norm
+from ..layer import Layer
 from ..network import Network
 from ..problem import Problem
 from .interval import Pair
 from .members import ends_of, kept, magnitude, mixed_of, operator_of, spectral_of, sum_up
+from .spans import largest_slope, masked, plus, pulled, size_of, times, total, within
 
 Masks = Sequence[Array]
+# Products of matrices that an enclosed one of an interval takes.
+PRODUCTS = 8.0
 
 
 def tangent_bounds(
@@ -68,31 +70,31 @@ class _Tangents:
         if numbers == [0]:
             A = layer.inputs[0][:, self.free]
             J = ends_of(A)
-            W = row_norms(_size(J), problem.norm, arithmetic)
+            W = row_norms(size_of(J), problem.norm, arithmetic)
         else:
-            J = _total((self._times(A, k, value) for k, (A, value) in zip(numbers, below, strict=True)), arithmetic)
-            by_rows = row_norms(_size(J), problem.norm, arithmetic)
+            J = total((self._times(A, k, value) for k, (A, value) in zip(numbers, below, strict=True)), arithmetic)
+            by_rows = row_norms(size_of(J), problem.norm, arithmetic)
             by_sizes, by_length = [], []
             for k, A in layer.inputs.items():
                 B = kept(self.alive[k], A)
                 if k == 0:
-                    by_sizes.append(row_norms(_size(ends_of(A[:, self.free])), problem.norm, arithmetic))
+                    by_sizes.append(row_norms(size_of(ends_of(A[:, self.free])), problem.norm, arithmetic))
                 else:
                     S = below[numbers.index(k)][1][1]
-                    by_sizes.append(_times(magnitude(B), (S, S), arithmetic)[1])
+                    by_sizes.append(times(magnitude(B), (S, S), arithmetic)[1])
                 by_length.append(times_up(row_norms(magnitude(B), 2, arithmetic), self._length(k)))
             W = np.minimum(np.minimum(by_rows, sum_up(by_sizes)), sum_up(by_length))
-            J = _within(J, W[:, None])  # a unit vector is a t: |J| <= W
+            J = within(J, W[:, None])  # a unit vector is a t: |J| <= W
         self.sizes.append(W)
         self.alive[l] = ~self.off[l - 1] if layer.activation == "relu" else np.ones(layer.width, dtype=bool)
-        behind = W if layer.activation in ("relu", "identity") else times_up(W, _steepest(layer))
-        return _masked(J, self.on[l - 1], self.off[l - 1], layer), behind
+        behind = W if layer.activation in ("relu", "identity") else times_up(W, largest_slope(layer))
+        return masked(J, self.on[l - 1], self.off[l - 1], layer), behind
 
     def _times(self, A: Any, k: int, value: tuple[Pair, Array] | None) -> Pair:
         """A times the Jacobian of y_k; that of x is the identity."""
         if value is None:
             return ends_of(A[:, self.free])
-        return _times(kept(self.alive[k], A), value[0], self.arithmetic)
+        return times(kept(self.alive[k], A), value[0], self.arithmetic)
 
     def _length(self, k: int) -> float:
         """A bound of ||D_k w_k||_2."""
@@ -102,7 +104,7 @@ class _Tangents:
                 norm = spectral_of(A[np.ix_(alive, self.alive[m])], self.arithmetic)
                 parts.append(times_up(norm, self._length(m)))
             length = min(float(sum_up(parts)), vector_norm(self.sizes[k - 1][alive], 2, self.arithmetic))
-            steepest = float(_steepest(layer).max())
+            steepest = float(largest_slope(layer).max())
             self.lengths[k] = length if steepest == 1.0 else float(times_up(length, steepest))
         return self.lengths[k]
 
@@ -161,7 +163,7 @@ def _adjoints(
                     block = net.enclosed[k - 1].inputs[m][np.ix_(alive[k - 1], alive[m - 1])]
                     parts.append(times_up(spectral_of(block, arithmetic), length(k)))
             found = min(float(sum_up(parts)), vector_norm(result[m][alive[m - 1]], 2, arithmetic))
-            steepest = float(_steepest(net.layers[m - 1]).max())
+            steepest = float(largest_slope(net.layers[m - 1]).max())
             lengths[m] = found if steepest == 1.0 else float(times_up(found, steepest))
         return lengths[m]
 
@@ -173,16 +175,16 @@ def _adjoints(
         for m, (A, a) in zip(above_of[l], above, strict=True):
             if a is None:
                 parts.append(out[l])
-                by_length.append(_size(out[l]))
+                by_length.append(size_of(out[l]))
                 continue
             B = kept(alive[m - 1], A, rows=True).T
-            parts.append(_times(B, a, arithmetic))
+            parts.append(times(B, a, arithmetic))
             by_length.append(times_up(row_norms(magnitude(B), 2, arithmetic), length(m)))
-        g = _total(parts, arithmetic)
-        G = np.minimum(_size(g), sum_up(by_length))
-        g = _within(g, G)
+        g = total(parts, arithmetic)
+        G = np.minimum(size_of(g), sum_up(by_length))
+        g = within(g, G)
         result[l], ranges[l] = G, g
-        return _masked(g, on[l - 1], off[l - 1], layer)
+        return masked(g, on[l - 1], off[l - 1], layer)
 
     graph.backward(net.enclosed, None, step)
     return [result[l] for l in range(1, n)], [ranges[l] for l in range(1, n)]
@@ -193,20 +195,20 @@ def _of_top(C: Any, problem: Problem, arithmetic: type[Enclosure]) -> Pair:
     values = _with_outputs(C, problem, arithmetic)
     if not problem.is_vector:
         return values
-    most = row_norms(_size(values), DUAL[problem.output_norm], arithmetic)
+    most = row_norms(size_of(values), DUAL[problem.output_norm], arithmetic)
     return -most, most
 
 
 def _with_outputs(C: Any, problem: Problem, arithmetic: type[Enclosure]) -> Pair:
     """The interval of C^T c (p_k,), or of C^T M^T (p_k, m)."""
-    return _times(C.T, (problem.coefficients.T, problem.coefficients.T), arithmetic)
+    return times(C.T, (problem.coefficients.T, problem.coefficients.T), arithmetic)
 
 
 def _length_of_top(
     net: Network, problem: Problem, m: int, alive: Array, top: Pair, arithmetic: type[Enclosure]
 ) -> float:
     """A bound of the Euclidean length of the output's part of g_m."""
-    by_entries = vector_norm(_size(top)[alive], 2, arithmetic)
+    by_entries = vector_norm(size_of(top)[alive], 2, arithmetic)
     if not problem.is_vector:
         return by_entries
     ends = _with_outputs(net.enclosed[-1].inputs[m], problem, arithmetic)
@@ -224,7 +226,7 @@ def interval_constant(
     Raises:
         ValueError: masks that do not fit the network.
     """
-    size = _size(_interval_jacobian(net, problem, free, on, off, arithmetic))
+    size = size_of(_interval_jacobian(net, problem, free, on, off, arithmetic))
     if problem.is_vector:
         return mixed_norm(size, problem.norm, problem.output_norm, arithmetic)
     return vector_norm(size[0], problem.norm, arithmetic)
@@ -232,44 +234,50 @@ def interval_constant(
 
 def column_constants(net: Network, problem: Problem, free: Array, on: Masks, off: Masks) -> Array:
     """(q,) `interval_constant` of each direction alone, norm 1."""
-    size = _size(_interval_jacobian(net, problem, free, on, off, Enclosure))
+    size = size_of(_interval_jacobian(net, problem, free, on, off, Enclosure))
     return row_norms(size.T, DUAL[problem.output_norm] if problem.is_vector else "inf")
 
 
 def _interval_jacobian(
     net: Network, problem: Problem, free: Array, on: Masks, off: Masks, arithmetic: type[Enclosure]
 ) -> Pair:
-    """The interval Jacobian (m, q), of one value a row: what the ways from the outputs and from the inputs allow."""
+    """The interval Jacobian (m, q), of one value a row: what the ways from the outputs and from the inputs allow.
+
+    Of many inputs that from the inputs takes long, and is left out in haste.
+    """
     _check_masks(net, on, off)
     n = len(net.layers)
 
     def down(l: int, layer: Layer, above: graph.Pairs) -> Pair:
-        return _masked(_pulled(above, arithmetic), on[l - 1], off[l - 1], layer)
+        return masked(pulled(above, arithmetic), on[l - 1], off[l - 1], layer)
 
     def up(l: int, layer: Layer, below: graph.Pairs) -> Pair:
         if l == n:
-            return _total((of_output(A, J) for A, J in below), arithmetic)
+            return total((of_output(A, J) for A, J in below), arithmetic)
         # x itself is None, whose Jacobian is the identity of the free inputs
-        parts = (ends_of(A[:, free]) if J is None else _times(A, J, arithmetic) for A, J in below)
-        return _masked(_total(parts, arithmetic), on[l - 1], off[l - 1], layer)
+        parts = (ends_of(A[:, free]) if J is None else times(A, J, arithmetic) for A, J in below)
+        return masked(total(parts, arithmetic), on[l - 1], off[l - 1], layer)
 
     def of_output(C: Any, J: Pair | None) -> Pair:
         ends = _with_outputs(C, problem, arithmetic)
         low, high = (np.ascontiguousarray(end.reshape(len(end), -1).T) for end in ends)  # (values of f, p_k)
         if J is None:
             return low[:, free], high[:, free]
-        forward = _times(low, J, arithmetic)
+        forward = times(low, J, arithmetic)
         with np.errstate(all="ignore"):
             width = (arithmetic(high) - low).upper()  # the rounding of c
         if width.any():
-            size = _size(J)
-            error = _times(width, (size, size), arithmetic)[1]
-            forward = _sum(forward, (-error, error), arithmetic)
+            size = size_of(J)
+            error = times(width, (size, size), arithmetic)[1]
+            forward = plus(forward, (-error, error), arithmetic)
         return forward
 
     top = problem.coefficients.T, problem.coefficients.T
     above = graph.backward(net.enclosed, top, down)
-    g = _pulled([(A[:, free], a) for A, a in above], arithmetic)
+    g = pulled([(A[:, free], a) for A, a in above], arithmetic)
+    entries = sum(float(np.prod(A.shape)) for layer in net.layers[1:] for A in layer.inputs.values())
+    if PRODUCTS * entries * len(free) > haste().bound:
+        return np.atleast_2d(g[0].T), np.atleast_2d(g[1].T)
     forward = graph.forward(net.enclosed, None, up)
     return np.maximum(np.atleast_2d(g[0].T), forward[0]), np.minimum(np.atleast_2d(g[1].T), forward[1])
 
@@ -293,7 +301,7 @@ def product_constant(
         low, high = (end[used] for end in _with_outputs(C, problem, arithmetic))
         if problem.is_vector:
             return mixed_of((low.T, high.T), problem.norm, problem.output_norm, arithmetic)
-        return vector_norm(_size((low, high)), problem.norm, arithmetic)
+        return vector_norm(size_of((low, high)), problem.norm, arithmetic)
 
     ends = {k: of_end(k, C) for k, C in net.enclosed[-1].inputs.items()}
     (start,) = ends.values() if len(ends) == 1 else (1.0,)
@@ -307,96 +315,19 @@ def product_constant(
         for k, (A, b) in zip(layer.inputs, below, strict=True):
             norm = operator_of(A[:, free] if k == 0 else A, problem.norm, arithmetic)
             parts.append(times_up(b, norm))
-        total, steepest = float(sum_up(parts)), float(_steepest(layer).max())
-        return total if steepest == 1.0 else float(times_up(total, steepest))
+        whole, steepest = float(sum_up(parts)), float(largest_slope(layer).max())
+        return whole if steepest == 1.0 else float(times_up(whole, steepest))
 
     return float(graph.forward(net.enclosed, start, step))
 
 
-def _pulled(above: graph.Pairs, arithmetic: type[Enclosure]) -> Pair:
-    """sum_m A_m^T a_m, rounded outward."""
-    return _total((_times(A.T, a, arithmetic) for A, a in above), arithmetic)
 
 
-def _total(parts: Iterable[Pair], arithmetic: type[Enclosure]) -> Pair:
-    return reduce(lambda a, b: _sum(a, b, arithmetic), parts)
 
 
-def _masked(interval: Pair, on: Array, off: Array, layer: Layer) -> Pair:
-    """The hull of D times the interval's members (rows are neurons)."""
-    shape = (-1,) + (1,) * (interval[0].ndim - 1)
-    on, off = on.reshape(shape), off.reshape(shape)
-    low, high = interval
-    if layer.activation == "identity":
-        return interval
-    if layer.activation == "relu":
-        return (
-            np.where(off, 0.0, np.where(on, low, np.minimum(low, 0.0))),
-            np.where(off, 0.0, np.where(on, high, np.maximum(high, 0.0))),
-        )
-    alpha, beta = (_sloped(interval, slopes.reshape(shape)) for slopes in layer.slopes)
-    return (
-        np.where(off, alpha[0], np.where(on, beta[0], np.minimum(alpha[0], beta[0]))),
-        np.where(off, alpha[1], np.where(on, beta[1], np.maximum(alpha[1], beta[1]))),
-    )
 
 
-def _sloped(interval: Pair, slope: Array) -> Pair:
-    """Slopes times the interval's members, rounded outward."""
-    down, up = [], []
-    with np.errstate(all="ignore"):
-        for end in interval:
-            zero = (slope == 0) | (end == 0)
-            value = np.where(zero, 0.0, slope * end)
-            exact = zero | (np.abs(slope) == 1.0)
-            down.append(np.where(exact, value, np.nextafter(value, -np.inf)))
-            up.append(np.where(exact, value, np.nextafter(value, np.inf)))
-    return np.minimum(*down), np.maximum(*up)
 
-
-def _steepest(layer: Layer) -> Array:
-    """(p_l,) the largest magnitude of a derivative."""
-    return np.maximum(*map(np.abs, layer.slopes))
-
-
-def _times(A: Any, interval: Pair, arithmetic: type[Enclosure]) -> Pair:
-    """A times the interval (n,) or (n, q), rounded outward: zeros of structure stay 0, what overflows is infinite."""
-    low, high = interval
-    unbounded = ~(np.isfinite(low) & np.isfinite(high))
-    there = nonzero(A).astype(np.float64)
-    used = there @ ((low != 0) | (high != 0)) > 0
-    M = A.mid if isinstance(A, Enclosure) else A
-    plus, minus = arithmetic(np.maximum(M, 0.0)), arithmetic(np.minimum(M, 0.0))
-    with np.errstate(all="ignore"):
-        if unbounded.any():
-            low, high = np.where(unbounded, 0.0, low), np.where(unbounded, 0.0, high)
-        least, most = plus @ low + minus @ high, plus @ high + minus @ low
-        if isinstance(A, Enclosure) and A.rad.any():
-            missed = arithmetic(A.rad) @ np.maximum(np.abs(low), np.abs(high))
-            least, most = least - missed, most + missed
-        new_low, new_high = least.lower(), most.upper()
-    lost = ~(np.isfinite(new_low) & np.isfinite(new_high))
-    if unbounded.any():
-        lost |= there @ unbounded > 0
-    new_low, new_high = np.where(lost, -np.inf, new_low), np.where(lost, np.inf, new_high)
-    return np.where(used, new_low, 0.0), np.where(used, new_high, 0.0)
-
-
-def _sum(a: Pair, b: Pair, arithmetic: type[Enclosure]) -> Pair:
-    """The sum of two intervals, rounded outward; infinite where it overflows."""
-    with np.errstate(all="ignore"):
-        low, high = (arithmetic(a[0]) + b[0]).lower(), (arithmetic(a[1]) + b[1]).upper()
-    return -bounded(-low), bounded(high)
-
-
-def _within(interval: Pair, size: Array) -> Pair:
-    """The interval's members of magnitude at most `size`."""
-    return np.maximum(interval[0], -size), np.minimum(interval[1], size)
-
-
-def _size(interval: Pair) -> Array:
-    """The greatest magnitude in the interval."""
-    return np.maximum(np.abs(interval[0]), np.abs(interval[1]))
 
 
 def _check_masks(net: Network, on: Masks, off: Masks) -> None:

@@ -37,9 +37,9 @@ class Relaxation:
         matrices: whether lasserre.py's moment matrices, which no products replace, are part of it.
         degree: of its Krivine-Stengle certificate; None: its certificate is another.
         lifting: the one lifting that it has (presolve.LIFTINGS), all families of which it uses; None: the caller's.
-        climbs: relaxations that are solved one after the other, and which share of the time left each may take.
-        before: with a time limit, which share of the time left it may first take without its cuts, so that the bound is
-            no looser than one without them where time runs out; 0: it has none, or they are quick.
+        climbs: relaxations that are solved one after the other.
+        before: with a time limit, what `lowrank` solves first where there are several layers, or values, so that the
+            bound is no looser than a cheaper one's where time runs out.
         weaker: relaxations beside those whose certificates a checkpoint may have, for it to go on from them.
         reaches: whether a bound is also sought by other liftings, where those are small: a global one by the reach
             lifting (docs/theory/reach.md), one of several outputs by the tensored one (docs/theory/several-outputs.md).
@@ -57,8 +57,8 @@ class Relaxation:
     matrices: bool = False
     degree: int | None = None
     lifting: str | None = None
-    climbs: tuple[tuple[str, float], ...] = ()
-    before: float = 0.0
+    climbs: Names = ()
+    before: Names = ()
     weaker: Names = ()
     reaches: bool = False
     baseline: bool = False
@@ -82,12 +82,12 @@ class Relaxation:
     def steps(self) -> Names:
         """Names of the relaxations that its bound may come from; LipSDP's is there before any engine (one pass)."""
         lipsdp = () if self.baseline else ("lipsdp",)
-        return (self.name, *(name for name, _ in self.climbs), *self.weaker, *lipsdp)
+        return tuple(dict.fromkeys((self.name, *self.climbs, *self.before, *self.weaker, *lipsdp)))
 
     @property
     def hardest(self) -> Relaxation:
         """The last that it climbs, or itself."""
-        return RELAXATIONS[self.climbs[-1][0]] if self.climbs else self
+        return RELAXATIONS[self.climbs[-1]] if self.climbs else self
 
     def families(self, depth: int, local: bool) -> Names | None:
         """Names of its families of the last hidden layer, of `depth`; None where it has none."""
@@ -105,25 +105,25 @@ RELAXATIONS: dict[str, Relaxation] = {
             one_layer=((), ("v.z",)), several_layers=((), ("u.z", "(1-u).(-z)")), cliques=((), ("v.z",)),
         ),
         Relaxation(
-            name="hr2", quantities=BOTH,
+            name="hr2", quantities=BOTH, before=("shor",),
             one_layer=(UT, ("v.z", *UT)), several_layers=(UT, ("u.z", "(1-u).(-z)", *UT)),
             cliques=(("u,t",), ("v.z", "x", "u,t")),
         ),
         Relaxation(name="hr2z", one_layer=((), (*Z_EXACT, *XT)), cliques=((), ("u,z", "x,t"))),
         Relaxation(
-            name="hr2+", quantities=BOTH, cuts=True, orders=True, reaches=True, before=0.5,
-            weaker=("shor", "hr2", "hr2z"),
+            name="hr2+", quantities=BOTH, cuts=True, orders=True, reaches=True, before=("shor",),
+            weaker=("hr2", "hr2z"),
             one_layer=(UT, (*Z_EXACT, *UT, *XT)), several_layers=(UT, (*Z_EXACT, *UT)),
         ),
         Relaxation(
             name="lasserre2", norms=("inf",), matrices=True,
             one_layer=((), ("v.z",)), cliques=(("lasserre",), ("lasserre",)),
         ),
-        Relaxation(name="best", cuts=True, climbs=(("shor", 0.05), ("hr2", 0.05), ("hr2z", 0.1), ("hr2+", 1.0))),
+        Relaxation(name="best", cuts=True, climbs=("shor", "hr2", "hr2z", "hr2+")),
         Relaxation(name="interval", quantities=BOTH, baseline=True),
         Relaxation(name="product", baseline=True),
         Relaxation(name="lipsdp", lifting="lipsdp"),
-        Relaxation(name="lipsdp+", lifting="lipsdp", cuts=True, before=0.5),
+        Relaxation(name="lipsdp+", lifting="lipsdp", cuts=True),
         Relaxation(name="lipopt3", norms=("inf",), degree=3),
         Relaxation(name="lipopt4", norms=("inf",), degree=4),
     )

@@ -1,4 +1,4 @@
-"""Norms of large matrices in the time that a solve has: a decomposition of 3000 rows takes half a minute."""
+"""Bounds from large matrices in the time that a solve has: a decomposition of 3000 rows takes half a minute."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import contextlib
 import math
 from collections.abc import Iterator
 
-from ..arithmetic.norms import hasty_work, in_haste
+from ..arithmetic.norms import Haste, hasty_work, in_haste
 from ..network import Network
 
-# The share of a time limit that all of a network's norms may take, and multiplications a second, of one core.
+# The share of a time limit that all of a network's norms may take, or its interval Jacobian; multiplications a second,
+# of one core.
 SHARE, PACE = 0.5, 1e10
 
 
@@ -23,7 +24,7 @@ def norms_in_time(net: Network, time_limit: float | None) -> Iterator[None]:
     if time_limit is None:
         yield
         return
-    with in_haste(most_work(net, time_limit)):
+    with in_haste(Haste(most_work(net, time_limit), SHARE * time_limit * PACE)):
         yield
 
 

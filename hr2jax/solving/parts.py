@@ -32,7 +32,7 @@ from ..text import output_text
 from .checkpoint import Checkpoint, seconds_used
 from .prepared import Known, bare, by_intervals, known_of, prepare
 from .run import LEAST, bounded_at_once, searched, solve_checked
-from .several import LEAST_SHARE, WORTHWHILE, better, most_like
+from .several import LEAST_SHARE, better, most_like
 
 # Of several parts' statuses the first of these is that of all.
 GRAVEST = (
@@ -69,7 +69,8 @@ class _Part:
     Attributes:
         start: what a checkpoint proves of it.
         is_done: whether it has been solved.
-        is_open: whether it could be solved on: its share of the time has ended, and the last one has brought something.
+        is_open: whether it could be solved on: the last thing that ended it was its share of the time.
+        had: seconds of its last share.
     """
 
     net: Network
@@ -79,6 +80,7 @@ class _Part:
     start: Certificate | None = None
     is_done: bool = False
     is_open: bool = True
+    had: float = 0.0
 
     @cached_property
     def columns(self) -> Array:
@@ -140,7 +142,7 @@ class _Parts:
         if any(part.result.status is Status.STOPPED for part in done) or (done and self._left() <= 0):
             return None
         part = self._open()
-        if part is None or (part.is_done and self._share() < LEAST_SHARE):
+        if part is None or (part.is_done and self._left() < LEAST_SHARE):
             return None
         return self._split(part) if part.problem.is_of_columns else part
 
@@ -162,11 +164,14 @@ class _Parts:
         self.parts = [*self.parts[:at], column, *found, *self.parts[at + 1 :]]
         return column
 
-    def _share(self) -> float:
-        """Seconds for the next part."""
+    def _share(self, part: _Part) -> float:
+        """Seconds for the next part: no less than brings something, for the others' bounds do not count before its.
+
+        One that its share has not been enough for has twice as much.
+        """
         lower, left = self._largest().lower, self._left()
-        ahead = sum(part.count(lower) for part in self.parts)
-        return left if math.isinf(left) else max(left, 0.0) / max(ahead, 1)
+        ahead = sum(other.count(lower) for other in self.parts)
+        return left if math.isinf(left) else max(min(left, max(left / max(ahead, 1), LEAST_SHARE, 2.0 * part.had)), 0.0)
 
     def _left(self) -> float:
         limit = self.options.time_limit
@@ -178,18 +183,17 @@ class _Parts:
 
     def solve(self, part: _Part) -> None:
         """Solve one part, or solve it on, in its share of the time that is left."""
-        now, share, so_far = time.perf_counter(), self._share(), list[Callable[[], Result]]()
+        now, share, so_far = time.perf_counter(), self._share(part), list[Callable[[], Result]]()
         own = replace(
             self.options, checkpoint=None, callback=self._callback(part, so_far),
             time_limit=None if math.isinf(share) else share, warm_start=self._warm(part),
         )  # fmt: skip
         named = self.show if self.show is None else partial(self.show, about=f"{part.name}: ")
         found = solve_checked(self.net, part.problem, part.fixed, own, part.start, named, now, tell=so_far.append)
-        is_better = found.bound < (1.0 - WORTHWHILE) * part.result.bound
         if part.is_done:
             found = better(part.result, found)
-        is_open = found.status is Status.TIME_LIMIT and (is_better or not part.is_done)
-        solved = replace(part, result=found, is_done=True, is_open=is_open, start=found.certificate)
+        is_open = found.status is Status.TIME_LIMIT
+        solved = replace(part, result=found, is_done=True, is_open=is_open, start=found.certificate, had=share)
         self.parts = [solved if other is part else other for other in self.parts]
         self.checkpoint.save(self._certificate())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from ..engines.monitor import Stop
 from ..engines.pace import certificate_seconds
@@ -27,14 +28,17 @@ ALIVE = 8.0
 SHARE, QUICKER = 0.8, 0.15
 # Up to this side the engine's first bound takes hardly longer than a pass and its proof: with a time limit no pass.
 QUICK = 3000
-# The same share of the engine, which stops when it has come to its end.
-ENGINE = 0.9
 
 
-def offer_lipsdp(session: Session, lifting: Lifting) -> Carried | None:
+def offer_lipsdp(session: Session, size: int, lifted: Callable[[], Lifting]) -> Carried | None:
     """Offer the session what LipSDP's multipliers prove, where that is worth something and quick.
 
     With one hidden layer the mixing method's bound is better.
+
+    Args:
+        session: the solve's.
+        size: of its lifting.
+        lifted: makes that, which in a large network takes as long as some of LipSDP's iterations.
 
     Returns:
         Its optimum in the session's own lifting; None where that is LipSDP's, or has other variables.
@@ -43,10 +47,10 @@ def offer_lipsdp(session: Session, lifting: Lifting) -> Carried | None:
         Stop: somebody wants it to stop.
     """
     net, problem = session.net, session.problem
-    if net.depth <= 1 or lifting.size <= (SMALL if session.options.time_limit is None else SMALL_IN_TIME):
+    if net.depth <= 1 or size <= (SMALL if session.options.time_limit is None else SMALL_IN_TIME):
         return None
-    if lifting.presolve.chains == ("q",):
-        if _passes(session, lifting.size) and (found := one_pass(lifting)) is not None:
+    if session.fixed.chains == ("q",):
+        if _passes(session, size) and (found := one_pass(lifted())) is not None:
             session.certify(*found)
         return None
     fixed = presolve(net, problem, slopes=session.fixed.slopes, chains=LIFTINGS["lipsdp"])
@@ -54,17 +58,17 @@ def offer_lipsdp(session: Session, lifting: Lifting) -> Carried | None:
         return None
     lipsdp = lift(net, problem, fixed)
     if _passes(session, lipsdp.size) and (found := one_pass(lipsdp)) is not None:
-        with session.stage("lipsdp", session.tolerance, 1.0), session.on(fixed):
+        with session.stage("lipsdp", session.tolerance), session.on(fixed):
             session.certify(*found)
     if session.options.time_limit is not None:
         session.expect(LATER * certificate_seconds(lipsdp.size))
     session.engine = "lowrank"
-    with session.stage("lipsdp", session.tolerance, ENGINE), session.on(fixed):
+    with session.stage("lipsdp", session.tolerance), session.on(fixed):
         solved = solve_tangents(lipsdp, session, seed=session.options.seed)
     session.relaxation_value = math.nan  # of the relaxation asked for nothing is known
     if solved.status is Status.STOPPED:
         raise Stop(solved.status)
-    return None if solved.V is None else carried(lipsdp, solved.multipliers, solved.V, lifting)
+    return None if solved.V is None else carried(lipsdp, solved.multipliers, solved.V, lifted())
 
 
 def _passes(session: Session, size: int) -> bool:

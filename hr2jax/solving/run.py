@@ -226,23 +226,25 @@ def _climb(session: Session, plan: Plan, before: Certificate | None) -> Status:
         _search(session, QUICK)
     if not session.is_closed():
         is_lipschitz, lipsdp = session.problem.quantity == "lipschitz", None
+        if is_lipschitz and not options.record.degree:
+            with session.timings.span("solve"), np.errstate(all="ignore"):
+                lipsdp = offer_lipsdp(session, plan.size, lambda: plan.lifting)
+        session.report(session.iteration, math.nan, math.nan)
         if options.time_limit is not None:
             session.expect(plan.proof)
         if is_lipschitz and not options.record.degree:
             with session.timings.span("solve"), np.errstate(all="ignore"):
                 first_bound(plan.lifting, session)
-                lipsdp = offer_lipsdp(session, plan.lifting)
-        session.report(session.iteration, math.nan, math.nan)
         given = {} if before is None else _starting_multipliers(session.net, before, plan.fixed, plan.lifting)
         multipliers = dict(given)
         session.keep_for_search(0.1 * session.remaining() if session.remaining() < math.inf else 0.0)
         if session.is_over():
             raise Stop(Status.TIME_LIMIT if session.iterations_left() > 0 else Status.ITERATION_LIMIT)
         for stage in plan.stages:
-            if stage is not plan.stages[-1] and stage.share * session.remaining() < plan.proof:
+            if stage is not plan.stages[-1] and session.remaining() < plan.proof:
                 continue  # not worth beginning
             session.engine = stage.method
-            stage_of, iterations = session.stage(stage.relaxation.name, stage.tolerance, stage.share), session.iteration
+            stage_of, iterations = session.stage(stage.relaxation.name, stage.tolerance), session.iteration
             # engines look at what comes out, whatever overflowed on the way
             with session.timings.span("solve"), stage_of, np.errstate(all="ignore"):
                 start, V = stage.own(given if stage.is_afresh else multipliers), None
@@ -271,7 +273,7 @@ def _beside(session: Session, plan: Plan, before: Certificate | None, status: St
     stage, bound, value = plan.stages[-1], session.bound, session.relaxation_value
     before = session.certificate if plan.fixed.with_last else before  # what is found on the same domain is valid
     start = {} if before is None else _starting_multipliers(session.net, before, plan.fixed, plan.lifting)
-    as_stage = session.stage(stage.relaxation.name, stage.tolerance, 1.0)
+    as_stage = session.stage(stage.relaxation.name, stage.tolerance)
     with session.on(plan.fixed), as_stage, session.timings.span("solve"), np.errstate(all="ignore"):
         ended = _ended(lambda: stage.engine(session, stage.own(start), None))
     if session.bound < bound:

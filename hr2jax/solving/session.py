@@ -46,7 +46,7 @@ class Session:
         self.net, self.problem, self.fixed, self.options, self.versions = net, problem, fixed, options, versions
         self.show = show
         self.began = began
-        self.relaxation, self.tolerance, self.until = options.relaxation, options.tol, math.inf
+        self.relaxation, self.tolerance = options.relaxation, options.tol
         self._for_search, self._before = 0.0, 0
         self.timings = Timings(lambda: time.perf_counter() - compile_seconds())
         self.lower = 0.0
@@ -127,31 +127,25 @@ class Session:
         return math.inf if limit is None else limit - self.seconds()
 
     def remaining(self, last: float = 0.0) -> float:
-        """Seconds left before the time limit or the stage's end, less a last certificate's, at least `last`."""
-        return min(self._left(last), self.until - (self.seconds() - compile_seconds()) - last)
-
-    def _left(self, last: float = 0.0) -> float:
         """Seconds left before the time limit, less what a last certificate and the search for a witness take."""
         return self.left() - max(self._reserve, last) - self._for_search
 
     def is_over(self) -> bool:
-        """Whether a limit has been reached, not only a stage's end."""
-        return self._left() <= 0 or self.iterations_left() <= 0
+        """Whether a limit has been reached."""
+        return self.remaining() <= 0 or self.iterations_left() <= 0
 
     def keep_for_search(self, seconds: float) -> None:
         """Let the engines end so long before the time limit."""
         self._for_search = seconds
 
     @contextlib.contextmanager
-    def stage(self, relaxation: str, tolerance: float, share: float) -> Iterator[None]:
-        """Solve this relaxation, to this tolerance, in this share of the time that is left."""
+    def stage(self, relaxation: str, tolerance: float) -> Iterator[None]:
+        """Solve this relaxation, to this tolerance."""
         self.relaxation, self.tolerance, self._before = relaxation, tolerance, self.iteration
-        # compiling is not the stage's fault: its programs serve the next ones too
-        self.until = math.inf if share >= 1 else self.seconds() - compile_seconds() + share * self._left()
         try:
             yield
         finally:
-            self.relaxation, self.tolerance, self.until = self.options.relaxation, self.options.tol, math.inf
+            self.relaxation, self.tolerance = self.options.relaxation, self.options.tol
 
     @contextlib.contextmanager
     def on(self, fixed: Presolve) -> Iterator[None]:

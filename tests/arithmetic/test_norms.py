@@ -12,7 +12,7 @@ from hr2jax.arithmetic.arb import Arb
 from hr2jax.arithmetic.banded import square_of_norm
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.arithmetic.factored import square_by_factor, work_of_factor
-from hr2jax.arithmetic.norms import hasty_work, in_haste, row_norms, spectral_norm, times_up, vector_norm
+from hr2jax.arithmetic.norms import Haste, hasty_work, in_haste, row_norms, spectral_norm, times_up, vector_norm
 from tests.reference.effort import examples
 
 from ..reference.cases import exact
@@ -195,7 +195,7 @@ def test_norms_in_haste_are_no_less_than_what_a_decomposition_proves(A, most, mo
     monkeypatch.setattr(norms, "SLOW", 8)
     monkeypatch.setattr(norms, "LARGE", 8)
     in_time = spectral_norm(A)
-    with in_haste(most):
+    with in_haste(Haste(most)):
         assert spectral_norm(A) >= in_time * (1 + 0.9e-6 * (np.linalg.norm(A, "fro") > in_time * (1 + 1e-9)))
         tight = spectral_norm(A) <= in_time * (1 + 1e-5)
         assert tight or most == 0.0

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hr2jax.arithmetic.arb import Arb
 from hr2jax.arithmetic.enclosure import Enclosure
+from hr2jax.arithmetic.norms import Haste, in_haste
 from hr2jax.bounds import adjoint_bounds, interval_constant, jacobian, product_constant, tangent_bounds
 from hr2jax.network import Network
 from hr2jax.problem import checked_problem
@@ -148,6 +149,26 @@ def test_one_hidden_layer_is_the_exact_interval():
         assert expected * (1 - 1e-14) <= found <= expected * (1 + 1e-12)
 
 
+@pytest.mark.parametrize("norm", ["inf", 2])
+def test_in_haste_the_ways_from_many_inputs_are_left_out(norm, monkeypatch):
+    """What is left is a bound, and no tighter; with few inputs nothing is left out."""
+    net = random_net(np.random.default_rng(0), (4, 6, 6, 6, 2))
+    free, (on, off) = np.arange(4), masks_of(net, np.random.default_rng(1), share=0.1)
+    problem, given = checked_problem(net, 0, norm), (free, on, off)
+    whole = interval_constant(net, problem, *given)
+    with monkeypatch.context() as patch, in_haste(Haste(bound=0.0)):
+        patch.setattr(jacobian.graph, "forward", None)
+        rough = interval_constant(net, problem, *given)
+    with in_haste(Haste(bound=1e9)):
+        assert interval_constant(net, problem, *given) == whole
+    assert rough >= whole
+    for u in some_masks(on, off, np.random.default_rng(2)):
+        J = net.weights[0]
+        for k, A in enumerate(net.weights[1:]):
+            J = A @ (u[k][:, None] * J)
+        assert rough >= np.linalg.norm(J[0], {"inf": 1, 2: 2}[norm]) * (1 - 1e-12)
+
+
 def test_products_are_those_of_the_norms():
     rng = np.random.default_rng(3)
     net = random_net(rng, [6, 9, 5, 3])
@@ -245,7 +266,7 @@ def test_balls_agree():
 def test_planted_faults_are_caught(monkeypatch, fault):
     """Free neurons held on, a norm of the wrong kind, a length that forgets a layer."""
     if fault == "masks":
-        monkeypatch.setattr(jacobian, "_masked", lambda J, on, off, layer: J)
+        monkeypatch.setattr(jacobian, "masked", lambda J, on, off, layer: J)
     elif fault == "rows":
         monkeypatch.setattr(jacobian, "row_norms", lambda M, norm, kind: np.abs(M).max(axis=1))
     else:

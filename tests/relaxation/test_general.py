@@ -97,7 +97,7 @@ def faulty_piece(self, factor):
     [
         (pieces.Piece, "times", faulty_piece),
         (lifting_module, "behind_mask", lambda layer, rows, l, c: behind_mask(RELU, np.arange(len(rows)), l, c)),
-        (jacobian, "_masked", lambda interval, on, off, layer: interval),
+        (jacobian, "masked", lambda interval, on, off, layer: interval),
         (bounds_interval, "value_interval", lambda layer, pair: tuple(np.maximum(side, 0.0) for side in pair)),
         (presolve_module, "is_masked", lambda layer: layer.activation in ("relu", "leaky_relu")),
     ],

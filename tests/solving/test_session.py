@@ -259,8 +259,6 @@ def test_what_an_engine_knows_of_a_last_certificate_is_kept_in_reserve_once(cloc
     left = session.remaining()
     assert session.remaining(1.0) == left
     assert session.remaining(97.0 - left + 5.0) == left - 5.0
-    with session.stage("hr2", 1e-3, 0.5):
-        assert session.remaining(4.0) == session.remaining() - 4.0
     assert session_of().remaining(5.0) == math.inf
 
 

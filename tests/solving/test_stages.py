@@ -19,17 +19,31 @@ def plan_of(widths, where, **options):
     return Plan(net, problem, prepare(net, problem, chosen), chosen, None)
 
 
+def names(*given, **options):
+    return [(stage.relaxation.name, stage.method) for stage in plan_of(*given, **options).stages]
+
+
 @pytest.mark.parametrize("where", [BOX, {}])
-def test_newton_ends_hr2_where_a_limit_lets_it(where):
-    """It had half of the limit, so that hr2+ was above hr2 of the same time by a tenth."""
-    first, last = plan_of((3, 5, 5, 1), where, time_limit=5.0).stages
-    assert (first.relaxation.name, first.method, first.share) == ("hr2", "newton", 1.0)
-    assert last.relaxation.name == "hr2+"
+def test_with_a_limit_cheaper_relaxations_come_first_and_are_ended(where):
+    """They had shares of it: hr2+ was above hr2 of the same time by a tenth, a largest value's by two thirds."""
+    deep, one = (3, 5, 5, 1), (3, 5, 1)
+    assert names(deep, where, time_limit=5.0) == [("hr2+", "newton")] * 2
+    by_lowrank = {"time_limit": 5.0, "method": "lowrank"}
+    assert [name for name, _ in names(deep, where, **by_lowrank)] == ["shor", "hr2+", "hr2+"]
+    assert names(deep, where, relaxation="hr2", **by_lowrank) == [("shor", "lowrank"), ("hr2", "lowrank")]
+    for relaxation in ("hr2+", "best"):
+        stages = plan_of(one, where, relaxation=relaxation, time_limit=5.0).stages
+        assert [(stage.relaxation.name, stage.relaxation.cuts) for stage in stages] == [("hr2+", False), ("hr2+", True)]
+    assert names(one, where, relaxation="hr2", time_limit=5.0) == [("hr2", "lowrank")]
+    assert names(one, BOX, relaxation="hr2", method="admm", time_limit=5.0) == [("hr2", "admm")]
+    assert names(deep, where) == [("hr2+", "newton")]
 
 
-def test_lowrank_leaves_most_of_a_limit_to_what_comes_next():
-    first, _ = plan_of((3, 5, 5, 1), {}, time_limit=5.0, method="lowrank").stages
-    assert first.share == 0.3
+def test_without_a_limit_best_climbs_over_what_exists_to_a_first_idea():
+    stages = plan_of((3, 5, 1), {}, relaxation="best").stages
+    assert [(stage.relaxation.name, stage.tolerance) for stage in stages] == [
+        ("shor", 1e-2), ("hr2", 1e-2), ("hr2+", 1e-3),
+    ]  # fmt: skip
 
 
 def test_bounds_that_take_longer_than_a_limit_leaves_them_are_those_of_intervals(monkeypatch):
