@@ -55,7 +55,8 @@ def load(
         layers: the layers' names in the order of application, where the file's names do not say it; of a state
             dict's other layers and networks nothing is used then, with a warning; a normalisation is refused.
         logits: read what comes before a final Softmax, LogSoftmax or Sigmoid.
-        example: an input (1, ...) of a module in a .pt file, of which only the shape is used.
+        example: an input (1, ...) of a module in a .pt file or of a graph of ONNX whose input has unknown sizes, of
+            which only the shape is used. Where the file says the shape itself, the two must agree.
 
     Raises:
         ValueError: an unknown suffix, something that is not a whole network file, a network that cannot be read as
@@ -86,8 +87,9 @@ def as_network(
             TransformedTargetRegressor of these (extra `sklearn`); a pair (module, variables) of flax.linen or a module
             of flax.nnx in evaluation (extra `flax`); or any jittable function of one array of JAX, such as a module of
             Equinox, by its jaxpr.
-        example: an input of a module, live or in a .pt file, an array or tensor (1, ...), of which only the shape is
-            used; not needed where the module begins with a Linear, or where Keras knows the shape. Of what JAX traces,
+        example: an input of a module, live or in a .pt file, or of a graph of ONNX of unknown sizes, an array or tensor
+            (1, ...), of which only the shape is used; not needed where the module begins with a Linear, or where Keras
+            knows the shape. Of what JAX traces,
             with a batch of 1 or without a batch, as the function takes it; its dtype, too, is used.
         activation, layers, logits: see `load`; of a live model, logits alone.
 
@@ -140,14 +142,17 @@ def loaded(
 ) -> Loaded:
     """`load`, with the names of the arrays beside the network that are data (x00, center, inputs, labels).
 
-    An example is an input of a PyTorch module whose file does not say the input's shape.
+    An example is an input of a network whose file does not say the input's shape; else it is checked.
     """
-    path = path_of(path)
-    found = io.read(path, io.Told.of(activation, layers, logits, example))
+    path, told = path_of(path), io.Told.of(activation, layers, logits, example)
+    found = io.read(path, told)
     try:
         if isinstance(found, io.Graph):
-            return Loaded(Network.from_layers(found.layers), found.data, found.made)
-        return Loaded(Network(found.weights, found.biases), found.data, ())
+            out = Loaded(Network.from_layers(found.layers), found.data, found.made)
+        else:
+            out = Loaded(Network(found.weights, found.biases), found.data, ())
+        told.check_example(out.network.widths[0])
+        return out
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     except MemoryError as error:

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,7 +31,6 @@ def test_networks_paths_and_pairs(tmp_path):
         (NET, {"logits": True}, "are of files, but a hr2jax.network.Network was given"),
         (NET, {"activation": "relu"}, "are of files"),
         (NET, {"example": np.zeros((1, 2))}, "example is an input of a module"),
-        (Path("gone.npz"), {"example": np.zeros((1, 2))}, "example was given, but gone.npz says itself"),
     ],
 )
 def test_what_holds_none_is_refused_by_its_type(model, options, message):

@@ -71,7 +71,7 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     add("--logits", action="store_true", help="read what comes before a final Softmax, LogSoftmax or Sigmoid")
     add("--example", metavar="1,3,32,32|FILE.npy",
         help="the shape of one input, a batch of 1, or an array of it: of a module or TorchScript in .pt that does not "
-             "say it, as where a convolution comes first")  # fmt: skip
+             "say it, as where a convolution comes first, and of .onnx with unknown sizes")  # fmt: skip
 
 
 def network(arguments: argparse.Namespace) -> Network:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ class Told:
         activation: what is done between the layers: one name for all hidden layers, or one for each (see `parsed`).
         layers: the layers' names in the order in which they are applied.
         logits: whether what comes before a final Softmax, LogSoftmax or Sigmoid is asked for.
-        example: the shape of an input, of a file that holds a module and does not say it.
+        example: the shape of an input, of which a file may not say it.
     """
 
     activation: str | tuple[str, ...] | None = None
@@ -67,6 +68,18 @@ class Told:
                 f"activation has {len(self.activation)} names, but the layers {few(names)} leave room for {hidden}"
             )
         return self.activation
+
+    def check_example(self, inputs: int) -> None:
+        """Refuse an example that is no input of a network that has so many.
+
+        Raises:
+            ValueError: it has more or fewer numbers.
+        """
+        if self.example is not None and math.prod(self.example) != inputs:
+            raise ValueError(
+                f"the example has the shape {self.example}, which is {math.prod(self.example)} numbers, but the network "
+                f"has {inputs} inputs; give one input, or leave it out, as the file says what its inputs are"
+            )
 
     def refuse_said(self, what: str) -> None:
         """Refuse options about `what`, a live model.

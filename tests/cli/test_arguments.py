@@ -98,10 +98,13 @@ def test_what_is_no_example_is_refused(
     assert said in capsys.readouterr().err
 
 
-def test_a_file_that_says_its_input_takes_no_example(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_example_agrees_with_a_file_that_says_its_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hr2jax.Network([np.eye(2), np.ones((1, 2))], [np.zeros(2), np.zeros(1)]).save(tmp_path / "net.npz")
-    assert main(["solve", str(tmp_path / "net.npz"), "--example", "1,2"]) == 2
-    assert "net.npz says itself what its inputs are; leave it out" in capsys.readouterr().err
+    assert main(["info", str(tmp_path / "net.npz"), "--example", "1,2"]) == 0
+    assert main(["info", str(tmp_path / "net.npz"), "--example", "1,3"]) == 2
+    assert "net.npz: the example has the shape (1, 3), which is 3 numbers, but the network has 2 inputs" in (
+        capsys.readouterr().err
+    )
 
 
 def test_info_names_the_data_beside_the_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -134,6 +134,38 @@ def test_shapes_of_the_input(tmp_path, shape):
     assert agree(tmp_path, graph, tuple(n if isinstance(n, int) else 1 for n in shape)).hash == PLAIN.hash
 
 
+FLAT = ("Reshape x flat > f", ("Gemm f W1 b1 > h", {"transB": 1}), "Relu h > r", LAST)
+
+
+@pytest.mark.parametrize("shape", [None, ("N", "M"), ("N", "M", 1), ("N", 1, "M"), ("N", "C", "H", 1), (1, 3)])
+def test_an_example_says_what_the_graph_does_not(tmp_path, shape):
+    path = write(tmp_path, model(*FLAT, shape=shape))
+    example = np.zeros({None: (1, 3), ("N", "C", "H", 1): (1, 1, 3, 1)}.get(shape, (1, 3, 1, 1)[: len(shape or ())]))
+    if shape == ("N", 1, "M"):
+        example = np.zeros((1, 1, 3))
+    assert hr2jax.load(path, example=example).hash == PLAIN.hash
+    if shape != (1, 3):
+        with pytest.raises(ValueError, match=r"example=, or --example 1,3,32,32"):
+            hr2jax.load(path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "example", "words"),
+    [
+        ((1, 3), (1, 4), r"example has the shape \(1, 4\), which is 4 numbers, but the network has 3 inputs"),
+        ((1, 3), (2, 3), "6 numbers"),
+        (("N", "M"), (2, 3), r"has the shape \[1, None\], None being unknown, but the example's is \(2, 3\)"),
+        (("N", "M"), (3,), "None being unknown"),
+        (("N", "C", 3), (1, 1, 4), "None being unknown"),
+        (("N", "M"), (1, 2**62), "memory|numbers|limit|too"),
+    ],
+)
+def test_an_example_that_contradicts_the_graph_is_refused(tmp_path, shape, example, words):
+    path = write(tmp_path, model(*FLAT, shape=shape))
+    with pytest.raises(ValueError, match=words):
+        hr2jax.load(path, example=np.broadcast_to(0.0, example))
+
+
 def test_operations_on_shapes(tmp_path):
     graph = model(
         "Shape x > s",

@@ -83,7 +83,7 @@ def read(file: IO[bytes], told: Told, budget: Budget) -> Layers | Graph:
     if len(inputs) != 1:
         names = few([repr(given.name) for given in inputs])
         raise ValueError(f"the graph has the inputs {names}, but only networks with one input are read")
-    shape = _shape(inputs[0])
+    shape = _shape(inputs[0], told.example)
     halves.say("the graph", HALVES.get(inputs[0].type.tensor_type.elem_type))
     walk = Walk(Builder(shape), shape[0] if len(shape) > 1 else 1)
     _define(values, inputs[0].name, walk.builder.source, "the inputs")
@@ -132,19 +132,27 @@ def _version(model: Any) -> int:
     return int(version)
 
 
-def _shape(given: Any) -> tuple[int, ...]:
-    """The declared shape of a graph's input, with a batch of 1."""
+def _shape(given: Any, example: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The declared shape of a graph's input, with a batch of 1; where it is unknown, the example's."""
     what, kind = f"the input {given.name!r}", given.type
     if kind.WhichOneof("value") != "tensor_type" or kind.tensor_type.elem_type not in FLOATS:
         raise ValueError(f"{what} is not a tensor of floats")
     if not kind.tensor_type.HasField("shape"):
-        raise ValueError(f"{what} does not say its shape")
+        if example is None:
+            raise ValueError(f"{what} does not say its shape; give an input of it as example=, or --example 1,3,32,32")
+        exact.limited(*example)
+        return example
     dims = [d.dim_value if d.HasField("dim_value") else None for d in kind.tensor_type.shape.dim]
     if len(dims) > 1 and dims[0] is None:
         dims[0] = 1
+    if example is not None and None in dims:
+        if len(example) != len(dims) or any(d not in (None, e) for d, e in zip(dims, example, strict=True)):
+            raise ValueError(f"{what} has the shape {dims}, None being unknown, but the example's is {example}")
+        dims = [*example]
     shape = tuple(d for d in dims if d is not None and d > 0)
     if len(shape) < len(dims):
-        raise ValueError(f"{what} has a shape with an unknown or empty dimension besides the batch: {dims}")
+        raise ValueError(f"{what} has a shape with an unknown or empty dimension besides the batch: {dims}; an input of it as "
+                         "example=, or --example 1,3,32,32, says what is unknown")  # fmt: skip
     exact.limited(*shape)
     return shape
 
