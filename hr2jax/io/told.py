@@ -77,8 +77,8 @@ class Told:
         """
         if self.example is not None and math.prod(self.example) != inputs:
             raise ValueError(
-                f"the example has the shape {self.example}, which is {math.prod(self.example)} numbers, but the network "
-                f"has {inputs} inputs; give one input, or leave it out, as the file says what its inputs are"
+                f"the example has the shape {self.example}, which is {math.prod(self.example)} numbers, but the "
+                f"network has {inputs} inputs; give one input, or leave it out, as the file says what its inputs are"
             )
 
     def refuse_said(self, what: str) -> None:

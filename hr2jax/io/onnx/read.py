@@ -151,8 +151,8 @@ def _shape(given: Any, example: tuple[int, ...] | None) -> tuple[int, ...]:
         dims = [*example]
     shape = tuple(d for d in dims if d is not None and d > 0)
     if len(shape) < len(dims):
-        raise ValueError(f"{what} has a shape with an unknown or empty dimension besides the batch: {dims}; an input of it as "
-                         "example=, or --example 1,3,32,32, says what is unknown")  # fmt: skip
+        raise ValueError(f"{what} has a shape with an unknown or empty dimension besides the batch: {dims}; an "
+                         "input of it as example=, or --example 1,3,32,32, says what is unknown")  # fmt: skip
     exact.limited(*shape)
     return shape
 
