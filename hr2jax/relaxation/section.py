@@ -11,6 +11,7 @@ bounded: this is a local problem of a network with an input more. `Section` says
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +30,10 @@ from ..problem import Problem
 MARGIN = 1e-9
 # ||I - X A|| of an inverse that is worth something.
 LARGEST_ERROR = 0.5
+# The least that a neuron matters, relative to the one that matters most: the box of what S leaves out has no end.
+LEAST_IMPORTANCE = 1e-2
+# Weights are what neurons matter to this power.
+POWER = 1.0
 
 
 @dataclass(frozen=True)
@@ -222,12 +227,14 @@ def takes_x_once(net: Network) -> bool:
     )
 
 
-def find_section(net: Network, constant: float = 1.0) -> Section | None:
+def find_section(net: Network, constant: float = 1.0, adjoints: Sequence[Array] | None = None) -> Section | None:
     """A section of a network; None where none is found, or where every pattern occurs.
 
     Args:
         net: the network.
         constant: w_0 in units of the mean of |b_i| / ||row i||, the rows' distances from 0.
+        adjoints: (p_l,) of each hidden layer bounds of |df/dz|; None: of nothing is known how much it matters. A
+            neuron's weight is in proportion to that: S is then nearest to what f changes by.
     """
     if refusal(net):
         return None
@@ -239,7 +246,7 @@ def find_section(net: Network, constant: float = 1.0) -> Section | None:
         return None  # every pattern occurs
     lengths = np.linalg.norm(rows.A, axis=1)
     distances = float((np.abs(rows.b) / lengths).mean())
-    weights = 1.0 / lengths
+    weights = _importance(rows, lengths, adjoints) / lengths
     w_0 = np.array([constant * (distances if distances > 0 else 1.0)] if has_bias(net) else [], dtype=np.float64)
     if size > n:
         if not takes_x_once(net):
@@ -256,6 +263,17 @@ def find_section(net: Network, constant: float = 1.0) -> Section | None:
             return None
         radius = section._proved_radius(net, rows, Enclosure) * (1.0 + MARGIN)
     return replace(section, radius=radius) if np.isfinite(radius).all() and (radius > 0).all() else None
+
+
+def _importance(rows: Rows, lengths: Array, adjoints: Sequence[Array] | None) -> Array:
+    """(n,) what each neuron contributes to f where its z is a row's length, of geometric mean 1."""
+    if adjoints is None:
+        return np.ones(len(lengths))
+    with np.errstate(all="ignore"):
+        size = lengths * np.concatenate([adjoints[l - 1][index] for l, index in rows.members])
+        size = np.maximum(size / size.max(), LEAST_IMPORTANCE)
+        size = (size / np.exp(np.log(size).mean())) ** POWER
+    return size if np.isfinite(size).all() else np.ones(len(lengths))
 
 
 def section_bounds(net: Network, problem: Problem, arithmetic: type[Enclosure] = Enclosure) -> list[Pair]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from ..bounds.jacobian import adjoint_bounds
 from ..engines.sizes import Sizes
 from ..machine.threads import few_threads
 from ..network import Network
 from ..options import Options
 from ..problem import Problem
 from ..relaxation.presolve import LIFTINGS, Presolve, presolve, reach_of
-from ..relaxation.section import find_section
+from ..relaxation.section import find_section, refusal
 
 # Sides of M_1 up to which it is solved without being asked for: some seconds by Newton's method; and with a time limit,
 # of which it has what is left.
@@ -50,7 +53,9 @@ def required_on_section(net: Network, problem: Problem) -> Presolve:
 
 def _presolved(net: Network, problem: Problem) -> Presolve | None:
     with few_threads(max(net.widths)):
-        section = find_section(net)
+        masks = [np.zeros(layer.width, dtype=bool) for layer in net.layers[:-1]]
+        free = np.arange(net.widths[0])
+        section = None if refusal(net) else find_section(net, 1.0, adjoint_bounds(net, problem, free, masks, masks))
         if section is None:
             return None
         return presolve(net, problem, chains=LIFTINGS[reach_of(problem)], section=section)

@@ -10,8 +10,17 @@ import numpy as np
 from hr2jax import Layer, Network, graph
 from hr2jax.graph import is_masked
 from hr2jax.relaxation.basis import BEFORE_MASK, ONE, REST, XI, Group, S, T
+from hr2jax.relaxation.section import find_section, refusal
 from tests.reference.cases import exact
 from tests.reference.lifted_points import LiftedPoint, direction, mask, power
+
+
+def random_section(net, rng):
+    """A section of the network with any weights that `find_section` may give; None where there is none."""
+    if refusal(net):
+        return None
+    adjoints = None if rng.random() < 0.3 else [rng.exponential(1.0, layer.width) ** 4 for layer in net.layers[:-1]]
+    return find_section(net, float(rng.choice([0.3, 1.0, 3.0])), adjoints)
 
 
 def section_point(net, problem, fixed, rng, x):

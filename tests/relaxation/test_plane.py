@@ -13,18 +13,18 @@ from hr2jax.relaxation.basis import REST, XI, Group
 from hr2jax.relaxation.plane import pivot_layer
 from hr2jax.relaxation.presolve import LIFTINGS, presolve, reach_of
 from hr2jax.relaxation.products import FactorTable
-from hr2jax.relaxation.section import find_section, refusal
+from hr2jax.relaxation.section import find_section
 from tests.reference.cases import exact, random_net
 from tests.reference.effort import examples
 from tests.reference.lifted_points import encloses, form_values
-from tests.reference.section_points import random_kinked, random_x, section_point
+from tests.reference.section_points import random_kinked, random_section, random_x, section_point
 
 
 def reach_cases(seed, kind=Enclosure):
     """(net, problem, presolve, lifting, rng) of one output or several, any norm."""
     rng = np.random.default_rng(seed)
     net = random_kinked(rng)
-    section = None if refusal(net) else find_section(net, float(rng.choice([0.3, 1.0, 3.0])))
+    section = random_section(net, rng)
     assume(section is not None)
     norm, outputs = rng.choice(["inf", "2", "1"]), net.widths[-1]
     norm = norm if norm == "inf" else int(norm)
