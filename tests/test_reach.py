@@ -131,6 +131,13 @@ def test_hr2_plus_tries_both_and_keeps_the_smaller_bound():
     assert plain.bound >= both.relaxation_value == reach(net).relaxation_value
 
 
+@pytest.mark.parametrize("witness", [0, 1])
+def test_larger_ones_are_tried_where_a_witness_leaves_a_gap(witness, monkeypatch):
+    monkeypatch.setattr("hr2jax.solving.reach.LARGEST", 0)
+    found = hr2jax.solve(net_of(3, (2, 6, 1)), relaxation="hr2+", witness=witness)
+    assert found.certificate.lifting == ("reach" if witness else "forward")
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.02, 0.2])
 def test_a_time_limit_ends_it_with_what_is_proved(seconds):
     net = net_of(0, (2, 8, 8, 1))

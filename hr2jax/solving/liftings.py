@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ..network import Network
 from ..options import Options
@@ -11,8 +11,10 @@ from ..relaxation.presolve import Presolve
 from . import last, reach, tensored, tied
 
 
-def other_presolves(net: Network, problem: Problem, fixed: Presolve, options: Options) -> Iterator[Presolve]:
-    """The problem presolved for each of them, one after the other."""
+def other_presolves(
+    net: Network, problem: Problem, fixed: Presolve, options: Options, is_open: Callable[[], bool]
+) -> Iterator[Presolve]:
+    """The problem presolved for each of them, one after the other; `is_open`: whether a witness leaves a gap."""
     is_limited, found = options.time_limit is not None, None
     if tensored.is_sought(problem, options) and not fixed.tied:
         found = tensored.prepared(net, problem, fixed, is_limited)
@@ -24,6 +26,7 @@ def other_presolves(net: Network, problem: Problem, fixed: Presolve, options: Op
     found = last.beside(problem, options, fixed)
     if found is not None:
         yield found
-    found = reach.prepared_on_section(net, problem, is_limited) if reach.is_sought(problem, options) else None
+    is_sought, is_worthy = reach.is_sought(problem, options), is_limited or is_open()
+    found = reach.prepared_on_section(net, problem, is_worthy) if is_sought else None
     if found is not None:
         yield found

@@ -13,9 +13,9 @@ from ..problem import Problem
 from ..relaxation.presolve import LIFTINGS, Presolve, presolve, reach_of
 from ..relaxation.section import find_section, refusal
 
-# Sides of M_1 up to which it is solved without being asked for: some seconds by Newton's method; and with a time limit,
-# of which it has what is left.
-LARGEST, LARGEST_IN_TIME = 50, 110
+# Sides of M_1 up to which it is solved without being asked for: some seconds by Newton's method; and up to which with a
+# time limit, of which it has what is left, or where a witness says that there may be something to gain: a minute.
+LARGEST, LARGEST_WORTHY = 50, 110
 
 
 def is_sought(problem: Problem, options: Options) -> bool:
@@ -24,9 +24,9 @@ def is_sought(problem: Problem, options: Options) -> bool:
     return is_global and options.lifting == "auto" and options.record.hardest.reaches and options.cuts is None
 
 
-def prepared_on_section(net: Network, problem: Problem, is_limited: bool) -> Presolve | None:
-    """The problem presolved for it; None where that gains nothing, or is too large for what is left of the time."""
-    largest = LARGEST_IN_TIME if is_limited else LARGEST
+def prepared_on_section(net: Network, problem: Problem, is_worthy: bool) -> Presolve | None:
+    """The problem presolved for it; None where that gains nothing, or is too large for what it may gain."""
+    largest = LARGEST_WORTHY if is_worthy else LARGEST
     if sum(net.widths) > 2 * largest:
         return None
     try:

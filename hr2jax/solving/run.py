@@ -258,7 +258,7 @@ def _climb(session: Session, plan: Plan, before: Certificate | None) -> Status:
                 found = session.certificate
                 multipliers |= _starting_multipliers(session.net, found, plan.fixed, plan.lifting)
         if status is not Status.STOPPED:
-            for other in other_presolves(plan.net, plan.problem, plan.fixed, options):
+            for other in other_presolves(plan.net, plan.problem, plan.fixed, options, session.is_open):
                 status = _beside(session, plan.on(other), before, status)
         session.keep_for_search(0.0)
     if status is Status.STOPPED:  # whoever says so does not want to wait for a better witness

@@ -25,6 +25,8 @@ from ..relaxation.presolve import Presolve
 from ..result import Progress, Status, relative_gap
 from .checkpoint import Checkpoint
 
+# Tolerances that a gap has which is worth another lifting.
+OPEN = 5.0
 # What has run before any engine has.
 NO_ENGINE = "none"
 
@@ -88,6 +90,10 @@ class Session:
     def is_closed(self) -> bool:
         """Whether what is attained and what is proved agree to the tolerance."""
         return relative_gap(self.bound, self.lower) <= self.tolerance
+
+    def is_open(self) -> bool:
+        """Whether there is a witness, and a gap above it that is worth some time."""
+        return self.lower > 0 and relative_gap(self.bound, self.lower) > OPEN * self.tolerance
 
     def offer(self, certificate: Certificate) -> None:
         """Keep a certificate if it is the best; write the checkpoint."""
