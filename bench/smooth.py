@@ -5,13 +5,15 @@
     python bench/smooth.py --relaxation hr2+       another relaxation than hr2
 
 `small` is tanh 4-16-16-1, `actor` tanh 4-64-64-2 with orthogonal weights as stable-baselines3 makes them (gain sqrt(2),
-at the end 1), norm inf, output 0, on boxes of the radii 0.01 to 0.1 around a random centre. `vertex` is the largest
-dual norm of C D_2 A_2 D_1 A_1 over slopes at the ends of the ranges that the certificate proves, found by coordinate
-ascent from random starts (a lower bound of that maximum); a relaxation that does not tie the slopes to x bounds that
-maximum, which is above the true constant. `sampled` is the largest slope that the search for a witness proves. `over
-vertex` and `over sampled` are bound / each - 1. `mnist` is 784-256-256-10, tanh beside ReLU of the same weights, output
-0, everywhere and on a box of radius 0.01: seconds of the engine and its proofs, of the whole call, and the process's
-peak of memory. Every row has a process of its own. Rows are kept in bench/results/smooth.json.
+at the end 1), norm inf, output 0, on boxes of the radii 0.01 to 0.1 around a random centre; `pair` is tanh 4-16-16-2,
+both outputs, from norm 2 to 2 and from inf to 1, with slopes tied to x as "auto" has them and, `free`, without. `vertex`
+is the largest dual norm of C D_2 A_2 D_1 A_1 over slopes at the ends of the ranges that the certificate proves, found by
+coordinate ascent from random starts (a lower bound of that maximum); a relaxation that does not tie the slopes to x
+bounds that maximum, which is above the true constant. `sampled` is the largest slope that the search for a witness
+proves. `over vertex` and `over sampled` are bound / each - 1. `mnist` is 784-256-256-10, tanh beside ReLU of the same
+weights, output 0, everywhere and on a box of radius 0.01, and LipSDP's relaxation of norm 2 everywhere: seconds of the
+engine and its proofs, of the whole call, of all processors, and the process's peak of memory. Every row has a process of
+its own. Rows are kept in bench/results/smooth.json.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from measure import RESULTS, Table, in_process, solve_seconds
 
 COLUMNS = {
     "row": "<22", "radius": ">6.2f", "bound": ">9.5f", "vertex": ">9.5f", "sampled": ">9.5f", "over vertex": ">11.2%",
-    "over sampled": ">12.2%", "status": "<11", "seconds": ">8.2f", "wall": ">8.2f", "MiB": ">6.0f",
+    "over sampled": ">12.2%", "lifting": "<14", "status": "<11", "seconds": ">8.2f", "wall": ">8.2f", "cpu": ">8.2f",
+    "MiB": ">6.0f",
 }  # fmt: skip
 RADII = (0.01, 0.02, 0.05, 0.1)
 SEEDS = (0, 1, 2)
@@ -44,14 +47,14 @@ def orthogonal(rng: np.random.Generator, m: int, n: int, gain: float) -> np.ndar
 
 
 def network(name: str, seed: int, activation: str = "tanh") -> hr2jax.Network:
-    """`small`, `actor` or `mnist`."""
+    """`small`, `pair`, `actor` or `mnist`."""
     rng = np.random.default_rng(seed)
     if name == "actor":
         weights = [orthogonal(rng, 64, 4, 2**0.5), orthogonal(rng, 64, 64, 2**0.5), orthogonal(rng, 2, 64, 1.0)]
         biases = [0.1 * rng.normal(size=len(A)) for A in weights]
     else:
-        widths = (4, 16, 16, 1) if name == "small" else (784, 256, 256, 10)
-        scale = 1.0 if name == "small" else 3.0**-0.5  # the latter as PyTorch's default law
+        widths = {"small": (4, 16, 16, 1), "pair": (4, 16, 16, 2), "mnist": (784, 256, 256, 10)}[name]
+        scale = 3.0**-0.5 if name == "mnist" else 1.0  # the former as PyTorch's default law
         weights = [scale * rng.normal(size=(m, n)) / n**0.5 for n, m in pairwise(widths)]
         biases = [0.1 * rng.normal(size=m) for m in widths[1:]]
     return hr2jax.Network(weights, biases, activation=activation)
@@ -88,32 +91,42 @@ def vertex(net: hr2jax.Network, certificate: hr2jax.Certificate, rng: np.random.
     return best
 
 
-def row(name: str, seed: int, radius: float | None, activation: str, relaxation: str, limit: float) -> dict:
+def row(
+    name: str, seed: int, radius: float | None, activation: str, more: dict, relaxation: str, limit: float
+) -> dict:
     """One row, measured in this process."""
-    net, where = network(name, seed, activation), {}
+    net, where = network(name, seed, activation), {"output": 0, "relaxation": relaxation} | more
     if radius is not None:
-        where = {"center": np.random.default_rng([seed, 1]).uniform(-0.5, 0.5, net.widths[0]), "radius": radius}
-    began = time.perf_counter()
-    witness = 0 if name == "mnist" else 4
-    result = hr2jax.solve(net, output=0, relaxation=relaxation, time_limit=limit, witness=witness, **where)
+        where |= {"center": np.random.default_rng([seed, 1]).uniform(-0.5, 0.5, net.widths[0]), "radius": radius}
+    began, processors = time.perf_counter(), time.process_time()
+    result = hr2jax.solve(net, time_limit=limit, witness=0 if name == "mnist" else 4, **where)
     out = {"bound": result.bound, "status": result.status.name, "seconds": solve_seconds(result),
            "message": result.message, "wall": time.perf_counter() - began,
+           "cpu": time.process_time() - processors, "lifting": result.certificate.lifting,
            "MiB": result.timings["peak_bytes"] / 2**20}  # fmt: skip
-    if name != "mnist":
+    if name == "pair":
+        out |= {"sampled": result.lower, "over sampled": result.bound / result.lower - 1}
+    elif name != "mnist":
         at = vertex(net, result.certificate, np.random.default_rng([seed, 2]))
         out |= {"vertex": at, "sampled": result.lower, "over vertex": result.bound / at - 1,
                 "over sampled": result.bound / result.lower - 1}  # fmt: skip
     return out
 
 
-def rows() -> dict[str, tuple[str, int, float | None, str]]:
-    """Name -> network, seed, radius, activation."""
-    out: dict[str, tuple[str, int, float | None, str]] = {}
+def rows() -> dict[str, tuple[str, int, float | None, str, dict]]:
+    """Name -> network, seed, radius, activation, further options."""
+    out: dict[str, tuple[str, int, float | None, str, dict]] = {}
     for name in ("small", "actor"):
         for seed in SEEDS:
-            out |= {f"{name} {seed} {radius}": (name, seed, radius, "tanh") for radius in RADII}
-    for radius in (None, 0.01):
-        out |= {f"mnist {a}{'' if radius is None else ' box'}": ("mnist", 0, radius, a) for a in ("tanh", "relu")}
+            out |= {f"{name} {seed} {radius}": (name, seed, radius, "tanh", {}) for radius in RADII}
+    for p, q in ((2, 2), ("inf", 1)):
+        for radius in (0.02, 0.1):
+            norms = {"output": None, "norm": p, "output_norm": q}
+            for kind, more in (("", {}), (" free", {"lifting": "tensored"})):
+                out[f"pair 0 {p}-{q} {radius}{kind}"] = ("pair", 0, radius, "tanh", norms | more)
+    lipsdp = {"relaxation": "lipsdp", "norm": 2}
+    for what, radius, more in (("", None, {}), (" lipsdp", None, lipsdp), (" box", 0.01, {})):
+        out |= {f"mnist {a}{what}": ("mnist", 0, radius, a, more) for a in ("tanh", "relu")}
     return out
 
 
@@ -121,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=[""])
     parser.add_argument("--relaxation", default="hr2")
-    parser.add_argument("--time-limit", type=float, default=120.0)
+    parser.add_argument("--time-limit", type=float, default=90.0)
     parser.add_argument("--row", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.row:
