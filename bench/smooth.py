@@ -4,16 +4,16 @@
     python bench/smooth.py --only small actor      rows whose name has one of these
     python bench/smooth.py --relaxation hr2+       another relaxation than hr2
 
-`small` is tanh 4-16-16-1, `actor` tanh 4-64-64-2 with orthogonal weights as stable-baselines3 makes them (gain sqrt(2),
-at the end 1), norm inf, output 0, on boxes of the radii 0.01 to 0.1 around a random centre; `pair` is tanh 4-16-16-2,
-both outputs, from norm 2 to 2 and from inf to 1, with slopes tied to x as "auto" has them and, `free`, without. `vertex`
-is the largest dual norm of C D_2 A_2 D_1 A_1 over slopes at the ends of the ranges that the certificate proves, found by
-coordinate ascent from random starts (a lower bound of that maximum); a relaxation that does not tie the slopes to x
-bounds that maximum, which is above the true constant. `sampled` is the largest slope that the search for a witness
-proves. `over vertex` and `over sampled` are bound / each - 1. `mnist` is 784-256-256-10, tanh beside ReLU of the same
-weights, output 0, everywhere and on a box of radius 0.01, and LipSDP's relaxation of norm 2 everywhere: seconds of the
-engine and its proofs, of the whole call, of all processors, and the process's peak of memory. Every row has a process of
-its own. Rows are kept in bench/results/smooth.json.
+`small` is tanh 4-16-16-1, `actor` tanh 4-64-64-2 with orthogonal weights as stable-baselines3 makes them (gain
+sqrt(2), at the end 1), norm inf, output 0, on boxes of the radii 0.01 to 0.1 around a random centre; `pair` is tanh
+4-16-16-2, both outputs, from norm 2 to 2 and from inf to 1, with slopes tied to x as "auto" has them and, `free`,
+without. `vertex` is the largest dual norm of C D_2 A_2 D_1 A_1 over slopes at the ends of the ranges that the
+certificate proves, found by coordinate ascent from random starts (a lower bound of that maximum); a relaxation that
+does not tie the slopes to x bounds that maximum, which is above the true constant. `sampled` is the largest slope that
+the search for a witness proves. `over vertex` and `over sampled` are bound / each - 1. `mnist` is 784-256-256-10, tanh
+beside ReLU of the same weights, output 0, everywhere and on a box of radius 0.01, and LipSDP's relaxation of norm 2
+everywhere: seconds of the engine and its proofs, of the whole call, of all processors, and the process's peak of
+memory. Every row has a process of its own. Rows are kept in bench/results/smooth.json.
 """
 
 from __future__ import annotations
