@@ -1,8 +1,9 @@
 """What a call costs, and where: the processor's seconds of import, setup, compilation, engine, proof and witness.
 
-    python bench/latency.py                          everything but hr2+ of (784, 500); half an hour on two quiet cores
+    python bench/latency.py                          everything but hr2+ of (784, 500); 8 minutes on two quiet cores
     python bench/latency.py --only "(40, 40)"        problems whose name has this
-    python bench/latency.py --old PATH               beside another checkout's, such as a git worktree of 14fbe95
+    python bench/latency.py --old PATH               beside another checkout's, such as a git worktree of 14fbe95, each
+                                                     of whose calls may take 20 s (--old-limit); 15 minutes
     python bench/latency.py --clock wall             the split in wall seconds; on a busy machine they say little
     python bench/latency.py --targets                the last lines only: today's figures beside what is wanted
 
@@ -10,7 +11,7 @@ Each problem has two processes, the first with an empty folder of compiled progr
 what the first has left there; the second solves it twice, and `warm` is the second time. `wall` and `processor` of a
 process are all of it, the interpreter included; of a warm call they are the call's. Parts are from `Result.timings`,
 whose clock is replaced by the processor's (children included), and stands still while modules are imported. Rows are
-kept in bench/results/latency.json.
+kept in bench/results/latency.json. The other solvers are measured once, in this checkout.
 """
 
 from __future__ import annotations
@@ -105,16 +106,20 @@ def process(arguments: list[str], checkout: Path, cache: Path) -> tuple[str, flo
     return done.stdout, time.perf_counter() - began, processor() - used, lines[-1][:100] if lines else ""
 
 
-def measure(table: Table, name: str, checkouts: dict[str, Path], folder: Path, base: str, limit: float | None) -> None:
+def measure(
+    table: Table, name: str, checkouts: dict[str, Path], folder: Path, base: str, limits: dict[str, float]
+) -> None:
     network, is_local, options = problems()[name]
     path, center = written(folder, network)
-    options = {"method": "auto", "time_limit": limit} | options
-    for version, checkout in checkouts.items():
+    own = checkouts if options.get("method") is None or "here" not in checkouts else {"here": checkouts["here"]}
+    for version, checkout in own.items():
+        options = {"method": "auto"} | options | {"time_limit": limits[version]}
         cache = Path(tempfile.mkdtemp(dir=folder))
         for run, calls in (("first", 1), ("second", 2)):
             job = json.dumps([path, center if is_local else None, options, base, calls])
             out, wall, _, why = process([str(HERE.with_name("latency_call.py")), job], checkout, cache)
-            key = {"problem": name, "method": options["method"], "checkout": version, "clock": base}
+            key = {"problem": name, "method": options["method"], "checkout": version, "clock": base,
+                   "limit": limits[version]}  # fmt: skip
             if why:
                 table.add(key | {"run": run, "status": "FAILED", "message": why})
                 break
@@ -168,6 +173,7 @@ def main() -> None:
     parser.add_argument("--only-old", action="store_true", help="the other checkout alone")
     parser.add_argument("--clock", choices=("processor", "wall"), default="processor", help="of the parts")
     parser.add_argument("--time-limit", type=float, metavar="S", default=120.0, help="of each call (120)")
+    parser.add_argument("--old-limit", type=float, metavar="S", default=20.0, help="of the other checkout's (20)")
     parser.add_argument("--targets", action="store_true", help="the commands and ratios alone")
     parser.add_argument("--json", type=Path, default=RESULTS / "latency.json", help="rows are kept here")
     arguments = parser.parse_args()
@@ -182,7 +188,8 @@ def main() -> None:
             for name in problems():
                 wanted = any(part in name for part in arguments.only) if arguments.only else name not in LEFT_OUT
                 if wanted and not any(part in name for part in arguments.skip):
-                    measure(table, name, checkouts, folder, arguments.clock, arguments.time_limit)
+                    limits = {"here": arguments.time_limit, "old": arguments.old_limit}
+                    measure(table, name, checkouts, folder, arguments.clock, limits)
         if arguments.targets or not arguments.only:
             targets(table, folder, checkouts)
 
