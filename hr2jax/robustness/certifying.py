@@ -35,6 +35,7 @@ WORSE = (
 UNFINISHED = (Status.TIME_LIMIT, Status.STOPPED)
 
 
+KEPT = 0.15  # the share of a time limit that global constants leave to an attack
 WRITTEN = 1024  # lines that are written together
 ATTACKED = 8192  # inputs whose points are in memory together
 
@@ -95,7 +96,9 @@ class Certifying:
                 self.attacked_until = radius
         self.seconds["attack"] = time.time() - since
 
-    def bound_pairs(self, options: Mapping[str, Any], line: Line, workers: int | None, client: Any) -> Status:
+    def bound_pairs(
+        self, options: Mapping[str, Any], line: Line, workers: int | None, client: Any, attack_follows: bool = False
+    ) -> Status:
         """Global constants of F_k - F_j for the labels k that occur; F_j - F_k has the same."""
         since = time.time()
         rows = np.flatnonzero(self.right & ~self.finished)
@@ -105,6 +108,8 @@ class Certifying:
         line.show(f"constants of {len(pairs)} pairs of labels")
         worst = max((constant.status for constant in self.known.values()), default=Status.SOLVED, key=WORSE.index)
         until = None if self.deadline is None else max(self.deadline, since)
+        if until is not None and attack_follows:
+            until -= KEPT * (until - since)
         if pairs and options["max_iterations"] is None and bilinear.serves(
             self.net, self.norm, options["relaxation"], options["method"]
         ):  # fmt: skip
@@ -282,6 +287,10 @@ class Certifying:
         """(n,) whether at each of the radii the input is certified or broken."""
         known = (self.found[:, None] >= self.radii) | (self.first_broken[:, None] <= self.radii)
         return np.asarray(known.all(axis=1))
+
+    def settle(self) -> None:
+        """Say which inputs are decided by what is known of them, whatever more time would find."""
+        self.decided |= self._is_settled()
 
     def _is_over(self) -> bool:
         check()

@@ -162,9 +162,13 @@ def certify(
             run.go_on(journal)
         status = Status.SOLVED
         try:
-            if attack_starts:
+            is_late = bool(attack_starts) and time_limit is not None
+            if attack_starts and not is_late:
                 run.attack(attack_steps, attack_starts, seed, line.show)
-            status = run.bound_pairs(chosen | {"progress": progress}, line, workers, client)
+            status = run.bound_pairs(chosen | {"progress": progress}, line, workers, client, is_late)
+            if is_late and status is not Status.STOPPED:  # what it must compile may take longer than the constants
+                run.attack(attack_steps, attack_starts, seed, line.show)
+                run.settle()
             if via == VIA[0]:
                 run.finish(np.flatnonzero(run.decided))
             elif status is not Status.STOPPED:

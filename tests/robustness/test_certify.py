@@ -310,6 +310,24 @@ def test_progress_shows_which_constant_is_sought(caplog):
     assert "1 of 2, F_" in caplog.text and "certified" in caplog.text
 
 
+@pytest.mark.parametrize("time_limit", [None, 1000.0])
+@pytest.mark.parametrize("via", ["lipschitz-global", "lipschitz-local"])
+def test_with_a_time_limit_constants_come_before_the_attack(time_limit, via, monkeypatch):
+    """It compiles for seconds: of five none were left for ten constants of 20-40-5, of which each takes a tenth."""
+    called = []
+    for name in ("attack", "bound_pairs", "search"):
+        original = getattr(module.Certifying, name)
+        monkeypatch.setattr(
+            module.Certifying, name,
+            lambda self, *given, original=original, name=name: called.append(name) or original(self, *given),
+        )  # fmt: skip
+    x = np.random.default_rng(3).uniform(-1, 1, (3, 2))
+    report = hr2jax.certify(network(2), x, radii=[1e-3, 9.0], relaxation="shor", via=via, time_limit=time_limit)
+    first = ["attack", "bound_pairs"] if time_limit is None else ["bound_pairs", "attack"]
+    assert called == first + ["search"] * (via == "lipschitz-local")
+    assert report.decided.all() and report.attack_accuracy is not None
+
+
 @pytest.mark.parametrize("countless", [{"attack_steps": 10**9}, {"attack_starts": 10**9}])
 def test_a_countless_attack_ends_with_the_time_limit(countless):
     """The limit was looked at between radii only, and a climb was one program: it ran for hours, deaf to Ctrl-C."""

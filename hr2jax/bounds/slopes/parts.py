@@ -55,6 +55,8 @@ def find_parts(
     """
     undecided = (pair[0] < 0) & (pair[1] > 0)
     targets = np.flatnonzero(np.tile(undecided, 2))
+    if end is not None and time.monotonic() >= end:  # the first round of programs is as long as all lines took
+        return None
     program = _Program(net, problem, l, bounds)
     if not len(targets) or not len(program.neurons):
         return None

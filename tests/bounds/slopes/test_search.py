@@ -231,3 +231,11 @@ def test_bounds_do_not_turn_on_whether_rounding_leaves_a_neuron_always_on(method
     for low in (1e-300, -1e-300):
         moved = [bounds[0], (np.array([low, bounds[1][0][1]]), bounds[1][1])]
         np.testing.assert_allclose(layer_bounds(net, problem, 3, moved, own), bounds[2], rtol=1e-9, atol=1e-12)
+
+
+def test_parts_are_not_begun_where_the_lines_have_taken_the_time():
+    """Their first round overran a share of five seconds by half, and hr2+ was above hr2 for it."""
+    net = random_net(np.random.default_rng(0), (4, 8, 8, 8, 1))
+    problem = checked_problem(net, 0, "inf", center=np.zeros(4), radius=1.0)
+    assert any(k == 0 for _, k in find_slopes(net, problem, "split"))
+    assert not any(k == 0 for _, k in find_slopes(net, problem, "split", seconds=0.0))
