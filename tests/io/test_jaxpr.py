@@ -81,6 +81,8 @@ VECTOR = {
     "group sort": lambda x: jnp.stack([jnp.max(x.reshape(2, 2), 1), jnp.min(x.reshape(2, 2), 1)], 1).ravel(),
     "reduced": lambda x: jnp.stack([x.sum(), x.mean(), x.max(), x.min(), jnp.dot(x, C[:4])]),
     "indexed": lambda x: jnp.concatenate([x[::-1], x[1:3], x[jnp.array([3, 0, 0])], x[-1:], jnp.roll(x, 1)]),
+    "filled": lambda x: x.at[jnp.array([0, 9, 3, -9])].get(mode="fill", fill_value=2.0),
+    "clipped places": lambda x: jnp.take(x, jnp.array([0, 9]), mode="clip"),
     "set": lambda x: x.at[1].set(2.0).at[jnp.array([0, 3])].set(jax.nn.relu(x[:2])) + x.at[2].set(x[0]),
     "padded": lambda x: jnp.pad(x, (1, 2), constant_values=0.5) + jax.lax.pad(x, 0.0, [(0, 0, 1)])[:7],
     "masked": lambda x: jnp.where(jnp.arange(4) % 2 == 0, x, jax.nn.relu(x)) * jnp.tril(jnp.ones((4, 4))),
@@ -207,6 +209,7 @@ REFUSED = {
     "numpy": (lambda x: np.sin(np.asarray(x)), "cannot trace"), "nan": (lambda x: x + jnp.nan, "NaN|finite"),
     "complex": (lambda x: x * 1j, "complex128 of what"), "two": (lambda x, y: x + y, "cannot trace"),
     "random": (lambda x: x * jax.random.normal(jax.random.key(0), (4,)), "it is random"),
+    "entries outside": (lambda x: x.at[jnp.array([0, 9])].get(mode="fill"), "outside its tensor"),
     "outside": (lambda x: jax.lax.pad(x, jnp.inf, [(1, 0, 0)]), "finite"),
 }  # fmt: skip
 

@@ -183,6 +183,8 @@ def cut(d, a):
                     lambda x: x.at[..., 0].set(0.5), lambda x: x.at[0].set(x[-1]), lambda x: x[..., -1:],
                     lambda x: jnp.delete(x, at, i),
                     lambda x: x[jnp.array([0, -1])],
+                    lambda x: x.at[..., jnp.array([0, 9])].get(mode="fill", fill_value=1.25),
+                    lambda x: jnp.take(x, jnp.array([0, 9, -9]), axis=i, mode="wrap"),
                     lambda x: x.at[0, ..., 0].set(1.5)])  # fmt: skip
 
 

@@ -109,7 +109,8 @@ def linear(d, a):
 
 
 def parametrised(d, a):
-    kind = d.among([parametrizations.weight_norm, parametrizations.spectral_norm])
+    kind = d.among([parametrizations.weight_norm, parametrizations.spectral_norm,
+                    lambda layer: parametrizations.weight_norm(layer, dim=d.among([None, 0, 1]))])  # fmt: skip
     return d.layer(kind(nn.Linear(a.shape[-1], int(d.rng.integers(1, 5)))))
 
 

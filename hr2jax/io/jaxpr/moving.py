@@ -114,10 +114,16 @@ def _gather(o: Operation) -> Any:
     if not all(isinstance(v, np.ndarray) and v.dtype.kind in "iu" for v in places):
         raise ValueError("it takes entries at places that the network computes, so that it jumps")
     _room(o)
-    index = o.evaluated([_numbered(value).astype(np.int32), *places])
-    if (index < 0).any():
-        raise ValueError("it takes entries outside its tensor, which gives NaN")
-    return _moved(o, value, index)
+    fill = o.parameters.get("fill_value")
+    # of entries outside; it is a number of the value's, none of an entry's
+    changed = {} if fill is None else {"fill_value": -1}
+    index = o.evaluated([_numbered(value).astype(np.int32), *places], **changed)
+    there = index >= 0
+    if there.all():
+        return _moved(o, value, index)
+    if fill is None or not np.isfinite(fill):
+        raise ValueError("it takes entries outside its tensor, which gives NaN or infinity")
+    return joined(o, [value, np.asarray(float(fill))], np.where(there, index, _numbered(value).size), _shape(o))
 
 
 @primitive("dynamic_update_slice")

@@ -80,11 +80,11 @@ class Operation:
                 raise ValueError(f"it gives a tensor of shape {shape_of(inner)}, but JAX says {variable.aval.shape}")
         return found
 
-    def evaluated(self, arrays: list[Any]) -> Any:
-        """What JAX itself gives of arrays of integers, as an array; floats as float64."""
+    def evaluated(self, arrays: list[Any], **changed: Any) -> Any:
+        """What JAX itself gives of arrays of integers, with some parameters changed; floats as float64."""
         try:
             with np.errstate(invalid="ignore"):  # JAX's own fill values, of entries that nothing takes
-                found = np.asarray(self.equation.primitive.bind(*arrays, **self.parameters))
+                found = np.asarray(self.equation.primitive.bind(*arrays, **self.parameters | changed))
         except Exception as error:
             raise ValueError(f"JAX cannot evaluate it ({reason(error)})") from None
         return found if found.dtype.kind in "iub" else found.astype(np.float64)

@@ -274,9 +274,10 @@ def _addmm(t: Aten, g: Given) -> Any:
 
 @aten("_weight_norm", "_weight_norm_interface")
 def _weight_norm(t: Aten, g: Given) -> Any:
-    """g v / ||v||, the norm over all dimensions but one."""
+    """g v / ||v||, the norm over all dimensions but one, or over all of them (-1, which is no dimension)."""
     v, scale, kept = g["v"], g["g"], g["dim"]
-    dims = tuple(d for d in range(len(shape_of(v))) if d != kept % len(shape_of(v)))
+    ndim = len(shape_of(v))
+    dims = tuple(d for d in range(ndim) if kept == -1 or d != kept % ndim)
     return numbers.multiply(v, numbers.divide(scale, numbers.length(v, dims, True)))
 
 
