@@ -83,6 +83,11 @@ VECTOR = {
     "indexed": lambda x: jnp.concatenate([x[::-1], x[1:3], x[jnp.array([3, 0, 0])], x[-1:], jnp.roll(x, 1)]),
     "filled": lambda x: x.at[jnp.array([0, 9, 3, -9])].get(mode="fill", fill_value=2.0),
     "clipped places": lambda x: jnp.take(x, jnp.array([0, 9]), mode="clip"),
+    "added": lambda x: jnp.ones(5).at[jnp.array([0, 3, 9, 3])].add(jax.nn.relu(x)),
+    "constants added": lambda x: x.at[jnp.array([1, 1])].add(C[:2]),
+    "segments": lambda x: jax.ops.segment_sum(jnp.stack([x, 2 * x], 1), np.array([0, 2, 2, 0]), 3),
+    "sums so far": lambda x: jnp.cumsum(jax.nn.relu(x)) + jax.lax.cumsum(x.reshape(2, 2), 0, reverse=True).ravel(),
+    "constants' exponentials": lambda x: x * jnp.exp(jnp.asarray(C[:4])) + jnp.exp(0.3),
     "set": lambda x: x.at[1].set(2.0).at[jnp.array([0, 3])].set(jax.nn.relu(x[:2])) + x.at[2].set(x[0]),
     "padded": lambda x: jnp.pad(x, (1, 2), constant_values=0.5) + jax.lax.pad(x, 0.0, [(0, 0, 1)])[:7],
     "masked": lambda x: jnp.where(jnp.arange(4) % 2 == 0, x, jax.nn.relu(x)) * jnp.tril(jnp.ones((4, 4))),
@@ -111,6 +116,7 @@ IMAGE = {
     "average pool": lambda x: window(x, 0.0, jax.lax.add) / window(jnp.ones_like(x), 0.0, jax.lax.add),
     "global": lambda x: jnp.concatenate([x.mean((1, 2)), x.max((1, 2))], -1), "flat": lambda x: x.reshape(1, -1) * 2,
     "resized": lambda x: jax.image.resize(x, (1, 12, 10, 2), "nearest"),
+    "resized by a fraction": lambda x: jax.image.resize(x, (1, 7, 3, 2), "nearest"),
     "interpolated": lambda x: jax.image.resize(x, (1, 12, 10, 2), "linear"),
 }  # fmt: skip
 

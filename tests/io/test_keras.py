@@ -105,6 +105,7 @@ SEQUENTIAL = {
     "global max": lambda: (IMG, L.GlobalMaxPooling2D(keepdims=True), L.Flatten()),
     "moved": lambda: (IMG, L.Permute((3, 1, 2)), L.Reshape((2, -1)), L.ReLU(), L.Reshape((6, 10, 2)),
                       L.ZeroPadding2D(((1, 0), (2, 3))), L.Cropping2D(((0, 1), (1, 2))), L.UpSampling2D((2, 1))),
+    "interpolated": lambda: (IMG, L.UpSampling2D((2, 3), interpolation="bilinear"), L.Activation("log_sigmoid")),
     "moved 1d": lambda: (ROW, L.ZeroPadding1D((1, 2)), L.Cropping1D(1), L.UpSampling1D(2), L.ReLU(), L.Flatten(),
                          L.RepeatVector(2)),
     "preprocessing": lambda: (IMG, L.Rescaling(1 / 3, offset=-0.5), L.Rescaling([0.1, 0.2, 0.3, 7.0]),
@@ -149,6 +150,8 @@ FUNCTIONAL = {
     "outputs": lambda x: [L.Dense(3)(x), L.Dense(2, activation="relu")(x)],
     "operations": lambda x: keras.ops.maximum(x * 0.3 + 1.0, 2.0 - x / 3.0) - keras.ops.absolute(keras.ops.relu(-x)),
     "mask": lambda x: L.Dense(3)(x, training=False),
+    "two inputs within": lambda x: keras.Model([a := keras.Input((4,)), b := keras.Input((3,))],
+                                               L.Concatenate()([L.ReLU()(b), a]))([x, L.Dense(3)(x)]),
 }  # fmt: skip
 
 
@@ -236,7 +239,7 @@ REFUSED = {
     "unbuilt": (lambda: keras.Sequential([L.Dense(3)]), "not built"),
     "two inputs": (lambda: keras.Model([a := keras.Input((2,)), b := keras.Input((2,))], L.Add()([a, b])), "2 tensors"),
     "integers": (lambda: sequential((4,), L.Embedding(5, 2)), "Embedding|floats"),
-    "upsampling": (lambda: sequential(IMG, L.UpSampling2D(2, interpolation="bilinear")), "'bilinear' is not read"),
+    "upsampling": (lambda: sequential(IMG, L.UpSampling2D(2, interpolation="bicubic")), "'bicubic' is not read"),
     "own call": (pinned, "call of its own"),
     "recurrent": (lambda: sequential(ROW, L.LSTM(2)), "LSTM.*not read"),
     "exponential": (lambda: sequential((4,), L.Dense(2, activation="exponential")), "'exponential' is not read"),

@@ -35,6 +35,7 @@ C = {
     "mask": np.array([[True, False, True, False]]), "repeats": i8(1, 2, 1), "fill": np.array(0.75),
 }  # fmt: skip
 IMG = (1, 2, 5, 4)
+PLACES = "coordinate_transformation_mode"
 # line, attributes, shape of x, operator sets
 CASES = [
     ("Gemm x M row > y", {"transB": 1, "alpha": 0.75, "beta": -2.0}, (1, 4), (7, 9, 11, 13)),
@@ -182,6 +183,24 @@ CASES = [
     ("MaxPool x > y", {"kernel_shape": [2, 3], "strides": [2, 2], "ceil_mode": 1}, IMG, (10, 11, 22)),
     ("MaxPool x > y", {"kernel_shape": [2, 2], "dilations": [2, 1]}, IMG, (10, 12, 22)),
     ("MaxPool x > y", {"kernel_shape": [3], "auto_pad": "SAME_UPPER", "strides": [2]}, (1, 2, 6), (8, 22)),
+    ("DepthToSpace x > y", {"blocksize": 2}, (1, 8, 2, 3), (6, 11, 13)),
+    ("DepthToSpace x > y", {"blocksize": 2, "mode": "CRD"}, (1, 8, 2, 3), (11, 13)),
+    ("SpaceToDepth x > y", {"blocksize": 2}, (1, 2, 4, 6), (6, 13)),
+    ("SpaceToDepth x > y", {"blocksize": 2, "mode": "CRD"}, (1, 2, 4, 6), (28,)),
+    ("CumSum x axis1 > y", {}, (2, 5, 3), (11, 14)),
+    ("CumSum x last > y", {"exclusive": 1, "reverse": 1}, (2, 5, 3), (11, 14)),
+    ("Upsample x twice > y", {"mode": "nearest"}, IMG, (9,)),
+    ("Upsample x > y", {"mode": "linear", "scales": [1.0, 1.0, 2.0, 1.5]}, IMG, (7,)),
+    ("Resize x none twice > y", {}, IMG, (11, 13, 18, 19)),
+    ("Resize x none twice > y", {"mode": "linear", "exclude_outside": 1}, IMG, (11, 13, 18, 19)),
+    ("Resize x none odd > y", {"mode": "linear"}, IMG, (11, 13, 19)),
+    ("Resize x none none seven > y", {"nearest_mode": "floor", PLACES: "half_pixel"}, IMG, (13, 19)),
+    ("Resize x none none seven > y", {"mode": "linear", PLACES: "align_corners"}, IMG, (11, 19)),
+    ("Resize x none none seven > y", {"mode": "linear", PLACES: "asymmetric"}, IMG, (11, 19)),
+    ("Resize x none none ones > y", {"mode": "linear", PLACES: "pytorch_half_pixel"}, IMG, (11, 19)),
+    ("Resize x _ _ width > y", {"mode": "linear", "axes": [3]}, IMG, (18, 19)),
+    ("Resize x _ _ width > y", {"nearest_mode": "ceil", "axes": [3], PLACES: "half_pixel_symmetric"},
+     IMG, (19,)),
     ("BatchNormalization x scale bias mean var > y", {"epsilon": 0.01}, IMG, (7, 9, 14, 15)),
     ("BatchNormalization x scale bias mean var > y", {}, (1, 2), (9, 15)),
 ]  # fmt: skip
@@ -189,6 +208,11 @@ CASES = [
 EVALUATED_WRONGLY = {("BatchNormalization", 7), ("BatchNormalization", 9)}
 IN_FLOAT32 = ("Erf", "HardSwish", "Gelu")  # what the evaluator computes or rounds so
 C["k3"], C["k5"] = i8(3), i8(5)
+C["twice"], C["seven"], C["ones"] = np.array([1.0, 1.0, 2.0, 3.0]), i8(1, 2, 7, 3), i8(1, 2, 1, 1)
+C["width"], C["odd"] = i8(2), np.array([1.0, 1.0, 1.7, 1.0])
+C["axis1"], C["last"] = np.array(1, np.int64), np.array(-1, np.int64)
+C["below"] = np.array([1.0, 1.0, float(np.float32(0.7)), 1.0])
+C["none"], C["border"], C["smaller"] = np.zeros(0), i8(1, 1, 7, 1), np.array([1.0, 1.0, 0.75, 1.0])
 C["row3"], C["i23n"] = draw(3, 4), i8(2, -1)
 
 
@@ -207,6 +231,15 @@ def test_an_operator_is_what_onnx_says(tmp_path, line, attributes, shape, opsets
             net = loaded(tmp_path, graph)
         values.append(net(np.arange(np.prod(shape)) / 7 - 1))
     assert all((value == values[-1]).all() for value in values)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_the_first_resize_is_asymmetric(tmp_path, mode):
+    """Operator set 10 has no word for its places, and the evaluator does not compute it; set 13 says them."""
+    words = {"mode": mode, PLACES: "asymmetric", "nearest_mode": "floor"}
+    first = loaded(tmp_path, double_model([("Resize x twice > y", {"mode": mode})], IMG, 10, ["y"], **C))
+    again = loaded(tmp_path, double_model([("Resize x none twice > y", words)], IMG, 13, ["y"], **C))
+    assert first.hash == again.hash
 
 
 # What graphs make of weights before they take them: spectral, weight and other normalisations.
@@ -279,6 +312,16 @@ def test_two_ways_to_say_the_same(tmp_path, opset, nodes, others, shape):
 
 
 REFUSED = [
+    ("Resize x none odd > y", {PLACES: "align_corners", "mode": "linear"}, 13, (1, 1, 4, 1), "give no whole sizes"),
+    ("Resize x none below > y", {}, 13, (1, 1, 10, 1), "give no whole sizes"),
+    ("Resize x none none seven > y", {"mode": "cubic"}, 13, IMG, "'cubic' is not read"),
+    ("Resize x none none seven > y", {"antialias": 1, "mode": "linear"}, 18, IMG, "antialias"),
+    ("Resize x none twice seven > y", {}, 13, IMG, "either its scales or its sizes"),
+    ("Resize x none none seven > y", {PLACES: "tf_half_pixel_for_nn"}, 11, IMG, "tf_half_pixel_for"),
+    ("Resize x none none border > y", {PLACES: "half_pixel", "nearest_mode": "floor"}, 13,
+     (1, 1, 49, 1), "border of two entries"),
+    ("Resize x smaller > y", {}, 10, (1, 2, 4, 4), "makes an image smaller"),
+    ("Resize x none none seven > y", {"keep_aspect_ratio_policy": "not_larger"}, 18, IMG, "keeps the ratio"),
     ("Add x four > y", {}, 6, (2, 3, 4), "without broadcast"),
     ("Add x row > y", {"broadcast": 1, "axis": 0}, 6, (2, 3, 4), "does not fit into"),
     ("Add x four > y", {"broadcast": 1}, 7, (2, 3, 4), "'broadcast' is not expected"),

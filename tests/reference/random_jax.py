@@ -105,7 +105,7 @@ def strange(d, a):
     d.is_strange = True
     d.other(lambda s: s == a.shape)
     return d.among([jnp.multiply, lambda x, y: x / (1 + jnp.abs(y)), lambda x, y: x * jax.nn.sigmoid(y),
-                    lambda x, y: jax.nn.softmax(x), lambda x, y: jnp.exp(x), lambda x, y: jnp.cumsum(x, -1),
+                    lambda x, y: jax.nn.softmax(x), lambda x, y: jnp.exp(x), lambda x, y: jnp.cumprod(x, -1),
                     lambda x, y: jnp.where(x > 0, x, y), lambda x, y: jnp.round(x), lambda x, y: jnp.sin(x),
                     lambda x, y: jnp.sqrt(x**2 + 1), lambda x, y: x.std(), lambda x, y: jnp.floor(x) + y,
                     lambda x, y: jnp.median(x), lambda x, y: jax.nn.sigmoid(x), lambda x, y: jax.nn.glu(x),

@@ -114,6 +114,12 @@ def _reduced(o: Operation) -> Any:
 
 
 
+@primitive("cumsum")
+def _cumsum(o: Operation) -> Any:
+    axis = np.array([int(o.parameters["axis"])], dtype=np.int64)
+    return o.do("CumSum", o.inputs[0], axis, reverse=int(bool(o.parameters["reverse"])))
+
+
 @primitive("sort")
 def _sort(o: Operation) -> Any:
     """In ascending order along a dimension."""

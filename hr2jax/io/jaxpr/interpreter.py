@@ -19,7 +19,6 @@ _CALLS = ("jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_
           "checkpoint", "remat", "remat2")  # fmt: skip
 _BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 _HINTS = {
-    "exp": "it is read as a part of jax.nn's activations only; tanh, sigmoid, softplus, elu, selu and gelu are",
     "integer_pow": "it multiplies what the network computes with itself",
     "square": "it multiplies what the network computes with itself",
     "pow": "it multiplies what the network computes with itself",

@@ -138,6 +138,37 @@ def _scatter(o: Operation) -> Any:
     return _updated(o, value, update, lambda a, b: [a, places, b], [places])
 
 
+@primitive("scatter-add")
+def _added(o: Operation) -> Any:
+    """The value, and what of the update is added to each of its entries."""
+    import jax
+
+    value, places, update = o.inputs
+    if not isinstance(places, np.ndarray) or places.dtype.kind not in "iu":
+        raise ValueError("it adds to entries at places that the network computes, so that it jumps")
+    _room(o)
+    p, (before, after) = o.parameters, (_numbered(value), _numbered(update))
+    if before.size >= 2**24:
+        raise ValueError("it adds to more entries than are numbered here")
+    form = {key: p[key] for key in ("dimension_numbers", "indices_are_sorted", "unique_indices", "mode")}
+    none = np.zeros(before.shape, dtype=np.float32)
+
+    def placed(u: Any) -> Any:
+        return jax.lax.scatter_add(none, places, u, **form)
+
+    # its transpose takes the entry that each entry of the update is added to: 0 of none, for they count from 1
+    spec = jax.ShapeDtypeStruct(after.shape, np.float32)
+    (found,) = jax.linear_transpose(placed, spec)((before + 1).astype(np.float32))
+    target = np.asarray(found).astype(np.int64).ravel() - 1
+    held = np.flatnonzero(target >= 0)
+    order = held[np.argsort(target[held], kind="stable")]
+    starts = np.concatenate([[0], np.cumsum(np.bincount(target[held], minlength=before.size))])
+    matrix = maps.Map(maps.csr(np.ones(len(order)), order, starts, (before.size, after.size)))
+    builder, update = o.walk.builder, o.inside(update)
+    update = update if isinstance(update, Affine) else builder.constant(floats(update))
+    return o.do("Add", value, plain(builder.apply(matrix, update, before.shape)))
+
+
 def _updated(o: Operation, value: Any, update: Any, arguments: Any, places: list[Any]) -> Any:
     if not all(isinstance(v, np.ndarray) and v.dtype.kind in "iu" for v in places):
         raise ValueError("it sets entries at places that the network computes, so that it jumps")

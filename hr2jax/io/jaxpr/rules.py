@@ -137,9 +137,20 @@ def _is_infinite(value: Any) -> bool:
 @primitive("floor", "ceil", "sign")
 def _step(o: Operation) -> Any:
     (a,) = o.inputs
+    step = {"floor": np.floor, "ceil": np.ceil, "sign": np.sign}[o.equation.primitive.name]
+    if isinstance(a, Enclosure) and (step(a.lower()) == step(a.upper())).all():
+        return step(a.mid)
     if not isinstance(a, np.ndarray):
-        raise ValueError("it jumps; only what it makes of exact constants is read")
-    return {"floor": np.floor, "ceil": np.ceil, "sign": np.sign}[o.equation.primitive.name](a)
+        raise ValueError("it jumps; only what it makes of constants is read, where rounding does not decide it")
+    return step(a)
+
+
+@primitive("exp")
+def _exp(o: Operation) -> Any:
+    if is_computed(o.inputs[0]):
+        raise ValueError("it is not read but of constants, and as a part of jax.nn's activations: tanh, sigmoid, "
+                         "softplus, elu, selu and gelu are")  # fmt: skip
+    return o.do("Exp", o.inputs[0])
 
 
 @primitive("select_n")

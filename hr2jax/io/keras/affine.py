@@ -219,11 +219,15 @@ def _border(call: Call, given: Any) -> Any:
 
 @rule("UpSampling1D UpSampling2D UpSampling3D", "size data_format interpolation")
 def _up_sampling(call: Call, given: Any) -> Any:
-    """Every entry repeated: the nearest."""
+    """Every entry repeated, or the image interpolated linearly."""
     value, layer = call.single(given), call.layer
-    if getattr(layer, "interpolation", "nearest") != "nearest":
-        raise ValueError(f"its interpolation {layer.interpolation!r} is not read, only 'nearest'")
-    dims = len(shape(value)) - 2
+    how, dims = getattr(layer, "interpolation", "nearest"), len(shape(value)) - 2
+    if how == "bilinear":
+        value = call.channels_first(value)
+        sizes = [1, shape(value)[1], *(n * m for n, m in zip(shape(value)[2:], whole(layer.size, dims), strict=True))]
+        return call.restored(call.do("Resize", value, None, None, np.array(sizes, dtype=np.int64), mode="linear"))
+    if how != "nearest":
+        raise ValueError(f"its interpolation {how!r} is not read, only 'nearest' and 'bilinear'")
     first = 1 if getattr(layer, "data_format", "channels_last") == "channels_last" else 2
     for d, count in enumerate(whole(layer.size, dims)):
         index = np.repeat(np.arange(shape(value)[first + d]), count)

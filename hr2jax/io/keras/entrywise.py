@@ -42,6 +42,8 @@ def named(call: Call, value: Any, name: str) -> Any:
         return call.do(_WORDS[name], value)
     if name in _LAYERS:
         return call.walk.activated(call.what, value, name, **_LAYERS[name])
+    if name == "log_sigmoid":  # -softplus(-x)
+        return call.do("Neg", call.do("Softplus", call.do("Neg", value)))
     if name == "leaky_relu":
         return call.do("LeakyRelu", value, alpha=0.2)
     if name == "relu6":
@@ -51,7 +53,8 @@ def named(call: Call, value: Any, name: str) -> Any:
     if name == "hard_sigmoid":  # relu6(x + 3) / 6
         above = call.do("Clip", call.do("Add", value, np.asarray(3.0)), np.asarray(0.0), np.asarray(6.0))
         return call.do("Div", above, np.asarray(6.0))
-    known = ", ".join(["linear", *_WORDS, *_LAYERS, "leaky_relu", "relu6", "hard_tanh", "hard_sigmoid"])
+    known = ", ".join(["linear", *_WORDS, *_LAYERS, "log_sigmoid", "leaky_relu", "relu6", "hard_tanh",
+                       "hard_sigmoid"])  # fmt: skip
     raise ValueError(f"its activation {name!r} is not read, only {known}")
 
 

@@ -124,7 +124,7 @@ def _node(walk: Walk, budget: Budget, node: Any, values: dict[int, Any]) -> list
     for key, value in kwargs.items():
         if key == "training" and value:
             raise ValueError(f"{what} is called with training=True, in which it may do something else; leave it out")
-        if key not in ("training", "inputs") and value is not None:
+        if key not in ("training", "inputs") and not _is_none(value):
             raise ValueError(f"{what} is called with {key!r}, which is not read")
     args = [*([kwargs["inputs"]] if "inputs" in kwargs else []), *args]
     if len(args) != 1:
@@ -133,6 +133,12 @@ def _node(walk: Walk, budget: Budget, node: Any, values: dict[int, Any]) -> list
         raise ValueError(f"{what} is called on something that is no tensor of the graph, which is not read")
     result = _called(walk, budget, operation, args[0])
     return result if isinstance(result, list) else [result]
+
+
+def _is_none(value: Any) -> bool:
+    """None, or one for each of several tensors."""
+    each = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else None
+    return value is None if each is None else all(map(_is_none, each))
 
 
 def _called(walk: Walk, budget: Budget, layer: Any, given: Any) -> Any:

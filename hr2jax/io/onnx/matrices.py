@@ -150,6 +150,25 @@ def _reduced_axes(node: Node, since: int) -> tuple[tuple[int, ...], bool] | None
     return tuple(axes), node.flag("keepdims", 1)
 
 
+@rule("CumSum", (11, 14), "exclusive reverse")
+def _sums_so_far(node: Node) -> Value:
+    """Of the entries along an axis up to each, without it if `exclusive`; from the end if `reverse`."""
+    value, axes = node.inputs[0], whole(node.inputs[1])
+    if len(axes) != 1:
+        raise ValueError("it does not say one axis")
+    shape = shape_of(value)
+    (axis,) = axes_of(axes, len(shape))
+    after = np.triu(np.ones((shape[axis], shape[axis])), int(node.flag("exclusive")))  # (entry, sum)
+    matrix = after[::-1, ::-1] if node.flag("reverse") else after
+    order = [*(d for d in range(len(shape)) if d != axis), axis]
+    moved_last = moved(node, value, lambda v: v.transpose(order))
+    if isinstance(moved_last, Affine):
+        sums = plain(_times(node, moved_last, np.ascontiguousarray(matrix), False))
+    else:
+        sums = numbers.matmul(floats(moved_last), matrix)
+    return moved(node, sums, lambda v: v.transpose(np.argsort(order)))
+
+
 @rule("ReduceMean", (1, 11, 13, 18), "axes keepdims noop_with_empty_axes")
 @rule("ReduceSum", (1, 11, 13), "axes keepdims noop_with_empty_axes")
 def _reduce_mean(node: Node) -> Value:

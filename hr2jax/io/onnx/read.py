@@ -25,7 +25,7 @@ _WHY = {
     "recurrent": "it multiplies values that the network computes; unrolled ReLU cells are read",
     "control": "it runs another graph; export the model without control flow",
     "jump": "it jumps; Relu, Max, Min, Clip are read",
-    "sampling": "it interpolates; ConvTranspose and pools are read",
+    "sampling": "it takes entries at places that the network computes; Resize is read",
     "power": "it multiplies what the network computes with itself",
     "exponential": "activations that are written out with it are not read; export the model with an operator set that "
                    "has them (Elu, Selu, Softplus, Mish, ...)",
@@ -40,7 +40,7 @@ _KINDS = {
     "control": "If Loop Scan",
     "jump": "Greater Less GreaterOrEqual LessOrEqual Equal ArgMax ArgMin Sign Floor Ceil Round ThresholdedRelu "
             "NonZero",
-    "sampling": "Resize Upsample GridSample",
+    "sampling": "GridSample",
     "power": "ReduceProd",
     "exponential": "Log",
     "quantised": "QuantizeLinear DequantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul ConvInteger "

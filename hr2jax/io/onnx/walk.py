@@ -15,7 +15,7 @@ from ..algebra import kinks
 from ..algebra.affine import Affine, Builder
 from ..layers import reason
 from ..told import Told
-from . import einsum, elementwise, matrices, moving, windowed
+from . import einsum, elementwise, matrices, moving, resize, windowed
 from .rules import RULES, Node, size_of
 from .written import Ended, Patterns, Power, Recognised
 
@@ -25,7 +25,7 @@ __all__ = ["Ended", "Walk", "last_values", "refuse_powers"]
 _FINAL = ("Softmax", "LogSoftmax", "Sigmoid")
 _SHAPES = ("Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze")
 _OWN = ("Relu", "LeakyRelu", "PRelu", "Abs")  # whose values are a layer's
-_MODULES = (einsum, elementwise, matrices, moving, windowed)  # which fill RULES
+_MODULES = (einsum, elementwise, matrices, moving, resize, windowed)  # which fill RULES
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,7 @@ _HINTS = {
     "gru": "it multiplies values that the network computes; unrolled ReLU cells are read",
     "rnn_tanh": "its activation is smooth, and only piecewise linear ones can be bounded today",
     "pow": "it multiplies what the network computes with itself",
-    "upsample": "it interpolates; ConvTranspose and pools are read",
+    "upsample": "of interpolations the nearest and the linear ones without antialias are read",
 }
 
 
@@ -218,6 +218,21 @@ def _elu(t: Aten, g: Given) -> Any:
     if g["scale"] != 1 or g["input_scale"] != 1:
         raise ValueError("it has scales of its own, which are not read")
     return t.walk.activated(t.what, g["self"], "elu", alpha=g["alpha"])
+
+
+@aten("log_sigmoid", "log_sigmoid_forward")
+def _log_sigmoid(t: Aten, g: Given) -> Any:
+    """-softplus(-x)."""
+    value = t.do("Neg", t.do("Softplus", t.do("Neg", g["self"])))
+    return [value] if "forward" in t.name else value
+
+
+@aten("threshold")
+def _threshold(t: Aten, g: Given) -> Any:
+    """x above a number, another one elsewhere."""
+    if g["threshold"] != g["value"]:
+        raise ValueError("what it gives below its threshold is another number than that, so that it jumps")
+    return t.do("Max", g["self"], t.number(float(g["threshold"])))
 
 
 @aten("softmax", "_softmax", "log_softmax", "_log_softmax")

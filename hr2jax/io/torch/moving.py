@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from ..algebra import kinks, maps, numbers, windows
 from ..algebra.affine import Affine
+from ..algebra.resize import Places, interpolation
 from ..onnx.rules import plain, shape_of
 from .aten import Aten, Given, aten, float_of, whole
 
@@ -84,6 +86,29 @@ def _ceiled(size: Any, kernel: list[int], dilation: list[int], stride: list[int]
         last -= int(last * stride[i] >= n + p)
         after[i] = max(after[i], last * stride[i] + extent - n - p)
     return [*pads[:dims], *after]
+
+
+@aten("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_linear1d", "upsample_bilinear2d",
+      "upsample_trilinear3d")  # fmt: skip
+def _upsampled(t: Aten, g: Given) -> Any:
+    """By the sizes, or by scales, which then say where an entry lies even where they give no whole size."""
+    a = t.walk.inside(t.what, g["input"] if "input" in g else g["self"])
+    size = _image(t, a)
+    scales = g.get("scale_factors") or [g.get("scales", g.get(f"scales_{c}")) for c in "dhw"[-len(size) :]]
+    out = g["output_size"] or [int(n * float(s)) for n, s in zip(size, scales, strict=True)]
+    mode = "asymmetric" if "nearest" in t.name else "align_corners" if g["align_corners"] else "half_pixel"
+    along = {}
+    for d, (n, m, s) in enumerate(zip(size, out, scales, strict=True), start=2):
+        if m < 1 or (s is not None and not 0.0 < s < np.inf):
+            raise ValueError(f"it makes images of {list(out)}, by {scales}")
+        along[d] = Places.of(mode, n, int(m), Fraction(int(m), n) if s is None else Fraction(float(s)))
+    if "nearest" in t.name:
+        for d, places in along.items():
+            a = t.do("Gather", a, places.nearest("floor"), axis=d)
+        return a
+    matrix, after = interpolation(shape_of(a), {d: places.linear() for d, places in along.items()})
+    builder = t.walk.builder
+    return plain(builder.apply(matrix, a if isinstance(a, Affine) else builder.constant(a), after))
 
 
 @aten("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d")
@@ -267,6 +292,11 @@ def _mean(t: Aten, g: Given) -> Any:
         return windows.means(t.walk.builder, a, axes, keep, divide)
     count = int(np.prod([shape_of(a)[d] for d in axes])) if divide else 1
     return numbers.mean(a, axes, keep, count)
+
+
+@aten("cumsum")
+def _cumsum(t: Aten, g: Given) -> Any:
+    return t.do("CumSum", float_of(g["self"]), whole(int(g["dim"])))
 
 
 @aten("amax", "amin", "max", "min")

@@ -16,7 +16,8 @@ from ..onnx.walk import Walk
 # Each is of one tensor, its first argument; the others are numbers, or constant tensors of places.
 OPERATORS = {
     "roll", "rot90", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle",
-    "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "repeat_interleave", "tile", "narrow",
+    "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "_upsample_nearest_exact1d",
+    "_upsample_nearest_exact2d", "_upsample_nearest_exact3d", "repeat_interleave", "tile", "narrow",
     "movedim", "moveaxis", "swapaxes", "swapdims", "tril", "triu", "diagonal", "diag_embed", "diag", "unfold",
     "tensor_split", "hsplit", "vsplit", "dsplit", "fliplr", "flipud", "take_along_dim", "gather", "ravel",
     "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_to", "expand_as", "view_as", "reshape_as", "im2col",

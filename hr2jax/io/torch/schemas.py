@@ -20,6 +20,8 @@ _SAID = {
     "celu": "self, alpha=1.0",
     "gelu": "self, approximate='none'",
     "softplus": "self, beta=1, threshold=20",
+    "log_sigmoid": "self",
+    "threshold": "self, threshold, value",
     "hardtanh": "self, min_val=-1, max_val=1",
     "clamp": "self, min=None, max=None",
     "clamp_min": "self, min",
@@ -44,6 +46,8 @@ _SAID = {
     "avg_pool1d": _AVG,
     "avg_pool2d avg_pool3d": f"{_AVG}, divisor_override=None",
     "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d": "self, output_size",
+    "upsample_nearest1d upsample_nearest2d upsample_nearest3d": "input, output_size, scale_factors",
+    "upsample_linear1d upsample_bilinear2d upsample_trilinear3d": "input, output_size, align_corners, scale_factors",
     "pad": "self, pad, mode='constant', value=None",
     "constant_pad_nd": "self, pad, value=0",
     "reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d": "self, padding",
@@ -61,6 +65,10 @@ _SAID = {
     "slice": "self, dim=0, start=None, end=None, step=1",
     "select": "self, dim, index",
     "cat stack": "tensors, dim=0",
+    "amax amin": "self, dim=[], keepdim=False",
+    "cumsum": "self, dim, dtype=None",
+    "_weight_norm": "v, g, dim=0",
+    "lerp": "self, end, weight",
     "mean sum": "self, dim=None, keepdim=False, dtype=None",
 }  # fmt: skip
 SCHEMAS: dict[str, tuple[tuple[str, Any], ...]] = {}
