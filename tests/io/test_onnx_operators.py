@@ -211,6 +211,7 @@ C["k3"], C["k5"] = i8(3), i8(5)
 C["twice"], C["seven"], C["ones"] = np.array([1.0, 1.0, 2.0, 3.0]), i8(1, 2, 7, 3), i8(1, 2, 1, 1)
 C["width"], C["odd"] = i8(2), np.array([1.0, 1.0, 1.7, 1.0])
 C["axis1"], C["last"] = np.array(1, np.int64), np.array(-1, np.int64)
+C["long"], C["larger"] = i8(1, 1, 100_000, 1), i8(1, 2, 10**9, 10**9)
 C["below"] = np.array([1.0, 1.0, float(np.float32(0.7)), 1.0])
 C["none"], C["border"], C["smaller"] = np.zeros(0), i8(1, 1, 7, 1), np.array([1.0, 1.0, 0.75, 1.0])
 C["row3"], C["i23n"] = draw(3, 4), i8(2, -1)
@@ -313,6 +314,8 @@ def test_two_ways_to_say_the_same(tmp_path, opset, nodes, others, shape):
 
 REFUSED = [
     ("Resize x none odd > y", {PLACES: "align_corners", "mode": "linear"}, 13, (1, 1, 4, 1), "give no whole sizes"),
+    ("Resize x none none long > y", {}, 13, (1, 1, 10, 1), "up to 65536 are read"),
+    ("Resize x none none larger > y", {}, 13, IMG, "GB of memory"),
     ("Resize x none below > y", {}, 13, (1, 1, 10, 1), "give no whole sizes"),
     ("Resize x none none seven > y", {"mode": "cubic"}, 13, IMG, "'cubic' is not read"),
     ("Resize x none none seven > y", {"antialias": 1, "mode": "linear"}, 18, IMG, "antialias"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,43 +21,47 @@ _ROUNDED: dict[str, Callable[[Array], Array]] = {
     "floor": np.floor, "ceil": np.ceil,
     "round_prefer_floor": lambda x: np.ceil(x - 0.5), "round_prefer_ceil": lambda x: np.floor(x + 0.5),
 }  # fmt: skip
+_LONGEST = 2**16
+_FLOATS: tuple[Any, ...] = (np.float32, np.float64)
 
 
 class Places(NamedTuple):
-    """Where `count` entries of a result lie among `size` of the old image's."""
+    """Where `length` entries of a result lie among `size` of the old image's."""
 
     size: int
-    count: int
+    length: int
     shift: Fraction
     step: Fraction
 
     @classmethod
-    def of(cls, mode: str, size: int, count: int, scale: Fraction) -> Places:
+    def of(cls, mode: str, size: int, length: int, scale: Fraction) -> Places:
         """The places that a word of ONNX's coordinate_transformation_mode says.
 
         Args:
             mode: the word.
-            size, count: of the old image and of the result.
+            size, length: of the old image and of the result.
             scale: how many entries of the result are one of the old image's.
 
         Raises:
-            ValueError: the word is none that is read.
+            ValueError: the word is none that is read, or the result is too long.
         """
+        if length > _LONGEST:
+            raise ValueError(f"it makes images of {length} entries along a dimension, but up to {_LONGEST} are read")
         half = Fraction(1, 2)
-        if mode in ("half_pixel", "half_pixel_symmetric") or (mode == "pytorch_half_pixel" and count > 1):
-            return cls(size, count, half, 1 / scale)
+        if mode in ("half_pixel", "half_pixel_symmetric") or (mode == "pytorch_half_pixel" and length > 1):
+            return cls(size, length, half, 1 / scale)
         if mode == "asymmetric":
-            return cls(size, count, Fraction(0), 1 / scale)
+            return cls(size, length, Fraction(0), 1 / scale)
         if mode in ("align_corners", "pytorch_half_pixel"):
-            return cls(size, count, Fraction(0), Fraction(size - 1, count - 1) if count > 1 else Fraction(0))
+            return cls(size, length, Fraction(0), Fraction(size - 1, length - 1) if length > 1 else Fraction(0))
         raise ValueError(f"its places are {mode[:30]!r}, which is not read")
 
     def exact(self) -> list[Fraction]:
         """One a result's entry."""
-        return [(i + self.shift) * self.step - self.shift for i in range(self.count)]
+        return [(i + self.shift) * self.step - self.shift for i in range(self.length)]
 
     def nearest(self, mode: str) -> Array:
-        """(count,) which entry each place takes, by a word of ONNX's nearest_mode.
+        """(length,) which entry each place takes, by a word of ONNX's nearest_mode.
 
         Raises:
             ValueError: rounding would decide it, so that runtimes may differ.
@@ -66,9 +70,9 @@ class Places(NamedTuple):
         if rounded is None:
             raise ValueError(f"its nearest_mode {mode[:30]!r} is none of {', '.join(_ROUNDED)}")
         found = rounded(np.array(self.exact(), dtype=object))
-        for dtype in (np.float32, np.float64):
+        for dtype in _FLOATS:
             step, shift = dtype(float(self.step)), dtype(float(self.shift))
-            i = np.arange(self.count, dtype=dtype) + shift
+            i = np.arange(self.length, dtype=dtype) + shift
             ways = [i * step, i / (dtype(1.0) / step) if step else i * step]
             if self.step:
                 ways.append(i / dtype(float(1 / self.step)))
@@ -78,7 +82,7 @@ class Places(NamedTuple):
         return np.clip(found.astype(np.int64), 0, self.size - 1)
 
     def linear(self) -> tuple[Array, Number]:
-        """(count, 2) the two entries that each place lies between, and their shares; the image goes on as it ends."""
+        """(length, 2) the two entries that each place lies between, and their shares; the image goes on as it ends."""
         inside = [min(max(x, Fraction(0)), Fraction(self.size - 1)) for x in self.exact()]
         first = [min(int(x), max(self.size - 2, 0)) for x in inside]
         shares = [(1 - (x - k), x - k) for x, k in zip(inside, first, strict=True)]
@@ -112,7 +116,7 @@ def interpolation(shape: tuple[int, ...], along: Mapping[int, tuple[Array, Numbe
         index = (index[:, None, :, None] * n + at[None, :, None, :]).reshape(form)
         share = numbers.moved(lambda v: v[:, None, :, None], share)
         own = numbers.moved(lambda v: v[None, :, None, :], own)
-        share = numbers.moved(lambda v, form=form: v.reshape(form), numbers.multiply(share, own))
+        share = numbers.moved(lambda v, form=form: v.reshape(form), numbers.multiply(share, own))  # type: ignore[misc]
     starts = np.arange(len(index) + 1) * index.shape[1]
 
     def filled(values: Array) -> Array:

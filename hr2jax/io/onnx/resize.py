@@ -6,9 +6,10 @@ from fractions import Fraction
 
 import numpy as np
 
+from ..algebra import maps
 from ..algebra.affine import Affine
 from ..algebra.resize import Places, interpolation
-from .rules import Node, Value, axes_of, exact_floats, moved, plain, rule, shape_of, whole
+from .rules import Node, Value, axes_of, exact_floats, moved, plain, rule, shape_of, size_of, whole
 
 _ATTRIBUTES = "antialias axes coordinate_transformation_mode cubic_coeff_a exclude_outside extrapolation_value mode " \
               "nearest_mode keep_aspect_ratio_policy"  # fmt: skip
@@ -31,8 +32,8 @@ def _upsample(node: Node) -> Value:
 @rule("Resize", (10, 11, 13, 18, 19), _ATTRIBUTES)
 def _resize(node: Node) -> Value:
     if node.version == 10:
-        scales = _scales(node, 1)
-        return _resized(node, list(range(len(scales))), scales, None, "asymmetric", "floor")
+        first = _scales(node, 1)
+        return _resized(node, list(range(len(first))), first, None, "asymmetric", "floor")
     if node.flag("antialias"):
         raise ValueError("it smooths what it makes smaller (antialias), which is not read")
     if node.word("keep_aspect_ratio_policy", "stretch") != "stretch":
@@ -77,19 +78,20 @@ def _resized(
         ValueError: a size that operator sets compute differently, or a mode that is not read.
     """
     a, how = node.inputs[0], node.word("mode", "nearest")
-    shape, found = shape_of(a), scales or sizes or []
-    if len(found) != len(axes):
-        raise ValueError(f"it says {len(found)} scales or sizes of {len(axes)} dimensions")
+    shape = shape_of(a)
+    if len(scales or sizes or ()) != len(axes):
+        raise ValueError(f"it says other scales or sizes than one of each of {len(axes)} dimensions")
     if sizes is None:
-        sizes = [_length(shape[d], Fraction(s), mode) for d, s in zip(axes, found, strict=True)]
+        sizes = [_length(shape[d], s, mode) for d, s in zip(axes, scales or (), strict=True)]
     if min(sizes, default=1) < 1:
         raise ValueError(f"the sizes {sizes} are none")
+    maps.room(size_of(a) * float(np.prod([n / shape[d] for d, n in zip(axes, sizes, strict=True)])))
     by = scales or [Fraction(n, shape[d]) for d, n in zip(axes, sizes, strict=True)]
     along = {d: Places.of(mode, shape[d], n, s) for d, n, s in zip(axes, sizes, by, strict=True) if s != 1}
     if how == "nearest":
         for d, places in along.items():
             index = places.nearest(rounding)
-            if node.version < 11 and places.count < places.size and (index != places.nearest("ceil")).any():
+            if node.version < 11 and places.length < places.size and (index != places.nearest("ceil")).any():
                 raise ValueError("it makes an image smaller by the nearest, of which runtimes say different things")
             a = moved(node, a, lambda v, d=d, index=index: np.take(v, index, axis=d))  # type: ignore[misc]
         return a
