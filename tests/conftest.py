@@ -1,29 +1,46 @@
-"""What every test shares: JAX's compilation cache, for this process and for those that tests start.
+"""What every test shares, set for this process and for those that tests start.
 
-Many tests solve problems of the same few shapes, some in child processes: each program is compiled once, kept in
-pytest's cache folder, and read back where it is needed again. A worker of pytest-xdist has a folder of its own, since a
-file that one writes while another reads it would be half a program.
+JAX's compilation cache: many tests solve problems of the same few shapes, some in child processes; each program is
+compiled once, kept in pytest's cache folder, and read back where it is needed again. Workers of pytest-xdist share the
+folder: where one reads while another writes, JAX warns of half a program (a warning that pyproject.toml ignores) and
+compiles it.
+
+XLA's older emitters (but for HR2JAX_TESTS=full): they compile a program in a third to two thirds of the time.
+
+The package's bytecode, also where PYTHONDONTWRITEBYTECODE is set: each worker and each child process would compile all
+its modules again.
 """
 
+import compileall
 import os
 from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 from tests.reference.effort import FULL
 from tests.reference.frameworks import framework
 
+PACKAGE = Path(__file__).parents[1] / "hr2jax"
+# XLA ends the process where a flag is unknown, so only versions of jaxlib are told that know this one.
+EMITTERS, KNOWN = "--xla_cpu_use_fusion_emitters=false", ((0, 8), (0, 9), (0, 10))
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set before anything imports NumPy or JAX, and inherited by child processes."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    if worker != "main":  # as many processes as cores: threads of their own would wait for each other
+    """Set before anything imports NumPy or JAX, and inherited by workers and child processes."""
+    if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: their threads would wait for each other
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ.setdefault(name, "1")
-    folder = config.rootpath / ".pytest_cache" / "jax" / worker
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+    else:
+        compileall.compile_dir(PACKAGE, quiet=2)
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.rootpath / ".pytest_cache" / "jax"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+    flags = os.environ.get("XLA_FLAGS", "")
+    jaxlib = tuple(int(part) for part in version("jaxlib").split(".")[:2])
+    if not FULL and jaxlib in KNOWN and "fusion_emitters" not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {EMITTERS}".strip()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
