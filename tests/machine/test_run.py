@@ -192,12 +192,9 @@ def functions_of(sources):
     functions, calls = [], []
     jitted = set()  # (module, name)
     for module, text in sources.items():
-        tree = ast.parse(text)
-        for node in ast.walk(tree):
-            for child in ast.iter_child_nodes(node):
-                child.parent = node
+        nodes = nodes_of(text)
         found = {}
-        for node in ast.walk(tree):
+        for node in nodes:
             if isinstance(node, ast.FunctionDef | ast.Lambda):
                 found[node] = Function(module, node, None)
                 functions.append(found[node])
@@ -207,14 +204,14 @@ def functions_of(sources):
                 jitted |= {(module, target.id) for target in node.targets if isinstance(target, ast.Name)}
         for function in found.values():
             function.parent = around(function.node.parent, found)
-        sources[module] = tree, found
+        sources[module] = nodes, found
     by_name = {}
     for function in functions:
         by_name.setdefault(getattr(function.node, "name", None), []).append(function)
-    for module, (tree, found) in sources.items():
-        known = names_of(tree)
+    for module, (nodes, found) in sources.items():
+        known = names_of(nodes)
         is_jitted = {n for m, n in jitted if m == module or known.get(n) == m.split("/")[-1]}
-        for node in ast.walk(tree):
+        for node in nodes:
             if isinstance(node, ast.Call):
                 name = dotted(node.func)
                 is_eager = name.startswith(("jnp.", "jax.random.", "jax.lax.")) and name not in FREE
@@ -236,9 +233,20 @@ def functions_of(sources):
 FREE = {"jnp.issubdtype", "jnp.finfo"}
 
 
-def names_of(tree):
+def nodes_of(text):
+    """Every node of a module but those that say how a name is used; each knows its parent."""
+    nodes = [ast.parse(text)]
+    for node in nodes:  # they become more
+        for child in ast.iter_child_nodes(node):
+            if not isinstance(child, ast.expr_context):
+                child.parent = node
+                nodes.append(child)
+    return nodes
+
+
+def names_of(nodes):
     """Imported names, each with the last part of the module that it comes from."""
-    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    froms = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
     return {alias.name: node.module.split(".")[-1] for node in froms for alias in node.names}
 
 
