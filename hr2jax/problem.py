@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .arithmetic.exact import rounded_total
 from .arithmetic.float64 import Array, exact_float64, flat_float64, rank
 from .arithmetic.norms import NORMS, Norm, parse_norm, unknown_norm
 from .domain import Ball, Domain, Everywhere, domain_from
@@ -15,6 +16,7 @@ from .network import Network
 from .text import shown
 
 QUANTITIES = ("lipschitz", "maximum")
+MOST_SIGNED = 6  # values, of whose sums with signs there are half of two to that
 Output = int | tuple[int, int] | ArrayLike | None
 
 
@@ -118,6 +120,11 @@ class Problem:
         return self.is_of_rows or self.is_of_columns
 
     @property
+    def may_have_parts(self) -> bool:
+        """Whether it may be proved as the largest of several constants, whatever else is possible."""
+        return self.has_parts or len(self.rows()) > 1
+
+    @property
     def t_norm(self) -> Norm:
         """The norm that bounds t: of a single entry, on which all agree, "inf"."""
         return self.norm if self.directions is None or len(self.directions) > 1 else "inf"
@@ -132,8 +139,27 @@ class Problem:
         return self.along(self.coefficients[k])
 
     def rows(self) -> list[Problem]:
-        """The problems of the values, one by one, where each is one of its own; else itself."""
-        return [self.row(k) for k in range(len(self.coefficients))] if self.is_of_rows else [self]
+        """Problems of one value, the largest of whose constants is this one's; itself where it is not told by any.
+
+        Those of the values to "inf"; to 1 those of their sums with signs, half of them and the first of all plus, where
+        there are at most MOST_SIGNED values and float64 holds the sums' coefficients.
+        """
+        if self.is_of_rows:
+            return [self.row(k) for k in range(len(self.coefficients))]
+        signed = self._signed_sums() if self.is_vector and self.output_norm == 1 and self.norm != 1 else None
+        return [self] if signed is None else [self.along(coefficients) for coefficients in signed]
+
+    def _signed_sums(self) -> Array | None:
+        """(2^(m - 1), K) the sums of the values with signs, exact; None: not so."""
+        if len(self.coefficients) > MOST_SIGNED:
+            return None
+        sums = self.coefficients[:1]
+        for row in self.coefficients[1:]:
+            (plus, is_plus), (minus, is_minus) = rounded_total(sums, row), rounded_total(sums, -row)
+            if not (is_plus.all() and is_minus.all()):
+                return None
+            sums = np.concatenate([plus, minus])
+        return sums
 
     def along(self, coefficients: Array) -> Problem:
         """The same question of one combination of the outputs, (K,) float64."""

@@ -196,12 +196,12 @@ def _bound(head: Mapping[str, Any], problem: Problem) -> float:
 
 
 def _whole(rest: Mapping[str, Array], head: Mapping[str, Any], problem: Problem) -> Content:
-    """A certificate of parts: each is one of its own, and its claim is that of one value of f or of some columns.
+    """A certificate of parts: each is one of its own, and its claim is that of one value or of some columns.
 
     That the columns are all that there are is for whoever knows the network (`check_columns`).
     """
     _check_words(head)
-    if head["proof"] != PARTS or head["depth"] != 0 or head["bounds"] != "interval" or not problem.has_parts:
+    if head["proof"] != PARTS or head["depth"] != 0 or head["bounds"] != "interval" or not problem.may_have_parts:
         raise CertificateError("the certificate has parts, but its claim is not the largest of several constants")
     of_part: dict[int, dict[str, Array]] = {}
     for name, values in rest.items():

@@ -21,6 +21,7 @@ from ..relaxation.exclusions import EXCLUSIONS, exclusion_entries
 from ..relaxation.families import catalogue
 from ..relaxation.forms import Family
 from ..relaxation.lasserre import LocalizingMatrix, lasserre_matrices, lasserre_size, moment_places
+from ..relaxation.mixtures import MIXTURES, mixture_entries
 from ..relaxation.products import PRODUCTS, product_entries
 from ..relaxation.squares import SPLIT_SQUARES, square_entries
 from ..relaxation.tensored import Tensored
@@ -32,6 +33,7 @@ from .form import QuadraticForm, add_family
 ROWS = {
     TRIANGLES: triangle_entries, PRODUCTS: product_entries, CONES: cone_entries, EVENTS: event_entries,
     CLAUSES: clause_entries, EXCLUSIONS: exclusion_entries, SPLIT_SQUARES: square_entries,
+    MIXTURES: mixture_entries,
 }  # fmt: skip
 SOS = "sos."  # multipliers of this name are factors of lasserre2's dual matrices
 # More than any solver finds: rows of cuts, and entries of lasserre2's matrices, which Python enumerates.
@@ -92,7 +94,7 @@ def _lagrangian(lifting: Lifting, multipliers: Mapping[str, Array], arithmetic: 
 
 def _rows_of(lifting: Lifting) -> dict[str, Callable[..., list[Any]]]:
     """What rows of cuts there may be, and what they add."""
-    return dict(CUTS) if isinstance(lifting, Tensored) else dict(ROWS)
+    return {**CUTS, MIXTURES: mixture_entries} if isinstance(lifting, Tensored) else dict(ROWS)
 
 
 def families_of(lifting: Lifting) -> Mapping[str, Family | CopiedFamily]:

@@ -27,11 +27,12 @@ from ..relaxation.families import catalogue
 from ..relaxation.lasserre import Monomial, reduce
 from ..relaxation.layout import Layout
 from ..relaxation.literals import width_of as slopes_of
+from ..relaxation.mixtures import MIXTURES
 from ..relaxation.products import PRODUCTS
 from ..relaxation.squares import SPLIT_SQUARES
 from ..relaxation.tensored import Tensored
 from ..relaxation.triangles import TRIANGLES
-from . import exclusion_names
+from . import exclusion_names, mixture_names
 from .copied_names import COPIED_RECORDS, named_cuts, numbered_cuts
 from .krivine import KRIVINE
 from .lagrangian import SOS, families_of, matrices_of
@@ -48,6 +49,7 @@ RECORDS = {
     EVENTS: ("kind", "sign", "layer", "index", "literals", "directions", "slopes", "multipliers"),
     CLAUSES: ("kind", "sign", "layer", "index", "literals", "directions", "slopes", "multipliers"),
     SPLIT_SQUARES: ("kind", "sign", "layer", "index", "pairs", "scales", "multipliers"),
+    MIXTURES: mixture_names.ENTRIES,
     EXCLUSIONS: exclusion_names.ENTRIES,
     KRIVINE: ("group", "layer", "index", "factors", "signs", "multipliers"),
     **COPIED_RECORDS,
@@ -99,6 +101,8 @@ def named(lifting: Lifting, multipliers: Mapping[str, Array], inputs: int) -> di
             out |= _named_cones(lifting, values)
         elif name == SPLIT_SQUARES:
             out |= named_split_squares(lifting, values)
+        elif name == MIXTURES:
+            out |= mixture_names.named_mixtures(lifting, values)
         elif name == EXCLUSIONS:
             out |= exclusion_names.named_exclusions(lifting, values)
         elif name in PROVED:
@@ -118,7 +122,7 @@ def numbered(lifting: Lifting, entries: Named, widths: tuple[int, ...]) -> dict[
     """
     out: dict[str, Array] = {}
     records = records_of(entries)
-    own = COPIED_RECORDS if isinstance(lifting, Tensored) else {*_RECORDS, KRIVINE, SQUARES}
+    own = {*COPIED_RECORDS, MIXTURES} if isinstance(lifting, Tensored) else {*_RECORDS, KRIVINE, SQUARES}
     if foreign := records - set(own):
         raise ValueError(f"there are no {min(foreign)!r} in this problem")
     for record in records & COPIED_RECORDS.keys():
@@ -291,7 +295,7 @@ def _cones(lifting: Lifting, entries: Named, strict: bool = True) -> Array:
 
 _RECORDS: dict[str, Callable[..., Array]] = {
     TRIANGLES: _triangles, PRODUCTS: _products, CONES: _cones, EVENTS: _proved(EVENTS), CLAUSES: _proved(CLAUSES),
-    SPLIT_SQUARES: split_squares,
+    SPLIT_SQUARES: split_squares, MIXTURES: mixture_names.numbered_mixtures,
     EXCLUSIONS: exclusion_names.numbered_exclusions,
 }  # fmt: skip
 

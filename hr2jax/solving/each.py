@@ -23,7 +23,7 @@ from ..result import Result, Status, interrupted_message
 from ..results import Results
 from ..text import output_text
 from .haste import norms_in_time
-from .parts import solve_parts
+from .parts import is_solved_in_parts, solve_parts
 from .prepared import Known, bare, by_intervals, known_of, prepare
 from .run import bounded_at_once, solve_checked
 from .several import LEAST_SHARE, WORTHWHILE, better, most_like
@@ -73,7 +73,7 @@ def solve_one(shared: Shared, task: Task) -> tuple[int, Result]:
     own = replace(shared.options, warm_start=task.earlier, time_limit=limit)
     show = partial(shared.show, about=task.about) if shared.show is not None and task.about else shared.show
     with on_device(own.device):
-        if problem.has_parts and not own.record.baseline:
+        if is_solved_in_parts(net, problem, own):
             return task.place, solve_parts(net, problem, own, None, show, now, known=shared.known)
         fixed = prepare(net, problem, own, shared.known) if task.fixed is None else task.fixed
         return task.place, solve_checked(net, problem, fixed, own, None, show, now, task.steered)

@@ -1,4 +1,5 @@
-"""Operator norms that are the largest of several constants: those to "inf" of the rows', those from 1 of the columns'.
+"""Operator norms that are the largest of several constants: to "inf" those of the rows, to 1 those of their sums with
+signs, from 1 those of the columns.
 
 A row is a problem of one output; a column is one whose direction t is along one input. The largest of the parts' bounds
 is the bound, so that a part whose cheap bound is no larger than another's proved one is not solved, and those are begun
@@ -38,17 +39,31 @@ from .several import LEAST_SHARE, better, most_like
 GRAVEST = (
     Status.STOPPED, Status.TIME_LIMIT, Status.ITERATION_LIMIT, Status.NUMERICAL_ERROR, Status.STALLED, Status.SOLVED,
 )  # fmt: skip
+# Values whose sums with signs are solved one by one, in place of the problem of all.
+MOST_SUMMED = 4
+SMALL = 220  # inputs, neurons and outputs of networks of which that is done
 # Rows that are not solved of which a witness is looked for.
 MOST_LOOKED = 10
 # Chains whose bounds are of all directions: those of the tangents are smaller of one.
 OF_TANGENTS = {"p", "q"}
 
 
+def is_solved_in_parts(net: Network, problem: Problem, options: Options, start: Certificate | None = None) -> bool:
+    """Whether `solve_parts` solves a problem: one that `has_parts`, or a small one that few signed sums tell."""
+    if options.record.baseline:
+        return False
+    if start is not None and not problem.has_parts:
+        return bool(start.parts)
+    is_free = options.lifting == "auto" and options.cuts is None and options.record.hardest.reaches
+    is_small = len(problem.coefficients) <= MOST_SUMMED and sum(net.widths) <= SMALL
+    return problem.has_parts or (is_free and is_small and problem.may_have_parts)
+
+
 def solve_parts(
     net: Network, problem: Problem, options: Options, start: Certificate | None, show: Show | None, began: float,
     tell: Callable[[Callable[[], Result]], None] | None = None, known: Known | None = None,
 ) -> Result:  # fmt: skip
-    """The Result of a problem that `has_parts`, part by part; `start` is its checkpoint's, `tell` `solve_checked`'s."""
+    """The Result of a problem, part by part; `start` is its checkpoint's, `tell` `solve_checked`'s."""
     early = by_intervals(net, problem, options) if known is None and start is None else None
     if tell is not None and early is not None:  # whoever stops the search for slopes has bounds
         first = _Parts(net, problem, options, show, began, None, early, bare)

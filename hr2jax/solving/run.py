@@ -76,9 +76,9 @@ def _run(
     net: Network, problem: Problem, options: Options, start: Certificate | None, began: float, known: Known | None
 ) -> Result:
     """`run` after its checks, from a checkpoint's certificate."""
-    if problem.has_parts and not options.record.baseline:
-        from .parts import solve_parts
+    from .parts import is_solved_in_parts, solve_parts  # here: it is made of this
 
+    if is_solved_in_parts(net, problem, options, start):
         with progress_line(options.progress) as show:
             return solve_parts(net, problem, options, start, show, began, tell, known)
     early = by_intervals(net, problem, options) if known is None else None

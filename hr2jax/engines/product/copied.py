@@ -25,8 +25,10 @@ from ...relaxation.copied_cuts import (
 )
 from ...relaxation.copies import NO_COPY, CopiedFamily, Parts
 from ...relaxation.forms import Form, constant
+from ...relaxation.mixtures import MIXTURES
 from ...relaxation.products import FactorTable
 from ...relaxation.tensored import Tensored, copied, is_odd
+from .mixture_cuts import mixture_forms
 from .newton_rows import Rows
 from .newton_step import Problem
 
@@ -167,6 +169,9 @@ def products_of(copies: Copies, name: str, rows: Array) -> list[Products]:
         found = [in_directions(copies, copies.csr(F), copies.csr(G), even, directions)
                  for F, G in PROVED[name](lifting, known)]  # fmt: skip
         return [part for parts in found for part in parts]
+    if name == MIXTURES:
+        every = np.arange(len(rows))
+        return [(F, G, every) for F, G in mixture_forms(lifting, rows)]
     phi = factor_rows(copies)[rows[:, 0].astype(np.int64)]
     one = copies.csr(constant(1.0, len(rows)))
     every_row = np.arange(len(rows))

@@ -28,13 +28,16 @@ from ...relaxation.copied_cuts import (
     width_of_one,
 )
 from ...relaxation.copies import CopiedFamily
+from ...relaxation.mixtures import MIXTURES
 from ...relaxation.products import OF_CHAINS, OF_VALUES, WITHIN, FactorTable, pairs_of
+from ...relaxation.squares import SPLIT_SQUARES
 from ...relaxation.tensored import Tensored, is_odd
 from ...result import Status
 from ..monitor import Monitor, Stop
 from .copied import CopiedProblem, Copies, factor_rows, of_families
 from .copied_events import CopiedEvents
 from .memory import MOST, MOST_COPIED_CUTS
+from .mixture_cuts import MOST_NEURONS, MaskRows, most_in_a_round, new_mixtures
 from .newton_cuts import rounds
 
 # Kinds of factors that meet cones; a direction is new whose cosine with those of the same factors is below ALIKE.
@@ -74,6 +77,9 @@ class CopiedCuts:
             PRODUCTS: 2 + K, TRIANGLES: 3 + K, CONES: 1 + K * one.sizes[T], BALLS: 1 + K + one.sizes.get(XI, 0),
             **{record: width_of_one(lifting, record) + K for record in PROVED},
         }  # fmt: skip
+        self.masks = MaskRows(lifting, lifting.extended)
+        if SPLIT_SQUARES in names and self.masks.table.count <= MOST_NEURONS:
+            width[MIXTURES] = self.masks.table.width - 1
         self.events = CopiedEvents(lifting, names)
         self.rows: dict[str, Array] = {record: np.zeros((0, size + 1)) for record, size in width.items()}
         self.factors, self.even = factor_rows(self.copies), factor_parities(lifting)
@@ -116,6 +122,11 @@ class CopiedCuts:
             (TRIANGLES, moments.triangles()), *((record, moments.proved(record, limit)) for record in PROVED),
         ):  # fmt: skip
             self._add(record, found, limit)
+        if MIXTURES in self.rows:
+            known = self.rows[MIXTURES]
+            most = min(limit, most_in_a_round(self.lifting.size))
+            rows, _ = new_mixtures(self.masks, moments.extended, known[:, :-1], most)
+            self.rows[MIXTURES] = np.concatenate([known, np.column_stack([rows, np.zeros(len(rows))])])
         return len(self) - before
 
     def _add(self, record: str, found: Iterator[tuple[Array, Array]], limit: int) -> None:
@@ -141,7 +152,7 @@ class _Moments:
 
     def __init__(self, cuts: CopiedCuts, E: Array):
         self.cuts, self.lifting, copies = cuts, cuts.lifting, cuts.copies
-        one = self.lifting.one
+        one, self.extended = self.lifting.one, E
         self.K = self.lifting.outputs
         self.of_t = E[self.lifting.extended.slice(T)]
         # copies of one output's extended rows (K, ., r), 0 where odd; and those that are odd

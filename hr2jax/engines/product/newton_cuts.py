@@ -25,9 +25,9 @@ from .cone_cuts import pools_of
 from .event_cuts import event_pools
 from .exclusion_cuts import exclusion_pools
 from .memory import MOST, MOST_CUTS
+from .mixture_cuts import mixture_pools
 from .newton import follow
 from .newton_step import Problem
-from .square_cuts import square_pools
 from .triangle_cuts import Pool, Separator
 from .turned import turned
 
@@ -138,7 +138,7 @@ class _Cuts:
         self.separator = Separator(lifting, self.factored.rows, names)
         self.triangles = Pool.empty()
         self.others: dict[str, Any] = {}
-        for pools in (pools_of, event_pools, exclusion_pools, square_pools):
+        for pools in (pools_of, event_pools, exclusion_pools, mixture_pools):
             self.others |= pools(lifting, self.factored, names)
         self.position = np.zeros(self.factored.size, np.int64)
         self.position[self.factored.rows] = np.arange(lifting.size)
