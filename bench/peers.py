@@ -31,13 +31,25 @@ def published() -> dict:
 
 
 def network(name: str) -> hr2jax.Network:
-    """One of cnn2_seed0..4, cnn3_seed0..4, FC-R18, FC-R18 inner, LeNet5, 2C2F, wine_groupsort."""
+    """One of fnn2, fnn3, cnn2, cnn3 and _seed0 to _seed4, FC-R18, FC-R18 inner, LeNet5, 2C2F, wine_groupsort."""
+    if name.startswith("fnn"):
+        return dense(PEERS / "glipsdp" / f"{name}_weights.mat")
     if name.startswith("cnn"):
         return cnn(PEERS / "glipsdp" / f"{name}_weights.mat")
     return {
         "FC-R18": residual, "FC-R18 inner": lambda: residual(False), "LeNet5": lenet5, "2C2F": two_convolutions,
         "wine_groupsort": wine_groupsort,
     }[name]()  # fmt: skip
+
+
+def dense(path: Path) -> hr2jax.Network:
+    """fnn2 or fnn3: Linears with ReLU between them, whose weights are (in, out) in the file."""
+    found = loadmat(path)
+    names = sorted(name.removesuffix("_weight") for name in found if name.endswith("_weight"))
+    return hr2jax.Network(
+        [found[f"{name}_weight"].T.astype(np.float64) for name in names],
+        [found[f"{name}_bias"].ravel().astype(np.float64) for name in names],
+    )
 
 
 def cnn(path: Path) -> hr2jax.Network:
