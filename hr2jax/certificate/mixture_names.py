@@ -46,7 +46,7 @@ def numbered_mixtures(lifting: Lifting, entries: Mapping[str, Array], strict: bo
     if scales.dtype != np.float64 or scales.shape != (len(pairs), 4 * len(given)):
         raise ValueError(f"the scales of mixtures must be {len(pairs)} float64 rows of {4 * len(given)}")
     weight, numbering = weights_of(entries, MIXTURES, len(pairs)), _neurons(lifting)
-    scales, own = scales.reshape(-1, 4, len(given)), np.zeros((len(pairs), 4, len(known)))
+    scales, own = scales.reshape(len(pairs), 4, len(given)), np.zeros((len(pairs), 4, len(known)))
     kept = np.ones(len(pairs), dtype=bool)
     for k, column in enumerate(given):
         if column in known:
@@ -57,10 +57,10 @@ def numbered_mixtures(lifting: Lifting, entries: Mapping[str, Array], strict: bo
         kept &= (scales[:, :, k] == 0).all(axis=1)
     numbers = numbering.required(table, "neuron") if strict else numbering.numbers(table)
     kept &= (numbers[pairs] >= 0).all(axis=1)
-    rows = np.column_stack([numbers[pairs], own.reshape(len(pairs), -1), weight])[kept].astype(np.float64)
+    rows = np.column_stack([numbers[pairs], own.reshape(len(pairs), 4 * len(known)), weight])[kept].astype(np.float64)
     if not strict and len(rows):
         has = MixtureTable(lifting).has()[rows[:, :2].astype(np.int64)][:, :, None]
-        fits = ((rows[:, 2:-1].reshape(len(rows), 2, 2, -1) == 0) | has).all(axis=(1, 2, 3))
+        fits = ((rows[:, 2:-1].reshape(len(rows), 2, 2, len(known)) == 0) | has).all(axis=(1, 2, 3))
         rows = rows[fits]
     decode(lifting, rows)
     return rows

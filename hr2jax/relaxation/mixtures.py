@@ -121,7 +121,7 @@ def decode(lifting: Lifting, rows: Array) -> tuple[Array, Array, Array]:
     if not ((numbers >= 0) & (numbers < table.count) & (numbers == np.rint(numbers))).all():
         raise ValueError(f"mixtures must be of two numbers of neurons from 0 to {table.count - 1}")
     numbers = numbers.astype(np.int64)
-    scales = rows[:, 2:-1].reshape(len(rows), 2, 2, len(table.columns))
+    scales = np.asarray(rows[:, 2:-1], dtype=np.float64).reshape(len(rows), 2, 2, len(table.columns))
     if len(rows) and (scales[~np.broadcast_to(table.has()[numbers][:, :, None], scales.shape)] != 0).any():
         raise ValueError("mixtures must have scales 0 of what a neuron's mask does not multiply")
     return numbers, scales, np.maximum(rows[:, -1], 0.0)
@@ -136,8 +136,10 @@ def mixture_entries(
         ValueError: see `decode`; or numbers beyond float64.
     """
     numbers, scales, weight = decode(lifting, rows)
-    flat, _, weight = of_unit_length(scales.reshape(len(rows), -1), weight, lambda mu: row_norms(mu, 2), 2)
-    scales, table, parts = flat.reshape(scales.shape), MixtureTable(lifting), Terms()
+    table, parts = MixtureTable(lifting), Terms()
+    flat = np.asarray(rows[:, 2:-1], dtype=np.float64)
+    flat, _, weight = of_unit_length(flat, weight, lambda mu: row_norms(mu, 2), 2)
+    scales = flat.reshape(scales.shape)
     block = np.searchsorted(table.starts, numbers, side="right") - 1
     pairs, inverse = np.unique(block, axis=0, return_inverse=True)
     for k, pair in enumerate(pairs.tolist()):

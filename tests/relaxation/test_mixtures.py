@@ -243,6 +243,9 @@ def test_what_is_no_mixture_is_refused():
     row = np.ones((1, table.width))
     row[0, :2] = 0, 1
     mixture_entries(lifting, row)
+    none = row[:0]
+    assert named(lifting, {MIXTURES: none}, 2)[f"{MIXTURES}/scales"].shape == (0, 8)
+    assert numbered(lifting, named(lifting, {MIXTURES: none}, 2), net.widths)[MIXTURES].shape == none.shape
     for column, value in ((0, 0.5), (0, -1.0), (1, table.count), (0, table.count - 1)):  # the last has no a
         wrong = row.copy()
         wrong[0, column] = value

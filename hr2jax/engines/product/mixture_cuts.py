@@ -140,8 +140,20 @@ def new_mixtures(rows: MaskRows, E: Array, known: Array, limit: int) -> tuple[Ar
     worst = np.argsort(values, kind="stable")[:limit]
     found = np.column_stack([pairs[worst], scales[worst]]).astype(np.float64)
     length = np.sqrt(np.einsum("knar,knar->na", moments, moments))
-    new = ~_is_known(found, known, length, rows.table.count)
-    return found[new], values[worst][new]
+    values = _values(moments, found)
+    new = ~_is_known(found, known, length, rows.table.count) & (values < -LEAST)
+    return found[new], values[new]
+
+
+def _values(moments: Array, rows: Array) -> Array:
+    """(m,) what rows are at these moments, of unit E[A^2 + B^2] / 2: not as said where E[m m'^T] is not 0."""
+    scales = rows[:, 2:].reshape(len(rows), 2, 2, moments.shape[2])
+    of = moments[:, rows[:, :2].astype(np.int64)]  # (2, m, 2, columns, r): by mask, row and neuron
+    on, off = (np.einsum("mwa,mwar->mwr", scales[:, :, k], of[k]) for k in (0, 1))
+    side = on + off
+    apart, both = side[:, 0] - side[:, 1], np.einsum("mr,mr->m", on[:, 0], on[:, 1])
+    unit = 0.5 * np.einsum("mwr,mwr->m", side, side) + 1e-300
+    return (np.einsum("mr,mr->m", apart, apart) + 4.0 * both) / unit
 
 
 def _is_known(rows: Array, known: Array, length: Array, count: int) -> Array:
