@@ -131,7 +131,12 @@ def _several_layers() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     yield "three-lipsdp", "solve", "three", {"relaxation": "lipsdp", "norm": 2}
     yield "three-lipsdp+", "solve", "three", {"relaxation": "lipsdp+", "norm": 2}
     squares = {"relaxation": "hr2+", "cuts": ["squares", "U.A"], "norm": 2, "tol": 0.01}
-    yield "three-hr2+-squares", "solve", "three", squares
+    yield "three-hr2+-squares", "solve", "three", squares  # made when squares had no scales for each mask
+    for lifting, network in (("both", "three"), ("tensored", "deep")):
+        mixtures = {"relaxation": "hr2+", "cuts": ["squares"], "norm": 2, "tol": 0.01, "lifting": lifting}
+        yield f"{network}-hr2+-mixtures", "solve", network, mixtures
+    signed = {"relaxation": "hr2+", "norm": 2, "output_norm": 1, "tol": 0.01}
+    yield "plain-hr2+-signed", "solve", "plain", signed
     for relaxation in ("product", "interval"):
         yield f"three-{relaxation}-none", "solve", "three", {"relaxation": relaxation, "norm": 2}
     yield "three-maximum", "maximum", "three", {"output": [-1.0], "relaxation": "hr2+", **corner}
