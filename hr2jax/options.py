@@ -35,7 +35,7 @@ DEEP_CUTS = (
     "T.V", "T.VC", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "U.X", "U.XC", "X0.X", "X0.XC",
     "X.X",  # and all others of two factors of one chain
     # of several outputs, also with one hidden layer
-    "squares",  # of what two masks multiply (relaxation/squares.py)
+    "squares",  # of what two masks multiply (relaxation/mixtures.py)
     "S.U", "T.AS", "T.ASC", "U.AS", "U.ASC",
 )  # fmt: skip
 CUT_NAMES = (*FLAT_CUTS, *DEEP_CUTS)

@@ -8,6 +8,8 @@ two of one neuron, m_2 of another. Where their product is not 0 both masks are 1
 is (alpha b_1 + beta b_2)^2 there and (alpha b_1 - beta b_2)^2 elsewhere: >= 0 for all alpha and beta. Together they say
 |E[b_1 b_2] - 2 E[m_1 m_2]| <= (E[b_1^2] E[b_2^2])^(1/2), which no bound of b is needed for. Multipliers are the rows of
 one array of float64, (m, 5): the numbers of two masked forms (`MaskTable`), alpha, beta, and the multiplier.
+
+Certificates may have them; what is sought now is mixtures (mixtures.py), of which they are a kind.
 """
 
 from __future__ import annotations
