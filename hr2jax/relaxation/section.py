@@ -32,8 +32,9 @@ MARGIN = 1e-9
 LARGEST_ERROR = 0.5
 # The least that a neuron matters, relative to the one that matters most: the box of what S leaves out has no end.
 LEAST_IMPORTANCE = 1e-2
-# Weights are what neurons matter to this power.
-POWER = 1.0
+# Weights are what neurons matter to this power. Of exact, norm 2, with 0, 1, this and 1.5: of ten 3-8-1 without biases
+# the hardest 1.0616, 1.0471, 1.0439 and 1.0414; a 3-5-5-1 1.0879, 1.0736, 1.0745 and 1.0767.
+POWER = 1.25
 
 
 @dataclass(frozen=True)
@@ -233,8 +234,8 @@ def find_section(net: Network, constant: float = 1.0, adjoints: Sequence[Array] 
     Args:
         net: the network.
         constant: w_0 in units of the mean of |b_i| / ||row i||, the rows' distances from 0.
-        adjoints: (p_l,) of each hidden layer bounds of |df/dz|; None: of nothing is known how much it matters. A
-            neuron's weight is in proportion to that: S is then nearest to what f changes by.
+        adjoints: (p_l,) of each hidden layer bounds of |df/dz|; None: of nothing is known how much it matters. The
+            more a neuron does, the more it weighs: S is then nearest to what f changes by.
     """
     if refusal(net):
         return None
