@@ -142,7 +142,7 @@ def test_bad_parameters_are_refused(params, error, message):
 
 def test_bad_states_and_sweeps_are_refused():
     params = parameters(network())
-    _, state = lipschitz_bounds(params)
+    _, state = bounds_of(params)
     with pytest.raises(ValueError, match="other shapes"):
         lipschitz_bounds(parameters(network(outputs=4)), state)
     with pytest.raises(ValueError, match="state must be None or what an earlier call gave, but tuple"):
