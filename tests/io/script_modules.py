@@ -57,7 +57,10 @@ class Moved(nn.Module):
 
 
 MODULES = {name: pair for name, pair in OTHERS.items() if type(pair[0]) is nn.Sequential and "norm" not in name
-           and name not in ("padding", "adaptive", "adaptive of several sizes", "images moved")}  # fmt: skip
+           and name not in ("padding", "adaptive", "adaptive of several sizes", "images moved", "interpolated",
+                            "interpolated rows")}  # fmt: skip
+# Whose own code in Python is more than is followed, but not what a trace of it holds.
+TRACED = {name: OTHERS[name] for name in ("interpolated", "interpolated rows", "weight norm of the whole")}
 MODULES |= {
     "residual": (Residual(), (1, 1, 4, 4)), "twice": (Twice(), (1, 4)), "moved": (Moved(), (1, 3, 4)),
     "products": (Products(), (1, 4)),

@@ -148,9 +148,9 @@ def test_nothing_is_executed(tmp_path):
 @pytest.mark.parametrize("form", ["traced", "scripted", "frozen"])
 def test_archives_are_read_as_what_pytorch_computes(tmp_path, form):
     torch = framework("torch")
-    from .script_modules import MODULES
+    from .script_modules import MODULES, TRACED
 
-    for name, (net, shape) in MODULES.items():
+    for name, (net, shape) in (MODULES | TRACED if form == "traced" else MODULES).items():
         net = net.double().eval()  # noqa: PLW2901
         x = torch.zeros(shape, dtype=torch.float64)
         with warnings.catch_warnings():
