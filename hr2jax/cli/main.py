@@ -129,9 +129,15 @@ def _run(argv: Sequence[str] | None, signals: Signals, ready: Callable[[], None]
 
 
 def _joined(argv: Sequence[str]) -> list[str]:
-    """`--clip -1,1` (or `--center`) as `--clip=-1,1`: argparse takes what begins with a minus sign for an option."""
+    """`--clip -1,1` (or `--center`) as `--clip=-1,1`: argparse takes what begins with a minus sign for an option.
+
+    Raises:
+        ValueError: a word such as `--plot=--`, of which Python 3.11's argparse makes an empty list.
+    """
     out: list[str] = []
     for word in argv:
+        if re.fullmatch("--[^=]+=--", word):
+            raise ValueError(f"argument {word.partition('=')[0]}: expected one argument, but -- was given")
         if out and out[-1] in ("--clip", "--center") and word[:1] == "-" and re.match(r"[.0-9]|inf|nan", word[1:]):
             out[-1] = f"{out[-1]}={word}"
         else:

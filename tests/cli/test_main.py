@@ -332,6 +332,7 @@ def test_the_module_runs() -> None:
         (("dance",), "dance"),
         (("solve",), "NET"),
         (("solve", "net.npz", "--color", "red"), "unrecognized arguments: --color red"),
+        (("solve", "net.npz", "--plot=--"), "argument --plot: expected one argument, but -- was given"),
         (("solve", "net.npz", "--tol", "small"), "--tol"),
         (("solve", "net.npz", "--output", "a"), "K or K,J"),
         (("solve", "net.npz", "--output", "0,1,0"), "K or K,J"),
