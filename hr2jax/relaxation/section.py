@@ -245,9 +245,10 @@ def find_section(net: Network, constant: float = 1.0, adjoints: Sequence[Array] 
     n, size = len(rows.A), len(columns)
     if size >= n and net.depth == 1:
         return None  # every pattern occurs
-    lengths = np.linalg.norm(rows.A, axis=1)
-    distances = float((np.abs(rows.b) / lengths).mean())
-    weights = _importance(rows, lengths, adjoints) / lengths
+    lengths = np.hypot.reduce(rows.A, axis=1)  # whose squares need not be float64 numbers
+    with np.errstate(all="ignore"):
+        distances = float((np.abs(rows.b) / lengths).mean())
+        weights = _importance(rows, lengths, adjoints) / lengths
     w_0 = np.array([constant * (distances if distances > 0 else 1.0)] if has_bias(net) else [], dtype=np.float64)
     if size > n:
         if not takes_x_once(net):

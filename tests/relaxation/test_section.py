@@ -136,13 +136,28 @@ def test_neurons_weigh_what_they_matter():
     net, sizes = narrow(), np.array([1.0, 3.0, 0.5, 1e-9, 2.0])
     section = find_section(net, 1.0, [sizes])
     section.check(net)
-    lengths = np.linalg.norm(net.weights[0], axis=1)
+    lengths = np.hypot.reduce(net.weights[0], axis=1)
     relative = section.weights * lengths
     expected = np.maximum(sizes * lengths / (sizes * lengths).max(), LEAST_IMPORTANCE) ** POWER
     np.testing.assert_allclose(relative / relative.max(), expected, rtol=1e-12)
     assert np.exp(np.log(relative).mean()) == pytest.approx(1.0)
     for unknown in (None, [np.zeros(5)], [np.full(5, np.inf)]):
         np.testing.assert_array_equal(find_section(net, 1.0, unknown).weights, 1.0 / lengths)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200, 1e-310])
+def test_rows_whose_squares_are_no_numbers_have_lengths(size):
+    """numpy.linalg.norm is 0 or infinite of them: a warning to whoever solved, and no section."""
+    rng = np.random.default_rng(1)
+    A = rng.normal(size=(4, 2))
+    net = Network([size * A, rng.normal(size=(1, 4))], [np.zeros(4), np.zeros(1)])
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        section = find_section(net)
+    if size < 1e-300:  # 1 / size is beyond float64
+        assert section is None
+        return
+    section.check(net)
+    np.testing.assert_allclose(section.weights * size * np.hypot(*A.T), 1.0, rtol=1e-12)
 
 
 def test_where_every_pattern_occurs_there_is_none():
