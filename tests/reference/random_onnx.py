@@ -156,7 +156,8 @@ class Draw:
             helper.make_tensor_value_info(k, TensorProto.DOUBLE, v.shape) for k, v in held.items()
         )
         try:
-            found = ReferenceEvaluator(model, new_ops=OPERATORS).run(None, held)
+            with np.errstate(all="ignore"):  # what is not finite is drawn again
+                found = ReferenceEvaluator(model, new_ops=OPERATORS).run(None, held)
         except (IndexError, ValueError):  # the evaluator's, of some pools
             return False
         found = [np.asarray(v) for v in found]
