@@ -30,13 +30,16 @@ def nearest(parser: argparse.ArgumentParser, word: str) -> str:
 
 
 def _output(text: str) -> int | tuple[int, int]:
-    numbers = [int(part) for part in text.split(",")]
-    if len(numbers) > 2 or numbers[1:] == numbers[:1]:  # F_k - F_k is nobody's question
-        raise ValueError
+    """K or K,J."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2) or numbers[1:] == numbers[:1]:  # F_k - F_k is nobody's question
+        raise argparse.ArgumentTypeError(
+            f"must be K, or K,J of two different outputs, numbered from 0, but {text[:60]!r} was given"
+        )
     return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
-
-
-_output.__name__ = "K or K,J of two outputs"  # argparse names it in its message
 
 
 def _names(text: str) -> list[str]:

@@ -149,7 +149,8 @@ def _bounds(net: Network) -> list[tuple[str, str]]:
             return [*rows, ("bounds", "none here of a network of this size; hr2jax solve has them")]
         for k in range(min(net.widths[-1], SHOWN_OUTPUTS)):
             bound = bound_without_solver(net, checked_problem(net, k))
-            rows.append((f"F_{k}", f"<= {upper_text(bound)}   (global, norm inf, no solver; hr2jax solve improves it)"))
+            how = "global, norm inf, no solver; hr2jax solve improves it"
+            rows.append((f"F_{k}", f"constant <= {upper_text(bound)}   ({how})"))
     except (NotImplementedError, ValueError) as error:
         if net.is_chain:
             raise

@@ -80,7 +80,10 @@ def _radius(text: str) -> Fraction | list[Fraction] | Array:
         if not os.path.exists(text):
             raise ValueError(f"--radius must be a number or a file of numbers, but {text!r} was given") from None
         return read_numbers(text)
-    return decimal(text, "radius")
+    value = decimal(text, "radius")
+    if value < 0:  # said before it is rounded up, which would show another number
+        raise ValueError(f"radius must not be negative, but {text} was given")
+    return value
 
 
 def read_numbers(path: str) -> Array | list[Fraction]:

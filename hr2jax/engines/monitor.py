@@ -57,6 +57,13 @@ class Timings:
             self.seconds[name] = self.seconds.get(name, 0.0) + now - self._since
         self._since = now
 
+    def so_far(self) -> dict[str, float]:
+        """`seconds` and those of the span that is open, also asked from another thread while it is."""
+        now, seconds, since = self._clock(), dict(self.seconds), self._since
+        for name in self._stack[-1:]:
+            seconds[name] = seconds.get(name, 0.0) + max(now - since, 0.0)
+        return seconds
+
     def span(self, name: str) -> Timings:
         """`with timings.span("certify"): ...`"""
         self._switch()

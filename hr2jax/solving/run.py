@@ -111,8 +111,13 @@ def solve_checked(
     if not math.isfinite(session.bound):
         raise TooLargeError(TOO_LARGE)
     if tell is not None:
-        estimated = 0.0 if plan is None else plan.estimated
-        tell(lambda: _result(session, Status.STOPPED, 0.0, 0.0, estimated, interrupted_message()))
+        estimated, checked, clock = 0.0 if plan is None else plan.estimated, session.seconds(), compile_seconds()
+
+        def so_far() -> Result:
+            compiling = compile_seconds() - clock
+            return _result(session, Status.STOPPED, checked, compiling, estimated, interrupted_message())
+
+        tell(so_far)
     session.size = 0 if plan is None else plan.size
     if start is not None:
         session.checkpoint.used = seconds_used(start)
@@ -299,7 +304,7 @@ def _result(
     session: Session, status: Status, setup: float, compiling: float, estimated: float, message: str | None = None,
 ) -> Result:  # fmt: skip
     """The session's best; `message`: None for the status's own."""
-    timings = dict.fromkeys(("setup", "compile", "solve", "certify", "lower"), 0.0) | session.timings.seconds
+    timings = dict.fromkeys(("setup", "compile", "solve", "certify", "lower"), 0.0) | session.timings.so_far()
     timings |= {"setup": setup, "compile": compiling, "peak_bytes": peak_bytes()}
     bound, gap = session.bound, relative_gap(session.bound, session.lower)
     if status is Status.STALLED and gap <= session.options.tol:

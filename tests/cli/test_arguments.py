@@ -146,7 +146,7 @@ def test_numbers_are_a_center(tmp_path, capsys):
     [
         (("solve", "net.npz", "--ouput", "0"), "did you mean --output?"),
         (("certify", "net.npz", "data.npz", "--radii", "0.1", "--timelimit", "3"), "did you mean --time-limit?"),
-        (("solve", "net.npz", "--output", "2,2"), "K or K,J of two outputs"),
+        (("solve", "net.npz", "--output", "2,2"), "K, or K,J of two different outputs"),
         (("report", "bound.json", "-o", "bound.pdf"), "must end in .html"),
     ],
 )

@@ -266,7 +266,7 @@ def test_info(folder: Path, capsys: Capture) -> None:
     for part in ("2-3-2-1", "20", net.hash, "A_2, b_2", "memory"):
         assert part in out
     [shown] = [line for line in out.splitlines() if line.startswith("F_0")]
-    assert float(shown.split()[2]) >= exact_constant(net, checked_problem(net)) * (1 - 1e-12)
+    assert float(shown.split()[3]) >= exact_constant(net, checked_problem(net)) * (1 - 1e-12)
 
 
 def test_the_bound_without_solver_holds_and_is_no_worse_than_the_norms() -> None:
@@ -334,8 +334,10 @@ def test_the_module_runs() -> None:
         (("solve", "net.npz", "--color", "red"), "unrecognized arguments: --color red"),
         (("solve", "net.npz", "--plot=--"), "argument --plot: expected one argument, but -- was given"),
         (("solve", "net.npz", "--tol", "small"), "--tol"),
-        (("solve", "net.npz", "--output", "a"), "K or K,J"),
-        (("solve", "net.npz", "--output", "0,1,0"), "K or K,J"),
+        (("solve", "net.npz", "--output", "a"), "K, or K,J of two"),
+        (("solve", "net.npz", "--output", "0,1,0"), "numbered from 0, but '0,1,0' was given"),
+        (("solve", "net.npz", "--output", "1,1"), "K,J of two different outputs"),
+        ((*SOLVE, "--center", "0,0", "--radius", "-0.1"), "must not be negative, but -0.1 was given"),
         (("solve", "net.npz", "--witness", "hard"), "auto or a number"),
         ((*SOLVE, "--witness", "-1"), "witness must be"),
         (("solve", "net.npz", "--device", "abacus"), "abacus"),

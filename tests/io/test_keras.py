@@ -241,6 +241,7 @@ REFUSED = {
     "integers": (lambda: sequential((4,), L.Embedding(5, 2)), "Embedding|floats"),
     "upsampling": (lambda: sequential(IMG, L.UpSampling2D(2, interpolation="bicubic")), "'bicubic' is not read"),
     "own call": (pinned, "call of its own"),
+    "attention": (lambda: functional(lambda x: L.MultiHeadAttention(2, 4)(x, x), ROW), "HeadAttention.*multiplies"),
     "recurrent": (lambda: sequential(ROW, L.LSTM(2)), "LSTM.*not read"),
     "exponential": (lambda: sequential((4,), L.Dense(2, activation="exponential")), "'exponential' is not read"),
     "softmax inside": (lambda: sequential((4,), L.Softmax(), L.Dense(2)), "at the end of a network only"),

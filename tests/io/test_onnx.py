@@ -376,6 +376,7 @@ X3 = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ("N", 3)) for n in ("x
         (changed(model(*GOOD), initializer(dims=[4, 2])), "is damaged"),
         (changed(model(*GOOD), initializer(data_type=TensorProto.STRING)), "is of data type 8"),
         (changed(model(*GOOD), initializer(data_type=99)), "is of data type 99"),
+        (changed(model(*GOOD), initializer(data_type=TensorProto.INT8)), r"3 \(INT8\).*a quantised network rounds"),
         (changed(model(*GOOD), initializer(data_type=TensorProto.INT32)), "tensor of floats was expected"),
         (changed(model(*GOOD), initializer(raw_data=np.full((4, 3), np.nan, "f4").tobytes())), "must be finite"),
         (changed(model(*GOOD), initializer(name="b1")), "already taken"),

@@ -182,7 +182,7 @@ def test_training_mode_and_hooks_of_pytorch_are_refused(tmp_path):
         both = torch.jit.script(net), torch.jit.trace(net, torch.randn(3, 4), check_trace=False)
     for made in both:
         torch.jit.save(made, tmp_path / "net.pt")
-        with pytest.raises(ValueError, match=r"training mode|changes what the module holds|raises an error"):
+        with pytest.raises(ValueError, match=r"training mode|raises an error"):
             hr2jax.load(tmp_path / "net.pt")
 
 

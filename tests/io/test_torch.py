@@ -207,6 +207,19 @@ def test_what_is_refused(name):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore")  # PyTorch's, of what it will move elsewhere
+def test_a_quantised_module_is_refused_as_one(tmp_path):
+    """Its layers hold no parameters, so that the shape of its input was asked for, and then it could not be traced."""
+    floats = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)).eval()
+    module = torch.ao.quantization.quantize_dynamic(floats, {nn.Linear}, dtype=torch.qint8)
+    torch.save(module, tmp_path / "net.pt")
+    for options in ({}, {"example": torch.zeros(1, 4)}):
+        with pytest.raises(ValueError, match=r"Linear '0' is quantised.*give the float model"):
+            hr2jax.as_network(module, **options)
+    with pytest.raises(ValueError, match=r"'0' \(Linear\) is quantised.*give the float model"):
+        hr2jax.load(tmp_path / "net.pt")
+
+
 def test_constants_are_rounded_where_the_code_casts_them(caplog):
     tenth = torch.tensor(0.1, dtype=torch.float64)
     net = hr2jax.as_network(Of(lambda m, x: x * m.c.float(), c=tenth), example=torch.zeros(1, 2, dtype=torch.float64))

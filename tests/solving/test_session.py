@@ -310,3 +310,19 @@ def test_timings_count_nested_spans_for_the_inner_one_only():
     with timings.span("solve"):
         clock.now = 21.0
     assert timings.seconds == {"solve": 7.0, "certify": 3.0}
+
+
+def test_timings_so_far_have_the_span_that_is_open():
+    """An interrupted engine's seconds were none: `seconds` has them when it has ended."""
+    clock = Clock()
+    timings = Timings(clock)
+    with timings.span("lower"):
+        clock.now = 2.0
+    with timings.span("solve"):
+        clock.now = 3.0
+        with timings.span("certify"):
+            clock.now = 7.0
+            assert timings.so_far() == {"lower": 2.0, "solve": 1.0, "certify": 4.0}
+        clock.now = 9.0
+        assert timings.so_far() == {"lower": 2.0, "solve": 3.0, "certify": 4.0}
+    assert timings.so_far() == timings.seconds

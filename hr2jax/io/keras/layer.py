@@ -79,11 +79,11 @@ class Call:
         """A call of `layer`."""
         return cls(walk, budget, layer, f"layer {str(getattr(layer, 'name', ''))[:60]!r} ({type(layer).__name__})")
 
-    def value(self, given: Any) -> Any:
-        """What the layer gives of its input, or of a list of inputs.
+    def known(self) -> str:
+        """The name of the layer's class, a key of `RULES`.
 
         Raises:
-            ValueError: it is none of Keras's own layers, none that is read, or has an option that is not known.
+            ValueError: it is none of Keras's own layers, or none that is read.
         """
         kind = type(self.layer)
         if not str(kind.__module__).startswith(("keras.src.layers.", "keras.layers.")):
@@ -92,6 +92,15 @@ class Call:
         name = kind.__name__
         if name not in RULES:
             raise ValueError(f"{self.what} is not read: {_HINTS.get(name, 'it is none of the layers that are read')}")
+        return name
+
+    def value(self, given: Any) -> Any:
+        """What the layer gives of its input, or of a list of inputs.
+
+        Raises:
+            ValueError: it is none of Keras's own layers, none that is read, or has an option that is not known.
+        """
+        name = self.known()
         self._check(RULES[name].options)
         try:
             return RULES[name].apply(self, given)

@@ -121,6 +121,8 @@ def _node(walk: Walk, budget: Budget, node: Any, values: dict[int, Any]) -> list
     what = f"layer {str(operation.name)[:60]!r} ({type(operation).__name__})"
     if operations.is_operation(operation):
         return [operations.value(walk, what, operation, args, kwargs)]
+    if not _is_model(operation):
+        Call.of(walk, budget, operation).known()  # first: what is not read is not read with other arguments either
     for key, value in kwargs.items():
         if key == "training" and value:
             raise ValueError(f"{what} is called with training=True, in which it may do something else; leave it out")
@@ -141,9 +143,13 @@ def _is_none(value: Any) -> bool:
     return value is None if each is None else all(map(_is_none, each))
 
 
+def _is_model(layer: Any) -> bool:
+    return any(t.__name__ == "Model" and t.__module__ == "keras.src.models.model" for t in type(layer).__mro__)
+
+
 def _called(walk: Walk, budget: Budget, layer: Any, given: Any) -> Any:
     """What a layer, or a model that is one, gives."""
-    if any(t.__name__ == "Model" and t.__module__ == "keras.src.models.model" for t in type(layer).__mro__):
+    if _is_model(layer):
         inner = given if isinstance(given, list) else [given]
         takes = len(_inputs(layer))
         if takes != len(inner):

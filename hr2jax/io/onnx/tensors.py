@@ -20,6 +20,8 @@ FLOAT, INT32, INT64, BOOL, FLOAT16, DOUBLE, BFLOAT16 = 1, 6, 7, 9, 10, 11, 16
 FLOATS = (FLOAT, FLOAT16, DOUBLE, BFLOAT16)
 HALVES = {FLOAT16: "float16", BFLOAT16: "bfloat16"}
 INTEGERS = (INT32, INT64)
+BYTES = (2, 3)  # UINT8 and INT8, of quantised networks
+QUANTISED = "; a quantised network rounds what it computes, which is not read: give the float model that it was made of"
 _EXTERNAL = 1
 _WIDTHS = {FLOAT: 4, INT32: 4, INT64: 8, BOOL: 1, FLOAT16: 2, DOUBLE: 8, BFLOAT16: 2}  # bytes
 _ATTRIBUTES = {1: "f", 2: "i", 3: "s", 4: "t", 6: "floats", 7: "ints"}  # AttributeProto.AttributeType -> field
@@ -77,7 +79,12 @@ def tensor(proto: Any, what: str, external: External | None = None) -> Array:
         raw = external.raw(proto, what)
         proto = TensorProto(data_type=proto.data_type, dims=proto.dims, raw_data=raw)
     if proto.data_type not in (*FLOATS, *INTEGERS, BOOL):
-        raise ValueError(f"{what} is of data type {proto.data_type}, but floats, int32, int64 or bool are expected")
+        kinds = TensorProto.DataType
+        name = f" ({kinds.Name(proto.data_type)})" if proto.data_type in kinds.values() else ""
+        raise ValueError(
+            f"{what} is of data type {proto.data_type}{name}, but floats, int32, int64 or bool are expected"
+            f"{QUANTISED if proto.data_type in BYTES else ''}"
+        )
     dims = tuple(proto.dims)
     if any(d < 0 for d in dims) or len(dims) > 32:
         raise ValueError(f"{what} has the shape {dims}, which is none")

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 Shape = tuple[int, ...]
+# What is wrong with a quantised network, and what can be done; its classes' modules begin with these.
+QUANTISED = ("is quantised: it rounds what the network computes, which is not read; give the float model that it was "
+             "made of")  # fmt: skip
+QUANTISED_MODULES = ("torch.ao.nn.quantized.", "torch.ao.nn.intrinsic.quantized.", "torch.nn.quantized.")
 
 
 def checked(shape: Shape) -> Shape:

@@ -256,7 +256,10 @@ class Interpreter:
             raise ValueError(f"{what}: {error}") from None
         first = next(iter(given.values()))
         if in_place and (not isinstance(first, Box) or first.memory.is_held):
-            raise ValueError(f"{what} changes what the module holds")
+            raise ValueError(
+                f"{what} changes what the module holds, as a BatchNorm does in training mode; "
+                "call .eval() before saving"
+            )
         if given.get("dtype") not in _FLOATS or given.get("memory_format") not in (None, 0, 1):
             raise ValueError(f"{what} makes numbers of another kind, which is not read")
         value = self._applied(what, plain, {k: _plain(v, what) for k, v in given.items()})

@@ -14,6 +14,7 @@ from ..algebra.affine import Affine
 from ..onnx.rules import shape_of
 from ..onnx.walk import Ended, Walk
 from .aten import EVAL, Aten, Given
+from .evident import QUANTISED, QUANTISED_MODULES
 from .viewed import viewed
 
 # Attributes of every module: those that say nothing about its values in evaluation, and those that must be empty.
@@ -99,6 +100,8 @@ def checked(what: str, name: str, state: Any) -> dict[str, Any]:
     if type(state) is not dict or not all(isinstance(key, str) for key in state):
         raise ValueError(f"{what} is damaged: it has no attributes")
     kind = KINDS.get(name)
+    if name.replace(" ", ".").startswith(QUANTISED_MODULES):
+        raise ValueError(f"{what} {QUANTISED}")
     if kind is None and name not in CONTAINERS:
         raise ValueError(f"{what} is of the class {name.replace(' ', '.')[:100]}, which is none of torch.nn's that are "
                          "read, and its code is not in the file; load it with PyTorch and give the module")  # fmt: skip

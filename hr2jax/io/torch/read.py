@@ -39,6 +39,9 @@ def read(module: Any, example: Any, told: Told, budget: Budget) -> Graph:
         ValueError: a module that cannot be traced or read; it names the operator.
     """
     told.refuse_said("a module")
+    for name, part in module.named_modules():
+        if f"{type(part).__module__}.".startswith(evident.QUANTISED_MODULES):
+            raise ValueError(f"the module's {type(part).__name__} {name!r} {evident.QUANTISED}")
     given = _example(module, example)
     halves.say("the module", given.dtype)
     program = _traced(module, given)
