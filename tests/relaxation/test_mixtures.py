@@ -271,3 +271,15 @@ def test_no_bound_with_them_is_below_all_patterns(block):
                     continue
                 options = {"norm": p, "output_norm": q, "relaxation": relaxation, "witness": 0, "lifting": lifting}
                 assert hr2jax.solve(net, cuts=["squares"], **options).bound >= formal * (1 - 1e-12)
+
+
+def test_where_no_neuron_switches_there_are_none():
+    """The search for them, in a network that is affine on its box, was an error about a shape."""
+    rng = np.random.default_rng(0)
+    net = Network([rng.normal(size=(4, 2)), rng.normal(size=(2, 4))], [np.ones(4), np.zeros(2)])
+    asked = {"norm": "inf", "output_norm": 2, "center": [0.0, 0.0], "radius": 1e-3, "lifting": "tensored"}
+    result = hr2jax.solve(net, relaxation="hr2+", witness=0, **asked)
+    signs = np.array(list(itertools.product((1.0, -1.0), repeat=2)))
+    J = net.jacobian(np.zeros(2))
+    assert result.bound >= np.linalg.norm(signs @ J.T, axis=1).max()
+    assert result.certificate.verify(net) <= result.bound * (1 + 1e-12)

@@ -69,13 +69,13 @@ def worst_mixtures(moments: Array, has: Array) -> tuple[Array, Array, Array]:
 
     Values are relative: of unit E[A^2 + B^2].
     """
-    _, n, r, _ = moments.shape
+    _, n, r, w = moments.shape
     gram = np.einsum("knar,knbr->knab", moments, moments)
     size = np.einsum("knaa->na", gram) + 1e-200
     gram[..., np.arange(r), np.arange(r)] += LITTLE * size
     root = np.linalg.cholesky(gram)
     white = np.linalg.solve(root, moments)
-    flat = np.concatenate([white[0], white[1]], axis=1).reshape(2 * n * r, -1)
+    flat = np.concatenate([white[0], white[1]], axis=1).reshape(2 * n * r, w)  # also of no neurons
     found = []
     step = max(AT_ONCE // max(4 * n * r * r, 1), 1)
     signs = np.ones((2 * r, 2 * r))
