@@ -64,6 +64,8 @@ def solve_parts(
     tell: Callable[[Callable[[], Result]], None] | None = None, known: Known | None = None,
 ) -> Result:  # fmt: skip
     """The Result of a problem, part by part; `start` is its checkpoint's, `tell` `solve_checked`'s."""
+    if options.lifting == "tensored":  # of several values; those that a checkpoint has are of one
+        options = replace(options, lifting="auto")
     early = by_intervals(net, problem, options) if known is None and start is None else None
     if tell is not None and early is not None:  # whoever stops the search for slopes has bounds
         first = _Parts(net, problem, options, show, began, None, early, bare)

@@ -94,3 +94,15 @@ def test_a_checkpoint_of_sums_goes_on_and_one_of_all_at_once_as_well(tmp_path):
     at_once = hr2jax.solve(net, relaxation="hr2", **options)
     then = hr2jax.solve(net, relaxation="hr2+", **options)
     assert not at_once.certificate.parts and not then.certificate.parts and then.bound <= at_once.bound
+
+
+def test_the_tensored_lifting_goes_on_from_a_checkpoint_of_sums(tmp_path):
+    """The sums are of one value, which has no such lifting: a KeyError was all that came of it."""
+    rng = np.random.default_rng(0)
+    net = random_network(rng, (2, 4, 4, 2))
+    asked = {"norm": "inf", "output_norm": 1, "center": [0.0, 0.0], "radius": 0.7, "relaxation": "hr2+"}
+    asked |= {"max_iterations": 3, "witness": 0}
+    first = hr2jax.solve(net, checkpoint=tmp_path / "c.npz", **asked)
+    assert first.certificate.parts
+    again = hr2jax.solve(net, checkpoint=tmp_path / "c.npz", lifting="tensored", **asked)
+    assert again.bound <= first.bound
