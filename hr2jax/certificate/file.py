@@ -376,8 +376,7 @@ def _slopes(rest: dict[str, Array], depth: int, bounds: Any) -> dict[tuple[int, 
 def _all_of(rest: dict[str, Array], group: str) -> dict[str, Array]:
     """The entries of a group by the rest of their names, taken out: finite float64, int64 or text."""
     out = {}
-    for name in [name for name in rest if name.startswith(f"{group}/")]:
-        values = rest.pop(name)
+    for name, values in [(name, rest.pop(name)) for name in list(rest) if name.startswith(f"{group}/")]:
         is_table = group == "multipliers" and (values.dtype.kind == "U" or values.dtype == np.int64)
         out[name.removeprefix(f"{group}/")] = values if is_table else _floats(values, name)
     return out

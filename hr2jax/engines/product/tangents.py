@@ -38,8 +38,8 @@ STEPS, MOST_STEPS, LONGER, ROUNDS = 60, 500, 1.5, 14
 PER_PROOF, MULTIPLICATIONS = 6e-10, 1.2e9
 # The least gradient; rows are that much longer than their number of columns' root to begin with, which damps steps.
 LEAST, LENGTH = 1e-10, 3.0
-# The share of the tolerance that is sought: steps cost little beside proofs.
-SHARE = 0.3
+# The share of the tolerance that is sought: steps cost little, another proof does where many rows are kept.
+SHARE, SHARE_OF_DEAR = 0.05, 0.3
 # A round that leaves more than this share of the gap makes no progress; after so many of them columns are added, of
 # this length relative to the others.
 IDLE, PATIENCE, NUDGE = 0.7, 2, 0.05
@@ -93,7 +93,7 @@ class _Run:
         self.lifting, self.monitor, self.tangents = lifting, monitor, Tangents(lifting)
         self.budget = lifting.budget if lifting.balls else None
         self.rng = np.random.default_rng(seed)
-        self.iteration, self.certified, self.seconds = 0, 0, 1e-6
+        self.iteration, self.certified, self.seconds, self.share = 0, 0, 1e-6, SHARE
         self.proof = QUICKER * certificate_seconds(lifting.size)
         self.given: dict[str, Array] = {}
         self.V: Array | None = None
@@ -105,12 +105,13 @@ class _Run:
         if self.P is None:
             return Status.STALLED
         past, steps, gap, idle = Memory(MEMORY, self.P.size), self._first_steps(), np.inf, 0
+        self.share = SHARE if steps == STEPS else SHARE_OF_DEAR
         for number in range(ROUNDS):
             moved = self._minimise(int(steps), past)
             before, (value, bound) = gap, self._certify(is_last=number == ROUNDS - 1)
             gap = bound - value
             self.monitor.report(self.iteration, value, self.gradient)
-            if gap <= self._wanted(bound, SHARE):
+            if gap <= self._wanted(bound, self.share):
                 return Status.SOLVED
             idle = 0 if gap < IDLE * before else idle + 1
             if not moved or idle >= PATIENCE:
@@ -201,7 +202,7 @@ class _Run:
             return there, np.inf
         d = feasible(M, d, self.budget)
         bound = in_units(cost(d, self.budget), self.lifting)
-        is_met = bound - there <= self._wanted(bound, SHARE)
+        is_met = bound - there <= self._wanted(bound, self.share)
         if is_last and not is_met and (seconds := min(10.0, self.monitor.remaining(self.proof))) > 0:
             d = tighten(
                 M, self.lifting.square_is_one, d, tolerance=0.2 * self.monitor.tolerance, reachable=value,
