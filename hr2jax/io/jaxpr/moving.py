@@ -143,6 +143,8 @@ def _added(o: Operation) -> Any:
     """The value, and what of the update is added to each of its entries."""
     import jax
 
+    from ...machine.run import run
+
     value, places, update = o.inputs
     if not isinstance(places, np.ndarray) or places.dtype.kind not in "iu":
         raise ValueError("it adds to entries at places that the network computes, so that it jumps")
@@ -156,9 +158,11 @@ def _added(o: Operation) -> Any:
     def placed(u: Any) -> Any:
         return jax.lax.scatter_add(none, places, u, **form)
 
+    def taken(entries: Any) -> Any:
+        return jax.linear_transpose(placed, jax.ShapeDtypeStruct(after.shape, np.float32))(entries)
+
     # its transpose takes the entry that each entry of the update is added to: 0 of none, for they count from 1
-    spec = jax.ShapeDtypeStruct(after.shape, np.float32)
-    (found,) = jax.linear_transpose(placed, spec)((before + 1).astype(np.float32))
+    (found,) = run(taken, (before + 1).astype(np.float32))
     target = np.asarray(found).astype(np.int64).ravel() - 1
     held = np.flatnonzero(target >= 0)
     order = held[np.argsort(target[held], kind="stable")]
