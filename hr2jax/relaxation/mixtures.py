@@ -16,7 +16,7 @@ each of alpha, alpha', beta and beta', and the multiplier.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -144,7 +144,8 @@ def mixture_entries(
     pairs, inverse = np.unique(block, axis=0, return_inverse=True)
     for k, pair in enumerate(pairs.tolist()):
         here = np.flatnonzero(np.ravel(inverse) == k)
-        lam, side, on = weight[here], [], [[], []]
+        lam, side = weight[here], []
+        on: list[list[Any]] = [[], []]
         for which, sign in ((0, 1.0), (1, -1.0)):
             layer, place = table.layers[pair[which]], numbers[here, which] - table.starts[pair[which]]
             for c, column in enumerate(table.columns):

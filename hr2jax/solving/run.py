@@ -195,7 +195,7 @@ class Plan:
         record = self.options.record
         if record.degree is not None:
             engine = krivine_engine(self.net, self.problem, record.degree)
-            return [Stage(record, frozenset(), engine, HIGHS, self.options.tol, 1.0)]
+            return [Stage(record, frozenset(), engine, HIGHS, self.options.tol)]
         options = self.options
         if beside(self.problem, options, self.fixed) is not None:  # the lifting xL follows, which has these and more
             options = replace(options, cuts=[name for name in options.planes if name not in WITH_X])
