@@ -19,9 +19,6 @@ from .triangle_cuts import padded_cuts
 # A minimisation is cut into pieces of so many seconds, between which Ctrl-C is heard. Its numbers are the same however
 # it is cut, so that a clock may say how many steps that is.
 PIECE = 0.4
-# Triangles are padded to at least so many for each row: most problems then have one program for all numbers of cuts
-# (SDP-NN locally has up to 31 of them, everywhere 20).
-CUTS_PER_ROW = 24
 # Structures for which this process has compiled a program.
 KNOWN: set[Spec] = set()
 
@@ -63,10 +60,7 @@ class Device:
         cut_sigma: float,
     ) -> tuple[Any, ...]:  # fmt: skip
         """What is minimised, there."""
-        least = CUTS_PER_ROW * sum(size for _, size in self.spec.sizes)
-        padded = [
-            padded_cuts(c, m, 1 if k else least) for k, (c, m) in enumerate(zip(cuts, cut_multipliers, strict=True))
-        ]
+        padded = [padded_cuts(c, m) for c, m in zip(cuts, cut_multipliers, strict=True)]
 
         def there(array: Any, axis: int = 0) -> Any:
             return self.put(array, self.dtype, axis)

@@ -81,10 +81,10 @@ class Pool:
         return encode(position[self.triples[used]], self.pattern[used], scale * self.multipliers[used])
 
 
-def padded_cuts(cuts: Cuts, multipliers: Array, least: int = 1) -> tuple[Cuts, Array]:
-    """Cuts and multipliers padded to SMALLEST, doubled as often as they, or `least`, need: few shapes to compile."""
+def padded_cuts(cuts: Cuts, multipliers: Array) -> tuple[Cuts, Array]:
+    """Cuts and multipliers padded to SMALLEST, doubled as often as needed: few shapes to compile."""
     n = len(multipliers)
-    m = SMALLEST * 2 ** max(int(np.ceil(np.log2(max(n, least) / SMALLEST))), 0)
+    m = SMALLEST * 2 ** max(int(np.ceil(np.log2(max(n, 1) / SMALLEST))), 0)
     pad = [(0, 0), (0, m - n)]
     place, coefficient = np.pad(cuts.place, pad).astype(np.int32), np.pad(cuts.coefficient, pad)
     return Cuts(place, coefficient, np.pad(cuts.constant, pad[1:], constant_values=1.0)), np.pad(multipliers, pad[1:])

@@ -264,8 +264,6 @@ def test_pools_are_padded_to_doublings(count, padded):
     cuts, multipliers = padded_cuts(*pool.arrays(5))
     assert cuts.place.shape == cuts.coefficient.shape == (3, padded * SMALLEST)
     assert cuts.constant.shape == multipliers.shape == (padded * SMALLEST,)
-    cuts, multipliers = padded_cuts(*pool.arrays(5), 3 * SMALLEST)
-    assert cuts.constant.shape == multipliers.shape == (4 * SMALLEST,)
 
 
 def test_arrays_are_the_cuts_and_padding_has_value_one_and_no_effect():
