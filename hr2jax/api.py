@@ -68,8 +68,8 @@ def solve(
         relaxation: "shor", "hr2", "hr2z", "hr2+", "lasserre2" (docs/theory/moment-relaxation.md), or "best": climbs
             from "shor" to "hr2+" within the time limit and returns the tightest bound. "interval" and "product" are
             baselines that need no solver: interval arithmetic on the Jacobian, and the product of the layers' norms.
-            "lipsdp" (norm 2, global), and "lipopt3" and "lipopt4" (one hidden layer, norm inf), are peers; "lipsdp+"
-            is LipSDP with cutting planes, for large deep networks in norm 2.
+            "lipsdp" (made for norm 2, global), and "lipopt3" and "lipopt4" (one hidden layer, norm inf), are peers;
+            "lipsdp+" is LipSDP with cutting planes, for large deep networks in norm 2.
         bounds: pre-activation bounds of local problems: "interval" (exact for one hidden layer), "linear" (backward,
             CROWN), "lp" (Planet's relaxation's), "split" (the same of parts of the domain; of chains), or "auto": the
             best that is cheap at this size. Networks with smooth layers have one kind, the better of intervals and
