@@ -16,7 +16,7 @@ import numpy as np
 from ..arithmetic.float64 import Array
 from ..arithmetic.norms import row_norms
 from .basis import ONE, XI, Group, Lifting
-from .products import FactorTable
+from .products import FactorTable, numbers_of
 
 
 class Literals(NamedTuple):
@@ -53,9 +53,7 @@ def decode(lifting: Lifting, numbers: Array, what: str) -> Literals:
         ValueError: other factors, or two of one neuron in a row.
     """
     table, known = FactorTable(lifting), literal_layers(lifting)
-    if not ((numbers >= 0) & (numbers < table.count) & (numbers == np.rint(numbers))).all():
-        raise ValueError(f"{what} must be numbers of factors from 0 to {table.count - 1}")
-    numbers = numbers.astype(np.int64)
+    numbers = numbers_of(numbers, table.count, f"{what} must be numbers of factors")
     name = table.of(numbers)
     is_mask = np.array([n.kind == "U" and n.layer in known for n in table.names], dtype=bool)
     if not is_mask[name].all():

@@ -28,7 +28,7 @@ from .basis import BEFORE_MASK, Group, Lifting
 from .chains import masked_pair
 from .cones import of_unit_length
 from .forms import Form, Term
-from .products import Terms, put, summed
+from .products import Terms, by_kinds, numbers_of, put, summed
 from .tensored import Tensored, is_odd
 
 MIXTURES = "mixtures"
@@ -117,10 +117,7 @@ def decode(lifting: Lifting, rows: Array) -> tuple[Array, Array, Array]:
     table = MixtureTable(lifting)
     if np.ndim(rows) != 2 or np.shape(rows)[1] != table.width:
         raise ValueError(f"mixtures must be rows of {table.width} numbers, but their shape is {np.shape(rows)}")
-    numbers = rows[:, :2]
-    if not ((numbers >= 0) & (numbers < table.count) & (numbers == np.rint(numbers))).all():
-        raise ValueError(f"mixtures must be of two numbers of neurons from 0 to {table.count - 1}")
-    numbers = numbers.astype(np.int64)
+    numbers = numbers_of(rows[:, :2], table.count, "mixtures must be of two numbers of neurons")
     scales = np.asarray(rows[:, 2:-1], dtype=np.float64).reshape(len(rows), 2, 2, len(table.columns))
     if len(rows) and (scales[~np.broadcast_to(table.has()[numbers][:, :, None], scales.shape)] != 0).any():
         raise ValueError("mixtures must have scales 0 of what a neuron's mask does not multiply")
@@ -141,9 +138,7 @@ def mixture_entries(
     flat, _, weight = of_unit_length(flat, weight, lambda mu: row_norms(mu, 2), 2)
     scales = flat.reshape(scales.shape)
     block = np.searchsorted(table.starts, numbers, side="right") - 1
-    pairs, inverse = np.unique(block, axis=0, return_inverse=True)
-    for k, pair in enumerate(pairs.tolist()):
-        here = np.flatnonzero(np.ravel(inverse) == k)
+    for pair, here in by_kinds(block):
         lam, side = weight[here], []
         on: list[list[Any]] = [[], []]
         for which, sign in ((0, 1.0), (1, -1.0)):

@@ -6,6 +6,7 @@ paired is the relaxation's choice; to the certificate every pair is valid.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -78,6 +79,24 @@ class FactorTable:
         return np.searchsorted(self.starts, number, side="right") - 1
 
 
+def numbers_of(values: Array, count: int, what: str) -> Array:
+    """`values` as int64.
+
+    Raises:
+        ValueError: `what`, "... numbers", from 0 to count - 1: some are no such numbers.
+    """
+    if not ((values >= 0) & (values < count) & (values == np.rint(values))).all():
+        raise ValueError(f"{what} from 0 to {count - 1}")
+    return values.astype(np.int64)
+
+
+def by_kinds(kinds: Array) -> Iterator[tuple[list[int], Array]]:
+    """Every pair that occurs in `kinds` (m, 2), and the rows where it does."""
+    pairs, inverse = np.unique(kinds, axis=0, return_inverse=True)
+    for k, pair in enumerate(pairs.tolist()):
+        yield pair, np.flatnonzero(np.ravel(inverse) == k)
+
+
 def product_entries(
     lifting: Lifting, rows: Array, arithmetic: type[Arithmetic] = Enclosure
 ) -> list[tuple[Group, Group, Array, Array, Arithmetic]]:
@@ -94,25 +113,16 @@ def product_entries(
     if np.ndim(rows) != 2 or np.shape(rows)[1] != 3:
         raise ValueError(f"products must be rows of three numbers, but their shape is {np.shape(rows)}")
     table = FactorTable(lifting)
-    pair, weight = rows[:, :2], np.maximum(rows[:, 2], 0.0)
-    if not ((pair >= 0) & (pair < table.count) & (pair == np.rint(pair))).all():
-        raise ValueError(f"a product's factors must be numbers from 0 to {table.count - 1}")
-    a, b = pair.astype(np.int64).T
-    kind_a, kind_b = table.of(a), table.of(b)
+    pair = numbers_of(rows[:, :2], table.count, "a product's factors must be numbers")
+    (a, b), weight = pair.T, np.maximum(rows[:, 2], 0.0)
     parts: Terms = {}
-    kinds, inverse = np.unique(np.stack([kind_a, kind_b]), axis=1, return_inverse=True)
-    for k, (first, second) in enumerate(kinds.T.tolist()):
-        here = np.ravel(inverse) == k
+    for (first, second), here in by_kinds(table.of(pair)):
         i, j = a[here] - table.starts[first], b[here] - table.starts[second]
         for f in table.forms[first].terms:
             for g in table.forms[second].terms:
-                place = (f.index[i], g.index[j])
                 # two roundings of the three factors: accounted for in the sums' error
                 value = weight[here] * f.coefficient[i] * g.coefficient[j]
-                if (f.group, g.group) in parts or (g.group, f.group) not in parts:
-                    parts.setdefault((f.group, g.group), []).append((*place, value))
-                else:
-                    parts[g.group, f.group].append((*place[::-1], value))
+                put(parts, f.group, g.group, f.index[i], g.index[j], value)
     return summed(lifting, parts, arithmetic)
 
 

@@ -24,7 +24,7 @@ from .basis import BEFORE_MASK, Group, Lifting
 from .chains import FactorName, masked_pair
 from .cones import of_unit_length
 from .forms import Form
-from .products import Terms, put, summed
+from .products import Terms, by_kinds, numbers_of, put, summed
 
 SPLIT_SQUARES = "squares"
 
@@ -69,10 +69,8 @@ def decode(lifting: Lifting, rows: Array) -> tuple[Array, Array, Array]:
     """
     if np.ndim(rows) != 2 or np.shape(rows)[1] != 5:
         raise ValueError(f"split squares must be rows of five numbers, but their shape is {np.shape(rows)}")
-    numbers, count = rows[:, :2], MaskTable(lifting).count
-    if not ((numbers >= 0) & (numbers < count) & (numbers == np.rint(numbers))).all():
-        raise ValueError(f"split squares must be of two numbers of masked forms from 0 to {count - 1}")
-    return numbers.astype(np.int64), rows[:, 2:4], np.maximum(rows[:, 4], 0.0)
+    what = "split squares must be of two numbers of masked forms"
+    return numbers_of(rows[:, :2], MaskTable(lifting).count, what), rows[:, 2:4], np.maximum(rows[:, 4], 0.0)
 
 
 def square_entries(
@@ -88,9 +86,7 @@ def square_entries(
     table = MaskTable(lifting)
     block = np.searchsorted(table.starts, numbers, side="right") - 1
     parts: Terms = {}
-    pairs, inverse = np.unique(block, axis=0, return_inverse=True)
-    for k, (first, second) in enumerate(pairs.tolist()):
-        here = np.ravel(inverse) == k
+    for (first, second), here in by_kinds(block):
         i, j = (numbers[here, n] - table.starts[name] for n, name in enumerate((first, second)))
         alpha, beta = scales[here].T
         # one term a form but behind 1 - u, where they are b's and m's; coefficients are 1 or -1, and b_i is b's entry i

@@ -13,7 +13,6 @@ import hr2jax
 from hr2jax import Certificate, CertificateError, Network
 from hr2jax.arithmetic.arb import Arb
 from hr2jax.arithmetic.enclosure import Enclosure
-from hr2jax.certificate.lagrangian import lagrangian_matrix
 from hr2jax.certificate.names import named, numbered
 from hr2jax.engines.product.mixture_cuts import MaskRows, mixture_forms, worst_mixtures
 from hr2jax.problem import checked_problem
@@ -26,9 +25,8 @@ from tests.reference.lifted_cases import lifted_cases
 from tests.reference.lifted_points import form_values, lifted_point, sum_of_terms
 from tests.test_outputs import formal_constant, random_network
 
-from .test_cones import separate_point
 from .test_copies import CASES, posed
-from .test_squares import lipsdp_point
+from .test_squares import check_points_of_several_outputs
 
 
 def random_rows(lifting, rng, count):
@@ -109,21 +107,7 @@ def test_they_hold_at_points_of_the_tensored_lifting(p, q, where):
 
 @pytest.mark.parametrize("chains", ["separate", "lipsdp"])
 def test_they_hold_at_points_of_several_outputs(chains):
-    rng = np.random.default_rng(len(chains))
-    for widths in ((3, 4, 2), (3, 4, 3, 2)):
-        net = random_network(rng, widths)
-        problem = checked_problem(net, norm=2)
-        fixed = presolve(net, problem, chains=LIFTINGS[chains])
-        lifting = lift(net, problem, fixed)
-        M = lagrangian_matrix(lifting, {}).middle() @ np.eye(lifting.size)
-        for _ in range(20):
-            rows = random_rows(lifting, rng, 12)
-            if chains == "lipsdp":
-                basis = lipsdp_point(net, problem, fixed, lifting, rng)
-            else:
-                basis = separate_point(net, problem, fixed, lifting, rng)[0]
-            added = lagrangian_matrix(lifting, {MIXTURES: rows}).middle() @ np.eye(lifting.size) - M
-            assert basis @ added @ basis >= -1e-9 * (1.0 + (rows[:, 2:-1] ** 2).sum())
+    check_points_of_several_outputs(chains, MIXTURES, random_rows)
 
 
 @pytest.mark.parametrize("chains", ["adjoint", "both", "separate", "tensored"])
