@@ -29,6 +29,18 @@ def _rounded(value: float, digits: int, rounding: str) -> str:
     return f"{rounded:f}" if -5 <= rounded.adjusted() < digits else f"{rounded:e}"
 
 
+def counted(count: object, noun: str) -> str:
+    """"1 case", "2 cases", "3 boxes"; what is not known is "?"."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} {noun}{'es' if noun.endswith(('s', 'x')) else 's'}"
+
+
+def cases_text(problem: Mapping[str, Any]) -> str:
+    """How many cases of a property there are, in how many boxes."""
+    return f"{counted(problem.get('cases', '?'), 'case')} in {counted(problem.get('regions', '?'), 'box')}"
+
+
 def table(rows: Sequence[tuple[str, str]]) -> str:
     """Names and values in two columns."""
     width = max(len(name) for name, _ in rows)

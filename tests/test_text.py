@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hr2jax import progress
 from hr2jax.progress import Line, Rate, Still, progress_line
 from hr2jax.result import Progress, Status, result_table
-from hr2jax.text import domain_text, lower_text, output_text, radius_text, upper_text
+from hr2jax.text import cases_text, counted, domain_text, lower_text, output_text, radius_text, upper_text
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -173,3 +173,11 @@ def test_no_progress_unless_wanted(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_line(False) as show:
         assert show is None
     assert capsys.readouterr().err == ""
+
+
+def test_one_case_in_one_box_is_no_plural():
+    assert counted(1, "case") == "1 case"
+    assert counted(0, "box") == "0 boxes"
+    assert cases_text({"cases": 1, "regions": 1}) == "1 case in 1 box"
+    assert cases_text({"cases": 3, "regions": 2}) == "3 cases in 2 boxes"
+    assert cases_text({}) == "? cases in ? boxes"

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..text import widths_text
+from ..text import cases_text, counted, widths_text
 from .html import Markup, code, document, grid, join, rows, section, tag
 
 SHOWN_CASES, SHOWN_NUMBERS = 100, 200
@@ -37,7 +37,7 @@ def proof_page(plain: Mapping[str, Any], files: Sequence[tuple[str, str]] = ()) 
         section("How it was found out", rows([
             ("verdict", f"{verdict}: {plain['message']}"),
             ("network", widths_text(problem["widths"])),
-            ("property", f"{problem['property']}: {problem['cases']} cases in {problem['regions']} boxes"),
+            ("property", f"{problem['property']}: {cases_text(problem)}"),
             ("seconds", f"{float(plain['seconds']):.1f}"),
         ])),
         _cases(plain["cases"]) if plain["cases"] else Markup(""),
@@ -72,7 +72,7 @@ def _witness(plain: Mapping[str, Any]) -> Markup:
     return section(
         "The counterexample",
         tag("p", "It is the exact numbers that are proved to meet the conditions."),
-        tag("details", tag("summary", f"{len(plain['witness'])} inputs"),
+        tag("details", tag("summary", counted(len(plain['witness']), "input")),
             grid(("input", "nearest float64", "exactly"), inputs)),
         grid(("output", "about"), values),
     )  # fmt: skip

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..text import percent_down, percent_up, radius_text, upper_text, widths_text
+from ..text import counted, percent_down, percent_up, radius_text, upper_text, widths_text
 from .html import Markup, document, grid, join, rows, section, tag
 from .svg import Curve, chart
 
@@ -35,7 +35,7 @@ def robustness_page(plain: Mapping[str, Any], files: Sequence[tuple[str, str]] =
     ratio = [float(v) for v in plain["ratio"]]
     best = min(range(len(radii)), key=lambda i: radii[i])
     title = (
-        f"{percent_down(ratio[best])} % of {len(plain['radius'])} inputs are certified at radius "
+        f"{percent_down(ratio[best])} % of {counted(len(plain['radius']), 'input')} are certified at radius "
         f"{radius_text(radii[best])}"
     )
     return document(

@@ -20,7 +20,7 @@ from ..io.vnnlib import VnnlibProperty, parsed, read_vnnlib
 from ..machine.files import strict, written
 from ..network import Network
 from ..problem import Problem
-from ..text import table, widths_text
+from ..text import cases_text, table, widths_text
 from . import file
 from .lines import Lines, least_of
 from .point import known, nearest_floats
@@ -171,8 +171,7 @@ class Proof:
         problem = self.problem
         rows = [
             ("verdict", f"{self.verdict}: {self.message}"),
-            ("property", f"{problem.get('property', '')}: {problem.get('cases', '?')} cases in "
-             f"{problem.get('regions', '?')} boxes"),
+            ("property", f"{problem.get('property', '')}: {cases_text(problem)}"),
             ("network", widths_text(problem["widths"]) if "widths" in problem else "?"),
         ]  # fmt: skip
         if self.verdict is Verdict.VERIFIED:

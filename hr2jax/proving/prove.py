@@ -25,6 +25,7 @@ from ..proof.point import exact_values, nearest_floats
 from ..proof.proof import BY_LINES, Proof, Verdict, prove_witness
 from ..proof.question import Question, question
 from ..reading import Model, as_network
+from ..text import counted
 from ..version import versions
 from .attack import SHORT, STEPS, Attack
 from .climb import Climb
@@ -138,7 +139,7 @@ class Proving:
         areas = range(len(self.asked.areas))
         for rounds in (1, LONG):
             for a in areas:
-                box = f"box {a + 1} of {len(areas)}, {len(self.left(a))} cases"
+                box = f"box {a + 1} of {len(areas)}, {counted(len(self.left(a)), 'case')}"
                 show(f"looking for a counterexample: {box}")
                 if (witness := self._attack(a, rounds)) is not None:
                     return self.violated(witness)
@@ -161,7 +162,7 @@ class Proving:
 
     def _why(self, reason: str) -> str:
         count = sum(len(self.left(a)) for a in range(len(self.asked.areas)))
-        return f"{count} of {self.asked.count} cases are left: {reason}"
+        return f"{count} of {counted(self.asked.count, 'case')} {'is' if count == 1 else 'are'} left: {reason}"
 
     def _attack(self, a: int, rounds: int, again: bool = False) -> tuple[Fraction, ...] | None:
         """The counterexample that so many rounds find in an area; `again`: beginning where the last ones ended."""

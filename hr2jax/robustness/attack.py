@@ -30,12 +30,16 @@ def never() -> bool:
     return False
 
 
+def silent(done: int) -> None:
+    """Nobody looks."""
+
+
 def broken(
     net: Network, inputs: Array, labels: Array, radius: float, *, norm: str | int, clip: Clip | None, steps: int,
-    starts: int, seed: int, is_over: Callable[[], bool] = never,
+    starts: int, seed: int, is_over: Callable[[], bool] = never, show: Callable[[int], None] = silent,
 ) -> tuple[Array, Array]:  # fmt: skip
     """Adversarial points within `radius`, in the clip box, by `starts` climbs of `steps` steps each, fewer once
-    `is_over` says so.
+    `is_over` says so; `show` is told of how many inputs they are over.
 
     Returns:
         (n,) bool, whether one was found, and (n, p_0) float64, the points (the input where there is none). In
@@ -48,6 +52,7 @@ def broken(
     with jax.default_matmul_precision("highest"), np.errstate(all="ignore"):
         for start in range(0, len(inputs), BATCH):
             rows = np.arange(start, min(start + BATCH, len(inputs)))
+            show(start)
             for attempt in range(starts):
                 left = rows[~found[rows]]
                 if not len(left) or is_over():

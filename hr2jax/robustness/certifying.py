@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,11 @@ WRITTEN = 1024  # lines that are written together
 ATTACKED = 8192  # inputs whose points are in memory together
 
 
+def _over(show: Callable[..., None], radius: float, start: int, count: int, done: int) -> None:
+    """Say how many inputs the attack is over."""
+    show(f"attack at radius {radius:g}", start + done, count)
+
+
 class Certifying:
     """What is known so far about every input.
 
@@ -73,7 +79,7 @@ class Certifying:
         self.is_attacked, self.attacked_until = False, 0.0
         self.seconds: dict[str, float] = {}
 
-    def attack(self, steps: int, starts: int, seed: int, show: Callable[[str], None]) -> None:
+    def attack(self, steps: int, starts: int, seed: int, show: Callable[..., None]) -> None:
         """Smallest radius first: what breaks an input there breaks it at larger ones."""
         since, self.is_attacked = time.time(), True
         for radius in np.unique(self.radii).tolist():
@@ -83,12 +89,12 @@ class Certifying:
                 break
             if self._is_over():
                 break
-            show(f"attack at radius {radius:g}: {len(left)} of {len(self.x)} inputs are not broken")
             for start in range(0, len(left), ATTACKED):
                 rows = left[start : start + ATTACKED]
                 hit, points = broken(
                     self.net, self.x[rows], self.labels[rows], radius, norm=self.norm, clip=self.clip, steps=steps,
                     starts=starts, seed=seed, is_over=self._is_over,
+                    show=partial(_over, show, radius, start, len(left)),
                 )  # fmt: skip
                 self.first_broken[rows[hit]] = radius
                 self.adversarial |= zip(rows[hit].tolist(), points[hit], strict=True)
@@ -105,7 +111,7 @@ class Certifying:
         present, outputs = np.unique(self.labels[rows]), self.net.widths[-1]
         needed = {(min(k, j), max(k, j)) for k in present.tolist() for j in range(outputs) if j != k}
         pairs = sorted(needed - self.known.keys())
-        line.show(f"constants of {len(pairs)} pairs of labels")
+        line.show(f"constants of {len(pairs)} {'pair' if len(pairs) == 1 else 'pairs'} of labels")
         worst = max((constant.status for constant in self.known.values()), default=Status.SOLVED, key=WORSE.index)
         until = None if self.deadline is None else max(self.deadline, since)
         if until is not None and attack_follows:
