@@ -93,7 +93,8 @@ def solve(
         checkpoint: path of a certificate file that always holds the best bound so far; resumed from if it exists.
         cuts: which cutting planes "hr2+" separates, of "T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0" (pairs of
             factors), "triangles" and "cones", with several hidden layers "squares" and products such as "T.V", and with
-            lifting "xL" "events", "clauses" and "exclusions" (docs/theory/cuts.md); None: all of them.
+            lifting "xL" "events", "clauses" and "exclusions", with "reach" these last (docs/theory/cuts.md); None: all
+            of them.
         lifting: with several hidden layers, which variables carry the derivative through them: "forward" (tangents),
             "adjoint", "both", or "auto": adjoint, which was never much looser than the others, and often tighter; with
             any number "reach", of global constants alone, which knows which patterns occur (docs/theory/reach.md);

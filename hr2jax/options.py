@@ -29,7 +29,7 @@ BLOCK_METHODS = ("admm", *INTERIOR_POINT)  # block forms: one hidden layer, norm
 METHODS = ("auto", "admm", "lowrank", "newton", *INTERIOR_POINT)
 # Pairs of factors, triangle inequalities not through the constant, and factors times the cones of balls
 # (docs/theory/cuts.md); and the products that exist with several hidden layers only (relaxation/products.py).
-WITH_X = ("events", "clauses", "exclusions")  # of neurons that have an x
+WITH_X = ("events", "clauses", "exclusions")  # of neurons that have an x; on a section "exclusions" alone
 FLAT_CUTS = ("T.U", "U.U", "T.T", "X0.U", "T.X0", "X0.X0", "triangles", "cones", *WITH_X)
 DEEP_CUTS = (
     "T.V", "T.VC", "U.V", "U.VC", "T.A", "T.AC", "U.A", "U.AC", "U.X", "U.XC", "X0.X", "X0.XC",

@@ -12,6 +12,7 @@ from ..arithmetic.float64 import Array
 from ..arithmetic.protocol import A, Arithmetic
 from ..linalg.arrow import ArrowEnclosure
 from ..relaxation.basis import V1, XI, Lifting, T
+from ..relaxation.circuits import CIRCUITS, circuit_entries
 from ..relaxation.clauses import CLAUSES, clause_entries
 from ..relaxation.cones import CONES, cone_entries
 from ..relaxation.copied_cuts import CUTS
@@ -33,7 +34,7 @@ from .form import QuadraticForm, add_family
 ROWS = {
     TRIANGLES: triangle_entries, PRODUCTS: product_entries, CONES: cone_entries, EVENTS: event_entries,
     CLAUSES: clause_entries, EXCLUSIONS: exclusion_entries, SPLIT_SQUARES: square_entries,
-    MIXTURES: mixture_entries,
+    MIXTURES: mixture_entries, CIRCUITS: circuit_entries,
 }  # fmt: skip
 SOS = "sos."  # multipliers of this name are factors of lasserre2's dual matrices
 # More than any solver finds: rows of cuts, and entries of lasserre2's matrices, which Python enumerates.

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..arithmetic.float64 import Array
 from ..relaxation.basis import Lifting
+from ..relaxation.circuits import CIRCUITS
 from ..relaxation.clauses import CLAUSES
 from ..relaxation.clauses import decode as decode_clauses
 from ..relaxation.cones import BOUNDED, CONES, width_of
@@ -32,7 +33,7 @@ from ..relaxation.products import PRODUCTS
 from ..relaxation.squares import SPLIT_SQUARES
 from ..relaxation.tensored import Tensored
 from ..relaxation.triangles import TRIANGLES
-from . import exclusion_names, mixture_names
+from . import circuit_names, exclusion_names, mixture_names
 from .copied_names import COPIED_RECORDS, named_cuts, numbered_cuts
 from .krivine import KRIVINE
 from .lagrangian import SOS, families_of, matrices_of
@@ -51,6 +52,7 @@ RECORDS = {
     SPLIT_SQUARES: ("kind", "sign", "layer", "index", "pairs", "scales", "multipliers"),
     MIXTURES: mixture_names.ENTRIES,
     EXCLUSIONS: exclusion_names.ENTRIES,
+    CIRCUITS: circuit_names.ENTRIES,
     KRIVINE: ("group", "layer", "index", "factors", "signs", "multipliers"),
     **COPIED_RECORDS,
 }
@@ -105,6 +107,8 @@ def named(lifting: Lifting, multipliers: Mapping[str, Array], inputs: int) -> di
             out |= mixture_names.named_mixtures(lifting, values)
         elif name == EXCLUSIONS:
             out |= exclusion_names.named_exclusions(lifting, values)
+        elif name == CIRCUITS:
+            out |= circuit_names.named_circuits(lifting, values)
         elif name in PROVED:
             out |= _named_proved(lifting, values, name)
         elif name == KRIVINE:
@@ -296,7 +300,7 @@ def _cones(lifting: Lifting, entries: Named, strict: bool = True) -> Array:
 _RECORDS: dict[str, Callable[..., Array]] = {
     TRIANGLES: _triangles, PRODUCTS: _products, CONES: _cones, EVENTS: _proved(EVENTS), CLAUSES: _proved(CLAUSES),
     SPLIT_SQUARES: split_squares, MIXTURES: mixture_names.numbered_mixtures,
-    EXCLUSIONS: exclusion_names.numbered_exclusions,
+    EXCLUSIONS: exclusion_names.numbered_exclusions, CIRCUITS: circuit_names.numbered_circuits,
 }  # fmt: skip
 
 

@@ -43,7 +43,7 @@ class Exclusions(NamedTuple):
 
     Attributes:
         factor: (m,) numbers of factors; -1: 1.
-        literals: m rows of 3, of layer 0 where there is none.
+        literals: m rows of 3 (of any number in circuits.py), of layer 0 where there is none.
         weights: (m,) multipliers, clipped at 0.
     """
 
@@ -65,14 +65,23 @@ def decode(lifting: Lifting, rows: Array) -> Exclusions:
     """
     if np.ndim(rows) != 2 or np.shape(rows)[1] != row_width(lifting):
         raise ValueError(f"exclusions must be rows of {row_width(lifting)} numbers, not {np.shape(rows)}")
-    factor = rows[:, 0]
-    if not ((factor >= NONE) & (factor < FactorTable(lifting).count) & (factor == np.rint(factor))).all():
-        raise ValueError("an exclusion's factor must be the number of one")
+    factor = factors_of(lifting, rows[:, 0])
     proofs, inverse = np.unique(rows[:, 1:-1], axis=0, return_inverse=True)
     literals = _all_literals(lifting, proofs[:, : LENGTH + EXTRA])
     _check(lifting, literals, proofs[:, LENGTH + EXTRA :])
     own = Literals(*(values[np.ravel(inverse), :LENGTH] for values in literals))
-    return Exclusions(factor.astype(np.int64), own, np.maximum(rows[:, -1], 0.0))
+    return Exclusions(factor, own, np.maximum(rows[:, -1], 0.0))
+
+
+def factors_of(lifting: Lifting, numbers: Array) -> Array:
+    """The numbers of factors, or -1 for 1, as int64.
+
+    Raises:
+        ValueError: others.
+    """
+    if not ((numbers >= NONE) & (numbers < FactorTable(lifting).count) & (numbers == np.rint(numbers))).all():
+        raise ValueError("an exclusion's factor must be the number of one")
+    return numbers.astype(np.int64)
 
 
 def _all_literals(lifting: Lifting, numbers: Array) -> Literals:
@@ -117,7 +126,13 @@ def exclusion_entries(
     Raises:
         ValueError: see `decode`.
     """
-    found = decode(lifting, rows)
+    return product_entries_of(lifting, decode(lifting, rows), arithmetic)
+
+
+def product_entries_of(
+    lifting: Lifting, found: Exclusions, arithmetic: type[Arithmetic]
+) -> list[tuple[Group, Group, Array, Array, Arithmetic]]:
+    """What factors times exclusions of any length add to a quadratic form; no position twice."""
     table, parts = FactorTable(lifting), Terms()
     kinds = np.where(found.factor < 0, NONE, table.of(found.factor))
     for kind in np.unique(kinds).tolist():
@@ -135,7 +150,7 @@ def _times_exclusion(parts: Terms, group: Group, index: Array, size: Array, lite
     signs, layers, place = (values[here] for values in literals)
     lengths = (layers > 0).sum(axis=1)
     put(parts, group, ONE, index, np.zeros(len(here), np.int64), size * (0.5 * lengths - 1.0))
-    for k in range(LENGTH):
+    for k in range(layers.shape[1]):
         for l in np.unique(layers[layers[:, k] > 0, k]).tolist():
             own = layers[:, k] == l
             put(parts, group, Group("v", l), index[own], place[own, k], -0.5 * size[own] * signs[own, k])

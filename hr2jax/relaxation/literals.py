@@ -46,20 +46,20 @@ def width_of(lifting: Lifting) -> int:
     return sum(lifting.sizes[Group("x", l)] for l in literal_layers(lifting))
 
 
-def decode(lifting: Lifting, numbers: Array, what: str) -> Literals:
-    """The literals of numbers (m, k) of factors u and 1 - u (`products.FactorTable`).
+def decode(lifting: Lifting, numbers: Array, what: str, layers: tuple[int, ...] | None = None) -> Literals:
+    """The literals of numbers (m, k) of factors u and 1 - u (`products.FactorTable`), of `literal_layers` or others.
 
     Raises:
         ValueError: other factors, or two of one neuron in a row.
     """
-    table, known = FactorTable(lifting), literal_layers(lifting)
+    table, known = FactorTable(lifting), literal_layers(lifting) if layers is None else layers
     numbers = numbers_of(numbers, table.count, f"{what} must be numbers of factors")
     name = table.of(numbers)
     is_mask = np.array([n.kind == "U" and n.layer in known for n in table.names], dtype=bool)
     if not is_mask[name].all():
         raise ValueError(f"{what} must be u or 1 - u of layers that have x")
-    signs, layers = np.array([(n.sign, n.layer) for n in table.names], dtype=np.int64).reshape(-1, 2).T
-    out = Literals(signs[name], layers[name], numbers - table.starts[name])
+    signs, own = np.array([(n.sign, n.layer) for n in table.names], dtype=np.int64).reshape(-1, 2).T
+    out = Literals(signs[name], own[name], numbers - table.starts[name])
     code = np.sort(out.layers * (table.count + 1) + out.place, axis=1)
     if (code[:, 1:] == code[:, :-1]).any():
         raise ValueError(f"{what} must be of different neurons")

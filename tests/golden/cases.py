@@ -204,6 +204,9 @@ def _reach() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     for network in ("wide", "tiny", "plain", "three", "deep"):
         yield f"{network}-hr2-reach", "solve", network, {"lifting": "reach", "norm": 2, "output": 0}
     yield "three-hr2+-reach", "solve", "three", {"lifting": "reach", "relaxation": "hr2+", "max_iterations": 40}
+    yield "three-hr2+-reach-circuits", "solve", "three", {
+        "lifting": "reach", "relaxation": "hr2+", "cuts": ["exclusions", "U.X"], "max_iterations": 40
+    }  # fmt: skip
     yield "deep-hr2+-reach-to2", "solve", "deep", {
         "lifting": "reach", "relaxation": "hr2+", "norm": 2, "output_norm": 2, "max_iterations": 40
     }  # fmt: skip

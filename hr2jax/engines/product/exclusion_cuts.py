@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from ...arithmetic.float64 import Array
 from ...relaxation.basis import ONE, Lifting
 from ...relaxation.chains import FactorName
-from ...relaxation.exclusions import EXCLUSIONS, EXTRA, LENGTH, NONE, PARTS, decode
+from ...relaxation.exclusions import EXCLUSIONS, EXTRA, LENGTH, NONE, PARTS, Exclusions, decode
 from ...relaxation.literals import width_of
 from ...relaxation.products import FactorTable
 from .arrays import Factored
@@ -135,18 +135,23 @@ def exclusion_pools(lifting: Lifting, factored: Factored, names: tuple[str, ...]
 
 def exclusion_forms(lifting: Lifting, rows: Array) -> Iterator[tuple[sp.csr_matrix, sp.csr_matrix]]:
     """The product of exclusions: f and k - 1 - phi_1 - ... - phi_k."""
-    found, table = decode(lifting, rows), FactorTable(lifting)
+    yield forms_of(lifting, decode(lifting, rows))
+
+
+def forms_of(lifting: Lifting, found: Exclusions) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """f and k - 1 - phi_1 - ... - phi_k over the extended basis, of exclusions of any length."""
+    table, count = FactorTable(lifting), len(found.factor)
     every = sp.vstack([form.csr(lifting.extended) for form in table.forms]).tocsr()
-    at = np.zeros(len(rows), dtype=np.int64) + lifting.extended.starts[ONE]
-    one = sp.csr_matrix((np.ones(len(rows)), (np.arange(len(rows)), at)), shape=(len(rows), every.shape[1]))
+    at = np.full(count, lifting.extended.starts[ONE], dtype=np.int64)
+    one = sp.csr_matrix((np.ones(count), (np.arange(count), at)), shape=(count, every.shape[1]))
     has_one = found.factor < 0
     first = sp.diags(has_one.astype(np.float64)) @ one + sp.diags((~has_one).astype(np.float64)) @ every[found.factor]
     starts = {name: int(start) for name, start in zip(table.names, table.starts, strict=False)}
     signs, layers, place = found.literals
     second = sp.diags((layers > 0).sum(axis=1) - 1.0) @ one
-    for k in range(LENGTH):
+    for k in range(layers.shape[1]):
         has = layers[:, k] > 0
         start = [starts[FactorName("U", s, l)] if h else 0
                  for s, l, h in zip(signs[:, k].tolist(), layers[:, k].tolist(), has.tolist(), strict=True)]
         second = second - sp.diags(has.astype(np.float64)) @ every[np.array(start, dtype=np.int64) + place[:, k]]
-    yield first.tocsr(), second.tocsr()
+    return first.tocsr(), second.tocsr()

@@ -21,6 +21,7 @@ from ...relaxation.triangles import TRIANGLES
 from ...result import Status
 from ..monitor import Monitor, Stop
 from .arrays import Factored
+from .circuit_cuts import circuit_pools
 from .cone_cuts import pools_of
 from .event_cuts import event_pools
 from .exclusion_cuts import exclusion_pools
@@ -138,7 +139,7 @@ class _Cuts:
         self.separator = Separator(lifting, self.factored.rows, names)
         self.triangles = Pool.empty()
         self.others: dict[str, Any] = {}
-        for pools in (pools_of, event_pools, exclusion_pools, mixture_pools):
+        for pools in (pools_of, event_pools, exclusion_pools, circuit_pools, mixture_pools):
             self.others |= pools(lifting, self.factored, names)
         self.position = np.zeros(self.factored.size, np.int64)
         self.position[self.factored.rows] = np.arange(lifting.size)

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from ...arithmetic.float64 import Array
 from ...relaxation.basis import Lifting
+from ...relaxation.circuits import CIRCUITS
 from ...relaxation.clauses import CLAUSES
 from ...relaxation.cones import CONES
 from ...relaxation.events import EVENTS
@@ -19,12 +20,13 @@ from ...relaxation.forms import Family
 from ...relaxation.mixtures import MIXTURES
 from ...relaxation.products import PRODUCTS, FactorTable
 from ...relaxation.triangles import TRIANGLES, decode
+from .circuit_cuts import circuit_forms
 from .cone_cuts import cone_forms
 from .event_cuts import clause_forms, event_forms
 from .exclusion_cuts import exclusion_forms
 from .mixture_cuts import mixture_forms
 
-CUTS = (TRIANGLES, PRODUCTS, CONES, EVENTS, CLAUSES, EXCLUSIONS, MIXTURES)  # what a certificate has as rows
+CUTS = (TRIANGLES, PRODUCTS, CONES, EVENTS, CLAUSES, EXCLUSIONS, MIXTURES, CIRCUITS)  # what a certificate has as rows
 
 
 @dataclass
@@ -100,7 +102,8 @@ def collected(lifting: Lifting, families: list[Family], given: Mapping[str, Arra
 def _forms_of(lifting: Lifting, name: str, rows: Array) -> Iterator[tuple[Any, Any]]:
     """The products of cuts that are no triangles: pairs of (n, extended) forms, one of each cut or several."""
     forms = {
-        EVENTS: event_forms, CLAUSES: clause_forms, EXCLUSIONS: exclusion_forms, MIXTURES: mixture_forms
+        EVENTS: event_forms, CLAUSES: clause_forms, EXCLUSIONS: exclusion_forms, MIXTURES: mixture_forms,
+        CIRCUITS: circuit_forms,
     }  # fmt: skip
     if name in forms:
         yield from forms[name](lifting, rows)
