@@ -253,24 +253,10 @@ def _interval_jacobian(
 
     def up(l: int, layer: Layer, below: graph.Pairs) -> Pair:
         if l == n:
-            return total((of_output(A, J) for A, J in below), arithmetic)
+            return total((of_output(A, J, problem, free, arithmetic) for A, J in below), arithmetic)
         # x itself is None, whose Jacobian is the identity of the free inputs
         parts = (ends_of(A[:, free]) if J is None else times(A, J, arithmetic) for A, J in below)
         return masked(total(parts, arithmetic), on[l - 1], off[l - 1], layer)
-
-    def of_output(C: Any, J: Pair | None) -> Pair:
-        ends = _with_outputs(C, problem, arithmetic)
-        low, high = (np.ascontiguousarray(end.reshape(len(end), -1).T) for end in ends)  # (values of f, p_k)
-        if J is None:
-            return low[:, free], high[:, free]
-        forward = times(low, J, arithmetic)
-        with np.errstate(all="ignore"):
-            width = (arithmetic(high) - low).upper()  # the rounding of c
-        if width.any():
-            size = size_of(J)
-            error = times(width, (size, size), arithmetic)[1]
-            forward = plus(forward, (-error, error), arithmetic)
-        return forward
 
     top = problem.coefficients.T, problem.coefficients.T
     above = graph.backward(net.enclosed, top, down)
@@ -280,6 +266,22 @@ def _interval_jacobian(
         return np.atleast_2d(g[0].T), np.atleast_2d(g[1].T)
     forward = graph.forward(net.enclosed, None, up)
     return np.maximum(np.atleast_2d(g[0].T), forward[0]), np.minimum(np.atleast_2d(g[1].T), forward[1])
+
+
+def of_output(C: Any, J: Pair | None, problem: Problem, free: Array, arithmetic: type[Enclosure]) -> Pair:
+    """The interval of M C J (values of f, q), of a matrix C of the output's; J of x itself is None."""
+    ends = _with_outputs(C, problem, arithmetic)
+    low, high = (np.ascontiguousarray(end.reshape(len(end), -1).T) for end in ends)  # (values of f, p_k)
+    if J is None:
+        return low[:, free], high[:, free]
+    forward = times(low, J, arithmetic)
+    with np.errstate(all="ignore"):
+        width = (arithmetic(high) - low).upper()  # the rounding of c
+    if width.any():
+        size = size_of(J)
+        error = times(width, (size, size), arithmetic)[1]
+        forward = plus(forward, (-error, error), arithmetic)
+    return forward
 
 
 def product_constant(

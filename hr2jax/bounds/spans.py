@@ -30,9 +30,9 @@ def total(parts: Iterable[Pair], arithmetic: type[Enclosure]) -> Pair:
 
 
 def masked(interval: Pair, on: Array, off: Array, layer: Layer) -> Pair:
-    """The hull of D times the interval's members (rows are neurons)."""
+    """The hull of D times the interval's members (rows are neurons); masks (p,), or of the first axes of these."""
     shape = (-1,) + (1,) * (interval[0].ndim - 1)
-    on, off = on.reshape(shape), off.reshape(shape)
+    on, off = (mask.reshape(mask.shape + (1,) * (interval[0].ndim - mask.ndim)) for mask in (on, off))
     low, high = interval
     if layer.activation == "identity":
         return interval

@@ -12,6 +12,7 @@ import numpy as np
 from ..arithmetic.enclosure import check_arithmetic
 from ..arithmetic.float64 import Array
 from ..arithmetic.norms import in_haste
+from ..bounds.cases import TREE
 from ..network import Network
 from ..problem import Problem
 from ..relaxation.layout import Layout
@@ -180,8 +181,8 @@ def proved(net: Network, content: file.Content, arithmetic: Any) -> float:
     prover = Prover(
         net, content.lipschitz_problem, content.layout, arithmetic, lifting=content.lifting, slopes=content.slopes
     )
-    if not content.multipliers and content.diagonal is None:
-        return prover.bound({}, None, content.relaxation)
+    if content.diagonal is None and (not content.multipliers or TREE in content.multipliers):
+        return prover.bound(content.multipliers, None, content.relaxation)
     with np.errstate(all="ignore"):
         lifting = prover.lifted
         multipliers = numbered(lifting, content.multipliers, net.widths)
@@ -220,10 +221,10 @@ def certify_multipliers(
     prover = prover or prover_of(net, problem, fixed)
     bound = prover.bound(multipliers, diagonal, relaxation)
     layout = fixed.layout()
-    if not multipliers and diagonal is None:
+    if diagonal is None and (not multipliers or TREE in multipliers):
         return Certificate(
-            bound, problem, relaxation, net.hash, layout, {}, None, versions or {}, lifting_of(problem, fixed),
-            fixed.slopes,
+            bound, problem, relaxation, net.hash, layout, dict(multipliers), None, versions or {},
+            lifting_of(problem, fixed), fixed.slopes,
         )  # fmt: skip
     lifting = prover.lifted
     return Certificate(

@@ -59,11 +59,11 @@ class Content:
 
 
 def proof_of(multipliers: Mapping[str, Array], diagonal: Mapping[str, Array] | None, relaxation: str) -> str:
-    """What proves: "lagrangian" (multipliers and a diagonal), "krivine" (LipOpt's products), or without any of them
-    "interval" (interval arithmetic), "product" (norm products) or "baseline" (the better of the two).
+    """What proves: "lagrangian" (multipliers, a diagonal), "krivine" (LipOpt's products), "cases" (a tree of them), or
+    without any "interval" (interval arithmetic), "product" (norm products) or "baseline" (the better of the two).
     """
-    if any(name.partition("/")[0] == "krivine" for name in multipliers):
-        return "krivine"
+    if own := {"krivine", "cases"} & {name.partition("/")[0] for name in multipliers}:
+        return max(own)
     if multipliers or diagonal is not None:
         return "lagrangian"
     return relaxation if relaxation in ("interval", "product") else "baseline"

@@ -10,6 +10,7 @@ import numpy as np
 from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
 from ..bounds import interval_constant, output_range, product_constant
+from ..bounds.cases import SLOPES, TREE, cases_constant
 from ..network import Network
 from ..problem import Problem, checked_problem
 from ..relaxation.basis import Lifting
@@ -91,6 +92,8 @@ class Prover:
         with np.errstate(all="ignore"):
             if diagonal is None and not multipliers:
                 return baseline(self.net, self.problem, self.fixed, relaxation, arithmetic)
+            if TREE in multipliers:
+                return self._cases(multipliers, diagonal)
             if KRIVINE in multipliers:
                 return self._krivine(multipliers)
             lifted = self.lifted
@@ -100,6 +103,17 @@ class Prover:
                 return float("inf")
             M, rest = add_squares(lifted, multipliers, lagrangian_matrix(lifted, multipliers, arithmetic), arithmetic)
             return dual_bound(lifted, M, diagonal, arithmetic, rest)
+
+    def _cases(self, entries: Mapping[str, Array], diagonal: Array | None) -> float:
+        if set(entries) != {TREE, SLOPES} or diagonal is not None:
+            raise ValueError(f"cases are a proof of their own, of the entries {TREE!r} and {SLOPES!r}")
+        net, problem, fixed = self.net, self.problem, self.fixed
+        if fixed.chains:
+            raise ValueError('cases have no variables: their lifting is "none"')
+        bounds = pre_bounds(net, problem, fixed.slopes, self.arithmetic)
+        on, off = masks(net, fixed.layers)
+        tree, slopes = entries[TREE], entries[SLOPES]
+        return cases_constant(net, problem, fixed.directions, on, off, bounds, tree, slopes, self.arithmetic)
 
     def _krivine(self, multipliers: Mapping[str, Array]) -> float:
         if not self.net.is_chain or self.problem.is_vector:

@@ -39,6 +39,7 @@ from ..relaxation.lifting import is_tensored
 from ..relaxation.presolve import LIFTINGS, Presolve, presolve
 from ..result import Result, Status, interrupted_message, relative_gap, solved_message
 from ..version import versions
+from . import cases
 from .checkpoint import load_checkpoint, seconds_used
 from .description import description
 from .haste import norms_in_time
@@ -229,6 +230,8 @@ def _climb(session: Session, plan: Plan, before: Certificate | None) -> Status:
     options, status, work = session.options, Status.SOLVED, 0.0
     with session.timings.span("lower"):
         _search(session, QUICK)
+    if not session.is_closed() and cases.close_at_once(session):
+        return _last_search(session, work)
     if not session.is_closed():
         is_lipschitz, lipsdp = session.problem.quantity == "lipschitz", None
         if is_lipschitz and not options.record.degree:
@@ -265,6 +268,8 @@ def _climb(session: Session, plan: Plan, before: Certificate | None) -> Status:
         if status is not Status.STOPPED:
             for other in other_presolves(plan.net, plan.problem, plan.fixed, options, session.is_open):
                 status = _beside(session, plan.on(other), before, status)
+            if session.is_open() and cases.close(session, cases.MOST):
+                status = Status.SOLVED
         session.keep_for_search(0.0)
     if status is Status.STOPPED:  # whoever says so does not want to wait for a better witness
         return status

@@ -1,0 +1,190 @@
+"""The search for a tree of cases (bounds/cases.py) whose largest bound is as small as it can be: best first.
+
+Of the cases so far those of the largest bounds are taken. Where no known point lies in one, a linear program says
+whether it is empty; else it is cut at the neuron whose sign lowers its parts' bounds most, or, where the Jacobian is
+known already, at the one whose line is farthest from the program's point. It only steers: bounds here are in float64.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ... import graph
+from ...arithmetic.float64 import Array
+from ...bounds.cases import EMPTY, LEAF, case_masks, emptiness, interval_jacobians
+from ...bounds.interval import Pair
+from ...bounds.jacobian import Masks
+from ...bounds.spans import size_of
+from ...machine.stopping import check
+from ...network import Network
+from ...problem import Problem
+from .programs import REFUTED, Programs
+
+# Points of the domain that are looked at; cases whose programs are solved together.
+SAMPLES, SEED, TOGETHER = 4096, 0, 16
+# A Jacobian known so well, relative to its bound, gains nothing by cuts; what a point may be off its case's lines.
+KNOWN, LEAST_OFF = 1e-9, 1e-9
+LEAST_GAIN = 1e-6  # of a part that a cut lowers by nothing, in units of the bound
+
+
+@dataclass
+class _Node:
+    """A case: its signs (w,), about its bound, and what is known of it; its parts once it is cut."""
+
+    signs: Array
+    bound: float
+    is_met: bool = False  # a known point is in it
+    off: Array | None = None  # how far a program's point is off its lines
+    slopes: Array | None = None  # of an empty one
+    cut: int = LEAF
+    parts: tuple[_Node, ...] = ()
+
+
+@dataclass
+class Search:
+    """A tree of cases, and what comes next.
+
+    Args:
+        net: piecewise linear.
+        problem: local.
+        free, on, off, bounds: as `cases_constant` takes them.
+        points: (k, p_0) points of the domain that are known.
+    """
+
+    net: Network
+    problem: Problem
+    free: Array
+    on: Masks
+    off: Masks
+    bounds: list[Pair]
+    points: Array
+    nodes: int = 1
+    reached: float = 0.0  # the largest bound of a case that cannot be lowered
+    _ahead: list[tuple[float, int, _Node]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.programs = Programs(self.net, self.problem, self.bounds)
+        self.patterns = self._patterns_at(np.vstack([self.points, self._sample()]))
+        signs = np.zeros((1, self.programs.width), dtype=np.int8)
+        self.root = _Node(signs[0], float(self._about(signs)[0][0]), is_met=True)
+        self._ahead = [(-self.root.bound, 0, self.root)]
+
+    @property
+    def bound(self) -> float:
+        """About the largest of the cases' bounds."""
+        return max(self.reached, -self._ahead[0][0] if self._ahead else 0.0)
+
+    def run(self, goal: float, most: int, is_over: Callable[[], bool]) -> bool:
+        """Cut until no bound exceeds `goal` but of cases that cannot be lowered; False: that takes too much.
+
+        Args:
+            goal: a bound that is low enough.
+            most: nodes that the tree may have.
+            is_over: whether it has taken too long.
+        """
+        while self._ahead and -self._ahead[0][0] > max(goal, self.reached):
+            check()
+            if self.nodes >= most or is_over():
+                return False
+            least, taken = max(goal, self.reached), []
+            while len(taken) < TOGETHER and self._ahead and -self._ahead[0][0] > least:
+                taken.append(heapq.heappop(self._ahead)[2])
+            self._look(taken)
+            for node in taken:
+                if node.slopes is None and not self._is_cut(node, least):
+                    self.reached = max(self.reached, node.bound)
+        return True
+
+    def tree(self) -> tuple[Array, Array]:
+        """The nodes in preorder, and the slopes of the empty ones."""
+        nodes, slopes, ahead = [], [], [self.root]
+        while ahead:
+            node = ahead.pop()
+            nodes.append(EMPTY if node.slopes is not None else node.cut)
+            if node.slopes is not None:
+                slopes.append(node.slopes)
+            ahead += node.parts[::-1]
+        return np.array(nodes, dtype=np.int64), np.array(slopes).reshape(-1, self.programs.width)
+
+    def _look(self, nodes: list[_Node]) -> None:
+        """Find out which cases are empty."""
+        for node in nodes:
+            has = node.signs != 0
+            node.is_met = node.is_met or bool((self.patterns[:, has] == node.signs[has]).all(axis=1).any())
+        asked = [node for node in nodes if not node.is_met]
+        if not asked:
+            return
+        signs = np.array([node.signs for node in asked])
+        found = self.programs.solve(signs)
+        is_empty = found.tau > REFUTED
+        proved = emptiness(self.net, self.problem, self.bounds, signs[is_empty], found.slopes[is_empty])
+        is_empty[is_empty] = proved > 0.5 * REFUTED
+        for k, node in enumerate(asked):
+            node.slopes, node.off = found.slopes[k] if is_empty[k] else None, found.off[k]
+        domain = self.problem.domain
+        x = np.tile(domain.center, (int((~is_empty).sum()), 1))
+        x[:, self.programs.free] += domain.radius[self.programs.free] * found.xi[~is_empty]
+        self.patterns = np.unique(np.vstack([self.patterns, self._patterns_at(x)]), axis=0)
+
+    def _is_cut(self, node: _Node, goal: float) -> bool:
+        """Cut a case in two; False: its bound cannot be lowered."""
+        (bound,), (spread,) = self._about(node.signs[None])
+        candidates = self.programs.open[node.signs[self.programs.open] == 0]
+        if spread <= KNOWN * bound or not len(candidates):
+            if node.is_met or node.off is None or node.off.max(initial=0.0) <= LEAST_OFF:
+                return False
+            cut, bounds = int(node.off.argmax()), np.full(2, bound)
+        else:
+            signs = np.repeat(node.signs[None], 2 * len(candidates), axis=0).reshape(2, len(candidates), -1)
+            signs[0, np.arange(len(candidates)), candidates] = 1
+            signs[1, np.arange(len(candidates)), candidates] = -1
+            each = self._about(signs.reshape(-1, signs.shape[2]))[0].reshape(2, -1)
+            gain = np.clip(node.bound - each, LEAST_GAIN * node.bound, max(node.bound - goal, LEAST_GAIN * node.bound))
+            best = int((gain[0] * gain[1]).argmax())
+            cut, bounds = int(candidates[best]), each[:, best]
+        parts = []
+        for sign, part in zip((1, -1), bounds, strict=True):
+            own = node.signs.copy()
+            own[cut] = sign
+            parts.append(_Node(own, float(min(part, node.bound))))
+            heapq.heappush(self._ahead, (-parts[-1].bound, self.nodes, parts[-1]))
+            self.nodes += 1
+        node.cut, node.parts = cut, (parts[0], parts[1])
+        return True
+
+    def _about(self, signs: Array) -> tuple[Array, Array]:
+        """(n,) about the bounds of cases (n, w), and how much of them is that the Jacobian is not known."""
+        masks = case_masks(self.net, self.on, self.off, signs)
+        low, high = interval_jacobians(self.net, self.problem, self.free, *masks)
+        half = 0.5 * (high - low)
+        spread = half.max(axis=(1, 2), initial=0.0)
+        size, norm = size_of((low, high)), self.problem.norm
+        if not self.problem.is_vector:
+            order = {"inf": 1, 2: 2, 1: np.inf}[norm]
+            return np.linalg.norm(size[:, 0], order, axis=1), spread
+        if norm == 1 or self.problem.output_norm == "inf":
+            of_columns = norm == 1
+            order = {"inf": 1, 2: 2, 1: np.inf}[norm]
+            order = {"inf": np.inf, 2: 2, 1: 1}[self.problem.output_norm] if of_columns else order
+            return np.linalg.norm(size, order, axis=1 if of_columns else 2).max(axis=1), spread
+        whole = np.linalg.norm(0.5 * (low + high), 2, axis=(1, 2)) + np.linalg.norm(half, 2, axis=(1, 2))
+        return np.minimum(whole, np.linalg.norm(size, 2, axis=(1, 2))), spread
+
+    def _patterns_at(self, x: Array) -> Array:
+        """(k, w) int8 the different signs at points (n, p_0)."""
+        found = graph.switches(self.net.layers[:-1], x)
+        on = np.concatenate([found[k - 1] for k in graph.sources(self.net.layers)], axis=1)
+        return np.unique(np.where(on, 1, -1).astype(np.int8), axis=0)
+
+    def _sample(self) -> Array:
+        """(n, p_0) points of the domain, corners and faces among them."""
+        domain, rng = self.problem.domain, np.random.default_rng(SEED)
+        xi = rng.uniform(-1.0, 1.0, (SAMPLES, len(domain.center)))
+        xi = np.where(np.abs(xi) > rng.uniform(0.0, 1.0, (SAMPLES, 1)), np.sign(xi), xi)
+        if domain.shape != "inf":
+            xi /= np.maximum(np.linalg.norm(xi, domain.shape, axis=1, keepdims=True), 1.0)
+        return domain.center + domain.radius * xi

@@ -1,0 +1,68 @@
+"""Cases of a solve (docs/theory/cases.md): a tree of signs in place of a relaxation, where few patterns matter."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from ..bounds.cases import SLOPES, TREE, is_for
+from ..machine.threads import few_threads
+from ..relaxation.neurons import masks
+from ..relaxation.presolve import LIFTINGS, pre_bounds
+from .session import Session
+
+# Neurons that switch, and inputs, of problems that are looked at.
+MOST_NEURONS, MOST_INPUTS = 100, 1000
+# Nodes of a tree before relaxations, about a second, and after them; a share of the time that is left.
+FIRST, MOST, SHARE = 500, 20000, 0.4
+# Of the tolerance, how far above what is attained a tree is cut.
+FINE = 0.01
+# What proofs may add to a bound.
+ROUNDING = 1e-8
+
+
+def is_sought(session: Session) -> bool:
+    """Whether cases are a part of what was asked, and may be few; they are cut down to what a witness attains."""
+    options, problem, fixed = session.options, session.problem, session.fixed
+    if session.lower <= 0:
+        return False
+    is_free = options.lifting == "auto" and options.cuts is None and options.method == "auto"
+    if not (is_free and options.record.hardest.reaches and is_for(session.net, problem)):
+        return False
+    # of a matrix these norms are known to rounding
+    norms = problem.norm, problem.output_norm
+    is_exact = not problem.is_vector or problem.norm == 1 or problem.output_norm == "inf" or norms == (2, 2)
+    return is_exact and 0 < fixed.switching <= MOST_NEURONS and len(fixed.free) <= MOST_INPUTS
+
+
+def close_at_once(session: Session) -> bool:
+    """`close` by a tree of a second; with one hidden layer relaxations are as quick, and leave little."""
+    return session.net.depth > 1 and close(session, FIRST)
+
+
+def close(session: Session, most: int) -> bool:
+    """Offer the bound of a tree of at most so many nodes where it is the least so far; whether nothing is below it."""
+    left = session.remaining()
+    if left <= 0 or not is_sought(session):
+        return False
+    from ..engines.cases.search import Search  # here: its linear programs are the slowest import
+
+    net, problem, end = session.net, session.problem, session.seconds() + SHARE * left
+    fixed = replace(session.fixed, chains=LIFTINGS["none"], with_last=False)
+    with few_threads(max(net.widths)), session.timings.span("solve"), np.errstate(all="ignore"):
+        bounds = pre_bounds(net, problem, fixed.slopes)
+        assert bounds is not None  # of a bounded domain
+        on, off = masks(net, fixed.layers)
+        search = Search(net, problem, fixed.directions, on, off, bounds, session.witness[None])
+        goal = session.lower * (1.0 + FINE * session.tolerance)
+        is_whole = search.run(goal, most, lambda: math.isfinite(end) and session.seconds() > end)
+        before, (tree, slopes) = session.bound, search.tree()
+        if search.bound < before:
+            with session.on(fixed):
+                proved = session.certify({TREE: tree, SLOPES: slopes}, None)
+            if proved < before:
+                session.engine, session.relaxation_value = "cases", search.bound
+            is_whole = is_whole and proved <= search.bound * (1.0 + ROUNDING)
+    return is_whole or session.is_closed()

@@ -1,0 +1,272 @@
+"""Trees of cases: whatever their cuts and slopes are, what they prove holds, or they are refused."""
+
+import itertools
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import hr2jax
+from hr2jax import Certificate, CertificateError, graph
+from hr2jax.arithmetic.arb import Arb
+from hr2jax.arithmetic.enclosure import Enclosure
+from hr2jax.bounds import cases, preactivation_bounds
+from hr2jax.bounds.slopes.search import find_slopes
+from hr2jax.engines.cases.search import Search
+from hr2jax.problem import checked_problem
+from hr2jax.relaxation.neurons import masks
+from hr2jax.relaxation.presolve import LIFTINGS, presolve
+from tests.reference.brute import exact_constant
+from tests.reference.cases import exact, random_net
+from tests.reference.certificates import entries_of, write
+from tests.reference.effort import examples
+from tests.reference.general import gradient, is_at_most, member, pre_activations
+from tests.reference.section_points import random_kinked
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
+regions = pytest.importorskip("regions")
+
+LEAF, EMPTY = cases.LEAF, cases.EMPTY
+
+
+def random_tree(rng, width, most=8):
+    """A tree of at most so many cuts, in preorder."""
+    cuts = [0]
+
+    def node(free):
+        if not len(free) or cuts[0] >= most or rng.random() < 0.3:
+            return [LEAF]
+        cuts[0] += 1
+        k = int(rng.choice(free))
+        rest = free[free != k]
+        return [k, *node(rest), *node(rest)]
+
+    return np.array(node(np.arange(width)), dtype=np.int64)
+
+
+def domains(rng, n):
+    """A box, some of its inputs fixed, or a ball."""
+    center, radius = rng.standard_normal(n), float(rng.choice([0.1, 0.5, 2.0]))
+    shape = rng.choice(["box", "inf", "2", "1"])
+    if shape != "box":
+        return hr2jax.Ball(center, radius, shape)
+    widths = radius * rng.random(n) * (rng.random(n) < 0.8)
+    widths[0] = radius
+    return hr2jax.Box(center - widths, center + widths)
+
+
+def points(rng, domain, count):
+    """Points of the domain, exact, faces and corners among them."""
+    for _ in range(count):
+        xi = rng.uniform(-1, 1, len(domain.center))
+        xi = np.where(rng.random(len(xi)) < 0.3, np.sign(xi), xi)
+        if domain.shape != "inf":
+            xi /= max(1.0, np.linalg.norm(xi, domain.shape)) * (1 + 1e-12)
+        x = domain.into(domain.center + domain.radius * xi)
+        assert domain.contains(x)
+        yield exact(x)
+
+
+def prepared(net, problem, slopes=None):
+    """What `cases_constant` takes beside the tree."""
+    fixed = presolve(net, problem, slopes=slopes, chains=LIFTINGS["none"])
+    return fixed.directions, *masks(net, fixed.layers), preactivation_bounds(net, problem, slopes)
+
+
+def z_of_sources(net, x):
+    """The exact pre-activations of the neurons that cases are told by."""
+    z = pre_activations(member(net, None), x)
+    return np.concatenate([z[k - 1] for k in graph.sources(net.layers)])
+
+
+@pytest.mark.parametrize("kind", [Enclosure, Enclosure, Arb])
+@settings(max_examples=examples(60), deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_constant_of_any_tree_is_above_every_gradient(kind, seed):
+    rng = np.random.default_rng(seed)
+    net, norm = random_kinked(rng), ["inf", 2, 1][rng.integers(3)]
+    c = rng.standard_normal(net.widths[-1])
+    problem = checked_problem(net, c, norm, domain=domains(rng, net.widths[0]))
+    tree = random_tree(rng, cases.width_of(net))
+    bound = cases.cases_constant(net, problem, *prepared(net, problem), tree, np.zeros((0, cases.width_of(net))), kind)
+    free = problem.domain.free(net.widths[0])
+    for x in points(rng, problem.domain, 6):
+        g = gradient(member(net, rng), x, exact(c))
+        if g is not None:
+            assert max(abs(g[free])) <= bound if norm == 1 else is_at_most(g[free], norm, bound)
+
+
+@pytest.mark.parametrize("kind", [Enclosure, Enclosure, Arb])
+@settings(max_examples=examples(150), deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_no_case_that_a_point_is_in_is_proved_to_be_empty(kind, seed):
+    """Whatever the slopes are, those of a program and what it says of signs among them, times any factor."""
+    rng = np.random.default_rng(seed)
+    net = random_kinked(rng)
+    problem = checked_problem(net, np.ones(net.widths[-1]), domain=domains(rng, net.widths[0]))
+    bounds, width = preactivation_bounds(net, problem), cases.width_of(net)
+    search = search_of(net, problem)
+    for x in points(rng, problem.domain, 3):
+        z = z_of_sources(net, x)
+        own = np.array([(v > 0) - (v < 0) for v in z], dtype=np.int8)
+        own = np.where(own == 0, rng.choice([-1, 1], width), own).astype(np.int8)
+        signs = np.where(rng.random((5, width)) < 0.6, own, 0).astype(np.int8)
+        lines = rng.random(signs.shape) * 10.0 ** rng.choice([-3, 0, 0, 1], signs.shape)
+        wrong = np.where(rng.random(signs.shape) < 0.2, -signs, signs)  # of which a program may prove something
+        lines[:3] = search.programs.solve(wrong).slopes[:3]
+        lines = np.where(signs == 0, np.clip(lines, 0.0, 1.0), lines)
+        assert (cases.emptiness(net, problem, bounds, signs, lines, kind) <= 0.0).all()
+
+
+def search_of(net, problem, slopes=None):
+    free, on, off, bounds = prepared(net, problem, slopes)
+    return Search(net, problem, free, on, off, bounds, problem.domain.center[None])
+
+
+def test_emptiness_is_proved_where_it_is_so():
+    """Of all patterns that no points are known of programs prove most to be empty, and none of the others."""
+    rng = np.random.default_rng(3)
+    for shape in ("inf", 2, 1):
+        net = random_net(rng, (2, 4, 4, 1))
+        problem = checked_problem(net, domain=hr2jax.Ball(np.zeros(2), 2.0, shape))
+        search, bounds = search_of(net, problem), preactivation_bounds(net, problem)
+        open_ = search.programs.open
+        signs = np.zeros((2 ** len(open_), 8), dtype=np.int8)
+        signs[:, open_] = list(itertools.product((-1, 1), repeat=len(open_)))
+        found = search.programs.solve(signs)
+        seen = (signs[:, None, open_] == search.patterns[None][..., open_]).all(axis=2).any(axis=1)
+        is_empty = found.tau > 1e-6
+        assert len(open_) > 5 and seen.sum() > 5 and not (seen & is_empty).any()
+        assert is_empty.sum() >= 0.9 * (~seen).sum()
+        assert (cases.emptiness(net, problem, bounds, signs[is_empty], found.slopes[is_empty]) > 5e-7).all()
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_a_whole_tree_is_the_constant(seed):
+    rng = np.random.default_rng(seed)
+    net = random_net(rng, [(2, 5, 4, 1), (3, 4, 4, 1), (2, 3, 3, 3, 1), (3, 7, 1)][rng.integers(4)])
+    norm, center = ["inf", 2][rng.integers(2)], rng.standard_normal(net.widths[0])
+    problem = checked_problem(net, None, norm, center, float(rng.choice([0.3, 1.0])))
+    search = search_of(net, problem)
+    assert search.run(0.0, 10**6, lambda: False)
+    tree, slopes = search.tree()
+    bound = cases.cases_constant(net, problem, *prepared(net, problem), tree, slopes)
+    constant = exact_constant(net, problem)
+    assert constant * (1 - 1e-9) <= bound <= constant * (1 + 1e-6) + 1e-12
+    assert bound == pytest.approx(search.bound, rel=1e-9)
+
+
+@pytest.mark.parametrize("norms", [(2, 2), ("inf", "inf"), (1, 1), (1, 2), (2, "inf")])
+def test_of_several_outputs_too(norms):
+    """The largest operator norm over all regions."""
+    net = random_net(np.random.default_rng(7), (3, 5, 4, 2))
+    box = hr2jax.Box(-np.ones(3), np.ones(3))
+    problem = checked_problem(net, norm=norms[0], output_norm=norms[1], domain=box)
+    search = search_of(net, problem)
+    assert search.run(0.0, 10**6, lambda: False)
+    bound = cases.cases_constant(net, problem, *prepared(net, problem), *search.tree())
+    constant = regions.exact_constant(net, *norms, domain=box)
+    assert constant * (1 - 1e-12) <= bound <= constant * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(("tree", "slopes", "message"), [
+    ([0, LEAF], 0, "fewer leaves"), ([LEAF, LEAF], 0, "end with its last leaf"), ([], 0, "a vector of at most"),
+    ([0, 0, LEAF, LEAF, LEAF], 0, "that has a sign"), ([3, LEAF, LEAF], 0, "must be neurons"),
+    ([-3], 0, "must be neurons"), ([0, LEAF, EMPTY], 0, "slopes of empty cases"), ([LEAF], 1, "slopes of empty cases"),
+    ([[LEAF]], 0, "a vector of at most"), ([0.0, LEAF, LEAF], 0, "a vector of at most"),
+])  # fmt: skip
+def test_what_is_no_tree_is_refused(tree, slopes, message):
+    tree = np.array(tree, dtype=None if tree and isinstance(tree[0], float) else np.int64)
+    with pytest.raises(ValueError, match=message):
+        cases.decode(tree, np.zeros((slopes, 3)), 3)
+
+
+@settings(max_examples=examples(200), deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_leaves_have_each_pattern_once(seed):
+    rng = np.random.default_rng(seed)
+    width = int(rng.integers(1, 6))
+    tree = random_tree(rng, width, 12)
+    tree = np.where((tree == LEAF) & (rng.random(len(tree)) < 0.4), EMPTY, tree)
+    found = cases.decode(tree, np.zeros(((tree == EMPTY).sum(), width)), width)
+    signs = np.vstack([found.signs, found.empty])
+    patterns = np.array(list(itertools.product((-1, 1), repeat=width)))
+    has = ((signs[:, None] == 0) | (signs[:, None] == patterns[None])).all(axis=2).sum(axis=0)
+    assert (has == 1).all()
+
+
+@pytest.fixture(scope="module")
+def proved():
+    """A certificate whose tree has empty cases."""
+    from hr2jax.certificate.certificate import certify_multipliers
+
+    net, where = random_net(np.random.default_rng(4), (3, 5, 5, 1)), {"center": [0.3, -0.2, 0.1], "radius": 0.8}
+    problem = checked_problem(net, **where)
+    slopes = find_slopes(net, problem, "split")
+    search = search_of(net, problem, slopes)
+    assert search.run(0.0, 10**6, lambda: False)
+    tree, lines = search.tree()
+    fixed = presolve(net, problem, slopes=slopes, chains=LIFTINGS["none"])
+    certificate = certify_multipliers(net, problem, "hr2+", fixed, {cases.TREE: tree, cases.SLOPES: lines})
+    assert len(lines) > 3
+    return net, certificate, exact_constant(net, problem)
+
+
+def test_a_certificate_of_cases_verifies_in_both_arithmetics(proved, tmp_path):
+    net, certificate, constant = proved
+    certificate.save(tmp_path / "cases.npz")
+    loaded = Certificate.load(tmp_path / "cases.npz")
+    assert constant * (1 - 1e-9) <= loaded.verify(net) == certificate.bound <= constant * (1 + 1e-9)
+    assert loaded.verify(net, arithmetic="ball") == pytest.approx(certificate.bound, rel=1e-9)
+
+
+def with_first(tree, old, new):
+    out = tree.copy()
+    out[np.flatnonzero(tree == old)[0]] = new
+    return out
+
+
+@pytest.mark.parametrize(("name", "change"), [
+    ("tree", lambda t: with_first(t, EMPTY, LEAF)), ("tree", lambda t: with_first(t, LEAF, EMPTY)),
+    ("tree", lambda t: t[:-1]), ("tree", lambda t: np.append(t, LEAF)), ("tree", lambda t: t[::-1].copy()),
+    ("tree", lambda t: np.where(t >= 0, (t + 1) % 10, t)), ("tree", lambda t: np.where(t == LEAF, EMPTY, t)),
+    ("tree", lambda t: np.array([LEAF])), ("tree", lambda t: t.astype(np.float64)), ("tree", lambda t: t[None]),
+    ("tree", lambda t: np.array([EMPTY])), ("slopes", lambda s: s[1:]), ("slopes", lambda s: -s),
+    ("slopes", lambda s: 0 * s), ("slopes", lambda s: 10 * s), ("slopes", lambda s: np.roll(s, 1, axis=0)),
+    ("slopes", lambda s: np.roll(s, 1, axis=1)), ("slopes", lambda s: s[:, 1:]), ("slopes", lambda s: 1e300 + s),
+    ("slopes", lambda s: s.astype(np.int64)), ("slopes", lambda s: np.random.default_rng(0).random(s.shape)),
+])  # fmt: skip
+def test_changed_cases_prove_nothing_false(proved, name, change, tmp_path):
+    net, certificate, constant = proved
+    entries = entries_of(certificate)
+    entries[f"multipliers/cases/{name}"] = change(entries[f"multipliers/cases/{name}"])
+    try:
+        bound = Certificate.load(write(tmp_path / "changed.npz", entries)).verify(net)
+    except CertificateError:
+        return
+    assert bound >= constant * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("change", [
+    {"multipliers/cases/more": np.zeros(1)}, {"multipliers/U+/1": np.zeros(5)}, {"diagonal/one": np.zeros(1)},
+    {"multipliers/cases/slopes": None}, {"multipliers/cases/tree": None},
+])  # fmt: skip
+def test_cases_are_a_proof_of_their_own(proved, change, tmp_path):
+    net, certificate, _ = proved
+    entries = {name: v for name, v in (entries_of(certificate) | change).items() if v is not None}
+    with pytest.raises(CertificateError):
+        Certificate.load(write(tmp_path / "more.npz", entries)).verify(net)
+
+
+def test_where_there_are_no_cases_they_are_refused():
+    net = random_net(np.random.default_rng(0), (2, 3, 1))
+    problem = checked_problem(net)
+    on = off = [np.zeros(3, dtype=bool)]
+    with pytest.raises(ValueError, match="local Lipschitz"):
+        cases.cases_constant(net, problem, np.arange(2), on, off, [], np.array([LEAF]), np.zeros((0, 3)))
+    assert not cases.is_for(hr2jax.Network([np.ones((2, 2)), np.ones((1, 2))], [np.ones(2), np.ones(1)], "tanh"),
+                            checked_problem(net, center=[0.0, 0.0], radius=1.0))  # fmt: skip
