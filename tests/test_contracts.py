@@ -37,7 +37,8 @@ def files(tmp_path_factory):
     rng = np.random.default_rng(5)
     shapes = ((4, 3), (4, 4), (2, 4))
     net = hr2jax.Network([rng.standard_normal(s) for s in shapes], [rng.standard_normal(s[0]) for s in shapes])
-    result = hr2jax.solve(net, output=0, center=np.zeros(3), radius=0.5, relaxation="hr2+", bounds="linear")
+    asked = {"center": np.zeros(3), "radius": 0.5, "relaxation": "hr2+", "bounds": "linear", "witness": 0}
+    result = hr2jax.solve(net, output=0, **asked)
     net.save(folder / "net.npz")
     result.certificate.save(folder / "bound.cert.npz")
     return folder, result.bound
