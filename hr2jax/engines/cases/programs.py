@@ -64,14 +64,14 @@ class Programs:
 
         def step(l: int, layer: Layer, below: graph.Pairs) -> Array:
             nonlocal at
-            z = graph.total(_middle(A) @ y for A, y in below)
+            z: Array = graph.total(_middle(A) @ y for A, y in below)
             z[:, 0] += _middle(layer.bias)
             if not graph.is_masked(layer):
                 return z
             below_, above = bounds[l - 1]
             is_open = (below_ < 0) & (above > 0)
             alpha, beta = layer.slopes
-            y = np.where(is_open | (above <= 0), alpha, beta)[:, None] * z
+            y: Array = np.where(is_open | (above <= 0), alpha, beta)[:, None] * z
             if l in sources:
                 here = np.flatnonzero(is_open)
                 rows.append(z[here])

@@ -186,5 +186,5 @@ class Search:
         xi = rng.uniform(-1.0, 1.0, (SAMPLES, len(domain.center)))
         xi = np.where(np.abs(xi) > rng.uniform(0.0, 1.0, (SAMPLES, 1)), np.sign(xi), xi)
         if domain.shape != "inf":
-            xi /= np.maximum(np.linalg.norm(xi, domain.shape, axis=1, keepdims=True), 1.0)
+            xi /= np.maximum(np.linalg.norm(xi, 2.0 if domain.shape == 2 else 1.0, axis=1, keepdims=True), 1.0)
         return domain.center + domain.radius * xi
