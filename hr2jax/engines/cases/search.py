@@ -90,7 +90,7 @@ class Search:
             check()
             if self.nodes >= most or is_over():
                 return False
-            least, taken = max(goal, self.reached), []
+            least, taken = max(goal, self.reached), list[_Node]()
             while len(taken) < TOGETHER and self._ahead and -self._ahead[0][0] > least:
                 taken.append(heapq.heappop(self._ahead)[2])
             self._look(taken)
