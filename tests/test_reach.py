@@ -16,7 +16,7 @@ from hr2jax.relaxation.section import find_section, refusal
 from tests.reference.brute import exact_constant
 from tests.reference.cases import random_net
 from tests.reference.certificates import entries_of, write
-from tests.reference.effort import examples
+from tests.reference.effort import FULL
 from tests.reference.section_points import random_kinked
 
 
@@ -57,7 +57,7 @@ def attained(net, norm, output_norm, rng):
     return np.linalg.norm(J, 2, axis=(1, 2)).max()
 
 
-@settings(max_examples=examples(10), deadline=None)
+@settings(max_examples=10 if FULL else 5, deadline=None)  # test_enumerated_local.py has more
 @given(seed=st.integers(0, 2**32 - 1))
 def test_no_slope_anywhere_exceeds_the_bound(seed):
     """Of any piecewise linear network, with skips, without biases, of one output or several."""

@@ -10,7 +10,7 @@ import hr2jax
 from hr2jax import Certificate, CertificateError
 
 from .reference.effort import FULL
-from .test_outputs import formal_constant, operator_norm, random_network, sampled
+from .test_outputs import formal_constant, operator_norms, random_network, sampled
 
 PAIRS = [(2, 2), ("inf", 1), ("inf", 2), (2, 1)]
 SEEDS = 10 if FULL else 1
@@ -75,13 +75,14 @@ def test_whatever_multipliers_are_made_of_it_proves_no_less_than_is_attained(sol
     records = {name.partition("/")[0] for name in certificate.multipliers}
     assert records >= {"tensored.products", "tensored.cones", "tensored.clauses"}
     every = {name: values for name, values in certificate.multipliers.items() if values.dtype == np.float64}
-    for scale in (1e-300, 1e-3, 1e3, 1e300):
+    for turn, scale in enumerate((1e-300, 1e-3, 1e3, 1e300)):
         noise = {name: rng.standard_normal(values.shape) for name, values in every.items()}
-        for forged in (
+        forgeries = (
             {name: values * scale for name, values in every.items()},
             *({name: values + scale * noise[name]} for name, values in every.items() if name.startswith("tensored")),
             {name: values + scale * noise[name] for name, values in every.items() if not name.startswith("tensored")},
-        ):
+        )
+        for forged in forgeries if FULL else forgeries[turn % 2 :: 2]:  # each by a small and by a large scale
             try:
                 bound = with_entries(certificate, forged).verify(net)
             except CertificateError:
@@ -146,7 +147,7 @@ def test_another_claim_or_lifting_is_not_proved(solved):
         except CertificateError:
             continue
         points = claim.domain.center + np.random.default_rng(0).uniform(-0.35, 0.35, size=(50, 2))  # of the ball
-        attained = max(operator_norm(net.jacobian(x), norm, output_norm) for x in points)
+        attained = operator_norms(net.jacobian(points), norm, output_norm).max()
         assert bound >= attained * (1 - 1e-12)
 
 
@@ -176,7 +177,7 @@ def test_leaky_residual_and_smooth_networks_have_it_too():
         for where in ({}, {"domain": hr2jax.Ball(np.zeros(2), 0.5)}):
             result = hr2jax.solve(own, norm=2, lifting="tensored", relaxation="hr2+", **where)
             points = rng.uniform(-0.35, 0.35, size=(200, 2))
-            assert result.bound >= max(np.linalg.norm(own.jacobian(x), 2) for x in points)
+            assert result.bound >= operator_norms(own.jacobian(points), 2, 2).max()
             result.certificate.verify(own)
 
 

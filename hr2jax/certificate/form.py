@@ -65,12 +65,13 @@ class QuadraticForm(Generic[A]):
             row, column = row[:, None], column[None, :]
         one_by_one = row.ndim == column.ndim == 1
         if one_by_one:
-            distinct = len(np.unique(row * shape[1] + column))
+            place = row * shape[1] + column
+            distinct = len(place) if (place[1:] > place[:-1]).all() else len(np.unique(place))  # most are in order
         else:
             touched = np.zeros(shape, dtype=bool)
             touched[row, column] = True
             distinct = int(np.count_nonzero(touched))
-        if values.shape != np.broadcast_shapes(row.shape, column.shape) or distinct != math.prod(values.shape):
+        if values.shape != np.broadcast(row, column).shape or distinct != math.prod(values.shape):
             raise ValueError(f"a form repeats an index in its term of group {g} or {h}")
         if not one_by_one:
             if not block.is_own:

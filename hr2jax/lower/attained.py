@@ -47,10 +47,15 @@ def attained(net: Network, problem: Problem, x: ArrayLike) -> float:
         ValueError: x of the wrong shape.
         hr2jax.arithmetic.enclosure.UnsoundArithmeticError: when this process cannot prove anything.
     """
+    check_arithmetic()
+    return attained_unchecked(net, problem, x)
+
+
+def attained_unchecked(net: Network, problem: Problem, x: ArrayLike) -> float:
+    """`attained` for whoever checks this process's arithmetic, which takes longer than a small network's gradient."""
     point = np.asarray(x, dtype=np.float64)
     if point.shape != (net.widths[0],):
         raise ValueError(f"x must have shape ({net.widths[0]},), but its shape is {point.shape}")
-    check_arithmetic()
     if not np.isfinite(point).all() or not problem.domain.contains(point):
         return 0.0
     lower = 0.0
@@ -67,11 +72,14 @@ def attained(net: Network, problem: Problem, x: ArrayLike) -> float:
 
 
 def attained_along(values: Network, problem: Problem, x: Array, s: Array) -> float:
-    """A proved lower bound of the constant, from the point x (p_0,) and the combination s (m,) of `values`, M F."""
+    """A lower bound of the constant, from the point x (p_0,) and the combination s (m,) of `values`, M F.
+
+    Proved where the arithmetic is checked (`attained_unchecked`).
+    """
     size = vector_norm(s, problem.output_norm)
     if not (np.isfinite(s).all() and 0.0 < size < math.inf):
         return 0.0
-    found = attained(values, problem.along(s), x)
+    found = attained_unchecked(values, problem.along(s), x)
     with np.errstate(all="ignore"):
         lower = float(np.nextafter(found / size, 0.0))
     return lower if math.isfinite(lower) else 0.0

@@ -29,7 +29,7 @@ def deepest(
         np.concatenate([np.zeros(n), [-1.0]]),
         A_ub=np.hstack([-sign[:, None] * A, np.ones((k, 1))]),
         b_ub=sign * b * reach,
-        bounds=[(-reach, reach)] * n + [(None, 1.0)],
+        bounds=np.array([(-reach, reach)] * n + [(-np.inf, 1.0)]),
         method="highs",
         options={"time_limit": max(seconds, 0.1)},
     )

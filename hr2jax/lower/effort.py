@@ -27,10 +27,11 @@ class Effort:
 
     Attributes:
         spent: points so far.
+        is_complete: whether a search has visited all that could be better; another would repeat it.
     """
 
     def __init__(self, net: Network, points: float = math.inf, seconds: float = math.inf):
-        self.points, self.spent = points, 0.0
+        self.points, self.spent, self.is_complete = points, 0.0, False
         self._point = point_seconds(net)
         self._deadline = time.monotonic() + seconds
 
@@ -55,6 +56,7 @@ class Effort:
         """Another effort that ends with this part of what is left; whoever uses it spends what it has spent here."""
         other = object.__new__(Effort)
         other.points, other.spent = part * max(self.points - self.spent, 0.0), 0.0
+        other.is_complete = False
         other._point = self._point
         other._deadline = time.monotonic() + part * self.left() if math.isfinite(self.left()) else math.inf
         return other

@@ -37,16 +37,14 @@ def outputs_of(net: Network, problem: Problem) -> Network:
 
 
 def search_outputs(
-    net: Network, problem: Problem, search: Search, *, points: float, seconds: float, seed: int,
-    starts: Sequence[Any] | Array,
+    net: Network, problem: Problem, search: Search, *, effort: Effort, seed: int, starts: Sequence[Any] | Array
 ) -> tuple[float, Array]:  # fmt: skip
     """`search` of several outputs: it searches one combination after the other, each the best at the last point.
 
     Returns:
         lower, witness: as `search`, which finds points for one output.
     """
-    values, effort = outputs_of(net, problem), Effort(net, points, seconds)
-    domain = problem.domain
+    values, domain = outputs_of(net, problem), problem.domain
     x = domain.center.copy() if domain.is_bounded else np.zeros(net.widths[0])
     x = np.asarray(starts[0], dtype=np.float64) if len(starts) else x
     lower, witness = 0.0, x
@@ -63,9 +61,8 @@ def search_outputs(
             lower, witness = max((lower, witness), (attained_along(values, problem, point, s), point), key=_first)
         own = effort.share(1.0 / (ROUNDS - k))
         left = own.points - own.spent
-        _, x = search(
-            values, problem.along(s), points=left, seconds=own.left(), seed=seed + k, starts=[x, *starts[1:]]
-        )
+        of_values = Effort(values, left, own.left())
+        _, x = search(values, problem.along(s), effort=of_values, seed=seed + k, starts=[x, *starts[1:]])
         effort.spend(int(min(left, 2**62)))
         lower, witness = _better(values, problem, lower, witness, x, s)
         if effort.is_over():
@@ -73,9 +70,8 @@ def search_outputs(
     left = effort.points - effort.spent
     if 0.0 < left < math.inf and effort.left() > 0.0:  # the combinations have ended before the effort
         s = best_combination(values, problem, witness)
-        _, x = search(
-            values, problem.along(s), points=left, seconds=effort.left(), seed=seed + ROUNDS, starts=[witness]
-        )
+        of_values = Effort(values, left, effort.left())
+        _, x = search(values, problem.along(s), effort=of_values, seed=seed + ROUNDS, starts=[witness])
         lower, witness = _better(values, problem, lower, witness, x, s)
     return lower, witness
 
@@ -142,7 +138,9 @@ def best_combination(values: Network, problem: Problem, x: Array) -> Array:
     for start in (np.eye(len(J))[int(np.argmax(of_rows))], np.linalg.svd(J, full_matrices=False)[0][:, 0]):
         s = aligned(start, DUAL[problem.output_norm])
         for _ in range(TURNS):
-            s = aligned(J @ aligned(J.T @ s, problem.norm), DUAL[problem.output_norm])
+            before, s = s, aligned(J @ aligned(J.T @ s, problem.norm), DUAL[problem.output_norm])
+            if np.array_equal(s, before):  # as every turn after it
+                break
         if (found := float(lengths(J.T @ s, DUAL[problem.norm]))) > longest:
             best, longest = s, found
     return best

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..arithmetic.enclosure import check_arithmetic
 from ..arithmetic.float64 import Array
 from ..network import Network
 from ..problem import Problem
@@ -26,6 +27,7 @@ def search(
     *,
     points: float = math.inf,
     seconds: float = math.inf,
+    effort: Effort | None = None,
     seed: int = 0,
     starts: Sequence[ArrayLike] | Array = (),
 ) -> tuple[float, Array]:
@@ -44,6 +46,7 @@ def search(
         problem: the problem.
         points: about so many are evaluated; programs count as points (`Effort`).
         seconds: a deadline.
+        effort: what may be spent, in place of both, for whoever asks it afterwards what was.
         seed: of every random choice.
         starts: further starting points, (p_0,) each, moved into the domain, or patterns, (p_1 + ... + p_L,)
             bool each.
@@ -54,10 +57,21 @@ def search(
 
     Raises:
         ValueError: a start of the wrong shape.
+        hr2jax.arithmetic.enclosure.UnsoundArithmeticError: when this process cannot prove anything.
     """
+    effort = Effort(net, points, seconds) if effort is None else effort
+    check_arithmetic()
+    found = _search(net, problem, effort=effort, seed=seed, starts=starts)
+    check_arithmetic()  # again: libraries that were loaded on the way may have changed its mode
+    return found
+
+
+def _search(
+    net: Network, problem: Problem, *, effort: Effort, seed: int, starts: Sequence[ArrayLike] | Array
+) -> tuple[float, Array]:
+    """`search` without a look at the arithmetic."""
     if problem.is_vector:
-        return search_outputs(net, problem, search, points=points, seconds=seconds, seed=seed, starts=starts)
-    effort = Effort(net, points, seconds)
+        return search_outputs(net, problem, _search, effort=effort, seed=seed, starts=starts)
     known, patterns = _sort_starts(net, starts)
     if net.smooth:
         return search_smooth(net, problem, effort=effort, seed=seed, points=known)

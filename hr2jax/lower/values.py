@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,16 +32,15 @@ def value_at(net: Network, problem: Problem, x: Array) -> float:
 
 
 def climb_values(
-    net: Network, problem: Problem, *, points: float = math.inf, seconds: float = math.inf, seed: int = 0,
-    starts: Sequence[Any] | Array = (),
+    net: Network, problem: Problem, *, effort: Effort, seed: int = 0, starts: Sequence[Any] | Array = ()
 ) -> tuple[float, Array]:  # fmt: skip
     """The largest value of f found by projected gradient ascent from many points, and where (proved by `value_at`).
 
-    It ends when a round brings nothing, or after about so many evaluated points, or so many seconds.
+    It ends when a round brings nothing, or the effort is over.
     """
     domain = problem.domain
     center, radius = domain.center.copy(), domain.radius
-    random, effort = np.random.default_rng(seed), Effort(net, points, seconds)
+    random = np.random.default_rng(seed)
     best, witness = value_at(net, problem, center), center
     for x in starts:
         if (value := value_at(net, problem, np.asarray(x))) > best:

@@ -30,7 +30,7 @@ def multipliers(values: Array) -> tuple[Array, float]:
     A = np.concatenate([-scaled, np.ones((n, 1))], axis=1)
     found = linprog(
         np.append(np.zeros(r), -1.0), A, np.zeros(n), np.append(np.ones(r), 0.0)[None], [1.0],
-        bounds=[(0, None)] * r + [(None, None)],
+        bounds=np.array([(0.0, np.inf)] * r + [(-np.inf, np.inf)]),
     )  # fmt: skip
     if found.x is None or not np.isfinite(found.x).all():
         return np.full(r, 1.0 / r), np.inf

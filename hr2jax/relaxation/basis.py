@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from .presolve import Presolve
 if TYPE_CHECKING:
     from .curves import Curves
     from .ties import Ties
+
+Made = TypeVar("Made")
 
 NOTHING = -(2**16)  # the exponent of 0: below that of every product of float64 numbers
 
@@ -189,6 +192,11 @@ class Lifting(Basis):
     curves: Mapping[int, Curves] = field(default_factory=dict)
     ties: Mapping[int, Ties] = field(default_factory=dict)
 
+    @cached_property
+    def made(self) -> dict[str, Any]:
+        """What `once` keeps."""
+        return {}
+
     @property
     def square_is_one(self) -> Array:
         """(N,) bool: y_k^2 = 1 at every feasible point (elsewhere y_k^2 <= 1)."""
@@ -264,3 +272,17 @@ class Lifting(Basis):
     def objective_one(self) -> Enclosure:
         """(1, q)."""
         return self.objective[ONE, T]
+
+
+def once(make: Callable[[Lifting], Made]) -> Callable[[Lifting], Made]:
+    """A function of a lifting that makes what nobody changes: called once for each, and what it made kept there."""
+    name = f"{make.__module__}.{make.__qualname__}"
+
+    @functools.wraps(make)
+    def kept(lifting: Lifting) -> Made:
+        if name not in lifting.made:
+            lifting.made[name] = make(lifting)
+        made: Made = lifting.made[name]
+        return made
+
+    return kept

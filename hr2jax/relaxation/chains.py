@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .basis import BEFORE_MASK, XI, Group, Lifting, S, T
+from .basis import BEFORE_MASK, XI, Group, Lifting, S, T, once
 from .curves import DERIVED
 from .forms import Family, Form, chosen, constant, entries
 from .layout import OF_OUTPUTS
@@ -170,6 +170,7 @@ def input_factors(lifting: Lifting) -> dict[FactorName, Form]:
     return out
 
 
+@once
 def factors(lifting: Lifting) -> dict[FactorName, Form]:
     """Every factor of the problem, the input's first and then layer by layer."""
     out = input_factors(lifting)

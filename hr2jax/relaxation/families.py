@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..arithmetic.float64 import Array
-from .basis import XI, Group, Lifting, T
+from .basis import XI, Group, Lifting, T, once
 from .chains import chain_families, off_of, u_of
 from .forms import Family, Form, Term, chosen, constant, entries
 from .orders import NOT_BOTH_OFF, NOT_BOTH_ON
@@ -96,6 +96,7 @@ def _of_orders(lifting: Lifting) -> list[Family]:
     return out
 
 
+@once
 def catalogue(lifting: Lifting) -> dict[str, Family]:
     """Every family that exists on this lifting, by name."""
     every = (*chain_families(lifting), *_beside_chains(lifting), *_of_orders(lifting))

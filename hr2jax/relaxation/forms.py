@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -41,12 +42,7 @@ class Form:
 
     def csr(self, placement: Placement) -> sp.csr_matrix:
         """(n, size) the forms' rows over a vector in which the groups lie so."""
-        import scipy.sparse as sp  # here: `import hr2jax` loads no SciPy
-
-        rows = np.concatenate([np.arange(self.rows)] * len(self.terms))
-        columns = np.concatenate([term.places(placement) for term in self.terms])
-        values = np.concatenate([term.coefficient for term in self.terms])
-        return sp.csr_matrix((values, (rows, columns)), shape=(self.rows, placement.size))
+        return csr_of((self,), placement)
 
     def __add__(self, other: Form) -> Form:
         return Form(self.terms + other.terms)
@@ -56,6 +52,19 @@ class Form:
 
     def __sub__(self, other: Form) -> Form:
         return self + (-other)
+
+
+def csr_of(forms: Sequence[Form], placement: Placement) -> sp.csr_matrix:
+    """(sum of n, size) the rows of forms, one form behind the other, over a vector in which the groups lie so."""
+    import scipy.sparse as sp  # here: `import hr2jax` loads no SciPy
+
+    starts = np.cumsum([0, *(form.rows for form in forms)])
+    terms = [(start, term) for start, form in zip(starts, forms, strict=False) for term in form.terms]
+    none = np.zeros(0, dtype=np.int64)
+    rows = np.concatenate([none, *(start + np.arange(len(term.index)) for start, term in terms)])
+    columns = np.concatenate([none, *(term.places(placement) for _, term in terms)])
+    values = np.concatenate([np.zeros(0), *(term.coefficient for _, term in terms)])
+    return sp.csr_matrix((values, (rows, columns)), shape=(int(starts[-1]), placement.size))
 
 
 @dataclass(frozen=True)

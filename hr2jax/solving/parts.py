@@ -32,7 +32,7 @@ from ..result import Progress, Result, Status, interrupted_message, relative_gap
 from ..text import output_text
 from .checkpoint import Checkpoint, seconds_used
 from .prepared import Known, bare, by_intervals, known_of, prepare
-from .run import LEAST, bounded_at_once, searched, solve_checked
+from .run import LEAST, bounded_at_once, effort_of, searched, solve_checked
 from .several import LEAST_SHARE, better, most_like
 
 # Of several parts' statuses the first of these is that of all.
@@ -226,7 +226,8 @@ class _Parts:
             best = self._largest()
             if relative_gap(part.result.bound, best.lower) <= self.options.tol or self._left() <= 0:
                 continue
-            value, witness = searched(self.net, part.problem, self.options, LEAST, self._left(), best.witness)
+            effort = effort_of(self.net, self.options, LEAST, self._left())
+            value, witness = searched(self.net, part.problem, self.options, effort, best.witness)
             if value > part.result.lower:
                 found = replace(part, result=replace(part.result, lower=value, witness=witness))
                 self.parts = [found if other is part else other for other in self.parts]

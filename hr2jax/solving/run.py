@@ -24,7 +24,7 @@ from ..engines.memory import check_krivine_memory, check_memory, refuse_many_mom
 from ..engines.monitor import Stop
 from ..engines.pace import certificate_seconds, engine_seconds
 from ..engines.sizes import Sizes
-from ..lower.effort import point_seconds
+from ..lower.effort import Effort, point_seconds
 from ..machine.compile_clock import compile_seconds
 from ..machine.device import devices_of, on_device
 from ..machine.memory import peak_bytes
@@ -340,25 +340,31 @@ def _result(
 def _search(session: Session, seconds: float) -> None:
     """Raise the session's lower bound by as many points as about take so many seconds, by the network's size alone."""
     left = session.remaining()
-    if session.options.effort == 0 or left <= 0:
+    if session.options.effort == 0 or left <= 0 or session.is_searched:
         return
-    value, witness = searched(session.net, session.problem, session.options, seconds, left, session.witness)
+    effort = effort_of(session.net, session.options, seconds, left)
+    value, witness = searched(session.net, session.problem, session.options, effort, session.witness)
+    session.is_searched = effort.is_complete
     if value > session.lower:
         session.lower, session.witness, session.has_witness = value, witness, True
 
 
+def effort_of(net: Network, options: Options, seconds: float, left: float) -> Effort:
+    """A search of so many seconds, told by points; `left` are those of the clock."""
+    return Effort(net, options.effort * seconds / point_seconds(net), left)
+
+
 def searched(
-    net: Network, problem: Problem, options: Options, seconds: float, left: float, start: Array | None
+    net: Network, problem: Problem, options: Options, effort: Effort, start: Array | None
 ) -> tuple[float, Array]:
-    """What is attained, and where, by a search of so many seconds, told by points; `left` are those of the clock."""
-    points = options.effort * seconds / point_seconds(net)
+    """What is attained, and where, as far as the effort goes."""
     starts = np.zeros((0, net.widths[0])) if start is None else start[None]
     if problem.quantity == "maximum":
         from ..lower.values import climb_values as search
     else:
         from ..lower import search  # its linear programs make it the slowest import: not for those who do not wait
 
-    return search(net, problem, points=points, seconds=left, seed=options.seed, starts=starts)
+    return search(net, problem, effort=effort, seed=options.seed, starts=starts)
 
 
 def _starting_multipliers(

@@ -38,6 +38,7 @@ class Session:
         certificate: the best so far; a norm-product bound before any engine has run.
         lower, witness: the best attained lower bound so far.
         has_witness: whether the witness attains it, as any point does a value; a slope above 0 is to be found first.
+        is_searched: whether all points that could attain more were searched.
         engine: the last that has run.
     """
 
@@ -54,6 +55,7 @@ class Session:
         self.lower = 0.0
         self.witness = problem.domain.center.copy() if problem.is_local else np.zeros(net.widths[0])
         self.has_witness = problem.quantity == "maximum"
+        self.is_searched = False
         self.origin = 0.0
         self.iteration, self.engine = 0, NO_ENGINE
         self.size = 0

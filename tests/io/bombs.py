@@ -9,10 +9,11 @@ import json, os, resource, sys, time
 from hr2jax.io import read_vnnlib
 from hr2jax.reading import load
 from hr2jax import Certificate
-try:
-    import onnx
-except ImportError:
-    pass
+if any(".onnx" in path for path in sys.argv):
+    try:
+        import onnx
+    except ImportError:
+        pass
 if any(path.endswith((".keras", ".h5")) for path in sys.argv):  # what they need to start
     import h5py, jax, keras
     jax.numpy.zeros(3).block_until_ready()

@@ -217,7 +217,8 @@ def functions_of(sources):
                 is_eager = name.startswith(("jnp.", "jax.random.", "jax.lax.")) and name not in FREE
                 if is_eager or name in is_jitted:
                     calls.append((module, node.lineno, name, around(node, found)))
-            if isinstance(node, ast.Attribute) and dotted(node) == "jnp.asarray" and not is_given_to_run(node):
+            is_asarray = isinstance(node, ast.Attribute) and node.attr == "asarray" and dotted(node) == "jnp.asarray"
+            if is_asarray and not is_given_to_run(node):
                 calls.append((module, node.lineno, "jnp.asarray", around(node, found)))
             name = getattr(node, "id", getattr(node, "attr", None))
             if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):

@@ -57,13 +57,20 @@ def copied_point(net, problem, fixed, lifting, rng):
     return basis, float(s @ problem.coefficients @ net.weights[-1] @ p)
 
 
-def value_of(terms, lifting, basis):
-    """(value, size, error) of the terms of a quadratic form at a basis' point: with all magnitudes, and their radii."""
-    y = lifting.extend(basis[:, None])[:, 0]
-    value = size = error = 0.0
+def extended(lifting, points):
+    """(extended size, k): what points of the basis, k of (N,), are in the extended one."""
+    return lifting.extend(np.array(points).T)
+
+
+def values_of(terms, lifting, Y):
+    """(value, size, error) of the terms of a quadratic form at `extended` points, (k,) each.
+
+    The size is with all magnitudes, the error of the radii.
+    """
+    value, size, error = np.zeros((3, Y.shape[1]))
     for g, h, i, j, entries in terms:
-        products = y[lifting.extended.slice(g)][i] * y[lifting.extended.slice(h)][j]
-        value += float(entries.mid @ products)
-        size += float(np.abs(entries.mid) @ np.abs(products))
-        error += float(entries.rad @ np.abs(products))
+        products = Y[lifting.extended.slice(g)][i] * Y[lifting.extended.slice(h)][j]
+        value += entries.mid @ products
+        size += np.abs(entries.mid) @ np.abs(products)
+        error += entries.rad @ np.abs(products)
     return value, size, error

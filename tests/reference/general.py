@@ -132,8 +132,12 @@ def is_at_most(g, norm, bound):
 
 
 def region_points(net, low, high, most=4000):
-    """Points inside the activation regions that meet a box, found neuron by neuron by linear programs in floats."""
+    """Points inside the activation regions that meet a box, found neuron by neuron.
+
+    They are random ones, and linear programs', in floats, where none of those is inside.
+    """
     q = net.widths[0]
+    points = np.random.default_rng(0).uniform(low, high, (500, q))
     units = [(l, i) for l, layer in enumerate(net.layers[:-1], 1) if layer.activation != "identity"
              for i in range(layer.width)]  # fmt: skip
     found = [((), (low + high) / 2)]
@@ -147,10 +151,14 @@ def region_points(net, low, high, most=4000):
                 if (np.asarray(shifts)[size < 1e-12] <= 0).any():
                     continue
                 moving = size >= 1e-12
+                depth = ((points @ rows[moving].T + shifts[moving]) / size[moving]).min(axis=1, initial=1.0)
+                if depth.max() > 1e-6:
+                    grown.append((longer, points[depth.argmax()]))
+                    continue
                 A = np.column_stack([-rows[moving] / size[moving, None], np.ones(moving.sum())])
                 answer = linprog(
                     np.append(np.zeros(q), -1.0), A_ub=A, b_ub=shifts[moving] / size[moving],
-                    bounds=[*zip(low, high, strict=True), (None, 1.0)],
+                    bounds=np.array([*zip(low, high, strict=True), (-np.inf, 1.0)]),
                 )  # fmt: skip
                 if answer.status == 0 and answer.x[-1] > 1e-9:
                     grown.append((longer, answer.x[:-1]))

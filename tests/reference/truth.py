@@ -9,6 +9,9 @@ from scipy.optimize import linprog
 
 from .proofs import exact_z, gradient_norm, ordered_patterns, rational
 
+# How many random points are looked at, and how deep one is that shows a cell.
+POINTS, INSIDE = 2000, 1e-3
+
 # The truth ----------------------------------------------------------------------------------------------
 
 
@@ -40,30 +43,38 @@ def truth(net, problem, ordered=False):
 def cells_of_box(net, problem):
     """Patterns of the cells that certainly, and of those that possibly, have an interior in the box.
 
-    One neuron at a time; a linear program finds the deepest point of a cell, in units of each neuron's reach.
+    One neuron at a time. A random point far enough inside shows a cell; where there is none, a linear program finds
+    the deepest point, in units of each neuron's reach.
     """
     free = problem.domain.free(net.widths[0])
     A = net.weights[0][:, free] * problem.domain.radius[free]
     z0 = net.weights[0] @ problem.domain.center + net.biases[0]
     reach = np.abs(A).sum(axis=1)
     size = np.maximum(reach, 1e-300)
-    cells = [(np.zeros(0), np.zeros(len(free)), 1.0)]
+    points = np.random.default_rng(0).uniform(-1.0, 1.0, (POINTS, len(free)))
+    depths = (points @ A.T + z0) / size
+    cells = [(np.zeros(0), np.zeros(len(free)), 1.0, np.ones(POINTS))]
     for i in range(len(z0)):
         split = []
-        for signs, x, depth in cells:
+        for signs, x, depth, depth_of in cells:
             for side in (-1.0, 1.0):
                 s = np.append(signs, side)
                 if side * z0[i] + reach[i] < -1e-9 * (reach[i] + abs(z0[i])):
                     continue
                 if reach[i] == 0 or side * z0[i] > reach[i]:
-                    split.append((s, x, depth))
+                    split.append((s, x, depth, depth_of))
+                    continue
+                inside = np.minimum(depth_of, side * depths[:, i])
+                k = inside.argmax()
+                if inside[k] > INSIDE:
+                    split.append((s, points[k], inside[k], inside))
                     continue
                 found = deepest((A / size[:, None])[: i + 1], (z0 / size)[: i + 1], s)
                 if found is not None and found[1] > -1e-9:
-                    split.append((s, *found))
+                    split.append((s, *found, inside))
         cells = split
-    perhaps = np.array([(signs + 1) / 2 for signs, _, _ in cells])
-    surely = [pattern_at(net, problem, x, reach > 0) for _, x, depth in cells if depth > 1e-7]
+    perhaps = np.array([(signs + 1) / 2 for signs, *_ in cells])
+    surely = [pattern_at(net, problem, x, reach > 0) for _, x, depth, _ in cells if depth > 1e-7]
     surely = [pattern for pattern in surely if pattern is not None]
     return (np.array(surely) if surely else np.zeros((1, len(z0)))), perhaps
 
@@ -73,7 +84,7 @@ def deepest(A, b, signs):
     moving = np.abs(A).sum(axis=1) > 0
     A, b, signs = A[moving], b[moving], signs[moving]
     rows = np.column_stack([-signs[:, None] * A, np.ones(len(b))])
-    box = [(-1.0, 1.0)] * A.shape[1] + [(None, 1.0)]
+    box = np.array([(-1.0, 1.0)] * A.shape[1] + [(-np.inf, 1.0)])
     found = linprog(np.append(np.zeros(A.shape[1]), -1.0), A_ub=rows, b_ub=signs * b, bounds=box)
     return (np.clip(found.x[:-1], -1.0, 1.0), float(found.x[-1])) if found.status == 0 else None
 

@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from ...arithmetic.float64 import Array
 from ...machine.stopping import check
@@ -54,7 +53,7 @@ class _Program:
         self.last = slice(starts[k], starts[k + 1])
         size = int(starts[-1])
         center, radius = problem.domain.center, problem.domain.radius
-        self.boxes = [list(zip(center - radius, center + radius, strict=True))]
+        boxes = [np.column_stack([center - radius, center + radius])]
         upper, upper_shift, equal, equal_shift = [], [], [], []
         for j in range(1, k + 1):
             A, b, (low, high) = net.weights[j - 1], net.biases[j - 1], targets.bounds[j - 1]
@@ -67,8 +66,8 @@ class _Program:
             upper_shift += [-b[unstable], (s * (b - low))[unstable]]
             equal.append((x - z)[on])
             equal_shift.append(b[on])
-            self.boxes.append([(None, None) if is_on else (0.0, None if open_ else 0.0)
-                               for is_on, open_ in zip(on, unstable, strict=True)])
+            boxes.append(np.column_stack([np.where(on, -np.inf, 0.0), np.where(on | unstable, np.inf, 0.0)]))
+        self.boxes = np.concatenate(boxes)
         self.unstable = np.flatnonzero(unstable)
         self.upper, self.upper_shift = np.concatenate(upper), np.concatenate(upper_shift)
         self.equal, self.equal_shift = np.concatenate(equal), np.concatenate(equal_shift)
@@ -89,11 +88,11 @@ class _Program:
         try:
             answer = linprog(
                 cost,
-                A_ub=csr_array(self.upper[kept]),
+                A_ub=self.upper[kept],  # dense: of programs so small the checks of sparse ones take longer than HiGHS
                 b_ub=self.upper_shift[kept],
-                A_eq=csr_array(self.equal) if len(self.equal) else None,
+                A_eq=self.equal if len(self.equal) else None,
                 b_eq=self.equal_shift if len(self.equal) else None,
-                bounds=[pair for layer in self.boxes for pair in layer],
+                bounds=self.boxes,
                 method="highs",
                 options={"primal_feasibility_tolerance": TOLERANCE, "dual_feasibility_tolerance": TOLERANCE},
             )

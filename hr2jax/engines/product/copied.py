@@ -24,7 +24,7 @@ from ...relaxation.copied_cuts import (
     triangle_forms,
 )
 from ...relaxation.copies import NO_COPY, CopiedFamily, Parts
-from ...relaxation.forms import Form, constant
+from ...relaxation.forms import Form, constant, csr_of
 from ...relaxation.mixtures import MIXTURES
 from ...relaxation.products import FactorTable
 from ...relaxation.tensored import Tensored, copied, is_odd
@@ -227,4 +227,4 @@ def _completed(directions: Array) -> list[Array]:
 
 def factor_rows(copies: Copies) -> sp.csr_matrix:
     """(count, extended basis of one output) all factors."""
-    return sp.vstack([copies.csr(form) for form in FactorTable(copies.lifting.one).forms]).tocsr()
+    return csr_of(FactorTable(copies.lifting.one).forms, copies.of_one)

@@ -19,6 +19,7 @@ from ...relaxation.chains import FactorName
 from ...relaxation.clauses import CLAUSES, clause_heights
 from ...relaxation.clauses import decode as decode_clauses
 from ...relaxation.events import EVENTS, decode
+from ...relaxation.forms import csr_of
 from ...relaxation.literals import Literals, heights, width_of
 from ...relaxation.products import FactorTable
 from .arrays import Factored
@@ -233,5 +234,5 @@ def clause_forms(lifting: Lifting, rows: Array) -> Iterator[tuple[sp.csr_matrix,
 def _factors(lifting: Lifting) -> tuple[sp.csr_matrix, dict[FactorName, int]]:
     """All factors' rows over the extended basis, and by name where they begin."""
     table = FactorTable(lifting)
-    every = sp.vstack([form.csr(lifting.extended) for form in table.forms]).tocsr()
+    every = csr_of(table.forms, lifting.extended)
     return every, {name: int(start) for name, start in zip(table.names, table.starts, strict=False)}

@@ -13,6 +13,7 @@ from ...arithmetic.float64 import Array
 from ...relaxation.basis import ONE, Lifting
 from ...relaxation.chains import FactorName
 from ...relaxation.exclusions import EXCLUSIONS, EXTRA, LENGTH, NONE, PARTS, Exclusions, decode
+from ...relaxation.forms import csr_of
 from ...relaxation.literals import width_of
 from ...relaxation.products import FactorTable
 from .arrays import Factored
@@ -141,7 +142,7 @@ def exclusion_forms(lifting: Lifting, rows: Array) -> Iterator[tuple[sp.csr_matr
 def forms_of(lifting: Lifting, found: Exclusions) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """f and k - 1 - phi_1 - ... - phi_k over the extended basis, of exclusions of any length."""
     table, count = FactorTable(lifting), len(found.factor)
-    every = sp.vstack([form.csr(lifting.extended) for form in table.forms]).tocsr()
+    every = csr_of(table.forms, lifting.extended)
     at = np.full(count, lifting.extended.starts[ONE], dtype=np.int64)
     one = sp.csr_matrix((np.ones(count), (np.arange(count), at)), shape=(count, every.shape[1]))
     has_one = found.factor < 0

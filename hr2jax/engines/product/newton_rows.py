@@ -16,7 +16,7 @@ from ...relaxation.clauses import CLAUSES
 from ...relaxation.cones import CONES
 from ...relaxation.events import EVENTS
 from ...relaxation.exclusions import EXCLUSIONS
-from ...relaxation.forms import Family
+from ...relaxation.forms import Family, csr_of
 from ...relaxation.mixtures import MIXTURES
 from ...relaxation.products import PRODUCTS, FactorTable
 from ...relaxation.triangles import TRIANGLES, decode
@@ -61,11 +61,11 @@ class Collected(NamedTuple):
 
 def collected(lifting: Lifting, families: list[Family], given: Mapping[str, Array]) -> Collected:
     """The products of the families and of the cuts that there are multipliers of."""
-    F, G, equality, names, start = [], [], [], [], []
+    F = [csr_of([family.F for family in families], lifting.extended)]
+    G = [csr_of([family.G for family in families], lifting.extended)]
+    equality, names, start = [], [], []
     for family in families:
         values = given.get(family.name, np.zeros(family.shape))
-        F.append(family.F.csr(lifting.extended))
-        G.append(family.G.csr(lifting.extended))
         equality.append(np.full(len(values), family.equality))
         names.append((family.name, len(values)))
         start.append(values)
@@ -87,13 +87,12 @@ def collected(lifting: Lifting, families: list[Family], given: Mapping[str, Arra
         equality.append(np.zeros(len(own), dtype=bool))
         names.append((name, len(own)))
         start.append(cuts[name][:, -1] if name == TRIANGLES else np.maximum(cuts[name][:, -1], 0.0))
-    empty = sp.csr_matrix((0, lifting.extended.size))
     gather = None
     if len(shared):
         row = np.concatenate([np.arange(count), shared])
         gather = sp.csr_matrix((np.ones(len(row)), (row, np.arange(len(row)))), shape=(count, len(row)))
     found = Rows(
-        sp.vstack([empty, *F, *(f for f, _ in more)]).tocsr(), sp.vstack([empty, *G, *(g for _, g in more)]).tocsr(),
+        sp.vstack([*F, *(f for f, _ in more)]).tocsr(), sp.vstack([*G, *(g for _, g in more)]).tocsr(),
         np.concatenate([np.zeros(0, dtype=bool), *equality]), names, gather,
     )  # fmt: skip
     return Collected(found, np.concatenate([np.zeros(0), *start]), cuts, centers)
@@ -108,7 +107,7 @@ def _forms_of(lifting: Lifting, name: str, rows: Array) -> Iterator[tuple[Any, A
     if name in forms:
         yield from forms[name](lifting, rows)
         return
-    every = sp.vstack([form.csr(lifting.extended) for form in FactorTable(lifting).forms]).tocsr()
+    every = csr_of(FactorTable(lifting).forms, lifting.extended)
     first = every[rows[:, 0].astype(np.int64)]
     yield first, every[rows[:, 1].astype(np.int64)] if name == PRODUCTS else cone_forms(lifting, rows)
 

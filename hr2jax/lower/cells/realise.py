@@ -52,7 +52,7 @@ def elastic(
             np.concatenate([np.zeros(n), weight[rows]]),
             A_ub=lhs,
             b_ub=sign[rows] * cells.b[rows] - margin[rows],
-            bounds=[(-1.0, 1.0)] * n + [(0.0, None)] * len(rows),
+            bounds=np.array([(-1.0, 1.0)] * n + [(0.0, np.inf)] * len(rows)),
             method="highs",
             options={"time_limit": max(effort.left(), 0.1)},
         )

@@ -7,7 +7,7 @@ import numpy as np
 from ...arithmetic.float64 import Array
 from ...network import Network
 from ...problem import Problem
-from ..attained import attained
+from ..attained import attained_unchecked
 from ..deepest import deepest
 from ..effort import Effort
 from .branch import branch
@@ -33,7 +33,7 @@ class Best:
 
     def offer_point(self, x: Array) -> float:
         """Prove what x (p_0,) attains; keep it if it is more than the best. Returns what x attains."""
-        lower = attained(self.net, self.problem, x)
+        lower = attained_unchecked(self.net, self.problem, x)
         if lower > self.lower:
             self.lower, self.witness = lower, x
         return lower
@@ -66,6 +66,7 @@ def search_cells(best: Best, effort: Effort, seed: int, points: list[Array], wan
     cells = best.cells
     m, n = cells.A.shape
     if m <= FEW and branch(cells, effort, best.offer):
+        effort.is_complete = True
         return
     annealer = PatternSearch(cells, effort)
     exact = direct(cells)

@@ -10,7 +10,7 @@ from ... import graph
 from ...arithmetic.float64 import Array
 from ...network import Network
 from ...problem import Problem
-from ..attained import attained
+from ..attained import attained_unchecked
 from ..effort import Effort
 from .ascent import Ascent
 from .regions import inner_point, region_rows, values
@@ -18,7 +18,8 @@ from .tree import WIDEST, Tree
 from .units import Units, build_units
 from .walk import Walk
 
-FEW = 60  # so many neurons are searched exhaustively, first with half of the effort
+FEW = 60  # so many neurons are searched exhaustively, with half of the effort before any ascent
+TINY = 12  # so many before anything else: that takes less than walks through the same regions
 WALKED, STARTS = 300, 3  # up to so many neurons, regions are walked through, at first from so many points
 SAMPLES = 1024
 STEPS, MOVES = 80, 120  # of the first round; every round has twice as many as the one before, up to
@@ -98,7 +99,7 @@ class _Best:
                 return
 
     def _prove(self, x: Array) -> float:
-        lower = attained(self.net, self.units.problem, x)
+        lower = attained_unchecked(self.net, self.units.problem, x)
         if lower > self.lower:
             self.lower, self.witness = lower, x
         return lower
@@ -129,10 +130,12 @@ def _search(best: _Best, effort: Effort, seed: int, points: list[Array]) -> None
     hidden = net.widths[1:-1]
     is_small = net.is_chain and max(hidden) <= WIDEST and sum(hidden) <= FEW
     sampled = _sampled(best, effort, seed)
-    walks = sum(hidden) <= WALKED
+    walks, is_tiny = sum(hidden) <= WALKED, is_small and sum(hidden) <= TINY
+    if is_tiny and _tree(best, effort, effort.share(0.5), sampled):
+        return
     if walks:
         _walk(best, effort, np.random.default_rng(seed), units.points(sampled), STARTS)
-    if is_small and _tree(best, effort, effort.share(0.5), sampled):
+    if is_small and not is_tiny and _tree(best, effort, effort.share(0.5), sampled):
         return
     stale, ascent = 0, None
     starts = [units.locate(x) for x in points]
@@ -203,4 +206,5 @@ def _tree(best: _Best, whole: Effort, effort: Effort, points: Array) -> bool:
     """Whether every region that could beat the best one was visited; what it spends is spent of the whole."""
     done = Tree(best.net, best.units, effort, best.offer, points).run()
     whole.spend(effort.spent)
+    whole.is_complete |= done
     return done
