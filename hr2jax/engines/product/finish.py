@@ -20,6 +20,8 @@ QUICK_NEWTON = 1000
 # With more numbers and multipliers a step of Newton's method on the whole problem takes as long as some rounds do, and
 # it needs some twenty: it waits for so many rounds, or for so many certificates in a row without progress.
 MANY, LATE, SLOW = 3000, 8, 2
+# The share of the tolerance that Newton's method seeks where there are no more than that: some more of its steps.
+FINE = 0.05
 # On an accelerator a finishing round of a large problem has this many times as many steps.
 FREE = 3
 # The first two rounds from a cheaper relaxation's optimum have so many times fewer.
@@ -225,9 +227,10 @@ class Finishing:
         if self.polished or not self.lifting.masked_layers or not affordable(self.lifting, self.run.families):
             return None
         self.polished = True
+        share = FINE if affordable(self.lifting, self.run.families, MANY) else 1.0
         status = solve_newton(
             self.lifting, self.run.families, self.run.monitor, start=multipliers, d=d, V=self.run.rows_on_host(),
-            iteration=self.run.iteration,
+            iteration=self.run.iteration, share=share,
         )  # fmt: skip
         return None if status is Status.STALLED else status
 

@@ -35,6 +35,8 @@ from .turned import turned
 STEPS = 60
 # What the moments attain is believed when their equations hold to within this.
 RESIDUAL = 1e-4
+# A step that leaves so much of the gap brings little, where all of the tolerance is met.
+LITTLE = 0.7
 # Between two certificates passes so many times what one takes.
 SELDOM = 5.0
 
@@ -53,7 +55,7 @@ def _count(lifting: Lifting, families: list[Family]) -> int:
 
 def solve_newton(
     lifting: Lifting, families: list[Family], monitor: Monitor, *, start: Mapping[str, Array] | None = None,
-    d: Array | None = None, V: Array | None = None, iteration: int = 0,
+    d: Array | None = None, V: Array | None = None, iteration: int = 0, share: float = 1.0,
 ) -> Status:  # fmt: skip
     """Solve the product form; the multipliers of steps that are worth it are offered to the monitor's certificate.
 
@@ -63,6 +65,7 @@ def solve_newton(
         start: multipliers to begin from.
         d, V: (N,) and (N, r) a diagonal and a factor of the moment matrix to begin from.
         iteration: how many another engine has reported.
+        share: of the tolerance, which is sought as long as steps bring much; all of it is enough to be SOLVED.
 
     Returns:
         SOLVED when bound - estimate <= tol * bound, the estimate being what the moments attain; STALLED when no step
@@ -78,7 +81,7 @@ def solve_newton(
     try:
         with few_threads(problem.count):
             state, back = problem.begin(d, V), None if smaller is None else smaller.diagonal
-            return follow(problem, state, monitor, monitor.tolerance, iteration, back)[0]
+            return follow(problem, state, monitor, monitor.tolerance, iteration, back, share)[0]
     except Stop as stop:
         return stop.status
     except KeyboardInterrupt:
@@ -87,9 +90,9 @@ def solve_newton(
 
 def follow(
     problem: Problem, state: Interior, monitor: Monitor, tolerance: float, iteration: int = 0,
-    back: Callable[[Array], Array] | None = None,
+    back: Callable[[Array], Array] | None = None, share: float = 1.0,
 ) -> tuple[Status, int, float]:
-    """From a point inside, which it moves, to the end of the path, a relative gap of `tolerance`.
+    """From a point inside, which it moves, to the end of the path, a relative gap of `tolerance`, or a share of it.
 
     `back` makes the problem's diagonal that of the lifting which the monitor certifies, where that is another.
 
@@ -98,6 +101,7 @@ def follow(
     """
     lifting = problem.lifting
     best, before, seconds, offered, bound = np.inf, np.inf, 0.0, False, np.inf
+    distance, least, wanted, is_near = np.inf, -np.inf, 0.0, False
     certified, spent = time.perf_counter(), 0.0
     least_told = rounding(mean_diagonal(lifting, np.random.default_rng(0)), lifting)
 
@@ -124,17 +128,23 @@ def follow(
             least = in_units(total - gap - float(state.x @ state.residual), lifting)
             residual = float(np.abs(state.residual).max())
             wanted = max(tolerance * abs(in_units(total, lifting) - monitor.origin), least_told)
-            is_done = not moved or (in_units(total, lifting) - least <= 0.5 * wanted and residual < RESIDUAL)
-            due = began - certified > SELDOM * spent
+            farther, distance = distance, in_units(total, lifting) - least
+            was_near, is_near = is_near, distance <= 0.5 * wanted and residual < RESIDUAL
+            is_done = not moved or (is_near and (distance <= 0.5 * share * wanted or distance > LITTLE * farther))
+            due = began - certified > SELDOM * spent or (is_near and not was_near)  # what is near is kept
             if is_done or (due and total < best and gap < 0.3 * before):
                 best, before, offered = min(best, total), gap, True
-                bound = certify()
+                bound = min(certify(), bound) if was_near else certify()
                 if is_done:
                     monitor.report(iteration + number, least, residual)
                     return Status.SOLVED if bound - least <= wanted else Status.STALLED, iteration + number, bound
             monitor.report(iteration + number, least, residual)
-    except (Stop, KeyboardInterrupt):
+    except (Stop, KeyboardInterrupt) as end:
         if not offered:
-            certify()
+            bound = min(certify(), bound)
+        is_limit = isinstance(end, Stop) and end.status in (Status.TIME_LIMIT, Status.ITERATION_LIMIT)
+        if is_limit and share < 1.0 and is_near and bound - least <= wanted:
+            return Status.SOLVED, iteration + number, bound  # all that was asked for
         raise
-    return Status.STALLED, iteration + STEPS, bound
+    is_solved = is_near and bound - least <= wanted
+    return Status.SOLVED if is_solved else Status.STALLED, iteration + STEPS, bound

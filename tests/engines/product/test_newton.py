@@ -40,6 +40,22 @@ def test_it_reaches_the_optimum_from_both_sides(widths, norm, local, chains, rel
     assert [number for number, *_ in monitor.reports] == list(range(1, len(monitor.reports) + 1))
 
 
+def test_a_share_of_the_tolerance_is_sought_and_all_of_it_is_enough():
+    """GLipSDP's fnn3 was left 5e-5 above its relaxation's optimum, some steps of a tenth of a second away."""
+    lifting = lifting_of(1, (4, 3, 3), "inf", True, "adjoint")
+    families = preset("hr2", lifting)
+    optimum = float(np.ldexp(solve_product_form(lifting, families)[0], lifting.exponent))
+    whole, fine = Monitor(lifting, 1e-2), Monitor(lifting, 1e-2)
+    assert newton.solve_newton(lifting, families, whole) is Status.SOLVED
+    assert newton.solve_newton(lifting, families, fine, share=1e-4) is Status.SOLVED
+    assert whole.bounds[-1] > optimum * (1 + 1e-5) > fine.bounds[-1]
+    for count in range(1, len(fine.reports)):  # a limit is none once the tolerance is met
+        limited = Monitor(lifting, 1e-2, iterations=count)
+        found = newton.solve_newton(lifting, families, limited, share=1e-4)
+        assert found is (Status.SOLVED if count >= len(whole.reports) else Status.ITERATION_LIMIT)
+        assert min(limited.bounds) <= whole.bounds[-1] * (1 + 1e-9) or count < len(whole.reports)
+
+
 @pytest.mark.parametrize(("norm", "seed"), [("inf", 9), (2, 3)])
 def test_cuts_that_it_is_given_are_rows_of_its_own(norm, seed):
     """Triangles, also with corners in the box or the ball, and products: all of them at once."""
