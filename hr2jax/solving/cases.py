@@ -17,6 +17,9 @@ from .session import Session
 MOST_NEURONS, MOST_INPUTS = 100, 1000
 # Nodes of a tree before relaxations, about a second, and after them; a share of the time that is left.
 FIRST, MOST, SHARE = 500, 20000, 0.4
+# Multiplications of intervals for each node of a first tree, about a hundredth of a second; fewer nodes than these are
+# no tree.
+WORK, FEWEST = 4e6, 30
 # Of the tolerance, how far above what is attained a tree is cut.
 FINE = 0.01
 # What proofs may add to a bound.
@@ -37,6 +40,14 @@ def is_sought(session: Session) -> bool:
     return is_exact and 0 < fixed.switching <= MOST_NEURONS and len(fixed.free) <= MOST_INPUTS
 
 
+def _affordable(session: Session, most: int) -> int:
+    """How many nodes, at most so many, whose cuts take no longer than those of a small network's."""
+    net, problem, fixed = session.net, session.problem, session.fixed
+    entries = sum(float(np.prod(A.shape)) for layer in net.layers for A in layer.inputs.values())
+    values = len(fixed.directions) + len(np.atleast_2d(problem.coefficients))
+    return int(min(most, most * WORK / (2.0 * fixed.switching * values * entries)))
+
+
 def close_at_once(session: Session) -> bool:
     """`close` by a tree of a second; with one hidden layer relaxations are as quick, and leave little."""
     return session.net.depth > 1 and close(session, FIRST)
@@ -45,7 +56,7 @@ def close_at_once(session: Session) -> bool:
 def close(session: Session, most: int) -> bool:
     """Offer the bound of a tree of at most so many nodes where it is the least so far; whether nothing is below it."""
     left = session.remaining()
-    if left <= 0 or not is_sought(session):
+    if left <= 0 or not is_sought(session) or (most := _affordable(session, most)) < FEWEST:
         return False
     from ..engines.cases.search import Search  # here: its linear programs are the slowest import
 

@@ -298,3 +298,18 @@ def test_cases_are_no_start_for_relaxations_and_relaxations_are_sought_where_the
     for asked in ({"relaxation": "hr2"}, plus | {"lifting": "adjoint"}, plus | {"cuts": []}):
         found = hr2jax.solve(net, warm_start=first, max_iterations=5, **asked, **where)
         assert found.problem["engine"] != "cases" and found.bound >= first.bound * (1 - 1e-9)
+
+
+def test_no_tree_is_begun_of_a_network_whose_nodes_take_long():
+    """Of 784-256-256-10 on a small ball, in which 11 neurons switch, 500 nodes would have taken many minutes."""
+    from hr2jax.solving import cases as of_solve
+
+    found = []
+    for widths in ((2, 5, 5, 2), (300, 128, 128, 10)):
+        rng = np.random.default_rng(0)
+        net = random_net(rng, widths)
+        problem = checked_problem(net, norm=2, center=np.zeros(widths[0]), radius=0.1)
+        fixed = presolve(net, problem, chains=LIFTINGS["none"])
+        session = type("Session", (), {"net": net, "problem": problem, "fixed": fixed})
+        found.append(of_solve._affordable(session, of_solve.FIRST))
+    assert found[0] == of_solve.FIRST and found[1] < of_solve.FEWEST
