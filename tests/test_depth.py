@@ -19,6 +19,7 @@ from hr2jax import CertificateError, Network, Status
 from hr2jax.bounds.slopes.search import find_slopes
 from hr2jax.certificate.certificate import Certificate, certify_multipliers
 from hr2jax.certificate.lagrangian import lagrangian_matrix
+from hr2jax.certificate.prover import prover_of
 from hr2jax.linalg.diagonal import feasible
 from hr2jax.options import CUT_NAMES, WITH_X
 from hr2jax.problem import checked_problem
@@ -488,9 +489,9 @@ def test_a_path_beyond_every_exponent_does_not_cancel_another(lifting, below, tm
     assert abs(net.gradient([0.1])[0]) == 0.5
     problem = checked_problem(net, center=[0.0], radius=0.5)
     fixed = presolve(net, problem, chains=LIFTINGS[lifting])
-    size = lift(net, problem, fixed).size
+    size, prover = lift(net, problem, fixed).size, prover_of(net, problem, fixed)
     for d in (0.0, 0.3):
-        certificate = certify_multipliers(net, problem, "shor", fixed, {}, np.full(size, d))
+        certificate = certify_multipliers(net, problem, "shor", fixed, {}, np.full(size, d), prover=prover)
         assert certificate.bound >= 0.5
         certificate.save(tmp_path / "c.npz")
         assert Certificate.load(tmp_path / "c.npz").verify(net, arithmetic="ball") >= 0.5

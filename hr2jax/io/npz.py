@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import zipfile
@@ -99,13 +100,20 @@ def _heading(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
     start = file.read(8)
     if start[:6] != b"\x93NUMPY" or tuple(start[6:]) not in _HEADINGS:
         raise ValueError("it does not begin as an array does")
-    width, parse = _HEADINGS[start[6], start[7]]
+    version = start[6], start[7]
+    width, _ = _HEADINGS[version]
     length = file.read(width)
     size = int.from_bytes(length, "little")
     if size > _LONGEST:
         raise ValueError(f"its heading has {size} bytes, and at most {_LONGEST} are read")
-    shape, _, dtype = parse(io.BytesIO(length + file.read(size)))
-    return shape, dtype, 8 + width + size
+    return *_said(version, length + file.read(size)), 8 + width + size
+
+
+@functools.lru_cache(256)
+def _said(version: tuple[int, int], heading: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """(shape, dtype) of a heading: a certificate has many that are the same, and Python parses each as source."""
+    shape, _, dtype = _HEADINGS[version][1](io.BytesIO(heading))
+    return shape, dtype
 
 
 def _damaged(key: str, error: Exception) -> ValueError:
