@@ -15,8 +15,8 @@ from .session import Session
 
 # Neurons that switch, and inputs, of problems that are looked at.
 MOST_NEURONS, MOST_INPUTS = 100, 1000
-# Nodes of a tree before relaxations, about a second, and after them; a share of the time that is left.
-FIRST, MOST, SHARE = 500, 20000, 0.4
+# Nodes of a tree before relaxations, a second or two, and after them; a share of the time that is left.
+FIRST, MOST, SHARE = 300, 3000, 0.4
 # Multiplications of intervals for each node of a first tree, about a hundredth of a second; fewer nodes than these are
 # no tree.
 WORK, FEWEST = 4e6, 30
