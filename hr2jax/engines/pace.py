@@ -29,10 +29,11 @@ def certificate_seconds(size: int) -> float:
 def engine_seconds(method: str, size: int, iterations: int) -> float:
     """About what an engine's iterations took, told from their number and the basis' size alone: no clock decides.
 
-    Multiplications of an iteration (the low-rank engine's with RANK columns, others' as eigendecompositions or Cholesky
+    Multiplications of an iteration (the low-rank engine's with RANK columns, of the few entries that M_1 has: SDP-NN's
+    local hr2z takes 5 s, and is told 7; others' as eigendecompositions or Cholesky
     factors of some N x N matrices), and what an iteration takes whatever its size.
     """
-    each, products = (3e-4, 12.0 * RANK * size**2) if method == "lowrank" else (2e-3, 30.0 * size**3)
+    each, products = (3e-4, 2.0 * RANK * size**2) if method == "lowrank" else (2e-3, 30.0 * size**3)
     return iterations * (each + products / MULTIPLICATIONS)
 
 

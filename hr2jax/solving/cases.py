@@ -15,8 +15,10 @@ from .session import Session
 
 # Neurons that switch, and inputs, of problems that are looked at.
 MOST_NEURONS, MOST_INPUTS = 100, 1000
-# Nodes of a tree before relaxations, a second or two, and after them; a share of the time that is left.
+# Nodes of a tree before relaxations, a second or two, and at most after them; a share of the time that is left.
 FIRST, MOST, SHARE = 300, 3000, 0.4
+# Nodes of a tree after relaxations for each second that those took: half of that second.
+FOR_EACH = 100
 # Multiplications of intervals for each node of a first tree, about a hundredth of a second; fewer nodes than these are
 # no tree.
 WORK, FEWEST = 4e6, 30
@@ -51,6 +53,11 @@ def _affordable(session: Session, most: int) -> int:
 def close_at_once(session: Session) -> bool:
     """`close` by a tree of a second; with one hidden layer relaxations are as quick, and leave little."""
     return session.net.depth > 1 and close(session, FIRST)
+
+
+def close_after(session: Session, work: float) -> bool:
+    """`close` by a tree of half of the time that relaxations have taken, `work`, told by counted iterations."""
+    return session.net.depth > 1 and close(session, min(MOST, int(FOR_EACH * work)))
 
 
 def close(session: Session, most: int) -> bool:

@@ -268,7 +268,7 @@ def _climb(session: Session, plan: Plan, before: Certificate | None) -> Status:
         if status is not Status.STOPPED:
             for other in other_presolves(plan.net, plan.problem, plan.fixed, options, session.is_open):
                 status = _beside(session, plan.on(other), before, status)
-            if session.is_open() and cases.close(session, cases.MOST):
+            if session.is_open() and cases.close_after(session, work):
                 status = Status.SOLVED
         session.keep_for_search(0.0)
     if status is Status.STOPPED:  # whoever says so does not want to wait for a better witness
