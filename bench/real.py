@@ -28,7 +28,7 @@ PROBLEMS = {
     "local 0.1 shor": dict(relaxation="shor", tol=1e-3, radius=0.1),
     "local 0.1 hr2": dict(relaxation="hr2", tol=1e-3, radius=0.1),
     "local 0.1 hr2z": dict(relaxation="hr2z", tol=1e-3, radius=0.1),
-    "global hr2+": dict(relaxation="hr2+", tol=1e-3),
+    "global hr2+": dict(relaxation="hr2+", tol=3e-4),
     "local 0.1 hr2+": dict(relaxation="hr2+", tol=1e-3, radius=0.1),
     "global best": dict(relaxation="best", tol=1e-3),
     "local 0.1 best": dict(relaxation="best", tol=1e-3, radius=0.1),
