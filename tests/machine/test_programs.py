@@ -25,7 +25,7 @@ counts = []
 jax.monitoring.register_event_listener(lambda event, **_: counts.append(event))
 from hr2jax.machine.run import run
 run(jax.jit(lambda x: jnp.sin(x) @ x), jnp.ones((3, 3)))
-print([sum(e.endswith(name) for e in counts) for name in ("cache_hits", "cache_misses")])
+print([sum(e.endswith(name) for e in counts) for name in ("cache_hits", "cache_misses")], flush=True)
 {end}
 """
 
