@@ -15,6 +15,7 @@ splits.py has: a slope in [0, 1] for each neuron without a sign, else b >= 0.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +36,9 @@ from .spans import masked, pulled, size_of, times, total
 CASES = "cases"
 TREE, SLOPES = f"{CASES}/tree", f"{CASES}/slopes"
 LEAF, EMPTY = -1, -2
-MOST_NODES, MOST_SIGNS = 2**18, 2**30
+# What verifying a tree may take, some seconds and a few hundred megabytes, as a small file can say millions of nodes:
+# nodes, signs of all of them, and multiplications of intervals.
+MOST_NODES, MOST_SIGNS, MOST_WORK = 2**18, 2**27, 2**34
 # Numbers that an array takes of many cases at once.
 TOGETHER = 2**22
 
@@ -94,6 +97,12 @@ def width_of(net: Network) -> int:
     return sum(net.widths[k] for k in graph.sources(net.layers))
 
 
+def work_of_case(net: Network, problem: Problem, free: Array) -> int:
+    """Multiplications of intervals for the Jacobians of a case, of either way: `free` as in `cases_constant`."""
+    entries = sum(math.prod(A.shape) for layer in net.layers for A in layer.inputs.values())
+    return entries * (len(free) + len(np.atleast_2d(problem.coefficients)))
+
+
 def is_for(net: Network, problem: Problem) -> bool:
     """Whether there are cases: of local constants of piecewise linear networks."""
     return problem.is_local and problem.quantity == "lipschitz" and not net.smooth
@@ -119,6 +128,8 @@ def cases_constant(
     """
     if bounds is None or not is_for(net, problem):
         raise ValueError("cases are for local Lipschitz constants of piecewise linear networks")
+    if np.size(tree) * work_of_case(net, problem, free) > MOST_WORK:
+        raise ValueError(f"{np.size(tree)} cases of this network take more than {MOST_WORK} multiplications")
     found = decode(tree, slopes, width_of(net))
     if not (emptiness(net, problem, bounds, found.empty, found.slopes, arithmetic) > 0.0).all():
         raise ValueError("a case cannot be proved to be empty")

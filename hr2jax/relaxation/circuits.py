@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arithmetic.enclosure import Enclosure
+from ..arithmetic.enclosure import Enclosure, pieces
 from ..arithmetic.float64 import Array
 from ..arithmetic.protocol import Arithmetic
 from .basis import ONE, XI, Group, Lifting
@@ -35,6 +35,9 @@ from .literals import decode as decode_literals
 CIRCUITS = "circuits"
 # What S may be where the literals hold, and d the least relative to its largest: both far from what rounding does.
 LARGEST_SUM, LEAST_SHARE = 0.5, 1e-9
+# Choices of literals that are proved for one bound, some seconds, and numbers of them that an array takes at once: a
+# small file can name millions.
+MOST_CHOICES, TOGETHER = 2**16, 2**22
 
 
 class Planes(NamedTuple):
@@ -104,10 +107,18 @@ def are_excluded(planes: Planes, neurons: Array, signs: Array, margin: float = 1
 
     `margin`: so many times as far from the thresholds: on another machine d and B may be others in their last places.
     """
+    out = np.zeros(len(neurons), dtype=bool)
+    for some in pieces((len(neurons), *planes.z.shape), TOGETHER):
+        out[some] = _are_excluded(planes, neurons[some], signs[some], margin)
+    return out
+
+
+def _are_excluded(planes: Planes, neurons: Array, signs: Array, margin: float) -> Array:
+    """`are_excluded` of some that arrays take at once."""
     forms = forms_at(planes, neurons, signs)
     middle, count = forms.mid, forms.shape[1]
     in_range = np.isfinite(planes.sizes) & (planes.sizes > np.finfo(np.float64).tiny)
-    if not len(neurons) or not (np.isfinite(middle).all() and in_range.all()):
+    if not (np.isfinite(middle).all() and in_range.all()):
         return np.zeros(len(neurons), dtype=bool)
     kind: Any = type(planes.z)
     try:
@@ -149,6 +160,8 @@ def decode(lifting: Lifting, rows: Array) -> Exclusions:
     factor, planes = factors_of(lifting, rows[:, 0]), planes_of(lifting)
     known = tuple(np.unique(planes.layers).tolist())
     every, inverse = np.unique(rows[:, 1:-1], axis=0, return_inverse=True)
+    if len(every) > MOST_CHOICES:
+        raise ValueError(f"circuits must be of at most {MOST_CHOICES} choices of literals, not {len(every)}")
     literals = decode_literals(lifting, every, "a circuit's literals", known)
     starts = np.searchsorted(planes.layers, known)
     neurons = starts[np.searchsorted(known, literals.layers)] + literals.place

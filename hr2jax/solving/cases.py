@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..bounds.cases import SLOPES, TREE, is_for
+from ..bounds.cases import SLOPES, TREE, is_for, work_of_case
 from ..machine.threads import few_threads
 from ..relaxation.neurons import masks
 from ..relaxation.presolve import LIFTINGS, pre_bounds
@@ -44,10 +44,9 @@ def is_sought(session: Session) -> bool:
 
 def _affordable(session: Session, most: int) -> int:
     """How many nodes, at most so many, whose cuts take no longer than those of a small network's."""
-    net, problem, fixed = session.net, session.problem, session.fixed
-    entries = sum(float(np.prod(A.shape)) for layer in net.layers for A in layer.inputs.values())
-    values = len(fixed.directions) + len(np.atleast_2d(problem.coefficients))
-    return int(min(most, most * WORK / (2.0 * fixed.switching * values * entries)))
+    fixed = session.fixed
+    of_each = 2.0 * fixed.switching * work_of_case(session.net, session.problem, fixed.directions)
+    return int(min(most, most * WORK / of_each))
 
 
 def close_at_once(session: Session) -> bool:

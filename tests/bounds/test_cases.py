@@ -224,6 +224,25 @@ def test_a_certificate_of_cases_verifies_in_both_arithmetics(proved, tmp_path):
     assert loaded.verify(net, arithmetic="ball") == pytest.approx(certificate.bound, rel=1e-9)
 
 
+def test_a_tree_that_takes_minutes_to_verify_is_refused_at_once():
+    """Of 1023 leaves, some kilobytes in a file: a leaf takes a multiplication for each entry, input and value."""
+    net = random_net(np.random.default_rng(0), (40, 300, 300, 1))
+    problem = checked_problem(net, center=np.zeros(40), radius=1.0)
+
+    def whole(depth, k=0):
+        return [LEAF] if k == depth else [k, *whole(depth, k + 1), *whole(depth, k + 1)]
+
+    free, masks_of = np.arange(40), [np.zeros(300, dtype=bool)] * 2
+    bounds = preactivation_bounds(net, problem)
+    none = np.zeros((0, 600))
+    few = np.array(whole(3), dtype=np.int64)
+    assert cases.cases_constant(net, problem, free, masks_of, masks_of, bounds, few, none) > 0.0
+    with pytest.raises(ValueError, match="multiplications"):
+        cases.cases_constant(net, problem, free, masks_of, masks_of, bounds, np.array(whole(11), dtype=np.int64), none)
+    with pytest.raises(ValueError, match="signs"):
+        cases.decode(np.full(2**17, LEAF), none, 2**11)
+
+
 def with_first(tree, old, new):
     out = tree.copy()
     out[np.flatnonzero(tree == old)[0]] = new

@@ -16,7 +16,7 @@ from hr2jax.certificate.names import named, numbered
 from hr2jax.engines.product.arrays import Factored
 from hr2jax.engines.product.circuit_cuts import circuit_forms, circuit_pools
 from hr2jax.problem import checked_problem
-from hr2jax.relaxation import lift
+from hr2jax.relaxation import circuits, lift
 from hr2jax.relaxation.basis import Group
 from hr2jax.relaxation.circuits import CIRCUITS, are_excluded, circuit_entries, decode, length_of, planes_of
 from hr2jax.relaxation.presolve import LIFTINGS, presolve
@@ -165,6 +165,23 @@ def test_what_is_no_circuit_is_refused():
     with pytest.raises(ValueError, match="cannot be proved"):
         decode(lifting, rows_of(pool_of(lifting), neurons, -signs, np.random.default_rng(0)))
     assert not are_excluded(planes_of(lifting), neurons, -signs).any()
+
+
+def test_circuits_are_proved_some_at_once_and_millions_of_choices_are_refused(monkeypatch):
+    """A file of 0.5 MB names 10^5 orders of literals: arrays of all of them took gigabytes."""
+    _, lifting = lifting_of((2, 8, 1))
+    pool = pool_of(lifting)
+    neurons, signs = pool.excluded
+    rows = rows_of(pool, neurons, signs, np.random.default_rng(0))
+    mixed = np.where(np.random.default_rng(1).random(len(signs)) < 0.5, 1, -1)[:, None] * signs
+    wanted = are_excluded(pool.planes, neurons, mixed)
+    assert wanted.any() and not wanted.all()
+    monkeypatch.setattr(circuits, "TOGETHER", 3 * 8 * 4)
+    np.testing.assert_array_equal(are_excluded(pool.planes, neurons, mixed), wanted)
+    assert len(decode(lifting, rows).weights) == len(rows)
+    monkeypatch.setattr(circuits, "MOST_CHOICES", len(rows) - 1)
+    with pytest.raises(ValueError, match="choices of literals"):
+        decode(lifting, rows)
 
 
 def test_where_there_is_no_section_there_are_none():
