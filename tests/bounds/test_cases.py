@@ -225,7 +225,7 @@ def test_a_certificate_of_cases_verifies_in_both_arithmetics(proved, tmp_path):
 
 
 def test_a_tree_that_takes_minutes_to_verify_is_refused_at_once():
-    """Of 1023 leaves, some kilobytes in a file: a leaf takes a multiplication for each entry, input and value."""
+    """Of 4096 leaves, some kilobytes in a file: a leaf takes a multiplication for each entry, input and value."""
     net = random_net(np.random.default_rng(0), (40, 300, 300, 1))
     problem = checked_problem(net, center=np.zeros(40), radius=1.0)
 
@@ -238,7 +238,7 @@ def test_a_tree_that_takes_minutes_to_verify_is_refused_at_once():
     few = np.array(whole(3), dtype=np.int64)
     assert cases.cases_constant(net, problem, free, masks_of, masks_of, bounds, few, none) > 0.0
     with pytest.raises(ValueError, match="multiplications"):
-        cases.cases_constant(net, problem, free, masks_of, masks_of, bounds, np.array(whole(11), dtype=np.int64), none)
+        cases.cases_constant(net, problem, free, masks_of, masks_of, bounds, np.array(whole(12), dtype=np.int64), none)
     with pytest.raises(ValueError, match="signs"):
         cases.decode(np.full(2**17, LEAF), none, 2**11)
 
@@ -332,3 +332,8 @@ def test_no_tree_is_begun_of_a_network_whose_nodes_take_long():
         session = type("Session", (), {"net": net, "problem": problem, "fixed": fixed})
         found.append(of_solve._affordable(session, of_solve.FIRST))
     assert found[0] == of_solve.FIRST and found[1] < of_solve.FEWEST
+
+
+def test_a_case_beyond_a_ball_is_empty_however_many_planes_that_takes():
+    """Two rounds of planes left a case that no point of the ball is in, and its bound, 2 % above the constant."""
+    test_a_whole_tree_is_the_constant.hypothesis.inner_test(7493)

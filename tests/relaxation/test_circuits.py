@@ -168,7 +168,7 @@ def test_what_is_no_circuit_is_refused():
 
 
 def test_circuits_are_proved_some_at_once_and_millions_of_choices_are_refused(monkeypatch):
-    """A file of 0.5 MB names 10^5 orders of literals: arrays of all of them took gigabytes."""
+    """A file of 0.5 MB names 10^5 orders of literals: arrays of all of them took arrays of all at once."""
     _, lifting = lifting_of((2, 8, 1))
     pool = pool_of(lifting)
     neurons, signs = pool.excluded

@@ -23,8 +23,9 @@ from ...problem import Problem
 # What signs must be given up by, in units of z's range, to be more than rounding.
 REFUTED = 1e-7
 # Rounds of planes that cut what is beyond a ball off its box, how far beyond it a point may be, and how many planes are
-# kept for each input, the last ones: with six rounds and all planes a tree took five times as long.
-ROUNDS, BEYOND, PLANES = 2, 1e-6, 4
+# kept for each input, the last ones: with six rounds and all planes a tree took five times as long. Where nothing else
+# is left to be done for a case there are more rounds.
+ROUNDS, LAST_ROUNDS, BEYOND, PLANES = 2, 30, 1e-6, 4
 
 
 class Found(NamedTuple):
@@ -98,12 +99,12 @@ class Programs:
         ])  # fmt: skip
         self.planes = np.zeros((0, self.q))  # mu with mu . xi <= 1 in the domain's ball
 
-    def solve(self, signs: Array) -> Found:
+    def solve(self, signs: Array, rounds: int = ROUNDS) -> Found:
         """Of cases (n, w)."""
         own = signs[:, self.open]
-        for k in range(ROUNDS):
+        for k in range(rounds):
             tau, slopes, x = self._solved(own)
-            beyond = self._planes_beyond(x[:, : self.q]) if k < ROUNDS - 1 else np.zeros((0, self.q))
+            beyond = self._planes_beyond(x[:, : self.q]) if k < rounds - 1 else np.zeros((0, self.q))
             if not len(beyond):
                 break
             self.planes = np.vstack([self.planes, beyond])[-PLANES * self.q :]

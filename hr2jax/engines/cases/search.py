@@ -22,7 +22,7 @@ from ...bounds.spans import size_of
 from ...machine.stopping import check
 from ...network import Network
 from ...problem import Problem
-from .programs import REFUTED, Programs
+from .programs import LAST_ROUNDS, REFUTED, ROUNDS, Programs
 
 # Points of the domain that are looked at; cases whose programs are solved together.
 SAMPLES, SEED, TOGETHER = 4096, 0, 16
@@ -110,7 +110,7 @@ class Search:
             ahead += node.parts[::-1]
         return np.array(nodes, dtype=np.int64), np.array(slopes).reshape(-1, self.programs.width)
 
-    def _look(self, nodes: list[_Node]) -> None:
+    def _look(self, nodes: list[_Node], rounds: int = ROUNDS) -> None:
         """Find out which cases are empty."""
         for node in nodes:
             has = node.signs != 0
@@ -119,7 +119,7 @@ class Search:
         if not asked:
             return
         signs = np.array([node.signs for node in asked])
-        found = self.programs.solve(signs)
+        found = self.programs.solve(signs, rounds)
         is_empty = found.tau > REFUTED
         proved = emptiness(self.net, self.problem, self.bounds, signs[is_empty], found.slopes[is_empty])
         is_empty[is_empty] = proved > 0.5 * REFUTED
@@ -131,11 +131,15 @@ class Search:
         self.patterns = np.unique(np.vstack([self.patterns, self._patterns_at(x)]), axis=0)
 
     def _is_cut(self, node: _Node, goal: float) -> bool:
-        """Cut a case in two; False: its bound cannot be lowered."""
+        """Cut a case in two, or find that it is empty after all; False: its bound cannot be lowered."""
         (bound,), (spread,) = self._about(node.signs[None])
         candidates = self.programs.open[node.signs[self.programs.open] == 0]
         if spread <= KNOWN * bound or not len(candidates):
-            if node.is_met or node.off is None or node.off.max(initial=0.0) <= LEAST_OFF:
+            if self._is_last(node):
+                self._look([node], LAST_ROUNDS)
+            if node.slopes is not None:
+                return True
+            if node.off is None or self._is_last(node):
                 return False
             cut, bounds = int(node.off.argmax()), np.full(2, bound)
         else:
@@ -155,6 +159,11 @@ class Search:
             self.nodes += 1
         node.cut, node.parts = cut, (parts[0], parts[1])
         return True
+
+    @staticmethod
+    def _is_last(node: _Node) -> bool:
+        """Whether no cut is known that could lower the bound of a case whose Jacobian is known."""
+        return node.is_met or node.off is None or bool(node.off.max(initial=0.0) <= LEAST_OFF)
 
     def _about(self, signs: Array) -> tuple[Array, Array]:
         """(n,) about the bounds of cases (n, w), and how much of them is that the Jacobian is not known."""
