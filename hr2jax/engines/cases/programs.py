@@ -25,7 +25,7 @@ REFUTED = 1e-7
 # Rounds of planes that cut what is beyond a ball off its box, how far beyond it a point may be, and how many planes are
 # kept for each input, the last ones: with six rounds and all planes a tree took five times as long. Where nothing else
 # is left to be done for a case there are more rounds.
-ROUNDS, LAST_ROUNDS, BEYOND, PLANES = 2, 30, 1e-6, 4
+ROUNDS, LAST_ROUNDS, BEYOND, PLANES = 2, 12, 1e-6, 4
 
 
 class Found(NamedTuple):
