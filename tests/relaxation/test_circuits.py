@@ -1,6 +1,5 @@
 """Circuits: what is proved to exclude each other does, whatever the file says; times any factor it is at least 0."""
 
-from fractions import Fraction
 from itertools import combinations, product
 
 import numpy as np
@@ -17,7 +16,6 @@ from hr2jax.engines.product.arrays import Factored
 from hr2jax.engines.product.circuit_cuts import circuit_forms, circuit_pools
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import circuits, lift
-from hr2jax.relaxation.basis import Group
 from hr2jax.relaxation.circuits import CIRCUITS, are_excluded, circuit_entries, decode, length_of, planes_of
 from hr2jax.relaxation.presolve import LIFTINGS, presolve
 from hr2jax.relaxation.products import FactorTable
@@ -26,7 +24,7 @@ from tests.reference.brute import exact_constant
 from tests.reference.cases import random_net
 from tests.reference.certificates import entries_of, write
 from tests.reference.effort import examples
-from tests.reference.lifted_points import form_values, sum_of_terms
+from tests.reference.excluded import check_enclosed, check_products, value_of
 from tests.reference.section_points import random_x, section_point
 from tests.relaxation.test_plane import reach_cases
 
@@ -55,19 +53,6 @@ def found_rows(lifting, rng, count):
     return rows_of(pool, neurons[chosen], signs[chosen], rng)
 
 
-def value_of(lifting, row, found, k, y):
-    """f (k - 1 - sum phi) at a point, exactly."""
-    table = FactorTable(lifting)
-    f, number = Fraction(1), found.factor[k]
-    if number >= 0:
-        kind = int(table.of(number))
-        f = form_values(table.forms[kind], y)[number - table.starts[kind]]
-    signs, layers, place = (values[k] for values in found.literals)
-    phi = sum((1 + int(s) * y[Group("v", int(l))][p]) / 2 for s, l, p in zip(signs, layers, place, strict=True))
-    assert f >= 0 and phi <= len(signs) - 1
-    return f * (len(signs) - 1 - phi)
-
-
 def points_of(net, problem, fixed, rng, count):
     """Points of the section, at kinks too."""
     every = [random_x(rng, fixed.section, net.widths[0]) for _ in range(count)]
@@ -82,11 +67,7 @@ def test_what_is_found_holds_at_points_of_the_section_and_is_what_the_form_enclo
     rows = found_rows(lifting, rng, 5)
     assume(len(rows))
     found, terms = decode(lifting, rows), circuit_entries(lifting, rows, kind)
-    for point in points_of(net, problem, fixed, rng, 4):
-        values = [value_of(lifting, row, found, k, point.y) for k, row in enumerate(rows)]
-        wanted = sum((Fraction(w) * v for w, v in zip(found.weights, values, strict=True)), Fraction(0))
-        middle, spread = sum_of_terms(terms, point)
-        assert abs(middle - wanted) <= spread
+    check_enclosed(lifting, found, terms, points_of(net, problem, fixed, rng, 4))
     again = numbered(lifting, named(lifting, {CIRCUITS: rows}, 0), net.widths)[CIRCUITS]
     np.testing.assert_array_equal(again, rows)
 
@@ -104,8 +85,8 @@ def test_of_any_literals_those_are_refused_or_never_there(seed):
     rows = rows_of(pool_of(lifting), neurons[kept], signs[kept], rng)
     found = decode(lifting, rows)
     for point in points_of(net, problem, fixed, rng, 6):
-        for k, row in enumerate(rows):
-            value_of(lifting, row, found, k, point.y)
+        for k in range(len(rows)):
+            value_of(lifting, found, k, point.y)
 
 
 def lifting_of(widths=(2, 6, 1), seed=3, bias=True, norm="inf"):
@@ -135,15 +116,7 @@ def test_newton_has_the_products_that_certificates_have():
     _, lifting = lifting_of()
     rng = np.random.default_rng(0)
     rows = found_rows(lifting, rng, 20)
-    (first, second), = circuit_forms(lifting, rows)
-    Y = rng.standard_normal((lifting.size, 4))
-    E = np.vstack([np.eye(lifting.size), lifting.derived_rows()]) @ Y
-    weights = np.maximum(rows[:, -1], 0.0)
-    total = weights @ ((first @ E) * (second @ E)).sum(axis=1)
-    placement, wanted = lifting.extended, 0.0
-    for g, h, i, j, values in circuit_entries(lifting, rows):
-        wanted += values.mid @ (E[placement.starts[g] + i] * E[placement.starts[h] + j]).sum(axis=1)
-    assert total == pytest.approx(wanted, rel=1e-9)
+    check_products(lifting, rng, rows, circuit_forms(lifting, rows), circuit_entries(lifting, rows))
 
 
 def test_what_is_no_circuit_is_refused():

@@ -1,7 +1,5 @@
 """Exclusions: what is proved never to occur does not, whatever the file says; times any factor it is at least 0."""
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -17,7 +15,6 @@ from hr2jax.engines.product.arrays import Factored
 from hr2jax.engines.product.exclusion_cuts import exclusion_forms, exclusion_pools
 from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift
-from hr2jax.relaxation.basis import Group
 from hr2jax.relaxation.exclusions import EXCLUSIONS, NONE, decode, exclusion_entries, row_width
 from hr2jax.relaxation.literals import width_of
 from hr2jax.relaxation.presolve import LIFTINGS, presolve
@@ -26,7 +23,8 @@ from tests.reference.brute import exact_constant
 from tests.reference.cases import random_net
 from tests.reference.certificates import entries_of, write
 from tests.reference.effort import examples
-from tests.reference.lifted_points import form_values, lifted_point, sum_of_terms
+from tests.reference.excluded import check_enclosed, check_products, value_of
+from tests.reference.lifted_points import lifted_point
 
 WIDTHS, BOX = (4, 6, 6, 1), {"center": [0.3, -0.2, 0.1, 0.5], "radius": 0.9}
 
@@ -54,20 +52,6 @@ def found_rows(lifting, rng, count):
     return np.column_stack([factor, chosen, rng.random(count) * rng.choice([0.1, 1.0, -2.0, 3e-7], count)])
 
 
-def value_of(lifting, row, found, k, y):
-    """f (k - 1 - sum phi) at a point, exactly."""
-    table = FactorTable(lifting)
-    f, number = Fraction(1), found.factor[k]
-    if number >= 0:
-        kind = int(table.of(number))
-        f = form_values(table.forms[kind], y)[number - table.starts[kind]]
-    signs, layers, place = (values[k] for values in found.literals)
-    has = [(int(s), int(l), int(p)) for s, l, p in zip(signs, layers, place, strict=True) if l]
-    phi = sum((1 + s * y[Group("v", l)][p]) / 2 for s, l, p in has)
-    assert f >= 0 and phi <= len(has) - 1
-    return f * (len(has) - 1 - phi)
-
-
 @settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.integers(0, 2**32 - 1), st.sampled_from([Enclosure, Enclosure, Arb]))
 def test_what_is_found_holds_at_points_of_the_domain_and_is_what_the_form_encloses(seed, kind):
@@ -75,12 +59,7 @@ def test_what_is_found_holds_at_points_of_the_domain_and_is_what_the_form_enclos
     rows = found_rows(lifting, rng, 5)
     assume(len(rows))
     found, terms = decode(lifting, rows), exclusion_entries(lifting, rows, kind)
-    for _ in range(4):
-        point = lifted_point(net, problem, fixed, rng)
-        values = [value_of(lifting, row, found, k, point.y) for k, row in enumerate(rows)]
-        wanted = sum((Fraction(w) * v for w, v in zip(found.weights, values, strict=True)), Fraction(0))
-        middle, spread = sum_of_terms(terms, point)
-        assert abs(middle - wanted) <= spread
+    check_enclosed(lifting, found, terms, [lifted_point(net, problem, fixed, rng) for _ in range(4)])
     again = numbered(lifting, named(lifting, {EXCLUSIONS: rows}, 0), net.widths)[EXCLUSIONS]
     np.testing.assert_array_equal(again, rows)
 
@@ -94,15 +73,7 @@ def lifting_of():
 def test_newton_has_the_products_that_certificates_have():
     lifting, rng = lifting_of(), np.random.default_rng(0)
     rows = found_rows(lifting, rng, 20)
-    (first, second), = exclusion_forms(lifting, rows)
-    Y = rng.standard_normal((lifting.size, 4))
-    E = np.vstack([np.eye(lifting.size), lifting.derived_rows()]) @ Y
-    weights = np.maximum(rows[:, -1], 0.0)
-    total = weights @ ((first @ E) * (second @ E)).sum(axis=1)
-    placement, wanted = lifting.extended, 0.0
-    for g, h, i, j, values in exclusion_entries(lifting, rows):
-        wanted += values.mid @ (E[placement.starts[g] + i] * E[placement.starts[h] + j]).sum(axis=1)
-    assert total == pytest.approx(wanted, rel=1e-9)
+    check_products(lifting, rng, rows, exclusion_forms(lifting, rows), exclusion_entries(lifting, rows))
 
 
 def test_what_is_no_exclusion_is_refused():
@@ -147,8 +118,8 @@ def test_changed_literals_and_proofs_are_refused_or_right(seed):
         except ValueError:
             continue
         for y in points:
-            for k, row in enumerate(bad):
-                value_of(lifting, row, found, k, y)
+            for k in range(len(bad)):
+                value_of(lifting, found, k, y)
 
 
 @pytest.fixture(scope="module")
