@@ -43,6 +43,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["XLA_FLAGS"] = f"{flags} {EMITTERS}".strip()
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes do not name a test: gzip's hold the time, so that two of pytest-xdist's workers would collect two tests."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """What a test is marked to compare with is there, or the test is skipped (tests/reference/frameworks.py)."""
     for mark in item.iter_markers("framework"):
