@@ -252,7 +252,7 @@ def backward(
             coefficients = arithmetic(along.mid)
             value = value + coefficients @ layer.bias
             return coefficients
-        said = np.zeros(len(low)) if signs is None else np.where(unstable, signs[k], 0)
+        said = np.zeros(len(low)) if signs is None else signs[k]
         open_ = unstable & (said == 0)
         upper_slope = np.where(unstable, np.clip(high / (high - low), 0.0, 1.0), 0.0)
         line = arithmetic(upper_slope)
@@ -267,10 +267,11 @@ def backward(
                 value = value - arithmetic(np.where(unstable, missed, 0.0)) @ np.maximum(high, 0.0)
             straight = arithmetic(M) * np.where(on, beta, alpha)
         above, below = np.where(open_, np.maximum(bent, 0.0), 0.0), np.where(open_, np.minimum(bent, 0.0), 0.0)
-        # fl(above * slope) lies in [0, above]: it is above times some slope in [0, 1], with no error. fl(bent - b) is
-        # at most bent: bent less some b >= 0. Of each neuron one of these is not 0.
+        # fl(above * slope) lies in [0, above]: it is above times some slope in [0, 1], with no error. fl(c - b) is at
+        # most c: c less some b >= 0. Signs of stable neurons count, too: what is stable in one arithmetic need not be
+        # in another. Of each neuron without a sign one of these is not 0.
         lower = np.where(open_, above * slopes[k], 0.0)
-        lower += np.where(said > 0, bent - slopes[k], np.where(said < 0, slopes[k], 0.0))
+        lower += np.where(said == 0, 0.0, np.where(unstable & (said > 0), bent, 0.0) - said * slopes[k])
         upper = arithmetic(below) * upper_slope
         if straight is None:
             N = np.where(on, M, 0.0) + lower + upper.mid

@@ -121,6 +121,35 @@ def test_no_case_that_a_point_is_in_is_proved_to_be_empty(kind, seed):
         assert (cases.emptiness(net, problem, bounds, signs, lines, kind) <= 0.0).all()
 
 
+def ties(sign=1.0):
+    """A network whose first neuron, x_1 + x_2 -+ 2, is 0 in a corner of its box and on one side elsewhere."""
+    A, C = np.array([[1.0, 1.0], [1.0, 1.0], [1.0, -1.0]]), np.array([[1.0, 1.0, 1.0], [1.0, -1.0, 1.0]])
+    net = hr2jax.Network([A, C, np.ones((1, 2))], [sign * np.array([-2.0, -1.0, 0.0]), np.zeros(2), np.zeros(1)])
+    return net, checked_problem(net, center=np.zeros(2), radius=1.0)
+
+
+@pytest.mark.parametrize("kind", [Enclosure, Arb])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("off", [0.0, 4e-16])
+def test_a_case_that_a_sign_of_a_stable_neuron_refutes_is_empty_in_every_arithmetic(kind, sign, off):
+    """Where a kink is on the domain's border, a neuron may switch up to rounding, and be stable in balls."""
+    net, problem = ties(sign)
+    bounds = preactivation_bounds(net, problem)
+    bounds[0][sign > 0][0] = sign * off  # the upper end, or the lower
+    signs = np.array([[sign, -sign, 0, 0, 0]], dtype=np.int8)  # z_1 >= 0 and z_2 <= 0, though z_1 = z_2 - 1
+    found = cases.emptiness(net, problem, bounds, signs, np.abs(signs).astype(float), kind)
+    assert 0.99 < found[0] <= 1.0
+
+
+@pytest.mark.parametrize("kind", [Enclosure, Arb])
+def test_a_case_of_which_nothing_is_proved_is_not_empty(kind):
+    """In balls 0 is 0: what is at or above it proves nothing."""
+    net, problem = ties()
+    tree = np.array([1, LEAF, EMPTY], dtype=np.int64)
+    with pytest.raises(ValueError, match="cannot be proved to be empty"):
+        cases.cases_constant(net, problem, *prepared(net, problem), tree, np.zeros((1, 5)), kind)
+
+
 def search_of(net, problem, slopes=None):
     free, on, off, bounds = prepared(net, problem, slopes)
     return Search(net, problem, free, on, off, bounds, problem.domain.center[None])
