@@ -15,8 +15,8 @@ from .reference.effort import FULL
 PAIRS = [(p, q) for p in ("inf", 2) for q in ("inf", 2, 1)]
 ALL_PAIRS = [*PAIRS, *((1, q) for q in ("inf", 2, 1))]  # columns: tests/solving/test_parts.py
 SEEDS = 30 if FULL else 2
-# networks as small as show it, and few points of the search for a witness: many questions are asked
-FEW = {"witness": 0.2}
+# networks as small as show it, few points of the search for a witness, few steps: many questions are asked
+FEW = {"witness": 0.2} if FULL else {"witness": 0.2, "max_iterations": 40}
 RELAXATIONS = ("interval", "product", "shor", "hr2", "hr2+")
 
 

@@ -18,7 +18,7 @@ from hr2jax.relaxation.forms import family_name
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.relaxation.table import UT, XT, Z_EXACT
 from hr2jax.solving import run
-from tests.reference.effort import examples
+from tests.reference.effort import FULL, examples
 
 from .reference.certificates import in_order, with_multipliers
 from .reference.product import solve_product_form
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("compiled_quickly")
 RELAXATIONS = ("shor", "hr2", "hr2z")
 CUTTING = ("hr2+", "best")
 # how many networks of each relaxation, globally and locally, the lean suite takes; the slow one takes 90
-NETWORKS = dict.fromkeys(RELAXATIONS, 24) | {"hr2+": 4, "best": 2}
+NETWORKS = dict.fromkeys(RELAXATIONS, 24 if FULL else 12) | {"hr2+": 4, "best": 2}
 WIDEST = 6
 
 
@@ -142,7 +142,7 @@ def square_network(rng):
 @pytest.mark.parametrize("relaxation", RELAXATIONS)
 def test_no_bound_of_admm_is_below_the_constant(relaxation, local):
     rng = np.random.default_rng(5)
-    for _ in range(6):
+    for _ in range(6 if FULL else 3):
         net, box = square_network(rng)
         ask = box if local else {}
         known = truth(net, checked_problem(net, None, "inf", ask.get("center"), ask.get("radius")))
@@ -211,7 +211,7 @@ def random_corners(rng, N, count):
 
 
 @pytest.mark.usefixtures("no_lower_search")
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(40 if FULL else 12))
 def test_an_adversary_who_picks_the_diagonal_proves_nothing_false(seed):
     """Negative multipliers, and the diagonal that would be best if they counted."""
     net, certificate, shapes, _, known = certified(seed)

@@ -44,6 +44,7 @@ def hindered(monkeypatch):
         return {}
 
     monkeypatch.setattr(prepared, "find_slopes", search)
+    monkeypatch.setattr(stopping, "GRACE", 0.2)
     yield
     goes_on.set()
     for thread in stopping._left:
