@@ -15,6 +15,8 @@ import scipy.sparse as sp
 
 from hr2jax.relaxation.chains import factors
 
+MOST = 400  # rows that a solution violates are added at a time
+
 
 def extended_basis(lifting):
     """Rows of the basis groups and of the derived ones over the basis, as a dict of dense (length, N) arrays."""
@@ -91,7 +93,11 @@ def every_triangle(lifting, cuts):
 
 
 def solve_product_form(lifting, families, solver="clarabel", tolerance=1e-9, extra=()):
-    """The optimum (in units of 2**lifting.exponent) and the (N, N) moment matrix Y; <P, Y> >= 0 for `extra` too."""
+    """The optimum (in units of 2**lifting.exponent) and the (N, N) moment matrix Y; <P, Y> >= 0 for `extra` too.
+
+    Of `extra`, which may be tens of thousands, those are given to the solver that its last solution violates, until it
+    violates none: then it is the solution of them all.
+    """
     N = lifting.size
     i, j = np.tril_indices(N)
     off = np.where(i == j, 1.0, 2.0)  # <A, Y> over the entries of Y's lower triangle
@@ -102,13 +108,24 @@ def solve_product_form(lifting, families, solver="clarabel", tolerance=1e-9, ext
     signs = [square[k] for k in np.flatnonzero(one)]
     box = [sum(square[k] for k in np.flatnonzero(budget == b)) for b in np.unique(budget[~one])]
     equal, least = ([f for f in families if f.equality is e] for e in (True, False))
-    products = [-(P[i, j] * off) for P in (*product_rows(lifting, least), *extra)]
+    products = [-(P[i, j] * off) for P in product_rows(lifting, least)]
+    pool = np.array([P[i, j] * off for P in extra]).reshape(-1, len(i))
     A = np.array([*signs, *(P[i, j] * off for P in product_rows(lifting, equal))])
     right = np.concatenate([np.ones(len(signs)), np.zeros(len(A) - len(signs))])
     G = np.array([*box, *products]).reshape(-1, len(i))
     h = np.concatenate([np.ones(len(box)), np.zeros(len(products))])
     solve = {"clarabel": _clarabel, "cvxopt": _cvxopt}[solver]
-    y = solve(-(C[i, j] * off), A, right, G, h, N, tolerance)
+    taken = violated = np.zeros(len(pool), bool)
+    while True:
+        taken = taken | violated
+        rows, room = np.concatenate([G, -pool[taken]]), np.concatenate([h, np.zeros(taken.sum())])
+        y = solve(-(C[i, j] * off), A, right, rows, room, N, tolerance)
+        slack = np.where(taken, np.inf, pool @ y)
+        violated = slack < -tolerance
+        if violated.sum() > MOST:
+            violated &= slack <= np.partition(slack, MOST)[MOST]
+        if not violated.any():
+            break
     Y = np.zeros((N, N))
     Y[i, j] = Y[j, i] = y
     return float((C * Y).sum()), Y

@@ -14,6 +14,7 @@ from hr2jax.problem import checked_problem
 from hr2jax.relaxation import lift, preset
 from hr2jax.relaxation.presolve import presolve
 from hr2jax.solving import run
+from tests.reference.effort import FULL
 from tests.reference.product import every_triangle, solve_product_form
 
 CUTS = EVERY[: EVERY.index("triangles") + 1]  # the others are for several hidden layers
@@ -48,7 +49,7 @@ def interior_point_value(*question, cuts=CUTS):
 @pytest.mark.parametrize("width", [(4, 5), (6, 4), (3, 7), (4, 8)])
 def test_it_reaches_the_value_with_every_triangle_enumerated(width, local):
     """And so lies below hr2 and hr2z; by the reach lifting it may lie lower (tests/test_reach.py)."""
-    for seed in range(2):
+    for seed in range(2 if FULL else 1):
         net, ask = problem_of(*width, local, seed)
         value = interior_point_value(*width, local, seed)
         result = hr2jax.solve(net, relaxation="hr2+", lifting="forward", **ask)
