@@ -202,6 +202,21 @@ def test_of_several_outputs_too(norms):
     assert constant * (1 - 1e-12) <= bound <= constant * (1 + 1e-9)
 
 
+@settings(max_examples=examples(60), deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_of_several_outputs_any_tree_is_above_every_jacobian(seed):
+    """Of few cuts, whose Jacobians are far from known: a norm is one of a matrix and of what that may be off by."""
+    rng = np.random.default_rng(seed)
+    net, norms = random_net(rng, (2, 4, 3, 3)), [["inf", 2, 1][k] for k in rng.integers(3, size=2)]
+    problem = checked_problem(net, norm=norms[0], output_norm=norms[1], domain=domains(rng, 2))
+    tree = random_tree(rng, cases.width_of(net), 2)
+    bound = cases.cases_constant(net, problem, *prepared(net, problem), tree, np.zeros((0, 7)))
+    free = problem.domain.free(2)
+    x = [x.astype(float) for x in points(rng, problem.domain, 40)]
+    for J in net.jacobian(np.array(x))[:, :, free]:
+        assert regions.operator_norm(J, *norms) <= bound * (1 + 1e-12)
+
+
 @pytest.mark.parametrize(("tree", "slopes", "message"), [
     ([0, LEAF], 0, "fewer leaves"), ([LEAF, LEAF], 0, "end with its last leaf"), ([], 0, "a vector of at most"),
     ([0, 0, LEAF, LEAF, LEAF], 0, "that has a sign"), ([3, LEAF, LEAF], 0, "must be neurons"),
@@ -212,6 +227,13 @@ def test_what_is_no_tree_is_refused(tree, slopes, message):
     tree = np.array(tree, dtype=None if tree and isinstance(tree[0], float) else np.int64)
     with pytest.raises(ValueError, match=message):
         cases.decode(tree, np.zeros((slopes, 3)), 3)
+
+
+def test_slopes_are_taken_as_far_as_they_are_some():
+    """Whatever a file says: lines from 0 to 1, and of a neuron with a sign no b below 0."""
+    tree, slopes = np.array([1, LEAF, EMPTY], dtype=np.int64), np.array([[-0.5, -3.0, 7.0], [0.25, 4.0, 1.0]])
+    for given_, taken in zip(slopes, [[0.0, 0.0, 1.0], [0.25, 4.0, 1.0]], strict=True):
+        np.testing.assert_array_equal(cases.decode(tree, given_[None], 3).slopes, [taken])
 
 
 @settings(max_examples=examples(200), deadline=None)
@@ -270,6 +292,16 @@ def test_a_tree_that_takes_minutes_to_verify_is_refused_at_once():
         cases.cases_constant(net, problem, free, masks_of, masks_of, bounds, np.array(whole(12), dtype=np.int64), none)
     with pytest.raises(ValueError, match="signs"):
         cases.decode(np.full(2**17, LEAF), none, 2**11)
+
+
+def test_each_empty_case_must_be_proved(proved, tmp_path):
+    """One that is not, among others that are."""
+    net, certificate, _ = proved
+    for k in range(len(certificate.multipliers[cases.SLOPES])):
+        entries = entries_of(certificate)
+        entries["multipliers/cases/slopes"][k] = 0.0
+        with pytest.raises(CertificateError, match="cannot be proved to be empty"):
+            Certificate.load(write(tmp_path / "changed.npz", entries)).verify(net)
 
 
 def with_first(tree, old, new):

@@ -1,6 +1,7 @@
 """Circuits: what is proved to exclude each other does, whatever the file says; times any factor it is at least 0."""
 
-from itertools import combinations, product
+from fractions import Fraction
+from itertools import combinations, pairwise, product
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import hr2jax
-from hr2jax import Certificate, CertificateError, Network
+from hr2jax import Certificate, CertificateError, Layer, Network
 from hr2jax.arithmetic.arb import Arb
 from hr2jax.arithmetic.enclosure import Enclosure
 from hr2jax.certificate.names import named, numbered
@@ -112,6 +113,61 @@ def test_all_that_no_input_has_is_found_in_general_position(widths, bias):
             assert (*choice, *pattern) not in known
 
 
+def cells(A):
+    """(n, w) the signs of A x, A (w, 2), in all cells: exactly, on the lines x_2 = 1 and x_2 = -1."""
+    found = []
+    for x_2 in (1, -1):
+        kinks = sorted({-Fraction(row[1]) * x_2 / Fraction(row[0]) for row in A if row[0]} | {Fraction(0)})
+        inner = [(p + q) / 2 for p, q in pairwise(kinks)]
+        for x_1 in (kinks[0] - 1, *inner, kinks[-1] + 1):
+            z = [Fraction(row[0]) * x_1 + Fraction(row[1]) * x_2 for row in A]
+            if all(z):
+                found.append([1 if v > 0 else -1 for v in z])
+    return np.array(found)
+
+
+@pytest.mark.parametrize("bits", range(47, 53))
+def test_no_thin_cell_between_planes_that_are_nearly_the_same_is_excluded(bits):
+    """Of these the dependency in float64 has any signs: what it misses, and what it says nothing of, tell so."""
+    rng = np.random.default_rng(bits)
+    for _ in range(15):
+        c = rng.uniform(0.5, 1.0, 4) * rng.choice([-1, 1], 4)
+        A = np.vstack([np.column_stack([c, c + rng.integers(-4, 5, 4) * 2.0**-bits]), [[0.0, 1.0], [1.0, 1.0]]])
+        net = Network([A, np.ones((1, 6))], [np.zeros(6), np.zeros(1)])
+        problem = checked_problem(net)
+        lifting = lift(net, problem, presolve(net, problem, chains=LIFTINGS["reach"], section=find_section(net)))
+        neurons, signs = all_literals(6, 3)
+        patterns = cells(A)[:, lifting.presolve.members(1)]
+        is_there = (patterns[:, neurons] == signs).all(axis=2).any(axis=0)
+        assert not (are_excluded(planes_of(lifting), neurons, signs) & is_there).any()
+
+
+def all_literals(w, k):
+    """All choices of k of w neurons, with all signs: (m, k) each."""
+    choices, signs = np.array(list(combinations(range(w), k))), list(product((-1, 1), repeat=k))
+    return np.repeat(choices, len(signs), axis=0), np.tile(signs, (len(choices), 1))
+
+
+def test_circuits_go_through_all_layers_that_take_the_input_alone():
+    rng = np.random.default_rng(2)
+    A, b = rng.standard_normal((5, 2)), rng.standard_normal(5)
+    layers = [Layer({0: A[:2]}, b[:2], "relu"), Layer({0: A[2:]}, b[2:], "abs")]
+    layers += [Layer({1: rng.standard_normal((3, 2)), 2: rng.standard_normal((3, 3))}, rng.standard_normal(3), "relu")]
+    net = Network.from_layers([*layers, Layer({3: np.ones((1, 3))}, np.zeros(1), "identity")])
+    problem = checked_problem(net)
+    lifting = lift(net, problem, presolve(net, problem, chains=LIFTINGS["reach"], section=find_section(net)))
+    neurons, signs = all_literals(5, 3)
+    order = np.concatenate([lifting.presolve.members(1), 2 + lifting.presolve.members(2)])
+    x = rng.standard_normal((100_000, 2)) * 10.0 ** rng.uniform(-2, 2, (100_000, 1))
+    patterns = np.unique(np.sign(x @ A.T + b)[:, order], axis=0)
+    is_there = (patterns[:, neurons] == signs).all(axis=2).any(axis=0)
+    rows = rows_of(pool_of(lifting), neurons, signs, rng)
+    assert len(decode(lifting, rows[~is_there]).weights) == 10  # one of the 8 of each choice
+    for row in rows[is_there]:
+        with pytest.raises(ValueError, match="cannot be proved"):
+            decode(lifting, row[None])
+
+
 def test_newton_has_the_products_that_certificates_have():
     _, lifting = lifting_of()
     rng = np.random.default_rng(0)
@@ -138,6 +194,9 @@ def test_what_is_no_circuit_is_refused():
     with pytest.raises(ValueError, match="cannot be proved"):
         decode(lifting, rows_of(pool_of(lifting), neurons, -signs, np.random.default_rng(0)))
     assert not are_excluded(planes_of(lifting), neurons, -signs).any()
+    one = np.where(np.arange(len(signs)) == len(signs) // 2, -1, 1)[:, None]  # among others that are proved
+    with pytest.raises(ValueError, match="cannot be proved"):
+        decode(lifting, rows_of(pool_of(lifting), neurons, one * signs, np.random.default_rng(0)))
 
 
 def test_circuits_are_proved_some_at_once_and_millions_of_choices_are_refused(monkeypatch):
