@@ -12,9 +12,11 @@ from ..network import Network
 # than MANY of them a weight takes less, by the power of their number, since products of large matrices are faster
 # (measured from (6, 6) to (784, 500) networks). They only weigh points against programs; no clock is looked at.
 POINT, WEIGHT, MANY, POWER = 4e-6, 2.5e-9, 6400, -0.3
-# The same of a linear program by HiGHS, of a least-distance one by nonnegative least squares, and for each of its
-# entries times its smaller side.
-PROGRAM, LEAST_DISTANCE, ENTRY = 2e-3, 2e-4, 1.5e-8
+# The same of a linear program by HiGHS (measured from (20, 20) to (784, 500) networks), and of a least-distance one by
+# nonnegative least squares: seconds, and more for each of its entries times its smaller side.
+PROGRAM, LEAST_DISTANCE = (2e-3, 4e-9), (2e-4, 1.5e-8)
+# What nothing stops before its end is not begun where it takes so many times what is left.
+BEYOND = 2.0
 
 
 class Effort:
@@ -43,9 +45,17 @@ class Effort:
         """Count evaluated points."""
         self.spent += points
 
-    def spend_program(self, rows: int, columns: int, each: float = PROGRAM) -> None:
-        """Count a program of so many rows and columns; `each`: PROGRAM or LEAST_DISTANCE."""
-        self.spent += (each + ENTRY * rows * columns * min(rows, columns)) / self._point
+    def spend_program(self, rows: int, columns: int, kind: tuple[float, float] = PROGRAM) -> None:
+        """Count a program of so many rows and columns; `kind`: PROGRAM or LEAST_DISTANCE."""
+        self.spend_seconds(program_seconds(rows, columns, kind))
+
+    def spend_seconds(self, seconds: float) -> None:
+        """Count what about takes so many seconds, told from sizes."""
+        self.spent += seconds / self._point
+
+    def affords(self, seconds: float) -> bool:
+        """Whether what about takes so many seconds, and is not stopped before its end, is about what is left, or less."""
+        return seconds <= BEYOND * (self.points - self.spent) * self._point
 
     def is_over(self) -> bool:
         """Whether all is spent or the deadline has passed; every step asks, so that Ctrl-C is heard here too."""
@@ -60,6 +70,12 @@ class Effort:
         other._point = self._point
         other._deadline = time.monotonic() + part * self.left() if math.isfinite(self.left()) else math.inf
         return other
+
+
+def program_seconds(rows: int, columns: int, kind: tuple[float, float] = PROGRAM) -> float:
+    """About what a program of so many rows and columns takes, by its size alone."""
+    once, each = kind
+    return once + each * rows * columns * min(rows, columns)
 
 
 def point_seconds(net: Network) -> float:

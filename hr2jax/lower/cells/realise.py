@@ -1,4 +1,4 @@
-"""From an activation pattern to a point of the box: linear programs, or one least-squares solve.
+"""From an activation pattern to a point of the box: linear programs, or regularised least squares.
 
 Rows of A have norm 1, so margins and violations are distances in the unit box.
 """
@@ -8,21 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import scipy.linalg
 
 from ...arithmetic.float64 import Array
 from ..deepest import ENTRIES
-from ..effort import Effort
+from ..effort import Effort, program_seconds
 from .cells import Cells
 
 MARGIN = 0.01  # how far inside its region a point is asked to be
 SLIM = 1e-3  # the same for a neuron that is being switched
+# Least squares: margins that are asked of every neuron at once, and what is added to the squared singular values of A,
+# which are about 1; seconds for each cube of the smaller side of A.
+MARGINS, ADDED, EIGEN = np.array([1e-5, 1e-4, 1e-3, 1e-2, 1e-1]), (1e-13, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2), 4e-10
 
 
 def elastic(
     cells: Cells, pattern: Array, xi: Array | None, *, softness: float, effort: Effort
 ) -> Array | None:
-    """A point (n,) that realises `pattern` (m,) as far as is worth it; None if no answer in time.
+    """A point (n,) that realises `pattern` (m,) as far as is worth it; None if no answer in time, or for what is left.
 
     Minimises the weighted violations, a neuron's weight being what its switch would cost. From a point
     xi the weights are also divided by (violation at xi + softness), the reweighting that makes a sum of
@@ -44,7 +46,7 @@ def elastic(
     from scipy.optimize import linprog  # the slowest import: only for those who solve one
 
     for _ in range(3):
-        if len(rows) * n > ENTRIES:
+        if len(rows) * n > ENTRIES or not effort.affords(program_seconds(len(rows), n + len(rows))):
             return None
         lhs = np.hstack([-sign[rows, None] * cells.A[rows], -np.eye(len(rows))])
         effort.spend_program(len(rows), n + len(rows))
@@ -66,28 +68,28 @@ def elastic(
     return xi
 
 
-def direct(cells: Cells) -> Callable[[Array], Array | None]:
-    """A function pattern (m,) -> xi (n,) or None that solves A xi + b = +-s for the least-norm xi.
+def least_squares(cells: Cells, effort: Effort) -> Callable[[Array], Array | None]:
+    """A function pattern (m,) -> xi (n,) in the box whose own pattern is worth most of those that regularised least
+    squares A xi + b = +-s give; None where they are beyond the effort.
 
-    It realises every pattern globally when A's rows are independent, and those that fit the box locally.
+    Where A's rows are about independent they realise every pattern globally, and locally those that fit the box.
     """
     m, n = cells.A.shape
-    factor = None
-    if m <= n:
-        gram = cells.A @ cells.A.T
-        try:
-            factor = scipy.linalg.cho_factor(gram + 1e-13 * np.eye(m))
-        except (np.linalg.LinAlgError, ValueError):
-            factor = None
+    is_wide, seconds = m <= n, EIGEN * min(m, n) ** 3
+    if not min(m, n) or not effort.affords(seconds):
+        return lambda pattern: None
+    effort.spend_seconds(seconds)
+    try:
+        squares, axes = np.linalg.eigh(cells.A @ cells.A.T if is_wide else cells.A.T @ cells.A)
+    except np.linalg.LinAlgError:
+        return lambda pattern: None
 
     def point(pattern: Array) -> Array | None:
-        if factor is None:
-            return None
-        sign = 2.0 * pattern - 1.0
-        for margin in (0.01, 1e-3, 1e-4, 1e-5):
-            xi = cells.A.T @ scipy.linalg.cho_solve(factor, sign * margin - cells.b)
-            if (np.abs(xi) <= 1.0).all() and (sign * cells.preactivations(xi) > 0).all():
-                return xi
-        return None
+        wanted = np.outer(MARGINS, 2.0 * pattern - 1.0) - cells.b
+        known = (wanted if is_wide else wanted @ cells.A) @ axes
+        ways = np.concatenate([known / (np.maximum(squares, 0.0) + added) for added in ADDED]) @ axes.T
+        found = np.clip(ways @ cells.A if is_wide else ways, -1.0, 1.0)
+        effort.spend(len(found))
+        return found[np.argmax(cells.value(cells.pattern(found)))]
 
     return point

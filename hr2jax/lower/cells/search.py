@@ -15,7 +15,7 @@ from .cells import Cells, build_cells
 from .climb import climb
 from .patterns import PatternSearch
 from .points import PointSearch
-from .realise import direct, elastic
+from .realise import elastic, least_squares
 
 FEW = 14  # so many neurons are searched exhaustively first
 ROUNDS = 40
@@ -69,7 +69,7 @@ def search_cells(best: Best, effort: Effort, seed: int, points: list[Array], wan
         effort.is_complete = True
         return
     annealer = PatternSearch(cells, effort)
-    exact = direct(cells)
+    nearest = least_squares(cells, effort)
     free_patterns = False  # whether the best patterns can be had: then nothing but patterns is searched
     ascent: PointSearch | None = None
     starts = list(points)
@@ -91,12 +91,15 @@ def search_cells(best: Best, effort: Effort, seed: int, points: list[Array], wan
             for pattern in [*given, *tops[:1]]:
                 if cells.value(pattern) <= best.lower * (1 + 1e-9):
                     continue
-                xi = exact(pattern)
-                if xi is None:
-                    xi = elastic(cells, pattern, None, softness=1.0, effort=effort)
+                xi = nearest(pattern)
                 if xi is not None:
                     best.offer(xi)
                     starts.append(xi)
+                if best.lower < (1 - 1e-6) * float(cells.value(pattern)):
+                    xi = elastic(cells, pattern, None, softness=1.0, effort=effort)
+                    if xi is not None:
+                        best.offer(xi)
+                        starts.append(xi)
             if turn == 0:
                 free_patterns = best.lower >= (1 - 1e-6) * float(cells.value(tops[0]))
         if not free_patterns:
