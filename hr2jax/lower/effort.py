@@ -54,7 +54,7 @@ class Effort:
         self.spent += seconds / self._point
 
     def affords(self, seconds: float) -> bool:
-        """Whether what about takes so many seconds, and is not stopped before its end, is about what is left, or less."""
+        """Whether what takes about so many seconds, which nothing stops before its end, is about what is left."""
         return seconds <= BEYOND * (self.points - self.spent) * self._point
 
     def is_over(self) -> bool:
