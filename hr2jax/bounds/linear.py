@@ -253,7 +253,8 @@ def backward(
             value = value + coefficients @ layer.bias
             return coefficients
         said = np.zeros(len(low)) if signs is None else signs[k]
-        open_ = unstable & (said == 0)
+        # signs say what a stable neuron is, too: what is stable in one arithmetic need not be in another
+        open_, on = unstable & (said == 0), on & (said >= 0)
         upper_slope = np.where(unstable, np.clip(high / (high - low), 0.0, 1.0), 0.0)
         line = arithmetic(upper_slope)
         intercept = np.maximum((line * -low).upper(), (arithmetic(high) - line * high).upper())
@@ -262,16 +263,15 @@ def backward(
         if layer.activation != "relu":
             alpha, beta = layer.slopes
             of_relu = arithmetic(M) * (arithmetic(beta) - alpha)
-            bent, missed = of_relu.mid, of_relu.rad
-            if (missed[:, unstable]).any():
-                value = value - arithmetic(np.where(unstable, missed, 0.0)) @ np.maximum(high, 0.0)
+            bent, missed = of_relu.mid, np.where(unstable | (said != 0), of_relu.rad, 0.0)
+            if missed.any():
+                value = value - arithmetic(missed) @ np.maximum(high, 0.0)
             straight = arithmetic(M) * np.where(on, beta, alpha)
         above, below = np.where(open_, np.maximum(bent, 0.0), 0.0), np.where(open_, np.minimum(bent, 0.0), 0.0)
         # fl(above * slope) lies in [0, above]: it is above times some slope in [0, 1], with no error. fl(c - b) is at
-        # most c: c less some b >= 0. Signs of stable neurons count, too: what is stable in one arithmetic need not be
-        # in another. Of each neuron without a sign one of these is not 0.
+        # most c: c less some b >= 0. Of each neuron without a sign one of these is not 0.
         lower = np.where(open_, above * slopes[k], 0.0)
-        lower += np.where(said == 0, 0.0, np.where(unstable & (said > 0), bent, 0.0) - said * slopes[k])
+        lower += np.where(said == 0, 0.0, np.where((said > 0) & ~on, bent, 0.0) - said * slopes[k])
         upper = arithmetic(below) * upper_slope
         if straight is None:
             N = np.where(on, M, 0.0) + lower + upper.mid

@@ -141,6 +141,27 @@ def test_a_case_that_a_sign_of_a_stable_neuron_refutes_is_empty_in_every_arithme
     assert 0.99 < found[0] <= 1.0
 
 
+@settings(max_examples=examples(60), deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_what_is_proved_of_a_case_hangs_on_no_rounding_of_a_signs_bounds(seed):
+    """A neuron that has a sign is what that says, whether its bounds end at 0 or a little beyond."""
+    rng = np.random.default_rng(seed)
+    net = random_kinked(rng)
+    problem = checked_problem(net, np.ones(net.widths[-1]), domain=domains(rng, net.widths[0]))
+    bounds, width = preactivation_bounds(net, problem), cases.width_of(net)
+    signs = rng.integers(-1, 2, (6, width)).astype(np.int8)
+    signs[:, : net.widths[1]] = rng.choice([-1, 1], (6, net.widths[1]))
+    slopes = rng.random(signs.shape)
+    low, high = bounds[0]
+    low, high = np.minimum(low, -0.1), np.maximum(high, 0.1)
+    is_on = rng.random(len(low)) < 0.5  # as if they were so on this domain
+    found = []
+    for off in (0.0, 1e-14):
+        pair = np.where(is_on, -off, low), np.where(is_on, high, off)
+        found.append(cases.emptiness(net, problem, [pair, *bounds[1:]], signs, slopes))
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize("kind", [Enclosure, Arb])
 def test_a_case_of_which_nothing_is_proved_is_not_empty(kind):
     """In balls 0 is 0: what is at or above it proves nothing."""
@@ -398,3 +419,8 @@ def test_no_tree_is_begun_of_a_network_whose_nodes_take_long():
 def test_a_case_beyond_a_ball_is_empty_however_many_planes_that_takes():
     """Two rounds of planes left a case that no point of the ball is in, and its bound, 2 % above the constant."""
     test_a_whole_tree_is_the_constant.hypothesis.inner_test(7493)
+
+
+def test_points_of_programs_are_points_of_the_ball():
+    """Beyond it, by what its planes leave, signs are others: a case was taken for met, and the bound 35 % above."""
+    test_a_whole_tree_is_the_constant.hypothesis.inner_test(474)

@@ -127,7 +127,7 @@ class Search:
             node.slopes, node.off = found.slopes[k] if is_empty[k] else None, found.off[k]
         domain = self.problem.domain
         x = np.tile(domain.center, (int((~is_empty).sum()), 1))
-        x[:, self.programs.free] += domain.radius[self.programs.free] * found.xi[~is_empty]
+        x[:, self.programs.free] += domain.radius[self.programs.free] * self._within(found.xi[~is_empty])
         self.patterns = np.unique(np.vstack([self.patterns, self._patterns_at(x)]), axis=0)
 
     def _is_cut(self, node: _Node, goal: float) -> bool:
@@ -194,6 +194,11 @@ class Search:
         domain, rng = self.problem.domain, np.random.default_rng(SEED)
         xi = rng.uniform(-1.0, 1.0, (SAMPLES, len(domain.center)))
         xi = np.where(np.abs(xi) > rng.uniform(0.0, 1.0, (SAMPLES, 1)), np.sign(xi), xi)
-        if domain.shape != "inf":
-            xi /= np.maximum(np.linalg.norm(xi, 2.0 if domain.shape == 2 else 1.0, axis=1, keepdims=True), 1.0)
-        return domain.center + domain.radius * xi
+        return domain.center + domain.radius * self._within(xi)
+
+    def _within(self, xi: Array) -> Array:
+        """(n, q) points of the box, in units of the domain, drawn into the ball: programs know it by planes alone."""
+        shape = self.problem.domain.shape
+        if shape == "inf":
+            return xi
+        return xi / np.maximum(np.linalg.norm(xi, 2.0 if shape == 2 else 1.0, axis=1, keepdims=True), 1.0)
