@@ -7,6 +7,8 @@ Each inner node of the tree cuts what it stands for in two: where a neuron's z >
 * Otherwise the interval Jacobian bounds its constant, the masks of neurons with a sign being known. If that is 0 they
   may be anything: almost everywhere z is not 0 or does not move (docs/theory/cases.md).
 
+Of a global constant there is a tree for each face of a box (faces.py), one behind the other.
+
 A tree is an int64 vector, its nodes in preorder: the number of the neuron that a node is cut at, behind which come all
 nodes where that is on and then all where it is off; LEAF; or EMPTY. Neurons are numbered through all layers that the
 output depends on by activations, one layer behind the other. Each empty leaf has a row of float64, as a part in
@@ -16,6 +18,7 @@ splits.py has: a slope in [0, 1] for each neuron without a sign, else b >= 0.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +35,7 @@ from .jacobian import Masks, of_output
 from .linear import backward, per_layer
 from .members import ends_of, sum_up
 from .spans import masked, pulled, size_of, times, total
+from .vanishing import vanishing
 
 CASES = "cases"
 TREE, SLOPES = f"{CASES}/tree", f"{CASES}/slopes"
@@ -63,17 +67,47 @@ def decode(tree: Array, slopes: Array, width: int) -> Cases:
     Raises:
         ValueError: arrays that are not as said.
     """
+    return decode_all(tree, slopes, width, 1)[0]
+
+
+def decode_all(tree: Array, slopes: Array, width: int, count: int) -> list[Cases]:
+    """What `count` trees of `width` neurons, one behind the other, say; their slopes are so, too.
+
+    Raises:
+        ValueError: arrays that are not as said.
+    """
     if tree.dtype != np.int64 or tree.ndim != 1 or not 0 < len(tree) <= MOST_NODES:
         raise ValueError(f"a tree of cases must be a vector of at most {MOST_NODES} int64 nodes")
     if len(tree) * width > MOST_SIGNS:
         raise ValueError(f"{len(tree)} cases of {width} neurons have more than {MOST_SIGNS} signs")
     if not ((tree >= EMPTY) & (tree < width)).all():
         raise ValueError(f"a tree's nodes must be neurons, of which there are {width}, {LEAF} or {EMPTY}")
+    nodes = iter(tree.tolist())
+    leaves = [_grown(nodes, width) for _ in range(count)]
+    if next(nodes, None) is not None:
+        raise ValueError("a tree of cases must end with its last leaf")
+    ends = np.cumsum([len(empty) for _, empty in leaves])
+    if slopes.dtype != np.float64 or slopes.shape != (ends[-1], width) or not np.isfinite(slopes).all():
+        wanted = int(ends[-1]), width
+        raise ValueError(f"slopes of empty cases must be finite float64 of shape {wanted}, not {slopes.shape}")
+    return [
+        Cases(signs, empty, np.where(empty == 0, np.clip(own, 0.0, 1.0), np.maximum(own, 0.0)))
+        for (signs, empty), own in zip(leaves, np.split(slopes, ends[:-1]), strict=True)
+    ]
+
+
+def _grown(nodes: Iterator[int], width: int) -> tuple[Array, Array]:
+    """The signs of the bounded leaves and of the empty ones of the next tree.
+
+    Raises:
+        ValueError: it has no end, or two signs of a neuron on one way.
+    """
     leaves: dict[int, list[Array]] = {LEAF: [], EMPTY: []}
     ahead = [np.zeros(width, dtype=np.int8)]
-    for node in tree.tolist():
-        if not ahead:
-            raise ValueError("a tree of cases must end with its last leaf")
+    while ahead:
+        node = next(nodes, None)
+        if node is None:
+            raise ValueError("a tree of cases has fewer leaves than its nodes need")
         signs = ahead.pop()
         if node < 0:
             leaves[node].append(signs)
@@ -83,13 +117,8 @@ def decode(tree: Array, slopes: Array, width: int) -> Cases:
             on, off = signs, signs.copy()
             on[node], off[node] = 1, -1
             ahead += [off, on]
-    if ahead:
-        raise ValueError("a tree of cases has fewer leaves than its nodes need")
-    empty = np.array(leaves[EMPTY], dtype=np.int8).reshape(-1, width)
-    if slopes.dtype != np.float64 or slopes.shape != empty.shape or not np.isfinite(slopes).all():
-        raise ValueError(f"slopes of empty cases must be finite float64 of shape {empty.shape}, not {slopes.shape}")
-    slopes = np.where(empty == 0, np.clip(slopes, 0.0, 1.0), np.maximum(slopes, 0.0))
-    return Cases(np.array(leaves[LEAF], dtype=np.int8).reshape(-1, width), empty, slopes)
+    bounded, empty = (np.array(leaves[kind], dtype=np.int8).reshape(-1, width) for kind in (LEAF, EMPTY))
+    return bounded, empty
 
 
 def width_of(net: Network) -> int:
@@ -104,8 +133,8 @@ def work_of_case(net: Network, problem: Problem, free: Array) -> int:
 
 
 def is_for(net: Network, problem: Problem) -> bool:
-    """Whether there are cases: of local constants of piecewise linear networks."""
-    return problem.is_local and problem.quantity == "lipschitz" and not net.smooth
+    """Whether there are cases: of constants of piecewise linear networks; of global ones on faces (faces.py)."""
+    return problem.quantity == "lipschitz" and not net.smooth
 
 
 def cases_constant(
@@ -126,12 +155,27 @@ def cases_constant(
     Raises:
         ValueError: another problem, arrays that are not as said, or a case that is not proved to be empty.
     """
-    if bounds is None or not is_for(net, problem):
+    if bounds is None or not problem.is_local or not is_for(net, problem):
         raise ValueError("cases are for local Lipschitz constants of piecewise linear networks")
     if np.size(tree) * work_of_case(net, problem, free) > MOST_WORK:
         raise ValueError(f"{np.size(tree)} cases of this network take more than {MOST_WORK} multiplications")
-    found = decode(tree, slopes, width_of(net))
-    if not (emptiness(net, problem, bounds, found.empty, found.slopes, arithmetic) > 0.0).all():
+    return constant_of(net, problem, free, on, off, bounds, decode(tree, slopes, width_of(net)), arithmetic)
+
+
+def constant_of(
+    net: Network, problem: Problem, free: Array, on: Masks, off: Masks, bounds: list[Pair], found: Cases,
+    arithmetic: type[Enclosure] = Enclosure, inputs: int | None = None,
+) -> float:  # fmt: skip
+    """`cases_constant` of decoded cases; `inputs`: on a face of the cone, how many inputs x has (vanishing.py).
+
+    Raises:
+        ValueError: a case that is not proved to be empty.
+    """
+    is_empty = emptiness(net, problem, bounds, found.empty, found.slopes, arithmetic) > 0.0
+    if inputs is not None and not is_empty.all():
+        left = found.empty[~is_empty], found.slopes[~is_empty]
+        is_empty[~is_empty] = vanishing(net, inputs, bounds, *left, arithmetic)
+    if not is_empty.all():
         raise ValueError("a case cannot be proved to be empty")
     if not len(found.signs):
         raise ValueError("a tree of cases must have one that is not empty")

@@ -77,7 +77,7 @@ def layer_bounds(
     rows, shift = both_ways(net, layer, arithmetic)
     flat = {k: np.concatenate(list(values)) for k, values in (slopes or {}).items() if k}
     if net.smooth:
-        flat = _steepest(bounds, sources)
+        flat = steepest(bounds, sources)
     both = backward(net, problem, rows, shift, bounds[: layer - 1], flat, arithmetic)
     if slopes is not None and 0 in slopes:
         parts = parts_of(net, layer, slopes[0])
@@ -116,7 +116,7 @@ def work_of(net: Network) -> int:
     return work
 
 
-def _steepest(bounds: Sequence[Pair], sources: Sequence[int]) -> dict[int, Array]:
+def steepest(bounds: Sequence[Pair], sources: Sequence[int]) -> dict[int, Array]:
     """Of the two steepest lines below a ReLU the one with the smaller area under it: their slopes, (p_k,) each."""
     return {k: (bounds[k - 1][1] > -bounds[k - 1][0]).astype(np.float64) for k in sources}
 
@@ -157,7 +157,7 @@ def output_range(
     if bounds is None:
         bounds = preactivation_bounds(net, problem, None, arithmetic)
     if slopes_out is None and net.smooth:
-        slopes_out = _steepest(bounds, graph.sources(net.layers))
+        slopes_out = steepest(bounds, graph.sources(net.layers))
     elif slopes_out is not None:
         wanted = graph.sources(net.layers)
         slopes_out = {k: _checked(slopes_out, k, (2, net.widths[k])) for k in _all_keys(slopes_out, wanted)}

@@ -41,14 +41,14 @@ def masked(interval: Pair, on: Array, off: Array, layer: Layer) -> Pair:
             np.where(off, 0.0, np.where(on, low, np.minimum(low, 0.0))),
             np.where(off, 0.0, np.where(on, high, np.maximum(high, 0.0))),
         )
-    alpha, beta = (_sloped(interval, slopes.reshape(shape)) for slopes in layer.slopes)
+    alpha, beta = (sloped(interval, slopes.reshape(shape)) for slopes in layer.slopes)
     return (
         np.where(off, alpha[0], np.where(on, beta[0], np.minimum(alpha[0], beta[0]))),
         np.where(off, alpha[1], np.where(on, beta[1], np.maximum(alpha[1], beta[1]))),
     )
 
 
-def _sloped(interval: Pair, slope: Array) -> Pair:
+def sloped(interval: Pair, slope: Array) -> Pair:
     """Slopes times the interval's members, rounded outward."""
     down, up = [], []
     with np.errstate(all="ignore"):

@@ -11,6 +11,7 @@ from ..arithmetic.enclosure import Enclosure
 from ..arithmetic.float64 import Array
 from ..bounds import interval_constant, output_range, product_constant
 from ..bounds.cases import SLOPES, TREE, cases_constant
+from ..bounds.faces import RADII, faces_constant
 from ..network import Network
 from ..problem import Problem, checked_problem
 from ..relaxation.basis import Lifting
@@ -105,14 +106,17 @@ class Prover:
             return dual_bound(lifted, M, diagonal, arithmetic, rest)
 
     def _cases(self, entries: Mapping[str, Array], diagonal: Array | None) -> float:
-        if set(entries) != {TREE, SLOPES} or diagonal is not None:
-            raise ValueError(f"cases are a proof of their own, of the entries {TREE!r} and {SLOPES!r}")
         net, problem, fixed = self.net, self.problem, self.fixed
+        wanted = {TREE, SLOPES} if problem.is_local else {TREE, SLOPES, RADII}
+        if set(entries) != wanted or diagonal is not None:
+            raise ValueError(f"cases are a proof of their own, here of the entries {', '.join(sorted(wanted))}")
         if fixed.chains:
             raise ValueError('cases have no variables: their lifting is "none"')
+        tree, slopes = entries[TREE], entries[SLOPES]
+        if not problem.is_local:
+            return faces_constant(net, problem, fixed.directions, tree, slopes, entries[RADII], self.arithmetic)
         bounds = pre_bounds(net, problem, fixed.slopes, self.arithmetic)
         on, off = masks(net, fixed.layers)
-        tree, slopes = entries[TREE], entries[SLOPES]
         return cases_constant(net, problem, fixed.directions, on, off, bounds, tree, slopes, self.arithmetic)
 
     def _krivine(self, multipliers: Mapping[str, Array]) -> float:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from ..bounds.cases import SLOPES, TREE, is_for, work_of_case
+from ..arithmetic.float64 import Array
+from ..bounds.cases import is_for, work_of_case
+from ..lower.effort import Effort, point_seconds
 from ..machine.threads import few_threads
 from ..relaxation.neurons import masks
-from ..relaxation.presolve import LIFTINGS, pre_bounds
+from ..relaxation.presolve import LIFTINGS, Presolve, pre_bounds
 from .session import Session
 
 # Neurons that switch, and inputs, of problems that are looked at.
 MOST_NEURONS, MOST_INPUTS = 100, 1000
+MOST_FACED = 20  # inputs of a global problem, each of which has two faces
 # Nodes of a tree before relaxations, a second or two, and at most after them; a share of the time that is left.
 FIRST, MOST, SHARE = 300, 3000, 0.4
+FIRST_FACED = 600  # of the trees of all faces
+LOOKED = 0.05  # seconds, told by counted points, of a search for a witness from where a tree has found one
 # Nodes of a tree after relaxations for each second that those took: half of that second.
 FOR_EACH = 100
 # Multiplications of intervals for each node of a first tree, about a hundredth of a second; fewer nodes than these are
@@ -39,7 +45,8 @@ def is_sought(session: Session) -> bool:
     # of a matrix these norms are known to rounding
     norms = problem.norm, problem.output_norm
     is_exact = not problem.is_vector or problem.norm == 1 or problem.output_norm == "inf" or norms == (2, 2)
-    return is_exact and 0 < fixed.switching <= MOST_NEURONS and len(fixed.free) <= MOST_INPUTS
+    inputs = MOST_INPUTS if problem.is_local else MOST_FACED
+    return is_exact and 0 < fixed.switching <= MOST_NEURONS and len(fixed.free) <= inputs
 
 
 def _affordable(session: Session, most: int) -> int:
@@ -50,13 +57,16 @@ def _affordable(session: Session, most: int) -> int:
 
 
 def close_at_once(session: Session) -> bool:
-    """`close` by a tree of a second; with one hidden layer relaxations are as quick, and leave little."""
+    """`close` by a tree of a second; local relaxations of one hidden layer are as quick, and leave little."""
+    if not session.problem.is_local:
+        return close(session, FIRST_FACED)
     return session.net.depth > 1 and close(session, FIRST)
 
 
 def close_after(session: Session, work: float) -> bool:
     """`close` by a tree of half of the time that relaxations have taken, `work`, told by counted iterations."""
-    return session.net.depth > 1 and close(session, min(MOST, int(FOR_EACH * work)))
+    is_sought = session.net.depth > 1 or not session.problem.is_local
+    return is_sought and close(session, min(MOST, int(FOR_EACH * work)))
 
 
 def close(session: Session, most: int) -> bool:
@@ -64,22 +74,44 @@ def close(session: Session, most: int) -> bool:
     left = session.remaining()
     if left <= 0 or not is_sought(session) or (most := _affordable(session, most)) < FEWEST:
         return False
-    from ..engines.cases.search import Search  # here: its linear programs are the slowest import
-
     net, problem, end = session.net, session.problem, session.seconds() + SHARE * left
     fixed = replace(session.fixed, chains=LIFTINGS["none"], with_last=False)
     with few_threads(max(net.widths)), session.timings.span("solve"), np.errstate(all="ignore"):
-        bounds = pre_bounds(net, problem, fixed.slopes)
-        assert bounds is not None  # of a bounded domain
-        on, off = masks(net, fixed.layers)
-        search = Search(net, problem, fixed.directions, on, off, bounds, session.witness[None])
+        search = _search(session, fixed)
         goal = session.lower * (1.0 + FINE * session.tolerance)
         is_whole = search.run(goal, most, lambda: math.isfinite(end) and session.seconds() > end)
-        before, (tree, slopes) = session.bound, search.tree()
+        before = session.bound
         if search.bound < before:
             with session.on(fixed):
-                proved = session.certify({TREE: tree, SLOPES: slopes}, None)
+                proved = session.certify(search.entries(), None)
             if proved < before:
                 session.engine, session.relaxation_value = "cases", search.bound
             is_whole = is_whole and proved <= search.bound * (1.0 + ROUNDING)
+        if not problem.is_local and not session.is_closed():
+            _look(session, search.best())
+            return session.is_closed()  # else a case that nothing is cut of may hold nothing
     return is_whole or session.is_closed()
+
+
+def _search(session: Session, fixed: Presolve) -> Any:
+    """The trees, of a domain or of the faces that stand for all of the inputs."""
+    from ..engines.cases.faces import FaceSearch  # here: their linear programs are the slowest import
+    from ..engines.cases.search import Search
+
+    net, problem, points = session.net, session.problem, session.witness[None]
+    if not problem.is_local:
+        return FaceSearch(net, problem, fixed.directions, points)
+    bounds = pre_bounds(net, problem, fixed.slopes)
+    assert bounds is not None  # of a bounded domain
+    return Search(net, problem, fixed.directions, *masks(net, fixed.layers), bounds, points)
+
+
+def _look(session: Session, x: Array) -> None:
+    """Climb from a point that the search has come across."""
+    from ..lower import search  # its linear programs make it the slowest import
+
+    net, problem = session.net, session.problem
+    effort = Effort(net, LOOKED / point_seconds(net), session.remaining())
+    value, witness = search(net, problem, effort=effort, seed=session.options.seed, starts=x[None])
+    if value > session.lower:
+        session.lower, session.witness, session.has_witness = value, witness, True

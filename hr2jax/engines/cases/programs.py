@@ -66,8 +66,8 @@ class Programs:
 
         def step(l: int, layer: Layer, below: graph.Pairs) -> Array:
             nonlocal at
-            z: Array = graph.total(_middle(A) @ y for A, y in below)
-            z[:, 0] += _middle(layer.bias)
+            z: Array = graph.total(middle(A) @ y for A, y in below)
+            z[:, 0] += middle(layer.bias)
             if not graph.is_masked(layer):
                 return z
             below_, above = bounds[l - 1]
@@ -157,5 +157,6 @@ class Programs:
         return x[:, -1], np.maximum(slopes, 0.0), x[:, :-1]
 
 
-def _middle(A: Any) -> Any:
+def middle(A: Any) -> Any:
+    """The midpoints of what is enclosed."""
     return A.mid if isinstance(A, Enclosure) else A

@@ -15,19 +15,22 @@ import numpy as np
 
 from ... import graph
 from ...arithmetic.float64 import Array
-from ...bounds.cases import EMPTY, LEAF, case_masks, emptiness, interval_jacobians
+from ...bounds.cases import EMPTY, LEAF, SLOPES, TREE, case_masks, emptiness, interval_jacobians
 from ...bounds.interval import Pair
 from ...bounds.jacobian import Masks
 from ...bounds.spans import size_of
+from ...bounds.vanishing import vanishing
 from ...machine.stopping import check
 from ...network import Network
 from ...problem import Problem
 from .programs import LAST_ROUNDS, REFUTED, ROUNDS, Programs
+from .vanishing import Vanishing
 
 # Points of the domain that are looked at; cases whose programs are solved together.
 SAMPLES, SEED, TOGETHER = 4096, 0, 16
 # A Jacobian known so well, relative to its bound, gains nothing by cuts; what a point may be off its case's lines.
 KNOWN, LEAST_OFF = 1e-9, 1e-9
+LEAST_TAU = 1e-6  # of points that are looked at: at 0 signs meet that meet nowhere else
 LEAST_GAIN = 1e-6  # of a part that a cut lowers by nothing, in units of the bound
 
 
@@ -53,6 +56,11 @@ class Search:
         problem: local.
         free, on, off, bounds: as `cases_constant` takes them.
         points: (k, p_0) points of the domain that are known.
+        inputs: on a face of the cone (bounds/faces.py) how many of the network's inputs x has, another being tau; None:
+            of a domain.
+
+    Attributes:
+        patterns, points: (k, w) int8 the different signs that are known, and (k, p_0) a point of each.
     """
 
     net: Network
@@ -62,21 +70,30 @@ class Search:
     off: Masks
     bounds: list[Pair]
     points: Array
+    inputs: int | None = None
     nodes: int = 1
     reached: float = 0.0  # the largest bound of a case that cannot be lowered
     _ahead: list[tuple[float, int, _Node]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.programs = Programs(self.net, self.problem, self.bounds)
-        self.patterns = self._patterns_at(np.vstack([self.points, self._sample()]))
+        self.vanishing = None if self.inputs is None else Vanishing(self.net, self.inputs, self.bounds)
+        self.patterns = np.zeros((0, self.programs.width), dtype=np.int8)
+        points, self.points = self.points, self.points[:0]
+        self._see(np.vstack([points, self._sample()]))
         signs = np.zeros((1, self.programs.width), dtype=np.int8)
         self.root = _Node(signs[0], float(self._about(signs)[0][0]), is_met=True)
         self._ahead = [(-self.root.bound, 0, self.root)]
 
     @property
+    def ahead(self) -> float:
+        """About the largest bound of a case that may be lowered."""
+        return -self._ahead[0][0] if self._ahead else 0.0
+
+    @property
     def bound(self) -> float:
         """About the largest of the cases' bounds."""
-        return max(self.reached, -self._ahead[0][0] if self._ahead else 0.0)
+        return max(self.reached, self.ahead)
 
     def run(self, goal: float, most: int, is_over: Callable[[], bool]) -> bool:
         """Cut until no bound exceeds `goal` but of cases that cannot be lowered; False: that takes too much.
@@ -98,6 +115,11 @@ class Search:
                 if node.slopes is None and not self._is_cut(node, least):
                     self.reached = max(self.reached, node.bound)
         return True
+
+    def entries(self) -> dict[str, Array]:
+        """What a certificate has of it."""
+        tree, slopes = self.tree()
+        return {TREE: tree, SLOPES: slopes}
 
     def tree(self) -> tuple[Array, Array]:
         """The nodes in preorder, and the slopes of the empty ones."""
@@ -123,12 +145,25 @@ class Search:
         is_empty = found.tau > REFUTED
         proved = emptiness(self.net, self.problem, self.bounds, signs[is_empty], found.slopes[is_empty])
         is_empty[is_empty] = proved > 0.5 * REFUTED
+        domain = self.problem.domain
+        x = np.tile(domain.center, (len(asked), 1))
+        x[:, self.programs.free] += domain.radius[self.programs.free] * self._within(found.xi)
+        if self.vanishing is not None:
+            is_near = (x[:, self.inputs :] <= LEAST_TAU).all(axis=1)
+            for k in np.flatnonzero(is_near & ~is_empty).tolist():
+                is_empty[k] = self._vanishes(signs[k], found.slopes[k])
         for k, node in enumerate(asked):
             node.slopes, node.off = found.slopes[k] if is_empty[k] else None, found.off[k]
-        domain = self.problem.domain
-        x = np.tile(domain.center, (int((~is_empty).sum()), 1))
-        x[:, self.programs.free] += domain.radius[self.programs.free] * self._within(found.xi[~is_empty])
-        self.patterns = np.unique(np.vstack([self.patterns, self._patterns_at(x)]), axis=0)
+        self._see(x[~is_empty])
+
+    def _vanishes(self, signs: Array, slopes: Array) -> bool:
+        """Whether a case (w,) is found to close at infinity, which the `slopes` then prove."""
+        assert self.vanishing is not None and self.inputs is not None
+        lines = self.vanishing.slopes(signs)
+        if lines is None or not vanishing(self.net, self.inputs, self.bounds, signs[None], lines[None])[0]:
+            return False
+        slopes[:] = lines
+        return True
 
     def _is_cut(self, node: _Node, goal: float) -> bool:
         """Cut a case in two, or find that it is empty after all; False: its bound cannot be lowered."""
@@ -183,11 +218,15 @@ class Search:
         whole = np.linalg.norm(0.5 * (low + high), 2, axis=(1, 2)) + np.linalg.norm(half, 2, axis=(1, 2))
         return np.minimum(whole, np.linalg.norm(size, 2, axis=(1, 2))), spread
 
-    def _patterns_at(self, x: Array) -> Array:
-        """(k, w) int8 the different signs at points (n, p_0)."""
+    def _see(self, x: Array) -> None:
+        """Know the signs at points (n, p_0), too."""
+        if self.inputs is not None:
+            x[:, self.inputs :] = np.maximum(x[:, self.inputs :], LEAST_TAU)
         found = graph.switches(self.net.layers[:-1], x)
         on = np.concatenate([found[k - 1] for k in graph.sources(self.net.layers)], axis=1)
-        return np.unique(np.where(on, 1, -1).astype(np.int8), axis=0)
+        patterns, points = np.vstack([self.patterns, np.where(on, 1, -1)]), np.vstack([self.points, x])
+        _, first = np.unique(patterns, axis=0, return_index=True)
+        self.patterns, self.points = patterns[first].astype(np.int8), points[first]
 
     def _sample(self) -> Array:
         """(n, p_0) points of the domain, corners and faces among them."""
