@@ -16,6 +16,7 @@ import hr2jax
 from hr2jax.machine import stopping
 from hr2jax.machine.child import ChildError, in_child
 from hr2jax.machine.stopping import check, in_callers_thread, stoppable, tell
+from tests.reference.effort import FULL
 
 
 @pytest.fixture(autouse=True)
@@ -282,7 +283,7 @@ def looped(call, seed):
         [sys.executable, "-c", LOOP, str(seed), call], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout.readline() == "ready\n"
-    time.sleep(np.random.default_rng(seed).uniform(0.0, 3.0))
+    time.sleep(np.random.default_rng(seed).uniform(0.0, 3.0 if FULL else 1.0))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
