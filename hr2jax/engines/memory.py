@@ -24,7 +24,11 @@ from .product import memory as product
 from .sizes import Need, Sizes
 
 PROCESS = 500e6  # bytes that do not grow: Python, JAX and compiled programs
-CERTIFICATE = 13.0  # float64 arrays of the arrow's entries: the Lagrangian matrix, its enclosure and the proof
+# Float64 arrays of the arrow's entries: the Lagrangian matrix, its enclosure and the proof; and of several layers, whose
+# derived rows are counted among the entries but are taken group by group.
+CERTIFICATE, DEEP = 13.0, 6.0
+# The same of (N, N) where LipSDP's tangents are all that runs, and such a process without JAX.
+TANGENTS, NO_JAX = 5.0, 150e6
 ANY_DEVICE = 64e6  # bytes that every accelerator has to spare
 MAX_MOMENT_BYTES = 2**30  # of lasserre2's map from moments to matrix entries
 
@@ -40,8 +44,11 @@ def estimate(relaxation: str, method: str, sizes: Sizes) -> Need:
     """What `solve` will need at its peak, by an engine of the product or the block form."""
     method = method_of(relaxation, method, sizes)
     record = RELAXATIONS[relaxation].hardest  # the largest of those it climbs
+    if method == "lowrank" and record.lifting == "lipsdp" and not record.cuts and sizes.derived and not sizes.n:
+        return Need(NO_JAX + 8.0 * TANGENTS * sizes.N**2, 0.0)
     engine = (block if method in BLOCK_METHODS else product).bytes_needed(record, method, sizes)
-    return Need(PROCESS + 8.0 * CERTIFICATE * _arrow_entries(record, sizes) + engine.host, engine.engine)
+    arrays = DEEP if sizes.derived else CERTIFICATE
+    return Need(PROCESS + 8.0 * arrays * _arrow_entries(record, sizes) + engine.host, engine.engine)
 
 
 def _arrow_entries(record: Relaxation, sizes: Sizes) -> float:

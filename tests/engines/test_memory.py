@@ -64,6 +64,28 @@ def test_the_estimate_is_near_the_measured_peak(case):
     assert 1 / 1.3 <= ratio <= 2.0
 
 
+# The same of several layers: random 100-500-500-10, 200-200-200-1, 300-400-400-1 and 50-600-600-1 networks; GLipSDP's
+# cnn2 and cnn3, FC-R18, 2C2F and LeNet5, whose LipSDP is solved without JAX (bench/general.py)
+DEEP = {
+    ("hr2", Sizes(1000, 100, 100, True, 1000, 1500, 2, False)): 731e6,
+    ("hr2+", Sizes(400, 200, 200, True, 400, 600, 2, False)): 717e6,
+    ("hr2", Sizes(800, 300, 300, False, 400, 400, 2, False)): 420e6,
+    ("shor", Sizes(1199, 50, 50, True, 1198, 1798, 2, False)): 837e6,
+    ("lipsdp", Sizes(0, 64, 0, False, 512, 512, 1, False)): 89e6,
+    ("lipsdp", Sizes(0, 64, 0, False, 1536, 1536, 2, False)): 180e6,
+    ("lipsdp", Sizes(0, 784, 0, False, 1088, 1088, 17, False)): 164e6,
+    ("lipsdp", Sizes(0, 784, 0, False, 4804, 4804, 3, False)): 1293e6,
+    ("lipsdp", Sizes(0, 784, 0, False, 6508, 6508, 4, False)): 1696e6,
+}
+
+
+@pytest.mark.parametrize("case", DEEP, ids=str)
+def test_the_estimate_of_several_layers_is_near_the_measured_peak(case):
+    """LeNet5's LipSDP was said to need 18 GB."""
+    relaxation, sizes = case
+    assert 1 / 1.3 <= sum(estimate(relaxation, "lowrank", sizes)) / DEEP[case] <= 2.0
+
+
 def test_the_estimate_grows_with_the_problem():
     for relaxation in RELAXATIONS:
         for method in ("lowrank", "newton", "admm", "clarabel", "cvxopt", "sdpa"):
