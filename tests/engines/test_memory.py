@@ -249,7 +249,7 @@ def test_lipsdp_is_offered_where_nothing_else_fits(monkeypatch):
     rng = np.random.default_rng(0)
     weights = [rng.standard_normal((600, 30)), rng.standard_normal((600, 600)), np.ones((1, 600))]
     deep = Network(weights, [np.full(600, 0.1), np.full(600, 0.1), [0.0]])
-    monkeypatch.setattr(memory, "available_bytes", lambda: 1.1e9)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 6e8)
     assert "relaxation='lipsdp' needs about" in refusal(deep, relaxation="hr2", norm=2)
 
 
