@@ -24,8 +24,8 @@ from .product import memory as product
 from .sizes import Need, Sizes
 
 PROCESS = 500e6  # bytes that do not grow: Python, JAX and compiled programs
-# Float64 arrays of the entries of the arrow: the Lagrangian matrix, its enclosure and the proof; of several layers, whose
-# derived rows are counted among these entries but are taken group by group, fewer.
+# Float64 arrays of the arrow's entries: the Lagrangian matrix, its enclosure and the proof; of several layers fewer,
+# whose derived rows are counted among these entries but are taken group by group.
 CERTIFICATE, DEEP = 13.0, 6.0
 # The same of (N, N) where LipSDP's tangents are all that runs, and such a process without JAX.
 TANGENTS, NO_JAX = 5.0, 150e6
