@@ -172,9 +172,11 @@ def constant_of(
         ValueError: a case that is not proved to be empty.
     """
     is_empty = emptiness(net, problem, bounds, found.empty, found.slopes, arithmetic) > 0.0
-    if inputs is not None and not is_empty.all():
-        left = found.empty[~is_empty], found.slopes[~is_empty]
-        is_empty[~is_empty] = vanishing(net, inputs, bounds, *left, arithmetic)
+    if inputs is not None:
+        left = np.flatnonzero(~is_empty)
+        for some in pieces((len(left), sum(net.widths)), TOGETHER):
+            own = left[some]
+            is_empty[own] = vanishing(net, inputs, bounds, found.empty[own], found.slopes[own], arithmetic)
     if not is_empty.all():
         raise ValueError("a case cannot be proved to be empty")
     if not len(found.signs):

@@ -12,6 +12,7 @@ A certificate states the radii, and the trees and their slopes one behind the ot
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +31,8 @@ from .jacobian import Masks
 from .linear import layer_bounds, steepest, work_of
 
 RADII = f"{CASES}/radii"
+# Multiplications that take as long as what is done for a face however small its network is, some milliseconds.
+WORK_OF_FACE = 2**21
 
 
 def has_tau(net: Network) -> bool:
@@ -64,8 +67,10 @@ def count_of(net: Network) -> int:
     return 2 * net.widths[0] + has_tau(net)
 
 
-def faces(net: Network, problem: Problem, radii: Array) -> list[Problem]:
+def faces(net: Network, problem: Problem, radii: Array) -> Iterator[Problem]:
     """The problem on each face: tau = 1 if there is a tau, x_0 = -r_0, x_0 = r_0, x_1 = -r_1, ...
+
+    One after the other: all of them would take the square of the inputs in memory.
 
     Args:
         net: the network f.
@@ -75,12 +80,10 @@ def faces(net: Network, problem: Problem, radii: Array) -> list[Problem]:
     tau = [1.0] * has_tau(net)
     low, high = np.append(-radii, np.zeros(len(tau))), np.append(radii, tau)
     fixed = [(len(radii), 1.0)] * len(tau) + [(i, end) for i, r in enumerate(radii.tolist()) for end in (-r, r)]
-    out = []
     for i, value in fixed:
         own = np.arange(len(low)) == i
         box = Box(np.where(own, value, low), np.where(own, value, high))
-        out.append(replace(problem, domain=box, directions=None))
-    return out
+        yield replace(problem, domain=box, directions=None)
 
 
 def face_bounds(net: Network, problem: Problem, arithmetic: type[Enclosure] = Enclosure) -> list[Pair]:
@@ -134,7 +137,8 @@ def faces_constant(
     if np.size(tree) < count:
         raise ValueError(f"{count} trees of cases are needed, one for each face")
     posed = homogeneous(net)
-    if np.size(tree) * work_of_case(posed, problem, free) + count * work_of(posed) > MOST_WORK:
+    work = np.size(tree) * work_of_case(posed, problem, free) + count * (work_of(posed) + WORK_OF_FACE)
+    if work > MOST_WORK:
         raise ValueError(f"{np.size(tree)} cases of this network take more than {MOST_WORK} multiplications")
     trees = decode_all(tree, slopes, width_of(posed), count)
     return max(

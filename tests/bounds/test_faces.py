@@ -1,6 +1,7 @@
 """Trees of cases on the faces of a box in the cone: what they prove of all inputs holds, or they are refused."""
 
 import itertools
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -340,6 +341,40 @@ def test_what_takes_too_long_to_verify_is_refused_at_once():
         faces.faces_constant(net, problem, np.arange(40), tree[1:], none, np.ones(40))
     with pytest.raises(ValueError, match="multiplications"):
         faces.faces_constant(net, problem, np.arange(40), np.full(2**13, LEAF), none, np.ones(40))
+
+
+def test_faces_of_many_inputs_are_refused_at_once():
+    """Each of them takes some milliseconds, of one neuron, too."""
+    net = Network([np.ones((1, 5000)), np.ones((1, 1))], [np.ones(1), np.zeros(1)])
+    problem, free = checked_problem(net, norm=1).towards(np.array([0])), np.array([0])
+    tree = np.full(faces.count_of(net), LEAF)
+    with pytest.raises(ValueError, match="multiplications"):
+        faces.faces_constant(net, problem, free, tree, np.zeros((0, 1)), np.ones(5000))
+
+
+def test_faces_take_the_memory_of_one():
+    net = Network([np.ones((1, 400)), np.ones((1, 1))], [np.ones(1), np.zeros(1)])
+    problem = checked_problem(net)
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in faces.faces(net, problem, np.ones(400))) == 801
+        assert tracemalloc.get_traced_memory()[1] < 1e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_cases_that_vanish_take_the_memory_of_some(proved, monkeypatch):
+    net, certificate, _ = proved
+    counts = []
+
+    def seen(net, inputs, bounds, signs, slopes, arithmetic):
+        counts.append(len(signs))
+        return vanishing(net, inputs, bounds, signs, slopes, arithmetic)
+
+    monkeypatch.setattr(cases, "vanishing", seen)
+    monkeypatch.setattr(cases, "TOGETHER", 1)
+    assert certificate.verify(net) == certificate.bound
+    assert set(counts) == {1} and len(counts) > 3
 
 
 def test_where_there_are_no_faces_they_are_refused():
