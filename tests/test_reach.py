@@ -134,7 +134,7 @@ def test_hr2_plus_tries_both_and_keeps_the_smaller_bound():
 @pytest.mark.parametrize("witness", [0, 1])
 def test_larger_ones_are_tried_where_a_witness_leaves_a_gap(witness, monkeypatch):
     monkeypatch.setattr("hr2jax.solving.reach.LARGEST", 0)
-    monkeypatch.setattr("hr2jax.solving.cases.MOST_FACED", 0)  # which would leave no gap
+    monkeypatch.setattr("hr2jax.solving.cases.MOST_WITH_FACES", 0)  # which would leave no gap
     found = hr2jax.solve(net_of(3, (2, 6, 1)), relaxation="hr2+", witness=witness)
     assert found.certificate.lifting == ("reach" if witness else "forward")
 

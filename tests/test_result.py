@@ -92,7 +92,7 @@ def test_stalled_is_not_said_where_bound_and_lower_agree(monkeypatch):
         return stalled
 
     monkeypatch.setattr(stages, "choose_engine", stalling)
-    monkeypatch.setattr("hr2jax.solving.cases.MOST_FACED", 0)  # cases would need no engine
+    monkeypatch.setattr("hr2jax.solving.cases.MOST_WITH_FACES", 0)  # cases would need no engine
     net = Network([[[1.0, 0.5], [0.3, -1.0]], [[1.0, 1.0]]], [[0.1, 0.2], [0.0]])
     assert hr2jax.solve(net, relaxation="interval").bound > 2.0
     result = hr2jax.solve(net, relaxation="hr2+")
@@ -111,7 +111,7 @@ def test_hr2_plus_is_not_looser_than_hr2_where_time_runs_out(monkeypatch):
         return choose(lifting, families, record, options, steered)
 
     monkeypatch.setattr(stages, "choose_engine", chosen)
-    monkeypatch.setattr("hr2jax.solving.cases.MOST_FACED", 0)  # cases would need no engine
+    monkeypatch.setattr("hr2jax.solving.cases.MOST_WITH_FACES", 0)  # cases would need no engine
     rng = np.random.default_rng(0)
     net = Network([rng.standard_normal((4, 3)), rng.standard_normal((1, 4))], [rng.standard_normal(4), np.zeros(1)])
     result = hr2jax.solve(net, relaxation="hr2+", time_limit=60.0)

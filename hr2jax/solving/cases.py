@@ -18,10 +18,11 @@ from .session import Session
 
 # Neurons that switch, and inputs, of problems that are looked at.
 MOST_NEURONS, MOST_INPUTS = 100, 1000
-MOST_FACED = 20  # inputs of a global problem, each of which has two faces
+MOST_WITH_FACES = 20  # inputs of a global problem, each of which has two faces
 # Nodes of a tree before relaxations, a second or two, and at most after them; a share of the time that is left.
 FIRST, MOST, SHARE = 300, 3000, 0.4
-FIRST_FACED = 600  # of the trees of all faces
+# The same of the trees of all faces, to begin with and after relaxations, and of multiplications for each of those.
+FIRST_FACED, MOST_FACED, FOR_EACH_FACED, WORK_FACED = 8000, 30000, 400, 5e4
 LOOKED = 0.05  # seconds, told by counted points, of a search for a witness from where a tree has found one
 # Nodes of a tree after relaxations for each second that those took: half of that second.
 FOR_EACH = 100
@@ -45,7 +46,7 @@ def is_sought(session: Session) -> bool:
     # of a matrix these norms are known to rounding
     norms = problem.norm, problem.output_norm
     is_exact = not problem.is_vector or problem.norm == 1 or problem.output_norm == "inf" or norms == (2, 2)
-    inputs = MOST_INPUTS if problem.is_local else MOST_FACED
+    inputs = MOST_INPUTS if problem.is_local else MOST_WITH_FACES
     return is_exact and 0 < fixed.switching <= MOST_NEURONS and len(fixed.free) <= inputs
 
 
@@ -53,7 +54,8 @@ def _affordable(session: Session, most: int) -> int:
     """How many nodes, at most so many, whose cuts take no longer than those of a small network's."""
     fixed = session.fixed
     of_each = 2.0 * fixed.switching * work_of_case(session.net, session.problem, fixed.directions)
-    return int(min(most, most * WORK / of_each))
+    work = WORK if session.problem.is_local else WORK_FACED
+    return int(min(most, most * work / of_each))
 
 
 def close_at_once(session: Session) -> bool:
@@ -65,8 +67,9 @@ def close_at_once(session: Session) -> bool:
 
 def close_after(session: Session, work: float) -> bool:
     """`close` by a tree of half of the time that relaxations have taken, `work`, told by counted iterations."""
-    is_sought = session.net.depth > 1 or not session.problem.is_local
-    return is_sought and close(session, min(MOST, int(FOR_EACH * work)))
+    if not session.problem.is_local:
+        return close(session, min(MOST_FACED, int(FOR_EACH_FACED * work)))
+    return session.net.depth > 1 and close(session, min(MOST, int(FOR_EACH * work)))
 
 
 def close(session: Session, most: int) -> bool:
@@ -77,9 +80,11 @@ def close(session: Session, most: int) -> bool:
     net, problem, end = session.net, session.problem, session.seconds() + SHARE * left
     fixed = replace(session.fixed, chains=LIFTINGS["none"], with_last=False)
     with few_threads(max(net.widths)), session.timings.span("solve"), np.errstate(all="ignore"):
-        search = _search(session, fixed)
+        if session.cases is None:
+            session.cases = _search(session, fixed)
+        search = session.cases
         goal = session.lower * (1.0 + FINE * session.tolerance)
-        is_whole = search.run(goal, most, lambda: math.isfinite(end) and session.seconds() > end)
+        is_whole = search.run(goal, search.nodes + most, lambda: math.isfinite(end) and session.seconds() > end)
         before = session.bound
         if search.bound < before:
             with session.on(fixed):
@@ -107,11 +112,14 @@ def _search(session: Session, fixed: Presolve) -> Any:
 
 
 def _look(session: Session, x: Array) -> None:
-    """Climb from a point that the search has come across."""
-    from ..lower import search  # its linear programs make it the slowest import
+    """What a point attains that the search has come across; of several values, climb from there."""
+    from ..lower import attained, search  # its linear programs make it the slowest import
 
     net, problem = session.net, session.problem
-    effort = Effort(net, LOOKED / point_seconds(net), session.remaining())
-    value, witness = search(net, problem, effort=effort, seed=session.options.seed, starts=x[None])
+    if problem.is_vector:
+        effort = Effort(net, LOOKED / point_seconds(net), session.remaining())
+        value, witness = search(net, problem, effort=effort, seed=session.options.seed, starts=x[None])
+    else:
+        value, witness = attained(net, problem, x), x
     if value > session.lower:
         session.lower, session.witness, session.has_witness = value, witness, True

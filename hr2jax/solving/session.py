@@ -40,6 +40,7 @@ class Session:
         has_witness: whether the witness attains it, as any point does a value; a slope above 0 is to be found first.
         is_searched: whether all points that could attain more were searched.
         engine: the last that has run.
+        cases: a tree of cases, or several, that may be cut further; None: none has been begun.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Session:
         self.witness = problem.domain.center.copy() if problem.is_local else np.zeros(net.widths[0])
         self.has_witness = problem.quantity == "maximum"
         self.is_searched = False
+        self.cases: Any = None
         self.origin = 0.0
         self.iteration, self.engine = 0, NO_ENGINE
         self.size = 0

@@ -18,7 +18,7 @@ from .search import Search
 # Of the distances from 0 to the planes where first neurons bend, in units of their largest: the box.
 FACTOR = 3.0
 # Nodes that a face may add before others are looked at again.
-CHUNK = 100
+CHUNK = 50
 
 
 def radii_of(net: Network) -> Array:
@@ -83,15 +83,13 @@ class FaceSearch:
     def run(self, goal: float, most: int, is_over: Callable[[], bool]) -> bool:
         """`Search.run` of all of them."""
         while True:
-            ahead = sorted(self.on, key=lambda search: search.ahead)
-            first, least = ahead[-1], max(goal, self.reached)
+            first, least = max(self.on, key=lambda search: search.ahead), max(goal, self.reached)
             if first.ahead <= least:
                 return True
             left = most - self.nodes
             if left <= 0 or is_over():
                 return False
-            second = min(ahead[-2].ahead, (1.0 - 1e-9) * first.ahead)
-            first.run(max(least, second), first.nodes + min(left, CHUNK), is_over)
+            first.run(least, first.nodes + min(left, CHUNK), is_over)
 
     def trees(self) -> tuple[Array, Array]:
         """The trees, and the slopes of their empty cases, one behind the other."""

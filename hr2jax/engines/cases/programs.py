@@ -2,7 +2,8 @@
 
 A case is met by x and r = ReLU(z) of the neurons that are open on the domain, r = z where they are on and 0 where they
 are off; of those without a sign r is between its lines. The program is that of the least tau by which signs must be
-given up. Its dual is the proof: slopes, and what signs add. Programs of one call are blocks that share nothing.
+given up, below 0 where there is room for all. Its dual is the proof: slopes, and what signs add. Programs of one call
+are blocks that share nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Found(NamedTuple):
     """What the programs of n cases found.
 
     Attributes:
-        tau: (n,) at least; 0 where the relaxation has such points.
+        tau: (n,) at least; 0 or less where the relaxation has such points.
         slopes: (n, w) as `emptiness` takes them.
         xi: (n, q) points of the relaxation, in units of the domain.
         off: (n, w) how far r is from ReLU(z) there.
@@ -132,7 +133,7 @@ class Programs:
         columns = q + m + 1
         low, high = np.full((count, columns), -1.0), np.full((count, columns), 1.0)
         low[:, q:-1], high[:, q:-1] = np.where(signs > 0, -np.inf, 0.0), np.where(signs < 0, 0.0, np.inf)
-        low[:, -1], high[:, -1] = 0.0, np.inf
+        low[:, -1], high[:, -1] = -1.0, np.inf
         always = np.ones((count, p), dtype=bool)
         kept = np.hstack([signs >= 0, signs > 0, signs == 0, signs > 0, signs < 0, always])
         block = np.vstack([self.rows, np.hstack([self.planes, np.zeros((p, m + 1))])])

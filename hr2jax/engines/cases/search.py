@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ... import graph
+from ...arithmetic.enclosure import pieces
 from ...arithmetic.float64 import Array
 from ...bounds.cases import EMPTY, LEAF, SLOPES, TREE, case_masks, emptiness, interval_jacobians
 from ...bounds.interval import Pair
@@ -31,6 +32,7 @@ SAMPLES, SEED, TOGETHER = 4096, 0, 16
 # A Jacobian known so well, relative to its bound, gains nothing by cuts; what a point may be off its case's lines.
 KNOWN, LEAST_OFF = 1e-9, 1e-9
 LEAST_TAU = 1e-6  # of points that are looked at: at 0 signs meet that meet nowhere else
+AT_ONCE = 2**18  # numbers that an array takes of many cases
 LEAST_GAIN = 1e-6  # of a part that a cut lowers by nothing, in units of the bound
 
 
@@ -40,6 +42,7 @@ class _Node:
 
     signs: Array
     bound: float
+    spread: float  # how much of its bound is that the Jacobian is not known
     is_met: bool = False  # a known point is in it
     off: Array | None = None  # how far a program's point is off its lines
     slopes: Array | None = None  # of an empty one
@@ -82,7 +85,8 @@ class Search:
         points, self.points = self.points, self.points[:0]
         self._see(np.vstack([points, self._sample()]))
         signs = np.zeros((1, self.programs.width), dtype=np.int8)
-        self.root = _Node(signs[0], float(self._about(signs)[0][0]), is_met=True)
+        (bound,), (spread,) = self._about(signs)
+        self.root = _Node(signs[0], float(bound), float(spread), is_met=True)
         self._ahead = [(-self.root.bound, 0, self.root)]
 
     @property
@@ -111,9 +115,7 @@ class Search:
             while len(taken) < TOGETHER and self._ahead and -self._ahead[0][0] > least:
                 taken.append(heapq.heappop(self._ahead)[2])
             self._look(taken)
-            for node in taken:
-                if node.slopes is None and not self._is_cut(node, least):
-                    self.reached = max(self.reached, node.bound)
+            self._cut([node for node in taken if node.slopes is None], least)
         return True
 
     def entries(self) -> dict[str, Array]:
@@ -149,7 +151,7 @@ class Search:
         x = np.tile(domain.center, (len(asked), 1))
         x[:, self.programs.free] += domain.radius[self.programs.free] * self._within(found.xi)
         if self.vanishing is not None:
-            is_near = (x[:, self.inputs :] <= LEAST_TAU).all(axis=1)
+            is_near = (x[:, self.inputs :] <= LEAST_TAU).all(axis=1) & (found.tau > -REFUTED)
             for k in np.flatnonzero(is_near & ~is_empty).tolist():
                 is_empty[k] = self._vanishes(signs[k], found.slopes[k])
         for k, node in enumerate(asked):
@@ -165,35 +167,51 @@ class Search:
         slopes[:] = lines
         return True
 
-    def _is_cut(self, node: _Node, goal: float) -> bool:
-        """Cut a case in two, or find that it is empty after all; False: its bound cannot be lowered."""
-        (bound,), (spread,) = self._about(node.signs[None])
-        candidates = self.programs.open[node.signs[self.programs.open] == 0]
-        if spread <= KNOWN * bound or not len(candidates):
-            if self._is_last(node):
-                self._look([node], LAST_ROUNDS)
-            if node.slopes is not None:
-                return True
-            if node.off is None or self._is_last(node):
-                return False
-            cut, bounds = int(node.off.argmax()), np.full(2, bound)
-        else:
+    def _cut(self, nodes: list[_Node], goal: float) -> None:
+        """Cut cases in two; of those whose bounds cannot be lowered the largest is what is reached."""
+        open_ = self.programs.open
+        left = [(node, open_[node.signs[open_] == 0]) for node in nodes]
+        for node, candidates in left:
+            if node.spread <= KNOWN * node.bound or not len(candidates):
+                self._cut_known(node)
+        left = [(node, some) for node, some in left if node.spread > KNOWN * node.bound and len(some)]
+        if not left:
+            return
+        tried = []
+        for node, candidates in left:
             signs = np.repeat(node.signs[None], 2 * len(candidates), axis=0).reshape(2, len(candidates), -1)
             signs[0, np.arange(len(candidates)), candidates] = 1
             signs[1, np.arange(len(candidates)), candidates] = -1
-            each = self._about(signs.reshape(-1, signs.shape[2]))[0].reshape(2, -1)
-            gain = np.clip(node.bound - each, LEAST_GAIN * node.bound, max(node.bound - goal, LEAST_GAIN * node.bound))
+            tried.append(signs.reshape(-1, len(node.signs)))
+        bounds, spreads = self._about(np.concatenate(tried))
+        ends = np.cumsum([len(signs) for signs in tried])[:-1]
+        each = zip(left, np.split(bounds, ends), np.split(spreads, ends), strict=True)
+        for (node, candidates), flat, spread in each:
+            own = flat.reshape(2, -1)
+            gain = np.clip(node.bound - own, LEAST_GAIN * node.bound, max(node.bound - goal, LEAST_GAIN * node.bound))
             best = int((gain[0] * gain[1]).argmax())
-            cut, bounds = int(candidates[best]), each[:, best]
+            self._part(node, int(candidates[best]), own[:, best], spread.reshape(2, -1)[:, best])
+
+    def _cut_known(self, node: _Node) -> None:
+        """The same of a case whose Jacobian is known: it is cut where it may be empty, if not empty after all."""
+        if self._is_last(node):
+            self._look([node], LAST_ROUNDS)
+        if node.slopes is not None:
+            return
+        if node.off is None or self._is_last(node):
+            self.reached = max(self.reached, node.bound)
+        else:
+            self._part(node, int(node.off.argmax()), np.full(2, node.bound), np.full(2, node.spread))
+
+    def _part(self, node: _Node, cut: int, bounds: Array, spreads: Array) -> None:
         parts = []
-        for sign, part in zip((1, -1), bounds, strict=True):
+        for sign, bound, spread in zip((1, -1), bounds, spreads, strict=True):
             own = node.signs.copy()
             own[cut] = sign
-            parts.append(_Node(own, float(min(part, node.bound))))
+            parts.append(_Node(own, float(min(bound, node.bound)), float(spread)))
             heapq.heappush(self._ahead, (-parts[-1].bound, self.nodes, parts[-1]))
             self.nodes += 1
         node.cut, node.parts = cut, (parts[0], parts[1])
-        return True
 
     @staticmethod
     def _is_last(node: _Node) -> bool:
@@ -201,6 +219,14 @@ class Search:
         return node.is_met or node.off is None or bool(node.off.max(initial=0.0) <= LEAST_OFF)
 
     def _about(self, signs: Array) -> tuple[Array, Array]:
+        """(n,) about the bounds of cases (n, w), and how much of them is that the Jacobian is not known."""
+        widest = max(len(self.net.widths), *self.net.widths)
+        entries = widest * (len(self.free) + len(np.atleast_2d(self.problem.coefficients)))
+        found = [self._about_some(signs[some]) for some in pieces((len(signs), entries), AT_ONCE)]
+        bounds, spreads = zip(*found, strict=True)
+        return np.concatenate(bounds), np.concatenate(spreads)
+
+    def _about_some(self, signs: Array) -> tuple[Array, Array]:
         """(n,) about the bounds of cases (n, w), and how much of them is that the Jacobian is not known."""
         masks = case_masks(self.net, self.on, self.off, signs)
         low, high = interval_jacobians(self.net, self.problem, self.free, *masks)
