@@ -21,8 +21,10 @@ MOST_NEURONS, MOST_INPUTS = 100, 1000
 MOST_WITH_FACES = 20  # inputs of a global problem, each of which has two faces
 # Nodes of a tree before relaxations, a second or two, and at most after them; a share of the time that is left.
 FIRST, MOST, SHARE = 300, 3000, 0.4
-# The same of the trees of all faces, to begin with and after relaxations, and of multiplications for each of those.
-FIRST_FACED, MOST_FACED, FOR_EACH_FACED, WORK_FACED = 8000, 30000, 400, 5e4
+# The same of the trees of all faces: to begin with, where those are not far above what is attained then, and after
+# relaxations, for each second of those, and multiplications for each node of these.
+LOOK_FACED, NEAR = 3000, 1.5
+FIRST_FACED, MOST_FACED, FOR_EACH_FACED, WORK_FACED = 20000, 60000, 400, 2e5
 LOOKED = 0.05  # seconds, told by counted points, of a search for a witness from where a tree has found one
 # Nodes of a tree after relaxations for each second that those took: half of that second.
 FOR_EACH = 100
@@ -61,7 +63,10 @@ def _affordable(session: Session, most: int) -> int:
 def close_at_once(session: Session) -> bool:
     """`close` by a tree of a second; local relaxations of one hidden layer are as quick, and leave little."""
     if not session.problem.is_local:
-        return close(session, FIRST_FACED)
+        if close(session, LOOK_FACED):
+            return True
+        is_near = session.cases is not None and session.cases.bound <= NEAR * session.lower
+        return is_near and close(session, FIRST_FACED)
     return session.net.depth > 1 and close(session, FIRST)
 
 
