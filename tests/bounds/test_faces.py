@@ -112,6 +112,26 @@ def test_the_homogeneous_network_is_tau_times_that_at_x_over_tau(seed):
         assert all(np.array_equal(one.radii[k][:, : A.shape[1]], A) for k, A in layer.radii.items())
 
 
+def test_a_bias_of_a_radius_alone_has_a_tau():
+    """ReLU(b - |x_0|) is 0 but for the members of b > 0."""
+    A, C = np.array([[1.0, 0.0], [-1.0, 0.0]]), np.array([[-1.0, -1.0]])
+    middles = [Layer({0: A}, np.zeros(2)), Layer({1: C}, ([0.0], [0.5])), Layer({2: [[1.0]]}, [0.0], "identity")]
+    net = Network.from_layers(middles)
+    search, is_whole = searched(net, checked_problem(net))
+    assert faces.has_tau(net) and is_whole
+    tree, slopes = search.trees()
+    found = faces.faces_constant(net, checked_problem(net), np.arange(2), tree, slopes, search.radii)
+    assert 1.0 <= found < 1.0 + 1e-12
+    assert not faces.has_tau(middle(net))
+
+
+def test_a_neuron_that_switches_by_next_to_nothing_is_open():
+    """Any scale is one of pre-activations' on a face, whose tau may be 0."""
+    low, high = np.array([-1e-300, 0.0, -1.0, 0.0, -5e-324]), np.array([1.0, 1e-300, 0.0, 0.0, 5e-324])
+    (on,), (off,) = faces.face_masks([(low, high)])
+    assert on.tolist() == [False, True, False, True, False] and off.tolist() == [False, False, True, True, False]
+
+
 @settings(max_examples=examples(100), deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_every_ray_meets_a_face(seed):
@@ -130,6 +150,22 @@ def test_every_ray_meets_a_face(seed):
             )
         ]  # fmt: skip
         assert met or not size
+
+
+@pytest.mark.parametrize("kind", [Enclosure, Arb])
+@settings(max_examples=examples(60), deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_bounds_of_a_face_hold_at_its_corners(kind, seed):
+    """Where those of the first layers are attained; of every member."""
+    rng = np.random.default_rng(seed)
+    net = drawn(rng)
+    posed, radii = faces.homogeneous(net), 10.0 ** rng.uniform(-3, 3, net.widths[0])
+    for face in faces.faces(net, checked_problem(net, np.ones(net.widths[-1])), radii):
+        bounds, layers = faces.face_bounds(posed, face, kind), member(posed, rng)
+        for _ in range(3):
+            corner = np.where(rng.random(len(face.domain.low)) < 0.5, face.domain.low, face.domain.high)
+            for z, (low, high) in zip(pre_activations(layers, exact(corner)), bounds, strict=False):
+                assert (exact(low) <= z).all() and (z <= exact(high)).all()
 
 
 def integral(rng):
@@ -187,6 +223,45 @@ def test_some_cases_vanish():
     for seed in range(20):
         rng = np.random.default_rng(seed)
         found += sum(len(signs) for signs, _ in vanished(rng, integral(rng)))
+    assert found > 100
+
+
+def vanished_of_kinks(rng):
+    """Cases of networks of kinks of any slopes, by drawn slopes, as programs look for none: as `vanished`."""
+    n, p, q = int(rng.integers(2, 4)), int(rng.integers(2, 4)), int(rng.integers(2, 4))
+    shapes, kinds = [(p, n), (q, p), (1, q)], rng.choice(["relu", "abs", "leaky", "leaky"], 2)
+    layers = []
+    for l, shape in enumerate(shapes):
+        kind = "identity" if l == 2 else "leaky_relu" if kinds[l] == "leaky" else kinds[l]
+        slope = {"negative_slope": float(rng.choice([-1.0, -0.5, 0.5, 2.0]))} if kind == "leaky_relu" else {}
+        A, b = rng.integers(-2, 3, shape).astype(float), rng.integers(-2, 3, shape[0]).astype(float)
+        layers.append(Layer({l: A}, b, kind, slope))
+    net = Network.from_layers(layers)
+    x = np.vstack([rng.integers(-20, 21, (200, n)) / 4.0, rng.integers(-9, 10, (200, n)) * 64.0, np.zeros((1, n))])
+    patterns, posed = canonical(net, x), faces.homogeneous(net)
+    size = np.maximum(np.abs(x).max(axis=1), 1.0 if faces.has_tau(net) else 0.0)
+    some = patterns[rng.integers(0, len(patterns), 400)]  # such that occur, but for a few signs, and any
+    signs = np.where(rng.random(some.shape) < 0.2, rng.choice([-1, 0, 1], some.shape), some)
+    signs = np.vstack([signs, rng.choice([-1, 1], some.shape)]).astype(np.int8)
+    lines = rng.integers(0, 3, signs.shape).astype(float)
+    lines[:, :p] = np.where(rng.random((len(lines), p)) < 0.9, ENOUGH, lines[:, :p])
+    lines = np.where(signs == 0, np.clip(lines, 0.0, 1.0) * (rng.random(lines.shape) < 0.5), lines)
+    for face in faces.faces(net, checked_problem(net), np.ones(n)):
+        i = int(np.flatnonzero(face.domain.radius == 0)[0])
+        is_on = size == 1.0 if i == n else (x[:, i] * face.domain.center[i] == size) & (size > 0)
+        yield signs[vanishing(posed, n, faces.face_bounds(posed, face), signs, lines)], patterns[is_on]
+
+
+@settings(max_examples=examples(150), deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_no_case_of_kinks_of_any_slopes_vanishes_that_a_point_is_in(seed):
+    rng = np.random.default_rng(seed)
+    for signs, patterns in vanished_of_kinks(rng):
+        assert not ((signs[:, None] == 0) | (signs[:, None] == patterns)).all(axis=2).any()
+
+
+def test_some_cases_of_kinks_vanish():
+    found = sum(len(signs) for seed in range(10) for signs, _ in vanished_of_kinks(np.random.default_rng(seed)))
     assert found > 100
 
 
