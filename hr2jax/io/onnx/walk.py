@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arithmetic.enclosure import Enclosure
 from ..algebra import kinks
 from ..algebra.affine import Affine, Builder
 from ..layers import reason
@@ -117,9 +118,13 @@ class Walk:
         """A layer of `hr2jax.Layer`'s activation `name`, of one that ONNX has no word for.
 
         Raises:
-            ValueError: it is of constants, or nothing can bound it; it names the node.
+            ValueError: it is of constants that are no floats, or nothing can bound it; it names the node.
         """
         value = self.inside(what, value)
+        if isinstance(value, Enclosure):  # a layer of zeros, so that what it gives is not rounded
+            value = self.builder.constant(value)
+        elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            value = self.builder.constant(value.astype(np.float64))
         if not isinstance(value, Affine):
             raise ValueError(f"{what} is applied to a constant, which is not read")
         self.builder.operator, self.builder.before = name, value.operators
