@@ -279,6 +279,35 @@ def test_signs_that_meet_at_infinity_alone_vanish(kind):
     assert searched(net, checked_problem(net))[0].bound == pytest.approx(1.0)  # with both on it were |1 - 1| = 0
 
 
+@pytest.mark.parametrize("kind", [Enclosure, Arb])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_coefficient_whose_sign_rounding_leaves_open_is_not_left_out(kind, sign):
+    """|x_1| - 3 |x_0| > 0 and |x_0| - |x_1| / 3 > 0 are both so between 3 and the next float64: this third is below."""
+    third, b = 1.0 / 3.0, np.zeros(2)
+    assert 3 * Fraction(third) < 1
+    net = Network([np.eye(2), [[-3.0, 1.0], [1.0, -third]], np.ones((1, 2))], [b, b, b[:1]], "abs")
+    posed, signs = faces.homogeneous(net), np.array([[sign, sign, 1, 1]], dtype=np.int8)
+    x, slopes = sign * exact([1.0, 3.0]), np.array([[ENOUGH, ENOUGH, 1.0, 3.0]])
+    x[1] += sign * Fraction(1, 2**53)
+    assert not faces.has_tau(net) and (pre_activations(member(net, None), x)[1] > 0).all()
+    for face in faces.faces(net, checked_problem(net), np.ones(2)):
+        if face.domain.center[1] == sign:
+            assert not vanishing(posed, 2, faces.face_bounds(posed, face, kind), signs, slopes, kind).any()
+
+
+@pytest.mark.parametrize("kind", [Enclosure, Arb])
+def test_a_coefficient_of_x_that_is_0_but_for_rounding_is_none(kind):
+    """As above, of the first layer's planes."""
+    third, b = 1.0 / 3.0, np.zeros(2)
+    net = Network([[[-3.0, 1.0], [1.0, -third]], np.ones((1, 2))], [b, b[:1]])
+    posed, signs, slopes = faces.homogeneous(net), np.ones((1, 2), dtype=np.int8), np.array([[1.0, 3.0]])
+    x = exact([1.0, 3.0]) + [0, Fraction(1, 2**53)]
+    assert not faces.has_tau(net) and (pre_activations(member(net, None), x)[0] > 0).all()
+    for face in faces.faces(net, checked_problem(net), np.ones(2)):
+        if face.domain.center[1] == 1:
+            assert not vanishing(posed, 2, faces.face_bounds(posed, face, kind), signs, slopes, kind).any()
+
+
 def brute(seed):
     """A chain, its problem and its constant by enumeration."""
     rng = np.random.default_rng(seed)
