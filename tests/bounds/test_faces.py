@@ -301,7 +301,8 @@ def test_a_coefficient_of_x_that_is_0_but_for_rounding_is_none(kind):
     third, b = 1.0 / 3.0, np.zeros(2)
     net = Network([[[-3.0, 1.0], [1.0, -third]], np.ones((1, 2))], [b, b[:1]])
     posed, signs, slopes = faces.homogeneous(net), np.ones((1, 2), dtype=np.int8), np.array([[1.0, 3.0]])
-    x = exact([1.0, 3.0]) + [0, Fraction(1, 2**53)]
+    x = exact([1.0, 3.0])
+    x[1] += Fraction(1, 2**53)
     assert not faces.has_tau(net) and (pre_activations(member(net, None), x)[0] > 0).all()
     for face in faces.faces(net, checked_problem(net), np.ones(2)):
         if face.domain.center[1] == 1:
