@@ -44,6 +44,8 @@ MOST_SUMMED = 4
 SMALL = 220  # inputs, neurons and outputs of networks of which that is done
 # Rows that are not solved of which a witness is looked for.
 MOST_LOOKED = 10
+# Seconds in which a part of a small network has LipSDP's bound by one pass.
+CHEAP_SHARE = 0.1
 # Chains whose bounds are of all directions: those of the tangents are smaller of one.
 OF_TANGENTS = {"p", "q"}
 
@@ -187,8 +189,12 @@ class _Parts:
         One that its share has not been enough for has twice as much.
         """
         lower, left = self._largest().lower, self._left()
-        ahead = sum(other.count(lower) for other in self.parts)
-        return left if math.isinf(left) else max(min(left, max(left / max(ahead, 1), LEAST_SHARE, 2.0 * part.had)), 0.0)
+        if math.isinf(left):
+            return left
+        equal = left / max(sum(other.count(lower) for other in self.parts), 1)
+        # the bound is that of the part that had least: all have a cheap relaxation's before one has an engine's
+        least = LEAST_SHARE if part.had else CHEAP_SHARE
+        return max(min(left, max(equal, least, 2.0 * part.had)), 0.0)
 
     def _left(self) -> float:
         limit = self.options.time_limit

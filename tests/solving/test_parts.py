@@ -245,6 +245,19 @@ def test_parts_that_ran_out_of_their_share_are_solved_where_the_gap_is_closed(mo
         assert hr2jax.solve(net, time_limit=30.0, **options).status is Status.SOLVED
 
 
+def test_columns_share_a_short_limit(monkeypatch):
+    """Half a second went to each of the first ones, so that the bound stayed that of intervals."""
+    shares, real = [], parts.solve_checked
+
+    def spy(net, problem, fixed, options, *given, **named):
+        shares.append(options.time_limit)
+        return real(net, problem, fixed, options, *given, **named)
+
+    monkeypatch.setattr(parts, "solve_checked", spy)
+    hr2jax.solve(random_network(np.random.default_rng(5), (12, 9, 9, 1)), norm=1, time_limit=2.4)
+    assert parts.CHEAP_SHARE <= shares[0] <= 0.2
+
+
 def test_a_checkpoint_of_columns_is_resumed_from(tmp_path):
     net, path = random_network(np.random.default_rng(4), (2, 4, 4, 2)), tmp_path / "columns.cert.npz"
     first = hr2jax.solve(net, norm=1, output_norm=2, relaxation="hr2", checkpoint=path)
