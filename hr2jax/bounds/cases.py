@@ -78,6 +78,8 @@ def decode_all(tree: Array, slopes: Array, width: int, count: int) -> list[Cases
     """
     if tree.dtype != np.int64 or tree.ndim != 1 or not 0 < len(tree) <= MOST_NODES:
         raise ValueError(f"a tree of cases must be a vector of at most {MOST_NODES} int64 nodes")
+    if not width:
+        raise ValueError("cases are told by neurons with an activation, but the output depends on none")
     if len(tree) * width > MOST_SIGNS:
         raise ValueError(f"{len(tree)} cases of {width} neurons have more than {MOST_SIGNS} signs")
     if not ((tree >= EMPTY) & (tree < width)).all():

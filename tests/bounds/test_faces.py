@@ -492,6 +492,14 @@ def test_cases_that_vanish_take_the_memory_of_some(proved, monkeypatch):
     assert set(counts) == {1} and len(counts) > 3
 
 
+def test_a_network_without_activations_has_no_cases():
+    net = Network.from_layers([Layer({0: np.ones((1, 2))}, [0.0], "identity")])
+    for width in (0, 1):
+        with pytest.raises(ValueError, match="depends on none"):
+            none = np.zeros((0, width))
+            faces.faces_constant(net, checked_problem(net), np.arange(2), np.full(4, LEAF), none, np.ones(2))
+
+
 def test_where_there_are_no_faces_they_are_refused():
     net = random_net(np.random.default_rng(0), (2, 3, 1))
     smooth = hr2jax.Network([np.ones((2, 2)), np.ones((1, 2))], [np.ones(2), np.ones(1)], "tanh")
