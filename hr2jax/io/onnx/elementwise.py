@@ -13,10 +13,10 @@ from ...arithmetic.enclosure import enclose
 from ...arithmetic.float64 import Array
 from ..algebra import kinks, maps, numbers
 from ..algebra.affine import Affine
+from .counted import integers, is_integers
 from .rules import Node, Value, axes_of, exact_floats, floats, plain, rule, shape_of, whole
 
 _BEYOND = float(np.finfo(np.float32).max)  # Clip's old default: what no float32 exceeds
-_INTEGERS = 2**31  # of what shapes are computed with: products of two fit into int64
 
 
 def _broadcast(node: Node) -> tuple[Any, Any, tuple[int, ...]]:
@@ -50,20 +50,6 @@ def _spread(value: Any, shape: tuple[int, ...]) -> numbers.Number:
     return numbers.moved(lambda a: np.broadcast_to(a, shape), floats(value))
 
 
-def _both_integers(a: Any, b: Any) -> bool:
-    return all(isinstance(v, np.ndarray) and v.dtype == np.int64 for v in (a, b))
-
-
-def _whole(a: Array, b: Array, operator: str) -> Array:
-    if max(np.abs(a).max(initial=0), np.abs(b).max(initial=0)) >= _INTEGERS:
-        raise ValueError("its integers are too large for a shape")
-    if operator == "Div":
-        if (a < 0).any() or (b <= 0).any():
-            raise ValueError("integers are divided where one is negative or a divisor is 0")
-        return np.asarray(a // b)
-    return np.asarray({"Add": a + b, "Sub": a - b, "Mul": a * b}[operator])
-
-
 _BINARY = ((6, 7, 13, 14), "axis broadcast")
 
 
@@ -72,8 +58,8 @@ _BINARY = ((6, 7, 13, 14), "axis broadcast")
 def _add(node: Node) -> Value:
     a, b, shape = _broadcast(node)
     builder, minus = node.builder, node.operator == "Sub"
-    if _both_integers(a, b):
-        return _whole(a, b, node.operator)
+    if is_integers(a, b):
+        return integers(node.operator, a, b)
     if isinstance(a, Affine) and isinstance(b, Affine):
         return plain(builder.subtract(a, b) if minus else builder.add(a, b))
     if isinstance(a, Affine):
@@ -87,8 +73,8 @@ def _add(node: Node) -> Value:
 @rule("Mul", *_BINARY)
 def _mul(node: Node) -> Value:
     a, b, shape = _broadcast(node)
-    if _both_integers(a, b):
-        return _whole(a, b, "Mul")
+    if is_integers(a, b):
+        return integers("Mul", a, b)
     if isinstance(a, Affine) and isinstance(b, Affine):
         raise ValueError("it multiplies two values that the network computes, which no slopes bound; "
                          "only products with constants are read")  # fmt: skip
@@ -102,8 +88,8 @@ def _mul(node: Node) -> Value:
 @rule("Div", *_BINARY)
 def _div(node: Node) -> Value:
     a, b, shape = _broadcast(node)
-    if _both_integers(a, b):
-        return _whole(a, b, "Div")
+    if is_integers(a, b):
+        return integers("Div", a, b)
     if isinstance(b, Affine):
         raise ValueError("it divides by what the network computes; only divisors that are constants are read")
     if isinstance(a, Affine):
@@ -114,6 +100,8 @@ def _div(node: Node) -> Value:
 @rule("Neg", (6, 13))
 def _neg(node: Node) -> Value:
     (a,) = node.inputs
+    if is_integers(a):
+        return integers("Neg", a)
     return node.builder.negative(a) if isinstance(a, Affine) else numbers.negative(floats(a))
 
 
@@ -209,6 +197,8 @@ def _abs(node: Node) -> Value:
     (a,) = node.inputs
     if isinstance(a, Affine):
         return kinks.activation(node.builder, a, "abs")
+    if is_integers(a):
+        return integers("Abs", a)
     return numbers.magnitude(floats(a))
 
 
@@ -251,6 +241,8 @@ def _hard_sigmoid(node: Node) -> Value:
 def _extreme(node: Node) -> Value:
     builder, largest = node.builder, node.operator == "Max"
     shape = np.broadcast_shapes(*(shape_of(v) for v in _same_shape(node, 8)))
+    if is_integers(*node.inputs):
+        return reduce(lambda a, b: integers(node.operator, a, b), node.inputs)
     constants = [floats(v) for v in node.inputs if not isinstance(v, Affine)]
     computed = [builder.spread(v, shape) for v in node.inputs if isinstance(v, Affine)]
     bound = [reduce(lambda a, b: numbers.extreme(a, b, largest), constants)] if constants else []

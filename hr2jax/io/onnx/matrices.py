@@ -11,6 +11,7 @@ from ..algebra import kinks, maps, numbers, windows
 from ..algebra.affine import Affine
 from ..algebra.maps import Map
 from ..algebra.numbers import Number
+from .counted import integers, is_integers
 from .rules import Node, Value, axes_of, floats, moved, plain, rule, shape_of, whole
 
 
@@ -177,6 +178,8 @@ def _reduce_mean(node: Node) -> Value:
     if found is None:
         return value
     axes, keep = found
+    if is_integers(value) and not divide:
+        return integers("Add", np.sum(value, axis=axes, keepdims=keep), np.zeros((), np.int64))
     if isinstance(value, Affine):
         return windows.means(node.builder, value, axes, keep, divide)
     count = int(np.prod([shape_of(value)[d] for d in axes])) if divide else 1
@@ -202,10 +205,14 @@ def _reduced_weights(node: Node) -> Value:
 @rule("ReduceMax", (1, 11, 12, 13, 18, 20), "axes keepdims noop_with_empty_axes")
 @rule("ReduceMin", (1, 11, 12, 13, 18, 20), "axes keepdims noop_with_empty_axes")
 def _reduce_max(node: Node) -> Value:
-    found, value = _reduced_axes(node, 18), node.computed()
+    found = _reduced_axes(node, 18)
     if found is None:
-        return value
+        return node.computed()
     axes, keep = found
+    if is_integers(node.inputs[0]):
+        reduce_ = np.min if node.operator == "ReduceMin" else np.max
+        return np.asarray(reduce_(node.inputs[0], axis=axes, keepdims=keep))
+    value = node.computed()
     shape, least = value.shape, node.operator == "ReduceMin"
     rest = [d for d in range(len(shape)) if d not in axes]
     count = int(np.prod([shape[d] for d in axes]))

@@ -26,7 +26,6 @@ _WHY = {
     "control": "it runs another graph; export the model without control flow",
     "jump": "it jumps; Relu, Max, Min, Clip are read",
     "sampling": "it takes entries at places that the network computes; Resize is read",
-    "power": "it multiplies what the network computes with itself",
     "exponential": "activations that are written out with it are not read; export the model with an operator set that "
                    "has them (Elu, Selu, Softplus, Mish, ...)",
     "quantised": "it rounds; export the model before it is quantised",
@@ -38,10 +37,8 @@ _KINDS = {
             "MeanVarianceNormalization",
     "recurrent": "LSTM GRU RNN",
     "control": "If Loop Scan",
-    "jump": "Greater Less GreaterOrEqual LessOrEqual Equal ArgMax ArgMin Sign Floor Ceil Round ThresholdedRelu "
-            "NonZero",
+    "jump": "ArgMax ArgMin Sign Round ThresholdedRelu",
     "sampling": "GridSample",
-    "power": "ReduceProd",
     "exponential": "Log",
     "quantised": "QuantizeLinear DequantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul ConvInteger "
                  "MatMulInteger",

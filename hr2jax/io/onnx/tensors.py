@@ -141,8 +141,10 @@ def cast(array: Array, code: int) -> Array:
     """A constant cast to the data type `code`, if that changes no value.
 
     Raises:
-        ValueError: it would, or the type is neither a float nor an integer.
+        ValueError: it would, or the type is none of floats, int32, int64 and bool.
     """
+    if code == BOOL:
+        return np.asarray(array != 0)
     if code in INTEGERS:
         with np.errstate(invalid="ignore"):
             result = array.astype(np.int64 if code == INT64 else np.int32).astype(np.int64)
@@ -155,7 +157,7 @@ def cast(array: Array, code: int) -> Array:
         if code == BFLOAT16:
             same = same and not (narrow.view(np.uint32) & 0xFFFF).any()
     else:
-        raise ValueError(f"a cast to data type {code}, which is neither a float nor an integer")
+        raise ValueError(f"a cast to data type {code}, which is none of floats, int32, int64 and bool")
     if not same:
         raise ValueError("the cast would change the value of a constant")
     return result

@@ -16,7 +16,7 @@ from ..algebra import kinks
 from ..algebra.affine import Affine, Builder
 from ..layers import reason
 from ..told import Told
-from . import einsum, elementwise, matrices, moving, resize, windowed
+from . import choices, counted, einsum, elementwise, matrices, moving, resize, windowed
 from .rules import RULES, Node, size_of
 from .written import Ended, Patterns, Power, Recognised
 
@@ -26,7 +26,7 @@ __all__ = ["Ended", "Walk", "last_values", "refuse_powers"]
 _FINAL = ("Softmax", "LogSoftmax", "Sigmoid")
 _SHAPES = ("Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze")
 _OWN = ("Relu", "LeakyRelu", "PRelu", "Abs")  # whose values are a layer's
-_MODULES = (einsum, elementwise, matrices, moving, resize, windowed)  # which fill RULES
+_MODULES = (choices, counted, einsum, elementwise, matrices, moving, resize, windowed)  # which fill RULES
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +146,7 @@ class Walk:
             if operator not in RULES:
                 raise ValueError("it is read at the end of a network only")
             result = RULES[operator].apply(node)
+            result = np.asarray(result) if isinstance(result, np.generic) else result
             if any(size_of(v) == 0 for v in (result if isinstance(result, list) else [result]) if _is_float(v)):
                 raise ValueError("it gives a tensor without entries")
         except ValueError as error:
