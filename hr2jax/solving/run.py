@@ -230,13 +230,13 @@ def _climb(session: Session, plan: Plan, before: Certificate | None) -> Status:
     options, status, work = session.options, Status.SOLVED, 0.0
     with session.timings.span("lower"):
         _search(session, QUICK)
-    if not session.is_closed() and cases.close_at_once(session):
-        return _last_search(session, work)
     if not session.is_closed():
         is_lipschitz, lipsdp = session.problem.quantity == "lipschitz", None
         if is_lipschitz and not options.record.degree:
             with session.timings.span("solve"), np.errstate(all="ignore"):
                 lipsdp = offer_lipsdp(session, plan.size, lambda: plan.lifting)
+        if cases.close_at_once(session):  # some seconds, in which who interrupts it has LipSDP's bound
+            return _last_search(session, work)
         session.report(session.iteration, math.nan, math.nan)
         if options.time_limit is not None:
             session.expect(plan.proof)

@@ -77,6 +77,7 @@ VECTOR = {
     "remat": jax.checkpoint(dense(jax.nn.relu)), "vjp": dense(own_vjp),
     "shared": lambda x: jax.nn.relu(jax.nn.relu(x @ A @ A.T) @ A @ A.T),
     "constants": lambda x: (x - C[:4]) / jnp.sqrt(C[:4] ** 2 + 1e-5) * jax.lax.rsqrt(C[:4] ** 2 + 0.1) * (C[0] > 0),
+    "powers of constants": lambda x: x * (C[:4] / 3) ** 3 + (2 + C[:4] ** 2 / 7) ** -3,
     "outputs": lambda x: {"b": x @ A, "a": [jax.nn.relu(x[:2]), x.sum()]},
     "group sort": lambda x: jnp.stack([jnp.max(x.reshape(2, 2), 1), jnp.min(x.reshape(2, 2), 1)], 1).ravel(),
     "reduced": lambda x: jnp.stack([x.sum(), x.mean(), x.max(), x.min(), jnp.dot(x, C[:4])]),

@@ -83,11 +83,12 @@ def _power(o: Operation) -> Any:
     power = o.parameters.get("y", 2)
     if is_computed(a):
         return o.do("Pow", a, np.asarray(float(power)))
-    if power == -1:
-        return o.do("Reciprocal", a)
-    if power != 2:
+    if not 0 < abs(power) <= 64:
         raise ValueError(f"a constant to the power {power} is not read")
-    return o.do("Mul", a, a)
+    found = a
+    for _ in range(abs(power) - 1):
+        found = o.do("Mul", found, a)
+    return o.do("Reciprocal", found) if power < 0 else found
 
 
 @primitive("stop_gradient", "copy", "copy_p", "optimization_barrier", "sharding_constraint")
