@@ -296,6 +296,22 @@ def test_a_coefficient_whose_sign_rounding_leaves_open_is_not_left_out(kind, sig
 
 
 @pytest.mark.parametrize("kind", [Enclosure, Arb])
+@pytest.mark.parametrize(("shift", "vanishes"), [(-0.75, True), (-1.25, False)])
+def test_an_open_neuron_is_above_lines_of_slopes_up_to_1_alone(kind, shift, vanishes):
+    """2 rho + ReLU(1 - rho), which is at least 1: a line of slope 3/2 would say it is at least 3/2."""
+    first, second = Layer({0: [[1.0, 0.0]]}, [0.0]), Layer({1: [[-1.0]]}, [1.0])
+    third = Layer({1: [[2.0]], 2: [[1.0]]}, [shift])
+    net = Network.from_layers([first, second, third, Layer({3: [[1.0]]}, [0.0], "identity")])
+    posed, signs, slopes = faces.homogeneous(net), np.array([[1, 0, -1]], dtype=np.int8), np.array([[ENOUGH, 1.0, 1.0]])
+    found = []
+    for face in faces.faces(net, checked_problem(net), np.full(2, 8.0)):
+        bounds = faces.face_bounds(posed, face, kind)
+        if all(low[0] < 0 < high[0] for low, high in bounds):
+            found.append(vanishing(posed, 2, bounds, signs, slopes, kind)[0])
+    assert found and set(found) == {vanishes}
+
+
+@pytest.mark.parametrize("kind", [Enclosure, Arb])
 def test_a_coefficient_of_x_that_is_0_but_for_rounding_is_none(kind):
     """As above, of the first layer's planes."""
     third, b = 1.0 / 3.0, np.zeros(2)
@@ -490,6 +506,11 @@ def test_cases_that_vanish_take_the_memory_of_some(proved, monkeypatch):
     monkeypatch.setattr(cases, "TOGETHER", 1)
     assert certificate.verify(net) == certificate.bound
     assert set(counts) == {1} and len(counts) > 3
+    tree, slopes, radii = (certificate.entries()[f"multipliers/cases/{name}"] for name in ("tree", "slopes", "radii"))
+    for k in np.flatnonzero((slopes >= ENOUGH).any(axis=1))[:2]:
+        none = slopes * (np.arange(len(slopes)) != k)[:, None]
+        with pytest.raises(ValueError, match="a case cannot be proved"):
+            faces.faces_constant(net, checked_problem(net, norm=2), np.arange(3), tree, none, radii)
 
 
 def test_a_network_without_activations_has_no_cases():
