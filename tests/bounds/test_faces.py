@@ -311,6 +311,15 @@ def test_an_open_neuron_is_above_lines_of_slopes_up_to_1_alone(kind, shift, vani
     assert found and set(found) == {vanishes}
 
 
+@pytest.mark.parametrize(("low", "vanishes"), [(0.0, True), (-1e-300, False)])
+def test_a_neuron_that_is_off_by_next_to_nothing_is_not_left_out_as_on(low, vanishes):
+    """Of an absolute value that is no z nothing is known."""
+    net = Network([np.eye(2), [[1.0, 0.0], [-1.0, 0.0]], np.ones((1, 2))], [np.zeros(2), [-2.0, 1.0], [0.0]], "abs")
+    one, signs = np.ones(2), np.array([[0, 0, 1, 1]], dtype=np.int8)
+    bounds = [(np.array([low, -1.0]), one), (-one, one)]
+    assert vanishing(faces.homogeneous(net), 2, bounds, signs, np.array([[0.0, 0.0, 2.0, 3.0]]))[0] == vanishes
+
+
 @pytest.mark.parametrize("kind", [Enclosure, Arb])
 def test_a_coefficient_of_x_that_is_0_but_for_rounding_is_none(kind):
     """As above, of the first layer's planes."""
