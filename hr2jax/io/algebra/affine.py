@@ -216,6 +216,10 @@ class Builder:
         """The same tensor as entries of layers, so that whatever comes after is one exact map of them."""
         return a if _is_placed(a) else self.again(a)
 
+    def known(self, a: Affine) -> Affine:
+        """The values of the identity layer of `a` where there is one already, or `a`."""
+        return self._settled[id(a)][1].shaped(a.shape) if id(a) in self._settled else a
+
     def again(self, a: Affine) -> Affine:
         """The values of an identity layer of `a`."""
         if id(a) not in self._settled:

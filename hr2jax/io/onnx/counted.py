@@ -75,13 +75,12 @@ def compared(operator: str, a: Any, b: Any) -> Value:
 @rule("And", (1, 7), "axis broadcast")
 @rule("Or", (1, 7), "axis broadcast")
 @rule("Xor", (1, 7), "axis broadcast")
-@rule("Not", (1,))
 def _logical(node: Node) -> Value:
     if not all(isinstance(v, np.ndarray) and v.dtype == bool for v in node.inputs):
         raise ValueError("it takes other than constant booleans, so that it may jump")
     if node.version < 7 and len({v.shape for v in node.inputs}) > 1:
         raise ValueError("its inputs have several shapes, which this operator set reads in another way")
-    function: Any = {"And": np.logical_and, "Or": np.logical_or, "Xor": np.logical_xor, "Not": np.logical_not}
+    function: Any = {"And": np.logical_and, "Or": np.logical_or, "Xor": np.logical_xor}
     return np.asarray(function[node.operator](*node.inputs))
 
 

@@ -13,6 +13,7 @@ from ...arithmetic.enclosure import enclose
 from ...arithmetic.float64 import Array
 from ..algebra import kinks, maps, numbers
 from ..algebra.affine import Affine
+from .choices import Sign, chosen
 from .counted import integers, is_integers
 from .rules import Node, Value, axes_of, exact_floats, floats, plain, rule, shape_of, whole
 
@@ -73,6 +74,9 @@ def _add(node: Node) -> Value:
 @rule("Mul", *_BINARY)
 def _mul(node: Node) -> Value:
     a, b, shape = _broadcast(node)
+    if isinstance(a, Sign) != isinstance(b, Sign):
+        which, value = (a, b) if isinstance(a, Sign) else (b, a)
+        return chosen(node.builder, which, value, np.zeros(shape))
     if is_integers(a, b):
         return integers("Mul", a, b)
     if isinstance(a, Affine) and isinstance(b, Affine):

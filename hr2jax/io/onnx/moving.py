@@ -12,8 +12,9 @@ from ...arithmetic.float64 import Array
 from .. import halves
 from ..algebra import maps, numbers
 from ..algebra.affine import Affine
-from .rules import Node, Value, axes_of, exact_floats, floats, moved, plain, reshaped, rule, shape_of, size_of, whole
-from .tensors import FLOATS, HALVES, cast
+from .choices import Sign
+from .rules import Node, Value, axes_of, exact_floats, floats, moved, reshaped, rule, shape_of, size_of, whole
+from .tensors import BOOL, FLOATS, HALVES, cast
 
 _SHAPED = (1, 13, 21, 23, 24, 25)
 
@@ -35,10 +36,12 @@ def _dropout(node: Node) -> Value:
 
 
 @rule("Cast", (6, 9, 13, 19, 21, 23, 24, 25, 28), "to saturate round_mode")
-def _cast(node: Node) -> Value:
+def _cast(node: Node) -> Any:
     code, value = node.integer("to", 0), node.inputs[0]
     if isinstance(value, np.ndarray):
         return cast(value, code)
+    if isinstance(value, Sign) and code in (*FLOATS, BOOL):
+        return value  # 1 or 0: of numbers that it may multiply, which is a choice
     if code not in FLOATS:
         raise ValueError("what the network computes is cast to something that is not a float")
     if code in HALVES:
@@ -239,22 +242,6 @@ def _tile(node: Node) -> Value:
         raise ValueError(f"its repeats {repeats} are not those of a tensor of shape {shape_of(a)}")
     maps.room(float(np.prod([float(n) for n in repeats])) * size_of(a))
     return moved(node, a, lambda v: np.tile(v, repeats))
-
-
-@rule("Where", (9, 16))
-def _where(node: Node) -> Value:
-    condition, *pair = node.inputs
-    if not isinstance(condition, np.ndarray) or condition.dtype != bool:
-        raise ValueError("its condition is not a constant, so that it may jump; use Relu, Max, Min or Clip")
-    shape = np.broadcast_shapes(condition.shape, *(shape_of(v) for v in pair))
-    maps.room(2.0 * float(np.prod([float(n) for n in shape])))
-    if all(isinstance(v, np.ndarray) and v.dtype != np.float64 for v in pair):
-        return np.where(condition, *pair)
-    computed = [v if isinstance(v, Affine) else node.builder.constant(floats(v)) for v in pair]
-    x, y = (node.builder.spread(v, shape).shaped((1, *shape)) for v in computed)
-    n = int(np.prod(shape))
-    index = np.where(np.broadcast_to(condition, shape).ravel(), np.arange(n), n + np.arange(n))
-    return plain(node.builder.taken(node.builder.joined([x, y], 0), index, shape))
 
 
 @rule("Pad", (2, 11, 13, 18, 19, 21, 23, 24, 25), "mode pads value")

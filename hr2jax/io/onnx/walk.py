@@ -26,6 +26,7 @@ __all__ = ["Ended", "Walk", "last_values", "refuse_powers"]
 _FINAL = ("Softmax", "LogSoftmax", "Sigmoid")
 _SHAPES = ("Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze")
 _OWN = ("Relu", "LeakyRelu", "PRelu", "Abs")  # whose values are a layer's
+_CHOICES = ("Where", "Not", "Cast", "Identity", "Mul")  # which may take a comparison
 _MODULES = (choices, counted, einsum, elementwise, matrices, moving, resize, windowed)  # which fill RULES
 
 
@@ -142,6 +143,8 @@ class Walk:
         builder.before = tuple(dict.fromkeys(name for v in inputs if isinstance(v, Affine) for name in v.operators))
         said = tuple(dict.fromkeys((*builder.before, operator)))
         try:
+            if operator not in _CHOICES and any(isinstance(v, choices.Sign) for v in inputs):
+                raise ValueError("it computes with a comparison of what the network computes, so that it may jump")
             node = Node(operator, version, inputs, attributes(), list(outputs), self.builder, self.batch)
             if operator not in RULES:
                 raise ValueError("it is read at the end of a network only")
@@ -202,6 +205,8 @@ def last_values(outputs: Sequence[tuple[str, Any]], told: Told) -> list[Affine]:
             if len(outputs) > 1:
                 raise ValueError(f"logits was given, but of {len(outputs)} outputs others may be the logits")
             value = value.before  # noqa: PLW2901
+        if isinstance(value, choices.Sign):
+            raise ValueError(f"the output {name!r} is a comparison of what the network computes, which jumps")
         if not isinstance(value, Affine):
             raise ValueError(f"the output {name!r} is not computed from the graph's input")
         found.append(value)

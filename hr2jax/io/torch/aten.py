@@ -11,13 +11,17 @@ from ...arithmetic.float64 import Array
 from ..algebra import numbers
 from ..algebra.affine import Affine
 from ..layers import reason
+from ..onnx.choices import Sign
 from ..onnx.rules import shape_of
-from ..onnx.walk import Ended, Walk
+from ..onnx.walk import Ended, Walk, refuse_powers
 
 Given = dict[str, Any]
 EVAL = "call .eval() on it first"
 _SAME = ("clone", "contiguous", "detach", "alias", "lift", "lift_fresh_copy", "_to_copy", "to", "positive", "dropout",
          "feature_dropout", "alpha_dropout", "feature_alpha_dropout")  # fmt: skip
+COMPARED = {"gt": "Greater", "ge": "GreaterOrEqual", "lt": "Less", "le": "LessOrEqual"}
+# Those that may take a comparison:
+CHOICES = (*_SAME, "_assert_tensor_metadata", "where", "masked_fill", "logical_not", "bitwise_not", "mul")
 _HINTS = {
     "layer_norm": "it divides by what the network computes; BatchNorm in evaluation mode is read",
     "group_norm": "it divides by what the network computes; BatchNorm in evaluation mode is read",
@@ -27,6 +31,12 @@ _HINTS = {
     "gru": "it multiplies values that the network computes; unrolled ReLU cells are read",
     "rnn_tanh": "its activation is smooth, and only piecewise linear ones can be bounded today",
     "pow": "it multiplies what the network computes with itself",
+    "eq": "it jumps",
+    "ne": "it jumps",
+    "sign": "it jumps",
+    "round": "it jumps",
+    "floor": "it jumps",
+    "ceil": "it jumps",
     "upsample": "of interpolations the nearest and the linear ones without antialias are read",
 }
 
@@ -58,19 +68,22 @@ class Aten:
             raise ValueError(f"{self.what} is not read: {why}")
         if given.get("train") or given.get("training"):
             raise ValueError(f"{self.what} is in training mode, in which it does something else; {EVAL}")
+        if self.name not in CHOICES and any(isinstance(v, Sign) for v in given.values()):
+            raise ValueError(f"{self.what} computes with a comparison of what the network computes, which may jump")
         try:
             value = rule(self, given)
         except ValueError as error:
             said = reason(error)
             raise ValueError(said if said.startswith(self.what) else f"{self.what}: {said}") from None
         except Exception as error:
+            refuse_powers([*given.values()])
             raise ValueError(f"{self.what} is not read with these arguments ({reason(error)})") from None
         if value is None:
             return None
         inner = value.before if isinstance(value, Ended) else value
         if self.shape is not None and not isinstance(inner, list) and shape_of(inner) != self.shape:
             raise ValueError(f"{self.what} gives a tensor of shape {shape_of(inner)}, but the trace says {self.shape}")
-        if self.shape is not None and not self.floating and not isinstance(value, np.ndarray):
+        if self.shape is not None and not self.floating and not isinstance(value, np.ndarray | Sign):
             raise ValueError(f"{self.what} makes integers of what the network computes, so that it jumps")
         if isinstance(value, np.ndarray) and value.dtype == np.float64 and self.shape is not None and not self.floating:
             raise ValueError(f"{self.what} makes integers of a constant of floats, which is not read")
@@ -144,6 +157,15 @@ for _name, _operator in (("neg", "Neg"), ("abs", "Abs"), ("relu", "Relu"), ("sqr
     TABLE[_name] = lambda t, g, operator=_operator: t.do(operator, float_of(g["self"]))  # type: ignore[misc]
 
 
+for _name, _operator in COMPARED.items():
+    _binary(_name, _operator)
+
+
+@aten("logical_not", "bitwise_not")
+def _not(t: Aten, g: Given) -> Any:
+    return t.do("Not", g["self"])
+
+
 @aten("_assert_tensor_metadata")
 def _checked(t: Aten, g: Given) -> Any:
     return None
@@ -184,9 +206,9 @@ def _clamp(t: Aten, g: Given) -> Any:
     low, high = g.get("min", g.get("min_val")), g.get("max", g.get("max_val"))
     if "relu6" in t.name:
         low, high = 0.0, 6.0
-    for end in (low, high):
-        if end is not None and not isinstance(end, int | float):
-            raise ValueError("its ends are tensors; use torch.maximum and torch.minimum")
+    if any(end is not None and not isinstance(end, int | float) for end in (low, high)):
+        found = g["self"] if low is None else t.do("Max", g["self"], t.number(low))  # the upper end wins
+        return found if high is None else t.do("Min", found, t.number(high))
     ends = [None if end is None or abs(end) == np.inf else np.asarray(float(end)) for end in (low, high)]
     if low == np.inf or high == -np.inf:
         raise ValueError("it clips everything to infinity")

@@ -65,14 +65,16 @@ def _pool(t: Aten, g: Given) -> Any:
     kernel = _each(g["kernel_size"], dims)
     found: dict[str, Any] = {"kernel_shape": kernel, "strides": _each(g["stride"] or kernel, dims),
                              "pads": _each(g["padding"], dims) * 2, "ceil_mode": int(g["ceil_mode"])}  # fmt: skip
-    counts = "avg" in t.name and g["count_include_pad"]
+    own = g.get("divisor_override")
+    counts = "avg" in t.name and own is None and g["count_include_pad"]
     if g["ceil_mode"] and not counts:  # a window that begins in the padding is none in PyTorch
         dilation = _each(g.get("dilation", 1), dims)
         found |= {"ceil_mode": 0, "pads": _ceiled(shape_of(a)[2:], kernel, dilation, found["strides"], found["pads"])}
     if "avg" in t.name:
-        if g.get("divisor_override") is not None:
-            raise ValueError("it has a divisor of its own (divisor_override), which is not read")
-        return t.do("AveragePool", a, count_include_pad=int(g["count_include_pad"]), **found)
+        value = t.do("AveragePool", a, count_include_pad=int(counts or own is not None), **found)
+        if own is None:
+            return value
+        return t.do("Div", t.do("Mul", value, np.asarray(float(np.prod(kernel)))), np.asarray(float(own)))
     value = t.do("MaxPool", a, dilations=_each(g["dilation"], dims), **found)
     return [value] if "with_indices" in t.name else value
 

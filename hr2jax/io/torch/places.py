@@ -10,6 +10,7 @@ import numpy as np
 from ..algebra import maps, numbers
 from ..algebra.affine import Affine
 from ..layers import reason
+from ..onnx.choices import Sign
 from ..onnx.rules import plain, shape_of
 from ..onnx.walk import Walk
 
@@ -50,6 +51,8 @@ def placed(walk: Walk, what: str, target: Callable[..., Any], given: dict[str, A
 
     name, value = next(iter(given.items()))
     value = walk.inside(what, value)
+    if isinstance(value, Sign):
+        raise ValueError(f"{what} moves a comparison of what the network computes, which is not read")
     shape = shape_of(value)
     count = int(np.prod(shape))
     maps.room(float(count), "a tensor of places")

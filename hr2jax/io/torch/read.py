@@ -18,7 +18,7 @@ from ..layers import Graph, reason
 from ..onnx.walk import Walk, last_values
 from ..told import Told
 from . import evident, moving, places
-from .aten import EVAL, TABLE, Aten
+from .aten import COMPARED, EVAL, TABLE, Aten
 
 _MODULES = (moving,)  # which fill the table
 # Operators whose values are different in training, and where they say so.
@@ -49,6 +49,7 @@ def read(module: Any, example: Any, told: Told, budget: Budget) -> Graph:
         _check_evaluation(node)
     if program.graph_signature.buffers_to_mutate:
         raise ValueError(f"the module changes its own buffers while it runs; {EVAL}")
+    _without_jumps(program.graph)
     try:
         with _quiet():
             program = program.run_decompositions({})  # what is done in place becomes functions of values
@@ -117,6 +118,19 @@ def _traced(module: Any, example: Any) -> Any:
             f"({what}: {reason(error)}); give example= of another shape, or a module without control flow that looks "
             "at values"
         ) from None
+
+
+def _without_jumps(graph: Any) -> None:
+    """Softshrink as x - clamp(x, -c, c): torch.export would write it with jumps that cancel one another."""
+    import torch
+
+    for node in [*graph.nodes]:
+        if node.target is torch.ops.aten.softshrink.default:
+            x, c = node.args[0], node.args[1] if len(node.args) > 1 else node.kwargs.get("lambd", 0.5)
+            with graph.inserting_before(node):
+                clamped = graph.call_function(torch.ops.aten.clamp.default, (x, -c, c))
+            clamped.meta = dict(node.meta)
+            node.target, node.args, node.kwargs = torch.ops.aten.sub.Tensor, (x, clamped), {}
 
 
 @contextlib.contextmanager
@@ -197,7 +211,8 @@ def _called(walk: Walk, node: Any, values: dict[str, Any]) -> Any:
     found = {a.name: held.get(a.name, a.default_value) for a in schema.arguments}
     if name in places.OPERATORS:
         return places.placed(walk, what, node.target, found)
-    if name not in TABLE and not floating and all(isinstance(given(n), np.ndarray) for n in node.all_input_nodes):
+    constant = all(isinstance(given(n), np.ndarray) for n in node.all_input_nodes)
+    if (name not in TABLE or name in COMPARED) and not floating and constant:
         return places.counted(node.target, found)
     value = Aten(walk, what, name, None if shape is None else tuple(shape), floating).call(found)
     return _rounded(what, value, dtype, [v.meta.get("val") for v in node.all_input_nodes])
