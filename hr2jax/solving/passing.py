@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 from ..engines.monitor import Stop
 from ..engines.pace import certificate_seconds
 from ..engines.product.carried import Carried, carried
@@ -15,6 +17,7 @@ from ..machine.memory import available_bytes
 from ..relaxation import Lifting, lift
 from ..relaxation.presolve import LIFTINGS, presolve
 from ..result import Status
+from .prepared import Known
 from .session import Session
 
 # What its engine's proofs take of the same, about: no diagonal is repaired by Newton's method.
@@ -28,6 +31,8 @@ ALIVE = 8.0
 SHARE, QUICKER = 0.8, 0.15
 # Up to this side the engine's first bound takes hardly longer than a pass and its proof: with a time limit no pass.
 QUICK = 3000
+# Inputs, neurons and outputs of a network with which a search for slopes takes longer than a pass.
+FEWEST = 60
 
 
 def offer_lipsdp(session: Session, size: int, lifted: Callable[[], Lifting]) -> Carried | None:
@@ -69,6 +74,22 @@ def offer_lipsdp(session: Session, size: int, lifted: Callable[[], Lifting]) -> 
     if solved.status is Status.STOPPED:
         raise Stop(solved.status)
     return None if solved.V is None else carried(lipsdp, solved.multipliers, solved.V, lifted())
+
+
+def offer_pass(session: Session, known: Known) -> None:
+    """Offer what one pass proves by the bounds that are known, before better ones of a local problem are searched.
+
+    Of networks of a middle size: that search is short for smaller ones, and a pass is not for larger ones.
+    """
+    net, problem = session.net, session.problem
+    if not (problem.is_local and problem.quantity == "lipschitz" and FEWEST < sum(net.widths) < QUICK):
+        return
+    fixed = presolve(net, problem, slopes=known.slopes, chains=LIFTINGS["lipsdp"], bounds=known.bounds)
+    lipsdp = lift(net, problem, fixed)
+    with np.errstate(all="ignore"):
+        if (found := one_pass(lipsdp)) is not None:
+            with session.stage("lipsdp", session.tolerance), session.on(fixed):
+                session.certify(*found)
 
 
 def _passes(session: Session, size: int) -> bool:

@@ -45,7 +45,7 @@ from .description import description
 from .haste import norms_in_time
 from .last import beside
 from .liftings import other_presolves
-from .passing import offer_lipsdp
+from .passing import offer_lipsdp, offer_pass
 from .prepared import Known, bare, by_intervals, prepare
 from .session import Session
 from .stages import Stage, stages_of
@@ -84,7 +84,7 @@ def _run(
             return solve_parts(net, problem, options, start, show, began, tell, known)
     early = by_intervals(net, problem, options) if known is None else None
     if early is not None:  # slopes are searched first, for up to a minute, and whoever stops it has a bound
-        tell_at_once(net, problem, bare(net, problem, early), options, start)
+        tell_at_once(net, problem, early, options, start)
     fixed = prepare(net, problem, options, known)
     with progress_line(options.progress) as show:
         return solve_checked(net, problem, fixed, options, start, show, began, tell=tell)
@@ -145,13 +145,15 @@ def bounded_at_once(net: Network, problem: Problem, fixed: Presolve, options: Op
 
 
 def tell_at_once(
-    net: Network, problem: Problem, fixed: Presolve, options: Options, start: Certificate | None
+    net: Network, problem: Problem, known: Known, options: Options, start: Certificate | None
 ) -> None:
     """Tell what is proved before slopes are searched, and let a checkpoint have it."""
-    session = Session(net, problem, fixed, options, versions(), None, time.perf_counter())
+    session = Session(net, problem, bare(net, problem, known), options, versions(), None, time.perf_counter())
     if start is not None:
         session.offer(start)
     if math.isfinite(session.bound):
+        if not (options.record.baseline or options.record.degree):
+            offer_pass(session, known)
         tell(lambda: _result(session, Status.STOPPED, session.seconds(), 0.0, 0.0, interrupted_message()))
 
 
