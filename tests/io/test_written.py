@@ -113,7 +113,7 @@ NEARLY = {
     "softsign of more": (("Abs x > a", "Add two a > b", "Div x b > y"), "divides by what the network computes"),
     "elu by Where": (("Exp x > e", "Sub e one > m", "Greater x zero > g", "Where g x m > y"),
                       "Exp.*only the exponential of a constant"),
-    "leaky by Where": (("Mul x tenth > m", "Greater x zero > g", "Where g x m > y"), "Greater.*jumps"),
+    "leaky with a jump": (("Mul x tenth > m", "Greater x one > g", "Where g x m > y"), "may jump"),
     "softplus": (("Exp x > e", "Add e one > a", "Log a > y"), "Exp.*only the exponential of a constant"),
 }  # fmt: skip
 

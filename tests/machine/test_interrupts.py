@@ -144,7 +144,7 @@ def first(record):
         sent[0].start()
 sent = []
 try:
-    hr2jax.solve(net, callback=first, tol=1e-9, relaxation="hr2+")
+    hr2jax.solve(net, callback=first, tol=1e-9, relaxation="hr2+", lifting="forward")
 except hr2jax.Interrupted as stop:
     print(stop.result.status.name, stop.result.bound)
 """

@@ -75,7 +75,7 @@ def test_what_was_compiled_before_changes_nothing_under_a_limit(relaxation, monk
     net, seen = network(9, 9), []
     for _ in range(2):
         monkeypatch.setattr(run, "first_bound", lambda *_: seen.append(0))
-        hr2jax.solve(net, relaxation=relaxation, time_limit=60.0)
+        hr2jax.solve(net, relaxation=relaxation, lifting="forward", time_limit=60.0)
     assert len(seen) == 2
 
 
