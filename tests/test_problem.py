@@ -18,7 +18,6 @@ CENTER = [0.0, 1.0, 2.0]
         (np.int64(3), [0, 0, 0, 1]),
         ((1, 3), [0, 1, 0, -1]),
         ((np.int32(3), 1), [0, -1, 0, 1]),
-        ((2, 2), [0, 0, 0, 0]),
         ([0.5, 0, -2, 1], [0.5, 0, -2, 1]),
         ((1, 2, 3, 4), [1, 2, 3, 4]),
         (np.float32([0.1, 0, 0, 0]), [float(np.float32(0.1)), 0, 0, 0]),
@@ -66,6 +65,18 @@ def test_the_largest_value_of_several_outputs_is_refused():
 )  # fmt: skip
 def test_other_outputs_are_refused(output):
     with pytest.raises(ValueError, match=r"^output (must|has|.*was asked for, but the network has 4 outputs)"):
+        checked_problem(NET, output)
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ((3, 3), "the difference of an output and itself"), ([0.0] * 4, "only zeros"), (np.zeros((2, 4)), "only zeros"),
+        ([1, 2], r"are output=np\.eye\(4\)\[\[1, 2\]\]"),
+    ],
+)  # fmt: skip
+def test_constants_are_refused_and_lists_of_outputs_are_told_the_way(output, said):
+    with pytest.raises(ValueError, match=said):
         checked_problem(NET, output)
 
 

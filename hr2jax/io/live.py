@@ -36,6 +36,11 @@ def function(model: Any, example: Any, told: Told) -> Graph:
     from .jaxpr.read import read
 
     name = getattr(model, "__name__", type(model).__name__)
+    if _is(model, "Module", "flax.linen.module") and model.scope is None:
+        raise ValueError(
+            f"the module {name} of flax.linen does not hold its variables; give (module, variables), "
+            "module.bind(variables) or lambda x: module.apply(variables, x)"
+        )
     return read(model, f"the function {name!r}", example, told, Budget())
 
 

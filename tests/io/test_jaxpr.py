@@ -267,6 +267,8 @@ def test_linen():
     variables = norms(net.init(jax.random.key(0), jnp.zeros(shape)))
     check((net, variables), shape, lambda x: net.apply(variables, x))
     check(net.bind(variables), shape)
+    with pytest.raises(ValueError, match=r"module\.bind\(variables\) or lambda x: module\.apply\(variables, x\)"):
+        hr2jax.as_network(net, example=np.zeros(shape))
     mlp = nn.Sequential([nn.Dense(5), nn.relu, nn.Dense(3)])
     held = mlp.init(jax.random.key(0), jnp.zeros((1, 4)))
     assert (
