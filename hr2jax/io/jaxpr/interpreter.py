@@ -27,6 +27,7 @@ _HINTS = {
     "while": "it may run for ever; unroll the loop (Python's for)",
     "cond": "it branches by what the network computes, so that it may jump; jax.numpy.maximum, minimum, clip are read",
     "argmax": "it jumps",
+    "is_finite": "it asks whether a number is finite, as logsumexp does, which is not read",
     "round": "it jumps",
     "pure_callback": "it runs code outside JAX",
     "io_callback": "it runs code outside JAX",

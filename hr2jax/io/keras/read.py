@@ -51,7 +51,8 @@ def kind_of(model: Any) -> str:
     own = str(kind.__module__).startswith(("keras.src.models.", "keras.models."))
     if not own or kind.__name__ not in ("Sequential", "Functional"):
         raise ValueError(f"the model is a {kind.__module__}.{kind.__qualname__}, whose call may compute anything; "
-                         "Sequential and Functional models are read: build one of its layers")  # fmt: skip
+                         "Sequential and Functional models are read: build one of its layers, or, with "
+                         "KERAS_BACKEND=jax, give lambda x: model(x) with an example=")  # fmt: skip
     if "call" in vars(model):
         raise ValueError("the model has a call of its own (model.call was set), which may compute anything")
     return str(kind.__name__)

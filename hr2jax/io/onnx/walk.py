@@ -112,7 +112,8 @@ class Walk:
             return value
         refuse_powers([value])
         if value.operator != "Sigmoid":
-            raise ValueError(f"{what} uses what {value.what} gives, but that is read at the end of a network only")
+            raise ValueError(f"{what} uses what {value.what} gives, a {value.operator}, which is read at the end of a "
+                             "network only")  # fmt: skip
         return kinks.activation(self.builder, value.before, "sigmoid")
 
     def activated(self, what: str, value: Any, name: str, **parameters: Any) -> Any:
