@@ -15,7 +15,7 @@ EVERYWHERE = 1500
 # A look may meet a busy moment, and not all of a proof is products.
 SLOWEST, FASTEST = 2.0, 0.125
 # Columns of a factor, about, and multiplications a second, in `engine_seconds`.
-RANK, MULTIPLICATIONS = 30, 5e10
+RANK, MULTIPLICATIONS = 30, 7e10
 # With fewer seconds left than this, nothing that must be compiled first comes to anything.
 COMPILING = 2.0
 
@@ -30,7 +30,7 @@ def engine_seconds(method: str, size: int, iterations: int) -> float:
     """About what an engine's iterations took, told from their number and the basis' size alone: no clock decides.
 
     Multiplications of an iteration (the low-rank engine's with RANK columns, of the few entries that M_1 has: SDP-NN's
-    local hr2z takes 4.4 s, and is told 4.6; others' as eigendecompositions or Cholesky
+    local hr2z takes 2.3 s on two quiet cores, and is told 3.4; others' as eigendecompositions or Cholesky
     factors of some N x N matrices), and what an iteration takes whatever its size.
     """
     each, products = (3e-4, 2.0 * RANK * size**2) if method == "lowrank" else (2e-3, 30.0 * size**3)
