@@ -18,6 +18,7 @@ CENTER = [0.0, 1.0, 2.0]
         (np.int64(3), [0, 0, 0, 1]),
         ((1, 3), [0, 1, 0, -1]),
         ((np.int32(3), 1), [0, -1, 0, 1]),
+        ((2, 2), [0, 0, 0, 0]),
         ([0.5, 0, -2, 1], [0.5, 0, -2, 1]),
         ((1, 2, 3, 4), [1, 2, 3, 4]),
         (np.float32([0.1, 0, 0, 0]), [float(np.float32(0.1)), 0, 0, 0]),
@@ -68,16 +69,9 @@ def test_other_outputs_are_refused(output):
         checked_problem(NET, output)
 
 
-@pytest.mark.parametrize(
-    ("output", "said"),
-    [
-        ((3, 3), "the difference of an output and itself"), ([0.0] * 4, "only zeros"), (np.zeros((2, 4)), "only zeros"),
-        ([1, 2], r"are output=np\.eye\(4\)\[\[1, 2\]\]"),
-    ],
-)  # fmt: skip
-def test_constants_are_refused_and_lists_of_outputs_are_told_the_way(output, said):
-    with pytest.raises(ValueError, match=said):
-        checked_problem(NET, output)
+def test_a_list_of_outputs_is_told_the_way():
+    with pytest.raises(ValueError, match=r"are output=np\.eye\(4\)\[\[1, 2\]\]"):
+        checked_problem(NET, [1, 2])
 
 
 @pytest.mark.parametrize("norm", ["inf", "INF", "linf", "Linf", np.inf, float("inf"), np.float32("inf")])

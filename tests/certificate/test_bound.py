@@ -7,7 +7,7 @@ within a tolerance, so a bound below the truth by one rounding error fails.
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache, reduce
-from itertools import permutations
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
@@ -86,7 +86,7 @@ def networks(draw, most=5):
 def problems(draw, net, local, norm="inf"):
     """A problem for the network: any output, pair or combination; a box with scalar or per-entry radii, or a ball."""
     k, p = net.widths[-1], net.widths[0]
-    outputs = [*range(k), *permutations(range(k), 2), np.linspace(-1.1, 1.3, k)]
+    outputs = [*range(k), *product(range(k), repeat=2), np.linspace(-1.1, 1.3, k)]
     output = draw(st.sampled_from(outputs))
     if not local:
         return checked_problem(net, output, norm)
