@@ -188,7 +188,7 @@ REFUSED = {
     "another softsign": (Of(lambda m, x: x / (2 + x.abs())), "divides by what the network computes"),
     "an inner softsign": (Of(lambda m, x: x / (1 + (2 * x).abs())), "divides by what the network computes"),
     "quotient": (Of(lambda m, x: 1 / x), "computed by the network|divides"),
-    "jump": (Of(lambda m, x: torch.where(x > 0, x, 2 * x)), "is not read"),
+    "jump": (Of(lambda m, x: torch.where(x > 1, x, 2 * x)), "may jump"),
     "threshold": (nn.Threshold(0.5, 0.0), "so that it jumps"),
     "cast": (Of(lambda m, x: x.to(torch.int64).to(x.dtype)), "makes integers"),
     "half": (Of(lambda m, x: x.half().to(x.dtype)), "rounds what the network computes to float16"),
