@@ -15,7 +15,7 @@ from ..engines.product.tangents import solve_tangents
 from ..engines.sizes import Sizes
 from ..machine.memory import available_bytes
 from ..relaxation import Lifting, lift
-from ..relaxation.presolve import LIFTINGS, presolve
+from ..relaxation.presolve import LIFTINGS, Presolve, presolve
 from ..result import Status
 from .prepared import Known
 from .session import Session
@@ -62,9 +62,8 @@ def offer_lipsdp(session: Session, size: int, lifted: Callable[[], Lifting]) -> 
     if not _fits(session, Sizes.of(problem, fixed).N):
         return None
     lipsdp = lift(net, problem, fixed)
-    if _passes(session, lipsdp.size) and (found := one_pass(lipsdp)) is not None:
-        with session.stage("lipsdp", session.tolerance), session.on(fixed):
-            session.certify(*found)
+    if _passes(session, lipsdp.size):
+        _pass(session, fixed, lipsdp)
     if session.options.time_limit is not None:
         session.expect(LATER * certificate_seconds(lipsdp.size))
     session.engine = "lowrank"
@@ -87,9 +86,14 @@ def offer_pass(session: Session, known: Known) -> None:
     fixed = presolve(net, problem, slopes=known.slopes, chains=LIFTINGS["lipsdp"], bounds=known.bounds)
     lipsdp = lift(net, problem, fixed)
     with np.errstate(all="ignore"):
-        if (found := one_pass(lipsdp)) is not None:
-            with session.stage("lipsdp", session.tolerance), session.on(fixed):
-                session.certify(*found)
+        _pass(session, fixed, lipsdp)
+
+
+def _pass(session: Session, fixed: Presolve, lipsdp: Lifting) -> None:
+    """Certify what one pass finds in LipSDP's lifting."""
+    if (found := one_pass(lipsdp)) is not None:
+        with session.stage("lipsdp", session.tolerance), session.on(fixed):
+            session.certify(*found)
 
 
 def _passes(session: Session, size: int) -> bool:

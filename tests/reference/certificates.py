@@ -8,6 +8,7 @@ import numpy as np
 
 from hr2jax.certificate import file
 from hr2jax.certificate.certificate import Certificate
+from hr2jax.certificate.errors import CertificateError
 from hr2jax.certificate.names import diagonal_of, named, named_diagonal, numbered
 from hr2jax.certificate.prover import Prover
 from hr2jax.network import Network
@@ -56,3 +57,22 @@ def with_multipliers(cert: Certificate, net: Network, multipliers: dict, diagona
     if diagonal is ...:
         return cert
     return dataclasses.replace(cert, diagonal=None if diagonal is None else named_diagonal(lifting, diagonal))
+
+
+def with_first(tree, old, new):
+    """A tree of cases with another node in place of the first one that is `old`."""
+    out = tree.copy()
+    out[np.flatnonzero(tree == old)[0]] = new
+    return out
+
+
+def proves_nothing_false(proved, name, change, folder):
+    """Assert that a changed certificate of cases, (net, certificate, constant), is refused, or its bound is true."""
+    net, certificate, constant = proved
+    entries = entries_of(certificate)
+    entries[f"multipliers/cases/{name}"] = change(entries[f"multipliers/cases/{name}"])
+    try:
+        bound = Certificate.load(write(folder / "changed.npz", entries)).verify(net)
+    except CertificateError:
+        return
+    assert bound >= constant * (1 - 1e-9)

@@ -30,7 +30,7 @@ def radii_of(net: Network) -> Array:
             shifts.append(layer.bias)
     with np.errstate(all="ignore"):
         A = np.concatenate(rows)
-        size = np.sqrt((A / np.abs(A).max(initial=0.0)) ** 2).sum(axis=0)
+        size = np.abs(A / np.abs(A).max(initial=0.0)).sum(axis=0)
         size = np.where(size > 0, size / size.max(), 1.0)
         far = np.abs(np.concatenate(shifts)) / np.linalg.norm(A / size, axis=1)
         far = far[np.isfinite(far) & (far > 0)]
